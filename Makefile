@@ -1,0 +1,49 @@
+# Everything runs inside the image (docker/), which the first command builds.
+DATA ?=
+WEIGHTS ?=
+SALIENCY ?=
+CORES ?= all
+ARGS ?=
+export DATA WEIGHTS SALIENCY
+
+RUN = docker/run
+SNAKEMAKE = $(RUN) snakemake --cores $(CORES) $(ARGS) --config
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'DATA=      a folder in VOC layout'
+	@echo 'WEIGHTS=   a caffemodel with ImageNet weights'
+	@echo 'SALIENCY=  a folder of saliency maps; without it they are computed'
+	@echo 'CORES=     how many cores to use (all)'
+	@echo 'ARGS=      further options for snakemake or pytest, e.g. ARGS=-n shows what demo would do'
+
+demo: ## the whole method on a generated data set; minutes, needs nothing
+	$(SNAKEMAKE) experiment=demo
+
+rehearsal: ## the whole method on real photos: DATA=... WEIGHTS=... [SALIENCY=...]
+	@test -n "$$DATA" || { echo 'Which data? make rehearsal DATA=folder in VOC layout WEIGHTS=caffemodel' >&2; exit 2; }
+	@test -n "$$WEIGHTS" || { echo 'Which weights? make rehearsal DATA=... WEIGHTS=squeezenet_v1.0.caffemodel' >&2; exit 2; }
+	$(SNAKEMAKE) experiment=rehearsal data="$$(realpath "$$DATA")" weights="$$(realpath "$$WEIGHTS")" \
+		$${SALIENCY:+saliency="$$(realpath "$$SALIENCY")"}
+
+test: ## the tests
+	$(RUN) python3 -m pytest -q $(ARGS) tests
+
+lint: ## ruff
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+bench: ## a training iteration of ours against caffe time
+	$(RUN) python3 -m aepsl.bench $(ARGS)
+
+nets: ## writes the prototxts anew
+	$(RUN) python3 -m aepsl.nets
+
+shell: ## a shell in the image; every make target works there too
+	$(RUN) bash
+
+image: ## builds the image, unless it is there and up to date
+	docker/build
+
+.PHONY: help demo rehearsal test lint bench nets shell image
