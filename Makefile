@@ -16,7 +16,7 @@ help: ## this list
 	@echo 'WEIGHTS=   a caffemodel with ImageNet weights'
 	@echo 'SALIENCY=  a folder of saliency maps; without it they are computed'
 	@echo 'CORES=     how many cores to use (all)'
-	@echo 'ARGS=      further options for snakemake or pytest, e.g. ARGS=-n shows what demo would do'
+	@echo 'ARGS=      further options of the command, e.g. make demo ARGS=-n only says what it would do'
 
 demo: ## the whole method on a generated data set; minutes, needs nothing
 	$(SNAKEMAKE) experiment=demo
