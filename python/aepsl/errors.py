@@ -1,0 +1,19 @@
+"""Bad input ends a stage with one line that says what to do."""
+
+import os
+import sys
+
+
+class InputError(Exception):
+    """Input that the user can mend. The message is one line: the file, what is wrong, the remedy."""
+
+
+def command(main):
+    """Run a stage's `main()`; an InputError becomes one line on stderr and exit code 1."""
+    try:
+        main()
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.flush()
+        # Not sys.exit: Caffe's and OpenBLAS' threads may still run, and nothing is left to clean up.
+        os._exit(1)

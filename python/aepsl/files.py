@@ -1,0 +1,108 @@
+"""Reading and writing files: a file appears complete or not at all."""
+
+import contextlib
+import json
+import os
+
+import cv2
+import numpy as np
+
+from aepsl.errors import InputError
+
+
+@contextlib.contextmanager
+def written_whole(path):
+    """Give a name beside `path` to write to; it becomes `path` when the block ends without an error."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    stem, extension = os.path.splitext(path)
+    beside = f"{stem}.part{os.getpid()}{extension}"
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        if os.path.exists(beside):
+            os.unlink(beside)
+
+
+def write_text(path, text):
+    with written_whole(path) as beside, open(beside, "w") as file:
+        file.write(text)
+
+
+def write_if_changed(path, text):
+    """Write `text` unless the file holds it already; returns whether it did not."""
+    if os.path.exists(path):
+        with open(path) as file:
+            if file.read() == text:
+                return False
+    write_text(path, text)
+    return True
+
+
+def write_json(path, value):
+    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path):
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); delete it and run its stage again") from None
+
+
+def read_words(path, what):
+    """The words of a text file, at least one; `what` says what they are for."""
+    try:
+        with open(path) as file:
+            words = file.read().split()
+    except OSError:
+        raise InputError(f"{path}: cannot be read; it gives {what}, one a line") from None
+    if not words:
+        raise InputError(f"{path}: is empty; it gives {what}, one a line")
+    return words
+
+
+def read_image(path):
+    """The image as H x W x 3 uint8, BGR, as stored.
+
+    EXIF orientation is ignored: VOC's masks belong to the pixels as they are stored.
+    """
+    image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise InputError(f"{path}: {_why_unreadable(path)}")
+    return image
+
+
+def read_indexed(path):
+    """An indexed or grey PNG as H x W uint8 or uint16: palette indices, not colours."""
+    from PIL import Image  # OpenCV would turn a palette PNG into colours
+
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("P", "L", "I", "I;16", "1"):
+                raise InputError(
+                    f"{path}: has colours ({image.mode}) where class indices are needed; "
+                    "save it as an indexed or grey PNG"
+                )
+            array = np.array(image)
+    except (OSError, SyntaxError):
+        raise InputError(f"{path}: {_why_unreadable(path)}") from None
+    return array.astype(np.uint16 if array.dtype.itemsize > 1 else np.uint8)
+
+
+def write_grey(path, array):
+    """A grey PNG, 8 or 16 bits by dtype."""
+    with written_whole(path) as beside:
+        if not cv2.imwrite(beside, array):
+            raise InputError(f"{path}: could not be written; is the disk full?")
+
+
+def _why_unreadable(path):
+    if not os.path.exists(path):
+        return "no such file; check the list of ids and the data folder"
+    if os.path.getsize(path) == 0:
+        return "is empty; copy it again from the archive"
+    return "cannot be decoded; copy it again from the archive"
