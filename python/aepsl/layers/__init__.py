@@ -1,0 +1,1 @@
+"""Caffe Python layers; their parameters are JSON in `param_str`."""

@@ -1,0 +1,213 @@
+"""WeaklyLabelledImages: crops of images with their image labels, erased regions and masks, decoded ahead."""
+
+import itertools
+import mmap
+import multiprocessing
+import os
+
+import caffe
+import cv2
+import numpy as np
+
+from aepsl.dataset import IGNORE, Dataset, scaled
+from aepsl.errors import InputError
+from aepsl.files import read_indexed
+from aepsl.layers.base import listed, parameters
+
+DEPTH = 2  # batches that each worker holds ready
+
+
+class WeaklyLabelledImages(caffe.Layer):
+    """Tops: data N x 3 x crop x crop, BGR minus the mean; labels N x C, 0 or 1; with `masks` also mask N x 1 x h x w.
+
+    Which images a batch holds, where they are cropped and whether they are mirrored is a function of
+    (seed, iteration) alone: the same with any number of workers, and after a resume at any iteration.
+
+    Parameters, for example
+        {"root": "data/voc12", "list": "train_aug", "classes": ["aeroplane", ...], "batch": 30, "crop": 321,
+         "mean": [104.008, 116.669, 122.675], "regions": "runs/voc12/step1/regions"}
+
+    root, list    the data set in VOC layout (aepsl.dataset) and the list of its ids
+    classes       names, in the order of the labels
+    batch, crop   images a batch; side of a crop in pixels; smaller images are padded at the bottom and right
+    scale         of every image, as it is loaded
+    mean          BGR; what is erased and what is padded has this colour
+    mirror        mirror every second crop, at random
+    seed          of order, crops and mirroring
+    regions       folder of mined regions ID.png, of the image's size: pixels that are not 0 are erased
+    masks         folder of masks ID.png, of the image's size, in the data set's mask values
+    mask_stride   the net's: masks become mask[::stride, ::stride]
+    workers       processes that decode ahead
+    """
+
+    def setup(self, bottom, top):
+        self.sampler = Sampler(**parameters(self.param_str, Sampler.DEFAULTS))
+        expected = len(self.sampler.shapes)
+        if len(bottom) or len(top) != expected:
+            raise ValueError(
+                f"WeaklyLabelledImages {'with' if expected == 3 else 'without'} `masks` has no bottom and "
+                f"{expected} tops; it was given {len(bottom)} and {len(top)}"
+            )
+        self.start(0)
+
+    def start(self, iteration):
+        """Go on with the batch of `iteration`; training that resumes calls this."""
+        self.iteration = iteration
+        self.prefetch = None
+
+    def reshape(self, bottom, top):
+        for blob, shape in zip(listed(top), self.sampler.shapes):
+            blob.reshape(*shape)
+
+    def forward(self, bottom, top):
+        if self.prefetch is None:
+            self.prefetch = Prefetch(self.sampler, self.iteration)
+        self.prefetch.next([blob.data for blob in listed(top)])
+        self.iteration += 1
+
+    def backward(self, top, propagate_down, bottom):
+        pass
+
+
+class Sampler:
+    """Fills the batch of any iteration; holds no state that changes."""
+
+    DEFAULTS = dict(
+        root=None,
+        list=None,
+        classes=None,
+        batch=1,
+        crop=321,
+        scale=1,
+        mean=[104.008, 116.669, 122.675],
+        mirror=True,
+        seed=1,
+        regions=None,
+        masks=None,
+        mask_stride=8,
+        workers=1,
+    )
+
+    def __init__(self, **settings):
+        vars(self).update(settings)
+        self.dataset = Dataset(self.root, self.classes)
+        self.ids = self.dataset.ids(self.list)
+        self.labels = self.dataset.labels(self.ids)
+        self.mean = np.array(self.mean, np.float32)
+        self.channel_of_value = np.full(256, IGNORE, np.uint8)
+        self.channel_of_value[self.dataset.values] = np.arange(len(self.dataset.values))
+        side = (self.crop - 1) // self.mask_stride + 1
+        self.shapes = [(self.batch, 3, self.crop, self.crop), (self.batch, len(self.dataset.classes))]
+        if self.masks:
+            self.shapes.append((self.batch, 1, side, side))
+
+    def indices(self, iteration):
+        """The positions in the list of the batch's images: every epoch is one random order of all."""
+        first = iteration * self.batch
+        count = len(self.ids)
+        orders = {}
+        for epoch in range(first // count, (first + self.batch - 1) // count + 1):
+            orders[epoch] = np.random.RandomState([self.seed, epoch]).permutation(count)
+        return [orders[k // count][k % count] for k in range(first, first + self.batch)]
+
+    def fill(self, iteration, arrays):
+        """Write the batch of `iteration` into float32 arrays of the shapes `self.shapes`."""
+        for slot, index in enumerate(self.indices(iteration)):
+            random = np.random.RandomState([self.seed, iteration, slot])
+            crop = self.crop_of(self.ids[index], random)
+            for array, value in zip(arrays, (crop[0], self.labels[index]) + crop[1:]):
+                array[slot] = value
+
+    def crop_of(self, image_id, random):
+        """A random crop of the image, 3 x crop x crop float32, and of its mask if there are masks."""
+        image = scaled(self.dataset.image(image_id), self.scale)
+        erased = self._read(self.regions, image_id, image.shape)
+        mask = self._read(self.masks, image_id, image.shape)
+
+        top, left = (random.randint(max(0, side - self.crop) + 1) for side in image.shape[:2])
+        step = -1 if self.mirror and random.randint(2) else 1
+        window = np.s_[top : top + self.crop, left : left + self.crop]
+        height, width = image[window].shape[:2]
+
+        data = np.zeros((3, self.crop, self.crop), np.float32)
+        pixels = image[window] - self.mean
+        if erased is not None:
+            pixels[erased[window] > 0] = 0
+        data[:, :height, :width] = pixels.transpose(2, 0, 1)
+        if mask is None:
+            return (data[:, :, ::step],)
+        target = np.full((self.crop, self.crop), IGNORE, np.uint8)
+        target[:height, :width] = self.channel_of_value[mask[window]]
+        return data[:, :, ::step], target[:, ::step][:: self.mask_stride, :: self.mask_stride]
+
+    def _read(self, folder, image_id, shape):
+        """The map of `image_id` in `folder`, brought to the size of the scaled image; None without a folder."""
+        if not folder:
+            return None
+        path = os.path.join(folder, image_id + ".png")
+        array = scaled(read_indexed(path), self.scale)
+        if array.shape != shape[:2]:
+            raise InputError(f"{path}: does not have its image's size; delete it and run its stage again")
+        return array
+
+
+class Prefetch:
+    """Batches from `start` on, filled by processes into memory that they share with this one.
+
+    Processes, because Caffe's solver holds the interpreter's lock while it computes. Of W workers the w-th fills
+    the iterations start + w, start + w + W, ..., so the order does not depend on their pace. The memory is anonymous
+    and mapped before the fork: neither /dev/shm nor its size matters.
+    """
+
+    def __init__(self, sampler, start):
+        self.taken = 0
+        self.workers = []
+        context = multiprocessing.get_context("fork")
+        for w in range(sampler.workers):
+            slots = [[_shared(shape) for shape in sampler.shapes] for _ in range(DEPTH)]
+            pipe, other_end = context.Pipe()
+            iterations = itertools.count(start + w, sampler.workers)
+            process = context.Process(target=_work, args=(sampler, iterations, slots, other_end), daemon=True)
+            process.start()
+            other_end.close()  # so that its death ends our wait
+            self.workers.append((process, pipe, slots))
+
+    def next(self, arrays):
+        """Copy the next batch into `arrays`."""
+        turn, w = divmod(self.taken, len(self.workers))
+        process, pipe, slots = self.workers[w]
+        try:
+            error = pipe.recv()
+        except EOFError:
+            process.join()
+            raise InputError(
+                f"a process that decodes images ended with code {process.exitcode}; "
+                "out of memory? Fewer `workers` in experiment.yaml need less"
+            ) from None
+        if error:
+            raise InputError(error)
+        for array, filled in zip(arrays, slots[turn % DEPTH]):
+            array[...] = filled
+        pipe.send("taken")
+        self.taken += 1
+
+
+def _shared(shape):
+    return np.frombuffer(mmap.mmap(-1, 4 * int(np.prod(shape))), np.float32).reshape(shape)
+
+
+def _work(sampler, iterations, slots, pipe):
+    cv2.setNumThreads(0)
+    parent = os.getppid()
+    for turn, iteration in enumerate(iterations):
+        if turn >= DEPTH:  # the slot is free once its last batch was taken
+            while not pipe.poll(timeout=5):
+                if os.getppid() != parent:
+                    return
+            pipe.recv()
+        try:
+            sampler.fill(iteration, slots[turn % DEPTH])
+        except Exception as error:
+            pipe.send(str(error) if isinstance(error, InputError) else repr(error))
+            return
+        pipe.send(None)

@@ -1,0 +1,120 @@
+"""The two losses of the paper as functions of arrays, and as Caffe layers."""
+
+import caffe
+import numpy as np
+
+from aepsl.dataset import IGNORE
+from aepsl.layers.base import listed
+
+
+def softmax(scores):
+    """Softmax over axis 1, in the dtype of `scores`."""
+    exponential = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return exponential / exponential.sum(axis=1, keepdims=True)
+
+
+def squared_classification_loss(z, y):
+    """Squared label prediction loss (section 3.1, after its reference [30]).
+
+    z: scores N x C; y: image labels N x C, 0 or 1, at least one in each row.
+    p = softmax(z), t = y / sum(y), L = 1/N sum_i sum_c (p_ic - t_ic)^2. Between 0 and 2.
+    Returns L and dL/dz (N x C).
+    """
+    p = softmax(z)
+    r = p - y / y.sum(axis=1, keepdims=True)
+    gradient = 2 / len(z) * p * (r - (p * r).sum(axis=1, keepdims=True))
+    return (r**2).sum() / len(z), gradient
+
+
+def masked_cross_entropy(scores, mask, labels):
+    """J(f, S) of section 3.2, f = softmax(scores).
+
+    scores: N x K x h x w, background first; mask: N x h x w, values 0 ... K - 1 or 255;
+    labels: N x (K - 1), 0 or 1.
+    Per image the mean of -log f_{u, S_u} over the pixels u whose S_u is background or one of the image's labels;
+    then the mean over the images that have such a pixel; 0 if none has. Returns J and dJ/dscores.
+    """
+    n, k = scores.shape[:2]
+    classes = np.arange(k)[None, :, None, None]
+    allowed = np.concatenate([np.ones((n, 1), bool), labels > 0], axis=1)[:, :, None, None]
+    target = (mask[:, None] == classes) & allowed  # one-hot, empty where the pixel does not count
+    counts = target.sum(axis=(1, 2, 3))
+    weight = np.zeros(n, scores.dtype)
+    weight[counts > 0] = 1 / counts[counts > 0] / max(1, (counts > 0).sum())
+    weight = weight[:, None, None, None]
+
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    log_f = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    counted = target.any(axis=1, keepdims=True)
+    return -(log_f * target * weight).sum(), (np.exp(log_f) * counted - target) * weight
+
+
+class _Loss(caffe.Layer):
+    """A loss whose gradient goes to its first bottom alone."""
+
+    def reshape(self, bottom, top):
+        top[0].reshape(1)
+        self.gradient = None
+
+    def backward(self, top, propagate_down, bottom):
+        if any(propagate_down[1:]):
+            raise ValueError(f"{type(self).__name__} has a gradient for its scores alone")
+        if propagate_down[0]:
+            bottom[0].diff[...] = self.gradient * top[0].diff[0]
+
+
+class SquaredClassificationLoss(_Loss):
+    """Bottoms: scores N x C (or N x C x 1 x 1), labels N x C. Top: the loss. No parameters."""
+
+    def setup(self, bottom, top):
+        if len(bottom) != 2:
+            raise ValueError(f"SquaredClassificationLoss needs 2 bottoms, scores and labels; it has {len(bottom)}")
+
+    def reshape(self, bottom, top):
+        scores, labels = (tuple(blob.shape) for blob in listed(bottom))
+        if scores[2:] not in ((), (1, 1)) or scores[:2] != labels:
+            raise ValueError(
+                f"SquaredClassificationLoss: scores of shape {scores} need labels of shape {scores[:2]}, "
+                f"but these have {labels}"
+            )
+        super().reshape(bottom, top)
+
+    def forward(self, bottom, top):
+        scores, labels = (blob.data for blob in listed(bottom))
+        if not labels.any(axis=1).all():
+            raise ValueError("SquaredClassificationLoss: an image has no label at all; give each at least one")
+        loss, gradient = squared_classification_loss(scores.reshape(labels.shape), labels)
+        top[0].data[0] = loss
+        self.gradient = gradient.reshape(scores.shape)
+
+
+class MaskedCrossEntropy(_Loss):
+    """Bottoms: scores N x K x h x w, mask N x 1 x h x w, labels N x (K - 1). Top: J. No parameters."""
+
+    def setup(self, bottom, top):
+        if len(bottom) != 3:
+            raise ValueError(f"MaskedCrossEntropy needs 3 bottoms, scores, mask and labels; it has {len(bottom)}")
+
+    def reshape(self, bottom, top):
+        scores, mask, labels = (tuple(blob.shape) for blob in listed(bottom))
+        if len(scores) != 4 or mask != (scores[0], 1) + scores[2:]:
+            raise ValueError(
+                f"MaskedCrossEntropy: scores of shape {scores} need a mask N x 1 x h x w of the same N, h, w, "
+                f"but it has {mask}"
+            )
+        if labels != (scores[0], scores[1] - 1):
+            raise ValueError(
+                f"MaskedCrossEntropy: scores of {scores[1]} channels, background among them, need labels of shape "
+                f"{(scores[0], scores[1] - 1)}, but these have {labels}"
+            )
+        super().reshape(bottom, top)
+
+    def forward(self, bottom, top):
+        scores, mask, labels = (blob.data for blob in listed(bottom))
+        wrong = mask[(mask != IGNORE) & ((mask < 0) | (mask >= scores.shape[1]) | (mask != np.floor(mask)))]
+        if wrong.size:
+            raise ValueError(
+                f"MaskedCrossEntropy: the mask has the value {wrong[0]:g}; with {scores.shape[1]} channels it may "
+                f"have 0 ... {scores.shape[1] - 1}, and {IGNORE} for ignored pixels"
+            )
+        top[0].data[0], self.gradient = masked_cross_entropy(scores, mask[:, 0], labels)

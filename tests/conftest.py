@@ -1,0 +1,74 @@
+"""Fixtures: small data sets in VOC layout, and one Caffe layer in a net of its own."""
+
+import json
+import os
+
+import caffe
+import cv2
+import numpy as np
+import pytest
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from aepsl.dataset import write_mask
+
+os.environ.setdefault("GLOG_minloglevel", "2")
+caffe.set_mode_cpu()
+caffe.set_random_seed(1)
+
+
+@pytest.fixture
+def rng():
+    return np.random.RandomState(7)
+
+
+@pytest.fixture
+def small_set(tmp_path, rng):
+    """Root of six images of random size with the classes cat (1) and dog (2), masks, and lists train_aug and val."""
+    root = tmp_path / "data"
+    for folder in ("JPEGImages", "SegmentationClassAug", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    (root / "classes.txt").write_text("cat\ndog\n")
+    labels = ["cat", "dog", "cat dog", "cat", "dog", "dog"]
+    ids = [f"image{k}" for k in range(len(labels))]
+    for image_id, names in zip(ids, labels):
+        height, width = rng.randint(30, 70, 2)
+        image = cv2.resize(rng.randint(0, 256, (8, 8, 3)).astype(np.uint8), (width, height))
+        cv2.imwrite(str(root / "JPEGImages" / f"{image_id}.jpg"), image)
+        mask = np.zeros((height, width), np.uint8)
+        mask[5:15, 5:15] = 1 if "cat" in names else 2
+        mask[16:20, 5:15] = 2 if "dog" in names else 1
+        mask[0] = 255
+        write_mask(str(root / "SegmentationClassAug" / f"{image_id}.png"), mask)
+    (root / "image_labels.txt").write_text("".join(f"{i} {names}\n" for i, names in zip(ids, labels)))
+    (root / "ImageSets/Segmentation/train_aug.txt").write_text("".join(i + "\n" for i in ids))
+    (root / "ImageSets/Segmentation/val.txt").write_text("".join(i + "\n" for i in ids[:3]))
+    return root
+
+
+@pytest.fixture
+def net_of(tmp_path):
+    """net_of(text): a Caffe net of a prototxt given as text."""
+
+    def build(text, phase=caffe.TRAIN):
+        path = tmp_path / "net.prototxt"
+        path.write_text(text)
+        return caffe.Net(str(path), phase)
+
+    return build
+
+
+def inputs(**shapes):
+    """Input layers as prototxt text."""
+    layer = 'layer {{ name: "{0}" type: "Input" top: "{0}" input_param {{ shape {{ {1} }} }} }}\n'
+    return "".join(layer.format(name, " ".join(f"dim: {d}" for d in shape)) for name, shape in shapes.items())
+
+
+def python_layer(name, module, bottoms=(), tops=(), loss_weight=None, **parameters):
+    """A Python layer as prototxt text."""
+    layer = caffe_pb2.LayerParameter(name=name, type="Python", bottom=bottoms, top=tops)
+    layer.python_param.module, layer.python_param.layer = module, name
+    layer.python_param.param_str = json.dumps(parameters)
+    if loss_weight is not None:
+        layer.loss_weight.append(loss_weight)
+    return f"layer {{\n{text_format.MessageToString(layer)}}}\n"
