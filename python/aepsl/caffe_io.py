@@ -1,0 +1,107 @@
+"""Opening nets: the processor, initial weights checked before Caffe sees them."""
+
+import os
+
+import caffe
+import numpy as np
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from aepsl.dataset import scaled
+from aepsl.errors import InputError
+from aepsl.geometry import padded
+
+RIGHT_WEIGHTS = "Give the weights that this net was made for (weights/README.md)"
+
+
+def use(gpu):
+    """Compute on GPU number `gpu`, or on the CPU if it is None."""
+    if gpu is None:
+        caffe.set_mode_cpu()
+    else:
+        caffe.set_device(gpu)
+        caffe.set_mode_gpu()
+
+
+def read_prototxt(path, message):
+    """Parse a text prototxt into `message`, a NetParameter or SolverParameter."""
+    try:
+        with open(path) as file:
+            return text_format.Merge(file.read(), message)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such prototxt; `make nets` writes an experiment's") from None
+    except text_format.ParseError as error:
+        raise InputError(f"{path}: line {error}; `make nets` writes it anew") from None
+
+
+def open_net(prototxt, weights):
+    """The net of a deploy prototxt with trained weights, for testing."""
+    net = caffe.Net(prototxt, caffe.TEST)
+    load_weights(net, weights, new_layers=())
+    return net
+
+
+def load_weights(net, path, new_layers):
+    """Copy the caffemodel `path` into `net` by layer names.
+
+    new_layers: names of layers that may be missing in the file. Returns the names of those that are.
+    Caffe itself would pass over a missing layer in silence, and abort the process at a wrong shape.
+    """
+    shapes = caffemodel_shapes(path)
+    missing = [name for name in net.params if name not in shapes]
+    lacking = [name for name in missing if name not in new_layers]
+    if lacking:
+        raise InputError(
+            f"{path}: has no layer {lacking[0]}, which the net needs; it is of another net. {RIGHT_WEIGHTS}"
+        )
+    for name, blobs in net.params.items():
+        ours = [list(blob.shape) for blob in blobs]
+        if name in shapes and not _same_shapes(ours, shapes[name]):
+            raise InputError(
+                f"{path}: its layer {name} has the shapes {shapes[name]}, the net's has {ours}. {RIGHT_WEIGHTS}"
+            )
+    net.copy_from(path)
+    return missing
+
+
+def caffemodel_shapes(path):
+    """{layer name: [shape of each of its blobs]} of a caffemodel, also of the old format."""
+    if not os.path.exists(path):
+        raise InputError(f"{path}: no such caffemodel; weights/README.md says where the weights come from")
+    net = caffe_pb2.NetParameter()
+    try:
+        with open(path, "rb") as file:
+            net.ParseFromString(file.read())
+    except Exception:
+        raise InputError(f"{path}: is no caffemodel or was cut short; fetch it again") from None
+    layers = list(net.layer) + list(net.layers)
+    if not layers:
+        raise InputError(f"{path}: is no caffemodel or was cut short; fetch it again")
+    return {layer.name: [_shape(blob) for blob in layer.blobs] for layer in layers if layer.blobs}
+
+
+def _shape(blob):
+    if blob.HasField("shape"):
+        return list(blob.shape.dim)
+    return [blob.num, blob.channels, blob.height, blob.width]
+
+
+def _same_shapes(ours, theirs):
+    """Old files pad a shape with ones in front."""
+    strip = lambda shape: shape if len(shape) < 2 or shape[0] != 1 else strip(shape[1:])  # noqa: E731
+    return [strip(shape) for shape in ours] == [strip(shape) for shape in theirs]
+
+
+def forward(net, image, settings, erased=None):
+    """Run a deploy net on a whole image.
+
+    image: H x W x 3 uint8 BGR; settings: the experiment's `data` (scale, mean); erased: H x W, pixels that are not 0
+    become the mean. The image is scaled and padded to 8k + 1 with the mean.
+    """
+    pixels = scaled(image, settings["scale"]) - np.array(settings["mean"], np.float32)
+    if erased is not None:
+        pixels[scaled(erased, settings["scale"]) > 0] = 0
+    blob = padded(pixels).transpose(2, 0, 1)[None]
+    net.blobs["data"].reshape(*blob.shape)
+    net.blobs["data"].data[...] = blob
+    net.forward()

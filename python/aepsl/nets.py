@@ -1,0 +1,237 @@
+"""Writes every prototxt of an experiment from its experiment.yaml: `python3 -m aepsl.nets`.
+
+Two trunks of output stride 8, for inputs of 8k + 1 pixels: VGG-16 as DeepLab-CRF-LargeFOV released it, under its
+layer names, and SqueezeNet v1.0 made stride 8 in the same manner, under the official layer names. On the trunk
+stands a head: global average pooling and a fully connected layer for classification (section 3.1 of the paper),
+or a 1x1 convolution for segmentation.
+"""
+
+import argparse
+import json
+import os
+
+from caffe import NetSpec
+from caffe import layers as L
+from caffe import params as P
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from aepsl import experiment as experiments
+from aepsl.errors import command
+from aepsl.files import write_text
+
+STRIDE = 8
+NEW_LAYERS = ("fc8_cls", "fc8_seg")  # the heads; everything else has initial weights
+HEADER = "# Written by `make nets` from experiment.yaml beside it; change that, or aepsl/nets.py.\n"
+
+
+def weight_and_bias(lr_mult=1):
+    """Caffe's and DeepLab's custom: the bias learns twice as fast and does not decay."""
+    return [dict(lr_mult=lr_mult, decay_mult=1), dict(lr_mult=2 * lr_mult, decay_mult=0)]
+
+
+def conv_relu(bottom, channels, size=3, dilation=1, stride=1):
+    """A convolution, padded so that only its stride changes the size, and its ReLU."""
+    conv = L.Convolution(
+        bottom,
+        num_output=channels,
+        kernel_size=size,
+        pad=dilation * (size // 2),
+        dilation=dilation,
+        stride=stride,
+        param=weight_and_bias(),
+        weight_filler=dict(type="msra"),
+    )
+    return conv, L.ReLU(conv, in_place=True)
+
+
+def max_pool(bottom, stride):
+    return L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=3, stride=stride, pad=1)
+
+
+def dropout(bottom):
+    return L.Dropout(bottom, dropout_ratio=0.5, in_place=True)
+
+
+def largefov(n, x, experiment):
+    """VGG-16 DeepLab-CRF-LargeFOV from the image `x` to fc7, added to the NetSpec `n`."""
+    if "input_scale" in experiment:
+        n.input = x = L.Power(x, scale=experiment["input_scale"])
+    for block, (channels, convs) in enumerate(zip(experiment["channels"], experiment["convs"]), start=1):
+        for k in range(1, convs + 1):
+            conv, x = conv_relu(x, channels, dilation=2 if block == 5 else 1)
+            n[f"conv{block}_{k}"], n[f"relu{block}_{k}"] = conv, x
+        n[f"pool{block}"] = x = max_pool(x, stride=2 if block <= 3 else 1)
+    n.pool5a = L.Pooling(x, pool=P.Pooling.AVE, kernel_size=3, stride=1, pad=1)
+    n.fc6, n.relu6 = conv_relu(n.pool5a, experiment["fc"], dilation=12)
+    n.drop6 = dropout(n.relu6)
+    n.fc7, n.relu7 = conv_relu(n.drop6, experiment["fc"], size=1)
+    n.drop7 = dropout(n.relu7)
+    return n.drop7
+
+
+def squeezenet(n, x, experiment):
+    """SqueezeNet v1.0 from the image `x` to fire9; pool8 has stride 1 and fire9 is dilated in exchange."""
+    n.conv1, n.relu_conv1 = conv_relu(x, 96, size=7, stride=2)
+    n.pool1 = x = max_pool(n.relu_conv1, stride=2)
+    for k, squeezed in enumerate([16, 16, 32, 32, 48, 48, 64, 64], start=2):
+        x = fire(n, f"fire{k}", x, squeezed, dilation=2 if k == 9 else 1)
+        if k in (4, 8):
+            n[f"pool{k}"] = x = max_pool(x, stride=2 if k == 4 else 1)
+    n.drop9 = dropout(x)
+    # The released weights give fire9 a mean of 11; scaled, the heads' fillers and rates of LargeFOV serve here too.
+    n.scaled9 = L.Power(n.drop9, scale=0.05)
+    return n.scaled9
+
+
+def fire(n, name, x, squeezed, dilation):
+    """SqueezeNet's module: 1x1 to `squeezed` channels, then 1x1 and 3x3 to four times as many, side by side."""
+    layers = [("squeeze1x1", squeezed, 1), ("expand1x1", 4 * squeezed, 1), ("expand3x3", 4 * squeezed, 3)]
+    for part, channels, size in layers:
+        conv, relu = conv_relu(x, channels, size, dilation=dilation if size == 3 else 1)
+        n[f"{name}/{part}"], n[f"{name}/relu_{part}"] = conv, relu
+        if part == "squeeze1x1":
+            x = relu
+    n[f"{name}/concat"] = L.Concat(n[f"{name}/relu_expand1x1"], n[f"{name}/relu_expand3x3"])
+    return n[f"{name}/concat"]
+
+
+TRUNKS = {"largefov": largefov, "squeezenet": squeezenet}
+
+
+def classification_head(n, trunk, experiment):
+    """Scores N x C: global average pooling, so that fc8_cls' weights make a CAM of the trunk's last blob."""
+    n.gap = L.Pooling(trunk, pool=P.Pooling.AVE, global_pooling=True)
+    n.fc8_cls = L.InnerProduct(n.gap, num_output=len(experiment["classes"]), **_new_layer(experiment))
+    return n.fc8_cls
+
+
+def segmentation_head(n, trunk, experiment):
+    """Scores N x (C + 1) x h x w, background first."""
+    n.fc8_seg = L.Convolution(trunk, num_output=len(experiment["classes"]) + 1, kernel_size=1, **_new_layer(experiment))
+    return n.fc8_seg
+
+
+def _new_layer(experiment):
+    return dict(
+        param=weight_and_bias(experiment["training"]["new_layer_lr"]),
+        weight_filler=dict(type="gaussian", std=0.01),
+        bias_filler=dict(type="constant", value=0),
+    )
+
+
+def data_layer(experiment, task):
+    """aepsl.layers.data.WeaklyLabelledImages; `aepsl.train` fills in a run's own data, regions and masks."""
+    data = experiment["data"]
+    parameters = dict(
+        root="data/" + experiment["name"],
+        list=data["train"],
+        classes=experiment["classes"],
+        batch=experiment["training"][task]["batch"],
+        crop=data["crop"],
+        scale=data["scale"],
+        mean=data["mean"],
+        mirror=True,
+        seed=experiment["seed"],
+        workers=data["workers"],
+        regions=None,
+        masks=None,
+        mask_stride=STRIDE,
+    )
+    return L.Python(
+        module="aepsl.layers.data",
+        layer="WeaklyLabelledImages",
+        ntop=2 if task == "classification" else 3,
+        python_param=dict(module="aepsl.layers.data", layer="WeaklyLabelledImages", param_str=json.dumps(parameters)),
+    )
+
+
+def loss_layer(name, *bottoms):
+    return L.Python(*bottoms, python_param=dict(module="aepsl.layers.losses", layer=name), loss_weight=1)
+
+
+def train_net(experiment, task):
+    """The training net of `task` as text."""
+    n = _Net()
+    trunk = TRUNKS[experiment["net"]]
+    if task == "classification":
+        n.data, n.labels = data_layer(experiment, task)
+        scores = classification_head(n, trunk(n, n.data, experiment), experiment)
+        n.loss = loss_layer("SquaredClassificationLoss", scores, n.labels)
+    else:
+        n.data, n.labels, n.mask = data_layer(experiment, task)
+        scores = segmentation_head(n, trunk(n, n.data, experiment), experiment)
+        n.loss = loss_layer("MaskedCrossEntropy", scores, n.mask, n.labels)
+    return _text(n, experiment, task, "train")
+
+
+def deploy_net(experiment, task):
+    """The same net for one image; its input is reshaped to the image's size."""
+    n = _Net()
+    crop = experiment["data"]["crop"]
+    n.data = L.Input(input_param=dict(shape=dict(dim=[1, 3, crop, crop])))
+    trunk = TRUNKS[experiment["net"]](n, n.data, experiment)
+    heads = {"classification": classification_head, "segmentation": segmentation_head}
+    heads[task](n, trunk, experiment)
+    return _text(n, experiment, task, "deploy")
+
+
+def solver(experiment, task, net, images, prefix):
+    """The solver of `task` as text.
+
+    net: path of the training net; images: how many it is trained on, which fixes the iterations of an epoch;
+    prefix: of the snapshots.
+    """
+    settings = experiment["training"][task]
+    epochs = lambda count: experiments.iterations(count, images, settings["batch"])  # noqa: E731
+    parameter = caffe_pb2.SolverParameter(
+        net=net,
+        base_lr=settings["lr"],
+        lr_policy="step",
+        gamma=0.1,
+        stepsize=epochs(settings["lr_step_epochs"]),
+        max_iter=epochs(settings["epochs"]),
+        momentum=settings["momentum"],
+        weight_decay=settings["decay"],
+        display=20,
+        snapshot=epochs(1),
+        snapshot_prefix=prefix,
+        random_seed=experiment["seed"],
+    )
+    return text_format.MessageToString(parameter)
+
+
+def committed(experiment):
+    """{path: text} of every prototxt of the experiment."""
+    texts = {}
+    for task in experiments.TASKS:
+        path = lambda kind: experiments.prototxt(experiment, task, kind)  # noqa: B023, E731
+        texts[path("train")] = train_net(experiment, task)
+        texts[path("deploy")] = deploy_net(experiment, task)
+        images = experiment["data"]["train_images"]
+        prefix = f"runs/{experiment['name']}/{task}"
+        texts[path("solver")] = HEADER + solver(experiment, task, path("train"), images, prefix)
+    return texts
+
+
+class _Net(NetSpec):
+    """NetSpec whose tops can also be set by item, for names with a slash."""
+
+    def __setitem__(self, name, top):
+        setattr(self, name, top)
+
+
+def _text(n, experiment, task, kind):
+    return f'{HEADER}name: "{experiment["name"]}_{task}_{kind}"\n{n.to_proto()}'
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("experiments", nargs="*", default=sorted(os.listdir(experiments.FOLDER)))
+    for name in parser.parse_args().experiments:
+        for path, text in committed(experiments.load(name)).items():
+            write_text(path, text)
+
+
+if __name__ == "__main__":
+    command(main)
