@@ -1,0 +1,30 @@
+"""The dense CRF (reference [11] of the paper) by pydensecrf, with DeepLab-LargeFOV's values from experiment.yaml."""
+
+import numpy as np
+from pydensecrf import densecrf
+
+
+def refined(image, probabilities, settings):
+    """Mean-field marginals after `settings['iterations']`.
+
+    image: H x W x 3 uint8 BGR; probabilities: K x H x W float32, not negative; settings: the experiment's `crf`.
+    Returns K x H x W float32. A channel that is zero everywhere takes no part, and stays zero.
+    """
+    height, width = image.shape[:2]
+    alive = probabilities.max(axis=(1, 2)) > 0
+    if alive.sum() < 2:
+        return probabilities
+    energy = -np.log(np.maximum(probabilities[alive], 1e-8))
+    crf = densecrf.DenseCRF2D(width, height, int(alive.sum()))
+    crf.setUnaryEnergy(np.ascontiguousarray(energy.reshape(len(energy), -1), np.float32))
+    gaussian, bilateral = settings["gaussian"], settings["bilateral"]
+    crf.addPairwiseGaussian(sxy=gaussian["xy"], compat=gaussian["weight"])
+    crf.addPairwiseBilateral(
+        sxy=bilateral["xy"],
+        srgb=bilateral["rgb"],
+        rgbim=np.ascontiguousarray(image[:, :, ::-1]),
+        compat=bilateral["weight"],
+    )
+    marginals = np.zeros_like(probabilities, dtype=np.float32)
+    marginals[alive] = np.array(crf.inference(settings["iterations"])).reshape(-1, height, width)
+    return marginals

@@ -1,0 +1,78 @@
+"""IoU of segmentations: `python3 -m aepsl.evaluate --pred DIR --gt DIR --ids FILE --json OUT`."""
+
+import argparse
+import os
+
+import numpy as np
+from tqdm import tqdm
+
+from aepsl.dataset import IGNORE, VOC_CLASSES
+from aepsl.errors import InputError, command
+from aepsl.files import read_indexed, read_words, write_json
+
+
+def run(pred, gt, ids, values, names):
+    """Compare pred/ID.png with gt/ID.png over all `ids`; IoU in percent.
+
+    values: the mask values of the classes, background (0) first; names: theirs.
+    Returns {'miou': ..., 'iou': {name: ...}, 'absent': [names that the ground truth does not have]}.
+    """
+    confusion = np.zeros((len(values), len(values) + 1), np.int64)
+    index = np.full(256, len(values))
+    index[values] = np.arange(len(values))
+    for image_id in tqdm(ids, unit="image", desc=pred, disable=None):
+        predicted, truth = (read_indexed(os.path.join(folder, image_id + ".png")) for folder in (pred, gt))
+        if predicted.shape != truth.shape:
+            raise InputError(
+                f"{pred}/{image_id}.png: is {_size(predicted)}, the ground truth {_size(truth)}; "
+                "segment the image at its own size"
+            )
+        unknown = np.setdiff1d(truth[truth != IGNORE], values)
+        if unknown.size:
+            raise InputError(f"{gt}/{image_id}.png: has the value {unknown[0]}, which is no class of this evaluation")
+        counted = truth != IGNORE
+        confusion += np.histogram2d(
+            index[truth[counted]], index[predicted[counted]], [np.arange(len(values) + 1), np.arange(len(values) + 2)]
+        )[0].astype(np.int64)
+    return scores(confusion, names)
+
+
+def scores(confusion, names):
+    """IoU in percent of K classes from K x (K + 1) counts: truth in rows, predictions in columns, 'other' last.
+
+    A class that the ground truth does not have is left out of the mean; one that is only never predicted counts 0.
+    """
+    hits = np.diag(confusion)
+    truth = confusion.sum(axis=1)
+    union = truth + confusion[:, : len(hits)].sum(axis=0) - hits
+    present = truth > 0
+    iou = {name: 100 * hit / u for name, hit, u, here in zip(names, hits, union, present) if here}
+    absent = [name for name, here in zip(names, present) if not here]
+    return dict(miou=float(np.mean(list(iou.values()))) if iou else float("nan"), iou=iou, absent=absent)
+
+
+def _size(mask):
+    return f"{mask.shape[1]} x {mask.shape[0]}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pred", required=True, help="folder of predicted masks")
+    parser.add_argument("--gt", required=True, help="folder of true masks")
+    parser.add_argument("--ids", required=True, help="file of ids, one a line")
+    parser.add_argument("--json", required=True, help="file to write")
+    parser.add_argument("--classes", help="file of class names, values 1, 2, ...; VOC's 20 without it")
+    arguments = parser.parse_args()
+    ids = read_words(arguments.ids, "the ids to evaluate")
+    names = ["background", *(read_words(arguments.classes, "class names") if arguments.classes else VOC_CLASSES)]
+    result = run(arguments.pred, arguments.gt, ids, list(range(len(names))), names)
+    write_json(arguments.json, result)
+    for name, value in result["iou"].items():
+        print(f"{name:>14} {value:6.2f}")
+    print(f"{'mIoU':>14} {result['miou']:6.2f}")
+    if result["absent"]:
+        print(f"left out of the mean, not in the ground truth: {', '.join(result['absent'])}")
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,68 @@
+"""Training masks S from mined regions F and background B (section 3.1): `python3 -m aepsl.masks --help`."""
+
+import argparse
+import os
+
+import numpy as np
+from tqdm import tqdm
+
+from aepsl import experiment as experiments
+from aepsl.dataset import IGNORE, Dataset, shard, write_mask
+from aepsl.errors import InputError, command
+from aepsl.files import read_indexed
+from aepsl.mine import unpacked
+
+
+def run(experiment, data, regions, saliency, out, part=None):
+    """Write the mask S of every training image to `out`, a PNG with VOC's palette.
+
+    regions: folder of `aepsl.mine`, its regions merged from as many steps as wanted; saliency: folder of 8-bit maps
+    ID.png, 255 for 1; part: 'k/n' makes only that share of the masks.
+    """
+    dataset = Dataset(data, experiment["classes"])
+    ids = shard(dataset.ids(experiment["data"]["train"]), part)
+    settings = experiment["background"]
+    indoor = [name in settings["indoor_classes"] for name in dataset.classes]
+    values = np.array(dataset.values[1:], np.uint8)
+    for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
+        path = os.path.join(out, image_id + ".png")
+        if os.path.exists(path):
+            continue
+        classes = np.flatnonzero(row)
+        threshold = settings["indoor_threshold" if any(row[indoor]) else "threshold"]
+        B = read_indexed(os.path.join(saliency, image_id + ".png")) < threshold * 255
+        F = unpacked(read_indexed(os.path.join(regions, image_id + ".png")), len(classes))
+        if B.shape != F.shape[1:]:
+            raise InputError(f"{saliency}/{image_id}.png: does not have its image's size; delete it and make it anew")
+        write_mask(path, mask(F, values[classes], B))
+
+
+def mask(F, values, B):
+    """S as H x W uint8: values[k] in F[k] alone, 0 in B alone, 255 elsewhere.
+
+    F: N x H x W booleans, one region for each of the image's labels; B: H x W booleans. Ignored are pixels in the
+    regions of two labels, pixels in a region and in B, and pixels in neither.
+    """
+    S = np.full(B.shape, IGNORE, np.uint8)
+    S[B] = 0
+    for region, value in zip(F, values):
+        S[region] = value
+    S[F.sum(axis=0) > 1] = IGNORE
+    S[F.any(axis=0) & B] = IGNORE
+    return S
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
+    parser.add_argument("--regions", required=True, help="folder of mined regions")
+    parser.add_argument("--saliency", required=True, help="folder of saliency maps")
+    parser.add_argument("--out", required=True, help="folder for the masks")
+    parser.add_argument("--shard", dest="part", help="K/N: only that share of the images")
+    arguments = vars(parser.parse_args())
+    run(experiments.load(arguments.pop("experiment")), **arguments)
+
+
+if __name__ == "__main__":
+    command(main)

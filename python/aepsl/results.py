@@ -1,0 +1,121 @@
+"""Gathers a run's figures into results.json and prints its tables: `python3 -m aepsl.results --help`.
+
+    {"rows": {"ae_step1": {"miou": 44.9, "iou": {"background": ..., ...}, "miou_no_crf": ..., "iou_no_crf": ...}},
+     "mining": {"step1": {"recall": ..., "precision": ..., "erased": ..., "converged_loss": ...}},
+     "losses": {"step1": [[iteration, loss], ...]},
+     "success": the steps before the first whose training was none, "seconds": {stage: ...}}
+IoU in percent, the rest in 0 ... 1.
+"""
+
+import argparse
+import csv
+import glob
+import os
+
+from aepsl import evaluate
+from aepsl import experiment as experiments
+from aepsl.dataset import Dataset
+from aepsl.errors import command
+from aepsl.files import read_json, write_json
+
+PAPER_ROWS = {  # table 3: IoU of background and the 20 classes on VOC 2012 val, then their mean
+    "ae_step1": "82.6 63.0 27.5 45.9 38.3 43.6 61.3 29.2 60.0 13.6 52.0 "
+    "32.6 52.4 49.8 47.9 43.7 32.6 61.4 29.4 35.1 41.9 44.9",
+    "ae_step2": "82.2 69.3 29.7 60.9 40.8 52.4 59.3 44.2 65.3 13.0 58.9 "
+    "32.2 60.0 56.6 49.1 43.0 34.2 69.7 32.1 42.8 43.2 49.5",
+    "ae_step3": "78.5 71.8 29.2 64.1 39.9 57.8 58.5 54.5 63.0 10.3 60.5 "
+    "36.0 61.6 56.1 62.6 42.9 36.5 64.5 31.5 49.5 38.7 50.9",
+    "ae_step4": "74.4 65.5 28.2 59.7 38.5 57.8 57.5 59.0 57.2 9.6 54.9 "
+    "39.2 56.5 52.6 65.0 43.2 34.9 55.9 30.4 47.9 36.8 48.8",
+}
+
+
+def run(experiment, data, run, models, json):
+    """Evaluate the models' segmentations of val, gather the rest, write `json`, print the tables.
+
+    run: the folder of the run; models: names under run/val.
+    """
+    dataset = Dataset(data, experiment["classes"])
+    ids = dataset.ids(experiment["data"]["val"])
+    names = ["background"] + dataset.classes
+    rows = {}
+    for model in models:
+        plain, with_crf = (
+            evaluate.run(f"{run}/val/{model}/{kind}", dataset.mask_folder(), ids, dataset.values, names)
+            for kind in ("plain", "crf")
+        )
+        rows[model] = dict(
+            miou=with_crf["miou"], iou=with_crf["iou"], miou_no_crf=plain["miou"], iou_no_crf=plain["iou"]
+        )
+    steps = range(1, experiment["mining"]["steps"] + 1)
+    training = {t: read_json(f"{run}/step{t}/classification/train.json") for t in steps}
+    converged = [training[t]["converged_loss"] for t in steps]
+    results = dict(
+        experiment=experiment["name"],
+        rows=rows,
+        mining={
+            f"step{t}": dict(read_json(f"{run}/step{t}/regions.json"), converged_loss=converged[t - 1]) for t in steps
+        },
+        losses={f"step{t}": _log(f"{run}/step{t}/classification/log.csv") for t in steps},
+        success=successful_steps(converged, experiment["mining"]["max_converged_loss"]),
+        seconds=_seconds(f"{run}/seconds"),
+    )
+    write_json(json, results)
+    print(tables(results))
+
+
+def successful_steps(converged, most):
+    """The stop rule of algorithm 1: how many steps came before the first whose converged loss is above `most`."""
+    return next((t for t, loss in enumerate(converged) if loss > most), len(converged))
+
+
+def tables(results):
+    """The tables of a run as text; the paper's rows below ours where the experiment is the paper's."""
+    lines = ["", "Mined regions of the training images, in percent of pixels, and the loss of classification"]
+    lines.append(f"{'':12}{'recall':>10}{'precision':>11}{'erased':>8}{'loss':>8}")
+    for step, row in results["mining"].items():
+        cells = [100 * row[key] if key in row else float("nan") for key in ("recall", "precision", "erased")]
+        lines.append(f"{step:12}{cells[0]:10.1f}{cells[1]:11.1f}{cells[2]:8.1f}{row['converged_loss']:8.3f}")
+    lines.append(f"The stop rule of algorithm 1 ends after step {results['success']}.")
+    names = list(next(iter(results["rows"].values()))["iou"])
+    lines += ["", "IoU on val, in percent, with CRF (last column: the mean without CRF)"]
+    width = max(7, max(len(name) for name in names) + 1) if len(names) < 12 else 7
+    lines.append(f"{'':18}" + "".join(f"{name[: width - 1]:>{width}}" for name in names) + "   mIoU  no CRF")
+    for model, row in results["rows"].items():
+        cells = "".join(f"{value:{width}.1f}" for value in row["iou"].values())
+        lines.append(f"{model:18}{cells}{row['miou']:7.1f}{row['miou_no_crf']:8.1f}")
+        if results["experiment"] == "voc12" and model in PAPER_ROWS:
+            lines.append(f"{'  the paper':18}" + "".join(f"{cell:>{width}}" for cell in PAPER_ROWS[model].split()))
+    return "\n".join(lines)
+
+
+def _log(path):
+    with open(path) as file:
+        return [[int(row[0]), float(row[1])] for row in list(csv.reader(file))[1:]]
+
+
+def _seconds(folder):
+    """{stage: seconds}; the shards of a stage, which may have run side by side, are added up."""
+    seconds = {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.tsv"))):
+        with open(path) as file:
+            row = next(csv.DictReader(file, delimiter="\t"))
+        parts = os.path.basename(path)[: -len(".tsv")].split(".")
+        stage = ".".join(part for part in parts if "-" not in part)
+        seconds[stage] = seconds.get(stage, 0) + float(row["s"])
+    return seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
+    parser.add_argument("--run", required=True, help="folder of the run")
+    parser.add_argument("--models", required=True, nargs="+", help="names of the segmentations under RUN/val")
+    parser.add_argument("--json", required=True, help="file to write")
+    arguments = vars(parser.parse_args())
+    run(experiments.load(arguments.pop("experiment")), **arguments)
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,131 @@
+"""CAM, thresholds and merging, against their definitions."""
+
+import caffe
+import numpy as np
+import pytest
+
+from aepsl import experiment as experiments
+from aepsl import mine
+from aepsl.errors import InputError
+from aepsl.files import read_indexed
+from aepsl.geometry import grown, padded
+
+
+@pytest.fixture
+def demo():
+    """The demo's experiment for the classes of small_set, with the net's weights as the fillers give them."""
+    return experiments.load("demo")
+
+
+@pytest.fixture
+def model(tmp_path, demo):
+    caffe.set_random_seed(3)
+    net = caffe.Net(experiments.prototxt(demo, "classification", "deploy"), caffe.TEST)
+    weights = net.params["fc8_cls"][0].data
+    weights[...] = np.abs(weights)  # features are not negative, so every map has a positive maximum
+    path = str(tmp_path / "model.caffemodel")
+    net.save(path)
+    return path
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (9, 9), (30, 41), (64, 65), (375, 500)])
+def test_padded_sides_are_8k_1_and_no_longer_than_needed(height, width):
+    image = np.ones((height, width, 3), np.float32)
+    result = padded(image)
+    for before, after in zip((height, width), result.shape):
+        assert after % 8 == 1 and 0 <= after - before < 8
+    assert result.sum() == image.sum()
+
+
+def test_grown_is_bilinear_between_cells_eight_pixels_apart(rng):
+    maps = rng.rand(2, 4, 5).astype(np.float32)
+    result = grown(maps, (25, 33))
+    np.testing.assert_allclose(result[:, ::8, ::8], maps, rtol=1e-6)
+    for y, x in [(3, 5), (11, 30), (24, 1)]:
+        top, left = min(y // 8, 2), min(x // 8, 3)
+        a, b = y / 8 - top, x / 8 - left
+        corners = maps[:, top : top + 2, left : left + 2]
+        expected = corners[:, 0, 0] * (1 - a) * (1 - b) + corners[:, 0, 1] * (1 - a) * b
+        expected += corners[:, 1, 0] * a * (1 - b) + corners[:, 1, 1] * a * b
+        np.testing.assert_allclose(result[:, y, x], expected, rtol=1e-5)
+
+
+def test_the_mean_of_a_cam_is_the_class_score(demo, model, rng):
+    """By the definition of CAM, its mean over the cells and the bias make the score. Dropout is off."""
+    net = mine.ClassificationNet(demo, model)
+    image = rng.randint(0, 256, (100, 132, 3)).astype(np.uint8)
+    net.cam(image, np.array([0, 2]))
+    features = net.net.blobs["fc7"].data[0]
+    weights, bias = (net.net.params["fc8_cls"][k].data for k in (0, 1))
+    cells = np.tensordot(weights, features, axes=1)
+    np.testing.assert_allclose(cells.mean(axis=(1, 2)) + bias, net.net.blobs["fc8_cls"].data[0], rtol=1e-3, atol=1e-5)
+
+
+def test_cam_sees_the_erased_image(demo, model, rng):
+    """A CAM with a region erased is the CAM of the image painted with the mean there."""
+    net = mine.ClassificationNet(demo, model)
+    image = rng.randint(0, 256, (96, 96, 3)).astype(np.uint8)
+    erased = np.zeros((96, 96), np.uint16)
+    erased[20:60, 30:70] = 1
+    net.settings = dict(net.settings, mean=[100, 110, 120], scale=1)
+    painted = image.copy()
+    painted[erased > 0] = [100, 110, 120]
+    ours = net.cam(image, np.array([1]), erased)
+    np.testing.assert_allclose(ours, net.cam(painted, np.array([1])), rtol=1e-4, atol=1e-5)
+    assert not np.allclose(ours, net.cam(image, np.array([1])), rtol=1e-4, atol=1e-5)
+
+
+def test_thresholds(rng):
+    maps = rng.randn(3, 20, 30)
+    maps[2] = -np.abs(maps[2])  # no evidence at all: nothing is mined
+    of_max = mine.mined(maps, {"of_max": 0.2})
+    np.testing.assert_array_equal(of_max[:2], [m > 0.2 * m.max() for m in maps[:2]])
+    top = mine.mined(maps, {"top_pixels": 0.2})
+    for region, values in zip(top[:2], maps[:2]):
+        assert region.sum() == 0.2 * 600
+        assert values[region].min() > values[~region].max()
+    assert not of_max[2].any() and not top[2].any()
+
+
+def test_packed_regions_come_back(rng):
+    regions = rng.rand(16, 5, 7) > 0.5
+    np.testing.assert_array_equal(mine.unpacked(mine.packed(regions), 16), regions)
+    with pytest.raises(InputError, match="17 labels"):
+        mine.packed(np.ones((17, 2, 2), bool))
+
+
+@pytest.fixture
+def two_steps(small_set, demo, model, tmp_path):
+    """Regions of two steps in any number of shards: mined(shards) gives the two folders."""
+    demo = dict(demo, classes=["cat", "dog"])
+    net = caffe.Net(experiments.prototxt(experiments.load("demo"), "classification", "deploy"), caffe.TEST)
+    net.copy_from(model)
+    (small_set / "classes.txt").write_text("cat\ndog\na\nb\n")
+    demo["classes"] = ["cat", "dog", "a", "b"]
+
+    def run(shards):
+        folders = [str(tmp_path / f"{shards}" / f"step{t}") for t in (1, 2)]
+        for before, out in zip([None, folders[0]], folders):
+            for k in range(1, shards + 1):
+                mine.run(demo, str(small_set), model, out, before=before, part=f"{k}/{shards}")
+        return folders
+
+    return run
+
+
+def test_regions_only_grow_and_shards_do_not_matter(two_steps, capsys):
+    whole, sharded = two_steps(1), two_steps(3)
+    for k in range(6):
+        first, second = (read_indexed(f"{folder}/image{k}.png") for folder in whole)
+        assert first.any()
+        np.testing.assert_array_equal(first & second, first)
+        np.testing.assert_array_equal(second, read_indexed(f"{sharded[1]}/image{k}.png"))
+    printed = capsys.readouterr()
+    assert "of the images is erased so far" in printed.out
+
+
+def test_over_erasing_is_said(two_steps, demo, capsys):
+    demo["mining"]["threshold"] = {"of_max": -10}
+    two_steps(1)
+    warnings = capsys.readouterr().err
+    assert "more than 40% is erased" in warnings and "more than 70% is erased" in warnings
