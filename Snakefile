@@ -1,0 +1,170 @@
+# The order of the stages; each is a module of python/aepsl that reads files, writes files and knows no other.
+#   snakemake --cores all --config experiment=demo
+# config: experiment; data, weights, saliency (paths, where the experiment does not make its own); gpu
+
+import os
+
+from aepsl import experiment as experiments
+
+NAME = config["experiment"]
+E = experiments.load(NAME)
+RUN = f"runs/{E['name']}"
+SYNTHETIC = "synthetic" in E
+DATA = config.get("data") or (f"{RUN}/data" if SYNTHETIC else f"data/{E['name']}")
+STEPS = range(1, E["mining"]["steps"] + 1)
+MODELS = [f"ae_step{t}" for t in STEPS]
+SHARDS = [f"{k}-{workflow.cores}" for k in range(1, workflow.cores + 1)]
+STAGE = "OPENBLAS_NUM_THREADS={threads} OMP_NUM_THREADS={threads} python3 -m aepsl"
+COMMON = f"--experiment {NAME} --data '{DATA}'"
+GPU = f" --gpu {config['gpu']}" if "gpu" in config else ""
+WEIGHTS = f" --weights '{config['weights']}'" if "weights" in config else ""
+MAPS = f" --maps '{config['saliency']}'" if "saliency" in config else ""
+
+
+def shards(folder):
+    """The marks that every shard of a per-image stage leaves beside its folder of results."""
+    return [f"{folder}.done/{shard}" for shard in SHARDS]
+
+
+wildcard_constraints:
+    t=r"\d+",
+    shard=r"\d+-\d+",
+
+
+rule all:
+    input:
+        f"{RUN}/results.json",
+
+
+if SYNTHETIC:
+
+    rule synthetic:
+        output:
+            f"{DATA}/image_labels.txt",
+        benchmark:
+            f"{RUN}/seconds/data.tsv"
+        params:
+            **E["synthetic"],
+        shell:
+            f"{STAGE}.synthetic --out {DATA} --train {{params.train}} --val {{params.val}} --seed {E['seed']}"
+
+
+rule check:
+    """Decode every input once, before anything long begins."""
+    input:
+        f"{DATA}/image_labels.txt",
+    output:
+        touch(f"{RUN}/checked"),
+    benchmark:
+        f"{RUN}/seconds/check.tsv"
+    threads: workflow.cores
+    shell:
+        f"{STAGE}.dataset {COMMON}"
+
+
+rule saliency:
+    input:
+        f"{RUN}/checked",
+    output:
+        touch(f"{RUN}/saliency.done/{{shard}}"),
+    benchmark:
+        f"{RUN}/seconds/saliency.{{shard}}.tsv"
+    params:
+        part=lambda w: w.shard.replace("-", "/"),
+    shell:
+        f"{STAGE}.saliency --data '{DATA}' --list {E['data']['train']} --out {RUN}/saliency"
+        f" --shard {{params.part}}{MAPS}"
+
+
+rule train_classification:
+    """Step t of adversarial erasing: learn to classify what the steps before have left of the images."""
+    input:
+        f"{RUN}/checked",
+        lambda w: shards(f"{RUN}/step{int(w.t) - 1}/regions") if int(w.t) > 1 else [],
+    output:
+        f"{RUN}/step{{t}}/classification/final.caffemodel",
+    benchmark:
+        f"{RUN}/seconds/classification.step{{t}}.tsv"
+    params:
+        regions=lambda w: f"--regions {RUN}/step{int(w.t) - 1}/regions" if int(w.t) > 1 else "",
+        out=f"{RUN}/step{{t}}/classification",
+    threads: max(1, workflow.cores // 2)
+    priority: 1  # the longest chain
+    shell:
+        f"{STAGE}.train {COMMON} --task classification --out {{params.out}} {{params.regions}}{WEIGHTS}{GPU}"
+
+
+rule mine:
+    input:
+        f"{RUN}/step{{t}}/classification/final.caffemodel",
+    output:
+        touch(f"{RUN}/step{{t}}/regions.done/{{shard}}"),
+    benchmark:
+        f"{RUN}/seconds/mine.step{{t}}.{{shard}}.tsv"
+    params:
+        before=lambda w: f"--before {RUN}/step{int(w.t) - 1}/regions" if int(w.t) > 1 else "",
+        part=lambda w: w.shard.replace("-", "/"),
+    priority: 1
+    shell:
+        f"{STAGE}.mine {COMMON} --model {{input}} --out {RUN}/step{{wildcards.t}}/regions"
+        f" {{params.before}} --shard {{params.part}}{GPU}"
+
+
+rule measure_regions:
+    input:
+        shards(f"{RUN}/step{{t}}/regions"),
+    output:
+        f"{RUN}/step{{t}}/regions.json",
+    shell:
+        f"{STAGE}.measure {COMMON} --regions {RUN}/step{{wildcards.t}}/regions --json {{output}}"
+
+
+rule masks:
+    input:
+        shards(f"{RUN}/saliency"),
+        shards(f"{RUN}/step{{t}}/regions"),
+    output:
+        touch(f"{RUN}/masks/ae_step{{t}}.done"),
+    benchmark:
+        f"{RUN}/seconds/masks.ae_step{{t}}.tsv"
+    shell:
+        f"{STAGE}.masks {COMMON} --regions {RUN}/step{{wildcards.t}}/regions --saliency {RUN}/saliency"
+        f" --out {RUN}/masks/ae_step{{wildcards.t}}"
+
+
+rule train_segmentation:
+    input:
+        f"{RUN}/masks/{{model}}.done",
+    output:
+        f"{RUN}/segmentation/{{model}}/final.caffemodel",
+    benchmark:
+        f"{RUN}/seconds/segmentation.{{model}}.tsv"
+    threads: max(1, workflow.cores // 2)
+    shell:
+        f"{STAGE}.train {COMMON} --task segmentation --out {RUN}/segmentation/{{wildcards.model}}"
+        f" --masks {RUN}/masks/{{wildcards.model}}{WEIGHTS}{GPU}"
+
+
+rule segment:
+    input:
+        f"{RUN}/segmentation/{{model}}/final.caffemodel",
+    output:
+        touch(f"{RUN}/val/{{model}}.done/{{shard}}"),
+    benchmark:
+        f"{RUN}/seconds/segment.{{model}}.{{shard}}.tsv"
+    params:
+        part=lambda w: w.shard.replace("-", "/"),
+    shell:
+        f"{STAGE}.segment {COMMON} --list {E['data']['val']} --model {{input}}"
+        f" --out {RUN}/val/{{wildcards.model}} --shard {{params.part}}{GPU}"
+
+
+rule results:
+    input:
+        [f"{RUN}/step{t}/{file}" for t in STEPS for file in ("regions.json", "classification/final.caffemodel")],
+        [shards(f"{RUN}/val/{model}") for model in MODELS],
+    output:
+        f"{RUN}/results.json",
+    threads: workflow.cores
+    shell:
+        f"{STAGE}.results {COMMON} --run {RUN} --models {{MODELS}} --json {{output}}"
