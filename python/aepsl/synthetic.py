@@ -1,9 +1,9 @@
 """The demo's data set: made-up creatures on cluttered ground, in VOC layout.
 
-The method's premise, drawn: a creature's parts all tell its class, but not equally loudly. The head is small and
-vivid; the body is several times as large and muted; the limbs are fainter still, hardly louder than the ground.
-A classification net hears the head first, and needs the others only once the head is erased. With every part
-erased nothing tells the class any more, and the net's loss must rise.
+The method's premise, drawn: a creature's parts all tell its class, but not equally loudly. The head is small
+and vivid; the body is several times as large and muted; the limbs are fainter still, hardly louder than the
+ground. A classification net hears the head first, and needs the others only once the head is erased. With
+every part erased nothing tells the class any more, and the net's loss must rise.
 """
 
 import argparse
@@ -35,10 +35,10 @@ class Part(NamedTuple):
 # The most telling first. Their share of an object's pixels is about 1/6, 1/2 and 1/3.
 PARTS = (
     Part("head", vividness=58, contrast=24, wander=6, lightness=62, turn=0),
-    Part("body", vividness=20, contrast=7, wander=10, lightness=70, turn=45),
-    Part("limbs", vividness=14, contrast=4, wander=12, lightness=34, turn=180),
+    Part("body", vividness=15, contrast=7, wander=10, lightness=70, turn=45),
+    Part("limbs", vividness=13, contrast=4, wander=12, lightness=34, turn=180),
 )
-GROUND_VIVIDNESS = 9
+GROUND_VIVIDNESS = 7
 
 
 class Kind(NamedTuple):
@@ -54,10 +54,10 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("quillow", body=(0.90, 0.62), head=0.38, legs=4, leg=(0.50, 0.24), tail=(0.45, 0.34), pattern="stripes"),
-    Kind("marbit", body=(0.80, 0.70), head=0.42, legs=2, leg=(0.52, 0.40), tail=(0.40, 0.46), pattern="checks"),
-    Kind("fennak", body=(1.00, 0.52), head=0.36, legs=6, leg=(0.42, 0.17), tail=(0.50, 0.26), pattern="rings"),
-    Kind("dorrel", body=(0.86, 0.58), head=0.40, legs=3, leg=(0.58, 0.28), tail=(0.70, 0.24), pattern="dots"),
+    Kind("quillow", (0.90, 0.62), head=0.38, legs=4, leg=(0.52, 0.31), tail=(0.52, 0.39), pattern="stripes"),
+    Kind("marbit", (0.80, 0.70), head=0.42, legs=2, leg=(0.55, 0.52), tail=(0.46, 0.53), pattern="checks"),
+    Kind("fennak", (1.00, 0.52), head=0.36, legs=6, leg=(0.46, 0.22), tail=(0.58, 0.30), pattern="rings"),
+    Kind("dorrel", (0.86, 0.58), head=0.40, legs=3, leg=(0.60, 0.36), tail=(0.75, 0.28), pattern="dots"),
 )
 CLASSES = tuple(kind.name for kind in KINDS)
 PATTERNS = ("stripes", "checks", "rings", "dots")
@@ -66,17 +66,14 @@ PATTERNS = ("stripes", "checks", "rings", "dots")
 def render(rng, classes):
     """Draw one image of an object of each of `classes` (mask values 1..4, at most two).
 
-    rng: numpy Generator. Returns image (H x W x 3 uint8, BGR), mask (H x W uint8: 0, class value, 255 on the 1 px
-    around each object) and parts (H x W uint8: 0, or 1 + index in PARTS); H and W are 112..144.
+    rng: numpy Generator. Returns image (H x W x 3 uint8, BGR), mask (H x W uint8: 0, class value, 255 on the
+    1 px around each object) and parts (H x W uint8: 0, or 1 + index in PARTS); H and W are 112..144.
     """
     height, width = rng.integers(112, 145, 2)
     canvas = _ground(rng, height, width)
     mask = np.zeros((height, width), np.uint8)
     parts = np.zeros((height, width), np.uint8)
-    largest = 0.36 if len(classes) == 1 else 0.20
-    for value in classes:
-        cover = rng.uniform(0.12, largest)
-        own, u, v = _place(rng, KINDS[value - 1], cover, mask)
+    for value, (own, u, v) in zip(classes, _apart(rng, [KINDS[value - 1] for value in classes], mask.shape)):
         for index, part in enumerate(PARTS, 1):
             where = own == index
             canvas[where] = _skin(rng, part, index - 1, value - 1, u[where], v[where])
@@ -90,12 +87,12 @@ def render(rng, classes):
 
 
 def run(out, train=320, val=80, seed=1):
-    """Write the folder `out` in VOC layout (see aepsl.dataset), lists train_aug and val. It appears whole or not at all.
+    """Write the folder `out` in VOC layout (see aepsl.dataset), with the lists train_aug and val.
 
-    Same arguments, same bytes. Raises InputError if `out` is there already and not empty.
+    It appears whole or not at all; same arguments, same bytes. Raises InputError if `out` is not empty.
     """
     if train < 1 or val < 1:
-        raise InputError(f"{out}: needs at least one training and one validation image; raise --train and --val")
+        raise InputError(f"{out}: needs at least one image in each list; raise --train and --val")
     with _folder_whole(out) as beside:
         for folder in ("JPEGImages", "SegmentationClassAug", "ImageSets/Segmentation"):
             os.makedirs(os.path.join(beside, folder))
@@ -113,7 +110,7 @@ def run(out, train=320, val=80, seed=1):
             labels.append(" ".join([image_id] + [CLASSES[value - 1] for value in sorted(classes)]))
             lists[name].append(image_id)
         for name, ids in lists.items():
-            write_text(os.path.join(beside, "ImageSets", "Segmentation", name + ".txt"), "\n".join(ids) + "\n")
+            write_text(os.path.join(beside, "ImageSets/Segmentation", name + ".txt"), "\n".join(ids) + "\n")
         write_text(os.path.join(beside, "image_labels.txt"), "\n".join(labels) + "\n")
         write_text(os.path.join(beside, "classes.txt"), "\n".join(CLASSES) + "\n")
 
@@ -133,35 +130,36 @@ def _folder_whole(path):
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _place(rng, kind, cover, taken):
-    """One object that covers `cover` of the image, or less where there is no room beside what is `taken`.
+def _apart(rng, kinds, shape):
+    """Objects of `kinds` as _place gives them, tried until none comes near another."""
+    cover = (0.12, 0.36) if len(kinds) == 1 else (0.09, 0.13)
+    while True:
+        placed = [_place(rng, kind, rng.uniform(*cover), shape) for kind in kinds]
+        if sum(cv2.dilate(np.minimum(own, 1), np.ones((3, 3), np.uint8)) for own, _, _ in placed).max() == 1:
+            return placed
 
-    Returns its parts (H x W uint8, numbered as in render) and its own coordinates u, v of every pixel (H x W).
+
+def _place(rng, kind, cover, shape):
+    """One object that covers `cover` of an image of `shape`, or as much as its frame leaves room for.
+
+    Returns its parts (H x W uint8, numbered as in render) and each pixel's place u, v on it (H x W).
     """
-    height, width = taken.shape
-    outlines = _outlines(rng, kind)
+    height, width = shape
     angle = np.deg2rad(rng.uniform(-40, 40))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turn = turn @ np.diag([rng.choice([-1, 1]), 1])
-    turned = [(index, points @ turn.T) for index, points in outlines]
-    corners = np.concatenate([points for _, points in turned])
+    outlines = [(index, points @ turn.T) for index, points in _outlines(rng, kind)]
+    corners = np.concatenate([points for _, points in outlines])
     low, high = corners.min(0), corners.max(0)
-    unit_area = (_draw(turned, 40, 40 * -low + 2, (400, 400)) > 0).sum() / 40 ** 2
+    unit_area = (_draw(outlines, 20, 2 - 20 * low, (100, 100)) > 0).sum() / 20**2
     size = np.sqrt(cover * height * width / unit_area)
     margin = 3 if rng.random() < 0.9 else -6  # one in ten may stick out
-    size = min(size, (np.array([width, height]) - 2 * margin).min() / (high - low).max() * 0.999)
-    for _ in range(60):
-        room = np.array([width, height]) - 2 * margin - size * (high - low)
-        centre = margin - size * low + rng.random(2) * room
-        own = _draw(turned, size, centre, taken.shape)
-        if not (cv2.dilate(own, np.ones((5, 5), np.uint8))[taken > 0]).any():
-            break
-        size *= 0.98
-    else:
-        own[taken > 0] = 0
+    frame = np.array([width, height]) - 2 * margin
+    size = min(size, (frame / (high - low)).min())
+    centre = margin - size * low + rng.random(2) * (frame - size * (high - low))
     y, x = np.mgrid[:height, :width]
     u, v = np.tensordot(turn.T, np.stack([x - centre[0], y - centre[1]]) / size, 1)
-    return own, u, v
+    return _draw(outlines, size, centre, shape), u, v
 
 
 def _draw(outlines, size, centre, shape):
@@ -176,14 +174,13 @@ def _outlines(rng, kind):
     a, b = kind.body
     limbs = []
     for place in np.linspace(-0.7, 0.7, kind.legs) if kind.legs > 1 else [0]:
-        x, y = a * place, b * np.sqrt(1 - place ** 2)
+        x, y = a * place, b * np.sqrt(1 - place**2)
         limbs.append(_limb((x, y - 0.25), rng.normal(90, 8), kind.leg[0] + 0.25, kind.leg[1]))
     limbs.append(_limb((0.25 - a, -0.1), rng.normal(205, 12), kind.tail[0] + 0.25, kind.tail[1]))
     neck = np.deg2rad(rng.normal(-30, 10))
     head = np.array([a * np.cos(neck), b * np.sin(neck)]) * 1.25
-    return (
-        [(3, limb) for limb in limbs] + [(2, _ellipse((0, 0), (a, b)))] + [(1, _ellipse(head, (kind.head, kind.head)))]
-    )
+    front = [(2, _ellipse((0, 0), (a, b))), (1, _ellipse(head, (kind.head, kind.head)))]
+    return [(3, limb) for limb in limbs] + front
 
 
 def _limb(root, degrees, length, width):
@@ -204,7 +201,7 @@ def _skin(rng, part, index, kind, u, v):
     hue = np.deg2rad(30 + 360 / len(KINDS) * kind + part.turn + rng.normal(0, part.wander))
     vividness = part.vividness * rng.uniform(0.85, 1.15)
     lightness = part.lightness + rng.normal(0, 4) + part.contrast * wave
-    return np.stack([lightness, vividness * np.cos(hue) + 0 * wave, vividness * np.sin(hue) + 0 * wave], -1)
+    return np.stack([lightness, 0 * wave + vividness * np.cos(hue), 0 * wave + vividness * np.sin(hue)], -1)
 
 
 def _pattern(name, u, v):
@@ -220,23 +217,24 @@ def _pattern(name, u, v):
 
 
 def _ground(rng, height, width):
-    """Lab float32 H x W x 3: a gradient, patches and grey shapes of any tint below GROUND_VIVIDNESS, and noise."""
+    """Lab float32 H x W x 3: a gradient, striped patches of any tint below GROUND_VIVIDNESS, and noise."""
     y, x = np.mgrid[:height, :width]
     slope = rng.normal(0, 8, 2)
     lightness = rng.uniform(44, 56) + slope[0] * (x / width - 0.5) + slope[1] * (y / height - 0.5)
     canvas = np.stack([lightness, 0 * lightness, 0 * lightness], -1).astype(np.float32)
     canvas[..., 1:] += _tint(rng)
     for _ in range(rng.integers(14, 26)):
-        points = rng.uniform((0, 0), (width, height)) + rng.normal(0, rng.uniform(5, 22), (rng.integers(3, 8), 2))
+        corners = rng.normal(0, rng.uniform(5, 22), (rng.integers(3, 8), 2))
+        points = corners + rng.uniform((0, 0), (width, height))
         where = np.zeros((height, width), np.uint8)
         cv2.fillPoly(where, [cv2.convexHull(points.astype(np.float32)).astype(np.int32)], 1)
-        where = where > 0
+        row, column = np.nonzero(where)
         angle, period = rng.uniform(0, np.pi), rng.uniform(4, 14)
-        stripes = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period)[where]
-        canvas[where, 0] += rng.normal(0, 6) + rng.uniform(0, 4) * stripes
-        canvas[where, 1:] = _tint(rng)
+        stripes = np.sin((column * np.cos(angle) + row * np.sin(angle)) * 2 * np.pi / period)
+        canvas[row, column, 0] += rng.normal(0, 6) + rng.uniform(0, 4) * stripes
+        canvas[row, column, 1:] = _tint(rng)
     for cell in (2, 6, 20):
-        noise = rng.normal(0, 3, (height // cell + 1, width // cell + 1, 3)).astype(np.float32) * (1, 0.5, 0.5)
+        noise = rng.normal(0, (3, 1.5, 1.5), (height // cell + 1, width // cell + 1, 3)).astype(np.float32)
         canvas += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
     return canvas
 
@@ -247,7 +245,7 @@ def _tint(rng):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python3 -m aepsl.synthetic", description="Draw the demo's data set.")
+    parser = argparse.ArgumentParser("python3 -m aepsl.synthetic", description="Draw the demo's data set.")
     parser.add_argument("--out", required=True, help="the folder to make, in VOC layout")
     parser.add_argument("--train", type=int, default=320, help="training images (320)")
     parser.add_argument("--val", type=int, default=80, help="validation images (80)")
