@@ -4,12 +4,12 @@ import caffe
 import cv2
 import numpy as np
 import pytest
-from conftest import python_layer
 
 from aepsl.dataset import Dataset
 from aepsl.errors import InputError
 from aepsl.files import read_indexed, write_grey
 from aepsl.layers.data import Prefetch, Sampler
+from conftest import python_layer
 
 MEAN = np.array([104.008, 116.669, 122.675], np.float32)
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from aepsl import experiment as experiments
 from aepsl.errors import InputError, command
-from aepsl.files import read_image, read_indexed, read_words, written_whole
+from aepsl.files import read_image, read_indexed, read_words, why_unreadable, written_whole
 
 VOC_CLASSES = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
@@ -111,8 +111,7 @@ def _check(image_path, mask_paths):
             image.load()  # unlike OpenCV, Pillow refuses a file that was cut short
             size = image.size
     except (OSError, SyntaxError):
-        read_image(image_path)  # a missing file gets its own sentence
-        raise InputError(f"{image_path}: cannot be decoded to its end; copy it again") from None
+        raise InputError(f"{image_path}: {why_unreadable(image_path)}") from None
     for path in mask_paths:
         height, width = read_indexed(path).shape
         if (width, height) != size:

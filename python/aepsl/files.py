@@ -72,7 +72,7 @@ def read_image(path):
     """
     image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
-        raise InputError(f"{path}: {_why_unreadable(path)}")
+        raise InputError(f"{path}: {why_unreadable(path)}")
     return image
 
 
@@ -89,7 +89,7 @@ def read_indexed(path):
                 )
             array = np.array(image)
     except (OSError, SyntaxError):
-        raise InputError(f"{path}: {_why_unreadable(path)}") from None
+        raise InputError(f"{path}: {why_unreadable(path)}") from None
     return array.astype(np.uint16 if array.dtype.itemsize > 1 else np.uint8)
 
 
@@ -100,7 +100,8 @@ def write_grey(path, array):
             raise InputError(f"{path}: could not be written; is the disk full?")
 
 
-def _why_unreadable(path):
+def why_unreadable(path):
+    """What is wrong with an image file that did not open, and the remedy."""
     if not os.path.exists(path):
         return "no such file; check the list of ids and the data folder"
     if os.path.getsize(path) == 0:

@@ -1,0 +1,56 @@
+"""The CRF: a brute-force mean field on a tiny image, and what the pairwise terms must do."""
+
+import numpy as np
+import pytest
+
+from aepsl import crf
+
+SETTINGS = dict(iterations=10, bilateral=dict(weight=4, xy=121, rgb=5), gaussian=dict(weight=3, xy=3))
+
+
+def test_without_pairwise_terms_nothing_changes(rng):
+    probabilities = rng.dirichlet(np.ones(3), (12, 15)).transpose(2, 0, 1).astype(np.float32)
+    image = rng.randint(0, 256, (12, 15, 3)).astype(np.uint8)
+    none = dict(SETTINGS, bilateral=dict(weight=0, xy=121, rgb=5), gaussian=dict(weight=0, xy=3))
+    np.testing.assert_allclose(crf.refined(image, probabilities, none), probabilities, rtol=1e-4)
+
+
+def test_colour_edges_attract_the_labels():
+    """A noisy guess on a two-coloured image becomes the two colours; the same guess on a plain image does not."""
+    image = np.zeros((40, 40, 3), np.uint8)
+    image[:, 20:] = 200
+    right = np.full((40, 40), 0.3, np.float32)
+    right[:, 17:] = 0.7  # off by three columns
+    probabilities = np.stack([1 - right, right])
+    labels = crf.refined(image, probabilities, SETTINGS).argmax(axis=0)
+    np.testing.assert_array_equal(labels, image[:, :, 0] > 0)
+    plain = crf.refined(np.zeros_like(image), probabilities, SETTINGS).argmax(axis=0)
+    assert not np.array_equal(plain, labels)
+
+
+def test_image_is_taken_as_bgr(rng):
+    """Channels are weighted alike, so the same image with its channels swapped gives the same labels; values differ
+    from those of a grey image, so colour is seen at all."""
+    image = rng.randint(0, 256, (20, 20, 3)).astype(np.uint8)
+    probabilities = rng.dirichlet(np.ones(2), (20, 20)).transpose(2, 0, 1).astype(np.float32)
+    ours = crf.refined(image, probabilities, SETTINGS)
+    assert not np.allclose(ours, crf.refined(np.repeat(image[:, :, :1], 3, axis=2), probabilities, SETTINGS), atol=1e-3)
+    np.testing.assert_allclose(ours.sum(axis=0), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("dead", [[1], [1, 3]])
+def test_channels_that_are_zero_take_no_part(rng, dead):
+    image = rng.randint(0, 256, (20, 25, 3)).astype(np.uint8)
+    probabilities = rng.dirichlet(np.ones(5), (20, 25)).transpose(2, 0, 1).astype(np.float32)
+    probabilities[dead] = 0
+    result = crf.refined(image, probabilities, SETTINGS)
+    assert not result[dead].any()
+    alive = np.setdiff1d(np.arange(5), dead)
+    np.testing.assert_array_equal(result[alive], crf.refined(image, probabilities[alive], SETTINGS))
+
+
+def test_one_channel_is_left_alone():
+    probabilities = np.zeros((3, 4, 4), np.float32)
+    probabilities[0] = 1
+    image = np.zeros((4, 4, 3), np.uint8)
+    np.testing.assert_array_equal(crf.refined(image, probabilities, SETTINGS), probabilities)

@@ -1,0 +1,92 @@
+"""IoU against a count by hand, and the classes that count."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from aepsl import evaluate, measure
+from aepsl import experiment as experiments
+from aepsl.dataset import write_mask
+from aepsl.errors import InputError
+from aepsl.files import write_grey
+from aepsl.mine import packed
+
+NAMES = ["background", "cat", "dog", "cow"]
+
+
+def written(folder, masks):
+    for k, mask in enumerate(masks):
+        write_mask(str(folder / f"{k}.png"), np.array(mask, np.uint8))
+    return str(folder)
+
+
+def test_iou_is_over_all_images_together(tmp_path):
+    """Cat: 1 hit of 2 + 3 pixels. The mean of per-image IoU would be another number."""
+    truth = written(tmp_path / "gt", [[[0, 1, 255, 0]], [[1, 1, 0, 0]]])
+    ours = written(tmp_path / "pred", [[[0, 1, 1, 1]], [[0, 0, 0, 0]]])
+    result = evaluate.run(ours, truth, ["0", "1"], [0, 1, 2, 3], NAMES)
+    assert result["iou"] == {"background": pytest.approx(100 * 3 / 6), "cat": pytest.approx(100 * 1 / 4)}
+    assert result["miou"] == pytest.approx(37.5)
+    assert result["absent"] == ["dog", "cow"]
+
+
+def test_brute_force_on_random_masks(tmp_path, rng):
+    truths = rng.choice([0, 1, 2, 3, 255], (5, 11, 7))
+    guesses = rng.choice([0, 1, 2], (5, 11, 7))
+    result = evaluate.run(
+        written(tmp_path / "pred", guesses), written(tmp_path / "gt", truths), list("01234"), [0, 1, 2, 3], NAMES
+    )
+    for value, name in enumerate(NAMES):
+        counted = truths != 255
+        hit = np.sum(counted & (truths == value) & (guesses == value))
+        either = np.sum(counted & ((truths == value) | (guesses == value)))
+        assert result["iou"][name] == pytest.approx(100 * hit / either)
+    assert result["iou"]["cow"] == 0  # never predicted, but there: it counts
+    assert result["miou"] == pytest.approx(np.mean(list(result["iou"].values())))
+
+
+def test_predictions_outside_the_classes_are_misses(tmp_path):
+    truth = written(tmp_path / "gt", [[[0, 0, 1, 1]]])
+    ours = written(tmp_path / "pred", [[[0, 9, 1, 255]]])
+    assert evaluate.run(ours, truth, ["0"], [0, 1], NAMES[:2])["iou"] == {"background": 50, "cat": 50}
+
+
+def test_a_prediction_of_another_size_is_refused(tmp_path):
+    truth, ours = written(tmp_path / "gt", [[[0, 0, 1]]]), written(tmp_path / "pred", [[[0, 0]]])
+    with pytest.raises(InputError, match="pred/0.png: is 2 x 1, the ground truth 3 x 1"):
+        evaluate.run(ours, truth, ["0"], [0, 1], NAMES[:2])
+
+
+def test_command(tmp_path):
+    written(tmp_path / "gt", [[[0, 8, 15, 255]]])
+    written(tmp_path / "pred", [[[0, 8, 8, 3]]])
+    (tmp_path / "ids.txt").write_text("0\n")
+    command = [sys.executable, "-m", "aepsl.evaluate", "--pred", "pred", "--gt", "gt", "--ids", "ids.txt"]
+    output = subprocess.check_output([*command, "--json", "out.json"], cwd=tmp_path, text=True)
+    assert "mIoU  50.00" in output
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["iou"] == {"background": 100, "cat": 50, "person": 0}
+    assert len(result["absent"]) == 18
+
+
+def test_measure_against_counts_by_hand(small_set, tmp_path):
+    """Regions of the left half of every image, for its first label."""
+    experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
+    dataset_masks = small_set / "SegmentationClassAug"
+    counts = np.zeros(5)
+    for k, labels in enumerate(["cat", "dog", "cat dog", "cat", "dog", "dog"]):
+        truth = evaluate.read_indexed(str(dataset_masks / f"image{k}.png"))
+        half = np.zeros(truth.shape, bool)
+        half[:, : truth.shape[1] // 2] = True
+        regions = [half] + [np.zeros_like(half)] * (len(labels.split()) - 1)
+        write_grey(f"{tmp_path}/regions/image{k}.png", packed(np.stack(regions)))
+        values = [{"cat": 1, "dog": 2}[name] for name in labels.split()]
+        objects = sum(np.sum(truth == value) for value in values)
+        counts += [np.sum(half & (truth == values[0])), np.sum(half & (truth != 255)), objects, half.sum(), half.size]
+    measure.run(experiment, str(small_set), f"{tmp_path}/regions", f"{tmp_path}/out.json")
+    found, mined, objects, erased, pixels = counts
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result == pytest.approx(dict(recall=found / objects, precision=found / mined, erased=erased / pixels))

@@ -1,0 +1,213 @@
+"""A training run: it learns, it can be interrupted, and stock Caffe can repeat it."""
+
+import copy
+import csv
+import os
+import subprocess
+import sys
+
+import caffe
+import numpy as np
+import pytest
+
+from aepsl import experiment as experiments
+from aepsl import nets, synthetic, train
+from aepsl.dataset import Dataset, write_mask
+from aepsl.files import write_text
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """24 images of the demo's data set."""
+    root = str(tmp_path_factory.mktemp("synthetic") / "data")
+    synthetic.run(root, train=24, val=4, seed=3)
+    return root
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The demo's experiment with a smaller net, batch and schedule, in a folder of its own."""
+    experiment = copy.deepcopy(experiments.load("demo"))
+    experiment.update(channels=[4, 4, 4, 4, 4], fc=8, folder=str(tmp_path_factory.mktemp("tiny")))
+    experiment["data"].update(scale=0.5, crop=57)
+    for settings in experiment["training"].values():
+        if isinstance(settings, dict):
+            settings.update(batch=6, epochs=3, lr_step_epochs=2)
+    for path, text in nets.committed(experiment).items():
+        write_text(path, text)
+    return experiment
+
+
+def log(folder):
+    with open(os.path.join(folder, "log.csv")) as file:
+        return list(csv.DictReader(file))
+
+
+def weights(folder):
+    with open(os.path.join(folder, "final.caffemodel"), "rb") as file:
+        return file.read()
+
+
+def test_a_run_leaves_what_it_used_and_what_it_did(tiny, data, tmp_path):
+    out = str(tmp_path / "run")
+    train.run(tiny, "classification", data, out)
+    assert sorted(os.listdir(out)) == ["final.caffemodel", "log.csv", "solver.prototxt", "train.json", "train.prototxt"]
+    rows = log(out)
+    assert [int(row["iteration"]) for row in rows] == list(range(12))  # 3 epochs of 24 images in batches of 6
+    assert 0 < float(rows[0]["loss"]) < 2
+
+
+@pytest.mark.parametrize("task", experiments.TASKS)
+@pytest.mark.parametrize("stop", [5, 8])
+def test_an_interrupted_run_ends_with_the_same_bytes(tiny, data, tmp_path, task, stop, monkeypatch):
+    """Killed within an epoch and at its very end; dropout, momentum and the order of images go on as if never."""
+    masks = os.path.join(data, "SegmentationClassAug") if task == "segmentation" else None
+    whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
+    train.run(tiny, task, data, whole, masks=masks)
+
+    class Killed(Exception):
+        pass
+
+    add = train.History.add
+
+    def killed(self, solver):
+        if solver.iter == stop + 1:
+            raise Killed
+        return add(self, solver)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(train.History, "add", killed)
+        train.run(tiny, task, data, broken, masks=masks)
+    assert not os.path.exists(os.path.join(broken, "final.caffemodel"))
+    train.run(tiny, task, data, broken, masks=masks)
+    assert weights(broken) == weights(whole)
+    assert log(broken) == log(whole)
+
+
+def test_other_settings_do_not_go_on_from_an_old_snapshot(tiny, data, tmp_path, monkeypatch):
+    out = str(tmp_path / "run")
+    monkeypatch.setattr(train.History, "clear", lambda self: None)
+    train.run(tiny, "classification", data, out)
+    other = copy.deepcopy(tiny)
+    other["training"]["classification"]["lr"] = 0.002
+    train.run(other, "classification", data, out)
+    assert len(log(out)) == 12
+
+
+def test_the_segmentation_net_learns_from_masks(tiny, data, tmp_path):
+    longer = copy.deepcopy(tiny)
+    longer["training"]["segmentation"].update(epochs=15, lr_step_epochs=15)
+    out = str(tmp_path / "run")
+    train.run(longer, "segmentation", data, out, masks=os.path.join(data, "SegmentationClassAug"))
+    losses = [float(row["loss"]) for row in log(out)]
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:4])
+
+
+def test_stock_caffe_repeats_the_first_iteration(tiny, data, tmp_path):
+    """`caffe train` with the run's own solver: the data layer, the losses and the seed are all in the files."""
+    out = str(tmp_path / "run")
+    train.run(tiny, "classification", data, out)
+    environment = dict(os.environ, GLOG_minloglevel="0", GLOG_logtostderr="1")
+    done = subprocess.run(
+        ["caffe", "train", "-solver", os.path.join(out, "solver.prototxt")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        timeout=300,
+    )
+    line = next(line for line in done.stderr.splitlines() if "Iteration 0" in line and "loss = " in line)
+    assert float(line.split("loss = ")[1]) == pytest.approx(float(log(out)[0]["loss"]), rel=1e-4)
+
+
+def test_constant_loss_is_the_least_that_constant_scores_reach(rng):
+    """Against a search over softmax scores."""
+    labels = (rng.rand(30, 3) > 0.5).astype(float)
+    labels[labels.sum(axis=1) == 0, 0] = 1
+    t = labels / labels.sum(axis=1, keepdims=True)
+    grid = [p for p in np.ndindex(101, 101) if sum(p) <= 100]
+    best = min(((t - np.array([a, b, 100 - a - b]) / 100) ** 2).sum(axis=1).mean() for a, b in grid)
+    assert train.constant_loss(labels) == pytest.approx(best, abs=1e-3)
+
+
+def test_saturation_is_said(tiny, data, tmp_path, capsys):
+    hot = copy.deepcopy(tiny)
+    hot["training"]["classification"]["lr"] = 30
+    hot["training"]["classification"]["epochs"] = 1
+    hot["training"]["new_layer_lr"] = 1
+    train.run(hot, "classification", data, str(tmp_path / "run"))
+    assert "saturates" in capsys.readouterr().err
+
+
+def stage(arguments):
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "fault, complaint",
+    [
+        ("missing image", "image2.jpg: no such file"),
+        ("unreadable image", "image2.jpg: cannot be decoded"),
+        ("image cut short", "image2.jpg: cannot be decoded"),
+        ("mask of another size", "image2.png: is 3 x 3, its image"),
+        ("missing mask", "image2.png: no such file"),
+        ("unknown label", "image2 has the label 'unicorn'"),
+        ("no label", "no label for image2"),
+        ("empty list", "train_aug.txt: is empty"),
+        ("no list", "train_aug.txt: cannot be read"),
+        ("image named twice", "names image2 twice"),
+        ("no such weights", "nothing.caffemodel: no such caffemodel"),
+        ("weights of another net", "other.caffemodel: has no layer conv1_1"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(small_set, tmp_path, fault, complaint):
+    experiment = experiments.load("demo")
+    (small_set / "classes.txt").write_text("\n".join(experiment["classes"]) + "\n")
+    labels = small_set / "image_labels.txt"
+    labels.write_text(labels.read_text().replace("cat", "quillow").replace("dog", "marbit"))
+    image, mask = small_set / "JPEGImages/image2.jpg", small_set / "SegmentationClassAug/image2.png"
+    ids = small_set / "ImageSets/Segmentation/train_aug.txt"
+    more = []
+    if fault == "missing image":
+        image.unlink()
+    elif fault == "unreadable image":
+        image.write_bytes(b"this is text")
+    elif fault == "image cut short":
+        image.write_bytes(image.read_bytes()[:-200])
+    elif fault == "mask of another size":
+        write_mask(str(mask), np.zeros((3, 3), np.uint8))
+    elif fault == "missing mask":
+        mask.unlink()
+    elif fault == "unknown label":
+        labels.write_text(labels.read_text().replace("image2 quillow marbit", "image2 quillow unicorn"))
+    elif fault == "no label":
+        labels.write_text(labels.read_text().replace("image2 quillow marbit\n", ""))
+    elif fault == "empty list":
+        ids.write_text("\n")
+    elif fault == "no list":
+        ids.unlink()
+    elif fault == "image named twice":
+        ids.write_text(ids.read_text() + "image2\n")
+    elif fault == "no such weights":
+        more = ["--weights", str(tmp_path / "nothing.caffemodel")]
+    elif fault == "weights of another net":
+        other = caffe.Net("prototxt/rehearsal/classification_deploy.prototxt", caffe.TEST)
+        other.save(str(tmp_path / "other.caffemodel"))
+        more = ["--weights", str(tmp_path / "other.caffemodel")]
+    out = tmp_path / "run"
+    arguments = ["aepsl.train", "--experiment", "demo", "--task", "segmentation", "--data", str(small_set)]
+    done = stage([*arguments, "--masks", str(small_set / "SegmentationClassAug"), "--out", str(out), *more])
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert not (out / "final.caffemodel").exists() and not (out / "train.json").exists()
+
+
+def test_the_check_before_everything_finds_faults_of_val_too(small_set):
+    Dataset(str(small_set)).check(["image0", "image1"], [str(small_set / "SegmentationClassAug")])
+    (small_set / "classes.txt").write_text("quillow\nmarbit\nfennak\ndorrel\n")
+    labels = small_set / "image_labels.txt"
+    labels.write_text(labels.read_text().replace("cat", "quillow").replace("dog", "marbit"))
+    (small_set / "ImageSets/Segmentation/train_aug.txt").write_text("image3\nimage4\n")
+    (small_set / "SegmentationClassAug/image0.png").write_bytes(b"")
+    done = stage(["aepsl.dataset", "--experiment", "demo", "--data", str(small_set)])
+    assert done.returncode == 1 and "image0.png: is empty" in done.stderr and done.stderr.count("\n") == 1
