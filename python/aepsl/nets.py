@@ -63,7 +63,7 @@ def largefov(n, x, experiment):
             n[f"conv{block}_{k}"], n[f"relu{block}_{k}"] = conv, x
         n[f"pool{block}"] = x = max_pool(x, stride=2 if block <= 3 else 1)
     n.pool5a = L.Pooling(x, pool=P.Pooling.AVE, kernel_size=3, stride=1, pad=1)
-    n.fc6, n.relu6 = conv_relu(n.pool5a, experiment["fc"], dilation=12)
+    n.fc6, n.relu6 = conv_relu(n.pool5a, experiment["fc"], dilation=experiment["fc6_dilation"])
     n.drop6 = dropout(n.relu6)
     n.fc7, n.relu7 = conv_relu(n.drop6, experiment["fc"], size=1)
     n.drop7 = dropout(n.relu7)
