@@ -18,6 +18,9 @@ STAGE = "OPENBLAS_NUM_THREADS={threads} OMP_NUM_THREADS={threads} python3 -m aep
 COMMON = f"--experiment {NAME} --data '{DATA}'"
 GPU = f" --gpu {config['gpu']}" if "gpu" in config else ""
 WEIGHTS = f" --weights '{config['weights']}'" if "weights" in config else ""
+# Where nobody gives weights, the net of step 1 is what others have from ImageNet: what segmentation starts from.
+PRETRAINED = f"{RUN}/step1/classification/final.caffemodel" if SYNTHETIC else []
+SEGMENTATION_WEIGHTS = f" --weights {PRETRAINED}" if SYNTHETIC else WEIGHTS
 MAPS = f" --maps '{config['saliency']}'" if "saliency" in config else ""
 
 
@@ -135,6 +138,7 @@ rule masks:
 rule train_segmentation:
     input:
         f"{RUN}/masks/{{model}}.done",
+        PRETRAINED,
     output:
         f"{RUN}/segmentation/{{model}}/final.caffemodel",
     benchmark:
@@ -142,7 +146,7 @@ rule train_segmentation:
     threads: max(1, workflow.cores // 2)
     shell:
         f"{STAGE}.train {COMMON} --task segmentation --out {RUN}/segmentation/{{wildcards.model}}"
-        f" --masks {RUN}/masks/{{wildcards.model}}{WEIGHTS}{GPU}"
+        f" --masks {RUN}/masks/{{wildcards.model}}{SEGMENTATION_WEIGHTS}{GPU}"
 
 
 rule segment:
