@@ -1,0 +1,34 @@
+"""Snakemake's output as one line a job: `snakemake --log-handler-script python/aepsl/progress.py`.
+
+Its own, longer text goes to .snakemake/log all the same.
+"""
+
+import sys
+import time
+
+from snakemake.logging import logger
+
+logger.log_handler.clear()
+START = time.time()
+state = dict(done=0, total="?", failed=False)
+
+
+def log_handler(message):
+    """Print what a user wants to see of one of snakemake's messages."""
+    level, text = message["level"], str(message.get("msg"))
+    if level == "run_info":
+        state["total"] = text.split()[-1]  # it ends with the number of jobs
+    elif level == "progress":
+        state.update(done=message["done"], total=message["total"])
+    elif level == "job_info" and message["name"] != "all":
+        name = " ".join([message["name"], *map(str, message["wildcards"].values())])
+        _say(f"{time.time() - START:6.0f} s {state['done']:>4}/{state['total']}  {name}")
+    elif level == "job_error":
+        state["failed"] = True
+        _say(f"stopped at {message['name']}; the lines above say why. Typed again, the command goes on from there")
+    elif text == "Nothing to be done." or level in ("error", "warning") and not state["failed"]:
+        _say(text)
+
+
+def _say(line):
+    print(line, file=sys.stderr, flush=True)
