@@ -12,7 +12,24 @@ RUN = f"runs/{E['name']}"
 SYNTHETIC = "synthetic" in E
 DATA = config.get("data") or (f"{RUN}/data" if SYNTHETIC else f"data/{E['name']}")
 STEPS = range(1, E["mining"]["steps"] + 1)
-MODELS = [f"ae_step{t}" for t in STEPS]
+AE_MASKS = f"{RUN}/masks/ae_step{E['mining']['merge']}"
+PSL_PLUS_MASKS = f"{RUN}/relabelled/psl/crf"
+# Every segmentation net: its task, the folder of its masks, and what weights its S_hat.
+MODELS = {
+    **{f"ae_step{t}": ("segmentation", f"{RUN}/masks/ae_step{t}", None) for t in STEPS},
+    "psl": ("psl", AE_MASKS, "scores"),
+    "psl_labels": ("psl", AE_MASKS, "labels"),
+    "psl_none": ("psl", AE_MASKS, "none"),
+    "psl++": ("psl", PSL_PLUS_MASKS, "scores"),
+}
+# Every row of tables 3 and 4: a net, and the policy at test.
+ROWS = {
+    **{f"ae_step{t}": (f"ae_step{t}", "none") for t in STEPS},
+    **{name: (name, "scores") for name in ("psl", "psl_labels", "psl_none", "psl++")},
+    "psl+gt": ("psl++", "labels"),
+    "psl_no_policy": ("psl", "none"),
+    "psl++_no_policy": ("psl++", "none"),
+}
 SHARDS = [f"{k}-{workflow.cores}" for k in range(1, workflow.cores + 1)]
 STAGE = "OPENBLAS_NUM_THREADS={threads} OMP_NUM_THREADS={threads} python3 -m aepsl"
 COMMON = f"--experiment {NAME} --data '{DATA}'"
@@ -135,40 +152,66 @@ rule masks:
         f" --out {RUN}/masks/ae_step{{wildcards.t}}"
 
 
+def masks_done(folder):
+    """The marks that say that a folder of masks is whole."""
+    return shards(f"{RUN}/relabelled/psl") if folder == PSL_PLUS_MASKS else f"{folder}.done"
+
+
 rule train_segmentation:
+    """A net of tables 3 and 4: segmentation alone, or with online prohibitive segmentation learning."""
     input:
-        f"{RUN}/masks/{{model}}.done",
+        lambda w: masks_done(MODELS[w.model][1]),
         PRETRAINED,
     output:
         f"{RUN}/segmentation/{{model}}/final.caffemodel",
     benchmark:
         f"{RUN}/seconds/segmentation.{{model}}.tsv"
+    params:
+        task=lambda w: MODELS[w.model][0],
+        masks=lambda w: MODELS[w.model][1],
+        psl=lambda w: f" --psl-weights {MODELS[w.model][2]}" if MODELS[w.model][2] else "",
     threads: max(1, workflow.cores // 2)
     shell:
-        f"{STAGE}.train {COMMON} --task segmentation --out {RUN}/segmentation/{{wildcards.model}}"
-        f" --masks {RUN}/masks/{{wildcards.model}}{SEGMENTATION_WEIGHTS}{GPU}"
+        f"{STAGE}.train {COMMON} --task {{params.task}} --out {RUN}/segmentation/{{wildcards.model}}"
+        f" --masks {{params.masks}}{{params.psl}}{SEGMENTATION_WEIGHTS}{GPU}"
+
+
+rule relabel:
+    """PSL++: a PSL net segments the training images, knowing their labels; the results are masks of one more round."""
+    input:
+        f"{RUN}/segmentation/{{model}}/final.caffemodel",
+    output:
+        touch(f"{RUN}/relabelled/{{model}}.done/{{shard}}"),
+    benchmark:
+        f"{RUN}/seconds/relabel.{{model}}.{{shard}}.tsv"
+    params:
+        part=lambda w: w.shard.replace("-", "/"),
+    shell:
+        f"{STAGE}.segment {COMMON} --list {E['data']['train']} --model {{input}} --policy labels"
+        f" --out {RUN}/relabelled/{{wildcards.model}} --shard {{params.part}}{GPU}"
 
 
 rule segment:
     input:
-        f"{RUN}/segmentation/{{model}}/final.caffemodel",
+        lambda w: f"{RUN}/segmentation/{ROWS[w.row][0]}/final.caffemodel",
     output:
-        touch(f"{RUN}/val/{{model}}.done/{{shard}}"),
+        touch(f"{RUN}/val/{{row}}.done/{{shard}}"),
     benchmark:
-        f"{RUN}/seconds/segment.{{model}}.{{shard}}.tsv"
+        f"{RUN}/seconds/segment.{{row}}.{{shard}}.tsv"
     params:
         part=lambda w: w.shard.replace("-", "/"),
+        policy=lambda w: ROWS[w.row][1],
     shell:
-        f"{STAGE}.segment {COMMON} --list {E['data']['val']} --model {{input}}"
-        f" --out {RUN}/val/{{wildcards.model}} --shard {{params.part}}{GPU}"
+        f"{STAGE}.segment {COMMON} --list {E['data']['val']} --model {{input}} --policy {{params.policy}}"
+        f" --out {RUN}/val/{{wildcards.row}} --shard {{params.part}}{GPU}"
 
 
 rule results:
     input:
         [f"{RUN}/step{t}/{file}" for t in STEPS for file in ("regions.json", "classification/final.caffemodel")],
-        [shards(f"{RUN}/val/{model}") for model in MODELS],
+        [shards(f"{RUN}/val/{row}") for row in ROWS],
     output:
         f"{RUN}/results.json",
     threads: workflow.cores
     shell:
-        f"{STAGE}.results {COMMON} --run {RUN} --models {{MODELS}} --json {{output}}"
+        f"{STAGE}.results {COMMON} --run {RUN} --rows {{ROWS}} --json {{output}}"

@@ -96,7 +96,8 @@ def forward(net, image, settings, erased=None):
     """Run a deploy net on a whole image.
 
     image: H x W x 3 uint8 BGR; settings: the experiment's `data` (scale, mean); erased: H x W, pixels that are not 0
-    become the mean. The image is scaled and padded to 8k + 1 with the mean.
+    become the mean. The image is scaled and padded to 8k + 1 with the mean. Returns (height, width) of the scaled
+    image, to which `geometry.grown` brings the net's maps.
     """
     pixels = scaled(image, settings["scale"]) - np.array(settings["mean"], np.float32)
     if erased is not None:
@@ -105,3 +106,4 @@ def forward(net, image, settings, erased=None):
     net.blobs["data"].reshape(*blob.shape)
     net.blobs["data"].data[...] = blob
     net.forward()
+    return pixels.shape[:2]

@@ -7,7 +7,7 @@ import yaml
 from aepsl.errors import InputError
 
 FOLDER = "prototxt"
-TASKS = ("classification", "segmentation")
+TASKS = ("classification", "segmentation", "psl")
 
 
 def load(name):

@@ -1,6 +1,7 @@
 """Reading and writing files: a file appears complete or not at all."""
 
 import contextlib
+import hashlib
 import json
 import os
 
@@ -53,6 +54,27 @@ def read_json(path):
         raise InputError(f"{path}: not JSON ({error}); delete it and run its stage again") from None
 
 
+def finished(folder, settings):
+    """A test whether a per-image stage that was interrupted wrote a file already, with these very settings.
+
+    settings: any JSON value on which the files of `folder` depend; it is kept in the folder, and a change of it makes
+    every file in there old.
+    """
+    record = os.path.join(folder, "settings.json")
+    write_if_changed(record, json.dumps(settings, indent=1, sort_keys=True) + "\n")
+    since = os.stat(record).st_mtime_ns
+    return lambda path: os.path.exists(path) and os.stat(path).st_mtime_ns >= since
+
+
+def sha256(path):
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def read_words(path, what):
     """The words of a text file, at least one; `what` says what they are for."""
     try:
@@ -95,6 +117,15 @@ def read_indexed(path):
 
 def write_grey(path, array):
     """A grey PNG, 8 or 16 bits by dtype."""
+    _write_image(path, array)
+
+
+def write_colour(path, image):
+    """A PNG of an H x W x 3 uint8 BGR image."""
+    _write_image(path, image)
+
+
+def _write_image(path, array):
     with written_whole(path) as beside:
         if not cv2.imwrite(beside, array):
             raise InputError(f"{path}: could not be written; is the disk full?")

@@ -25,16 +25,13 @@ def run(experiment, data, regions, saliency, out, part=None):
     indoor = [name in settings["indoor_classes"] for name in dataset.classes]
     values = np.array(dataset.values[1:], np.uint8)
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
-        path = os.path.join(out, image_id + ".png")
-        if os.path.exists(path):
-            continue
         classes = np.flatnonzero(row)
         threshold = settings["indoor_threshold" if any(row[indoor]) else "threshold"]
         B = read_indexed(os.path.join(saliency, image_id + ".png")) < threshold * 255
         F = unpacked(read_indexed(os.path.join(regions, image_id + ".png")), len(classes))
         if B.shape != F.shape[1:]:
             raise InputError(f"{saliency}/{image_id}.png: does not have its image's size; delete it and make it anew")
-        write_mask(path, mask(F, values[classes], B))
+        write_mask(os.path.join(out, image_id + ".png"), mask(F, values[classes], B))
 
 
 def mask(F, values, B):

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from aepsl import caffe_io
 from aepsl import experiment as experiments
-from aepsl.dataset import Dataset, scaled, shard
+from aepsl.dataset import Dataset, shard
 from aepsl.errors import InputError, command
-from aepsl.files import read_indexed, write_grey
+from aepsl.files import finished, read_indexed, sha256, write_grey
 from aepsl.geometry import grown
 
 MOST_LABELS = 16
@@ -33,13 +33,15 @@ def run(experiment, data, model, out, before=None, part=None, gpu=None):
     ids = shard(dataset.ids(experiment["data"]["train"]), part)
     labels = dataset.labels(ids)
     net = ClassificationNet(experiment, model, gpu)
+    threshold = experiment["mining"]["threshold"]
+    is_finished = finished(out, dict(model=sha256(model), threshold=threshold, data=experiment["data"], before=before))
     shares = []
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), labels):
         path = os.path.join(out, image_id + ".png")
-        if not os.path.exists(path):
+        if not is_finished(path):
             erased = read_indexed(os.path.join(before, image_id + ".png")) if before else None
             maps = net.cam(dataset.image(image_id), np.flatnonzero(row), erased)
-            regions = packed(mined(maps, experiment["mining"]["threshold"]))
+            regions = packed(mined(maps, threshold))
             write_grey(path, regions if erased is None else regions | erased)
         shares.append(np.mean(read_indexed(path) > 0))
     _warn_if_over_erased(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
@@ -60,10 +62,9 @@ class ClassificationNet:
         image: H x W x 3 uint8 BGR; classes: indices from 0; erased: H x W, not 0 where erased, or None.
         Returns len(classes) x H x W float32.
         """
-        caffe_io.forward(self.net, image, self.settings, erased)
+        small = caffe_io.forward(self.net, image, self.settings, erased)
         weights = self.net.params["fc8_cls"][0].data[classes]
         maps = np.tensordot(weights, self.net.blobs[self.features].data[0], axes=1)
-        small = scaled(image, self.settings["scale"]).shape[:2]
         size = image.shape[:2]
         return np.stack([cv2.resize(map, size[::-1]) for map in grown(maps, small)])
 

@@ -3,7 +3,7 @@
 Two trunks of output stride 8, for inputs of 8k + 1 pixels: VGG-16 as DeepLab-CRF-LargeFOV released it, under its
 layer names, and SqueezeNet v1.0 made stride 8 in the same manner, under the official layer names. On the trunk
 stands a head: global average pooling and a fully connected layer for classification (section 3.1 of the paper),
-or a 1x1 convolution for segmentation.
+or a 1x1 convolution for segmentation; for online prohibitive segmentation learning (section 3.2) both.
 """
 
 import argparse
@@ -138,30 +138,50 @@ def data_layer(experiment, task):
         masks=None,
         mask_stride=STRIDE,
     )
-    return L.Python(
-        module="aepsl.layers.data",
-        layer="WeaklyLabelledImages",
-        ntop=2 if task == "classification" else 3,
-        python_param=dict(module="aepsl.layers.data", layer="WeaklyLabelledImages", param_str=json.dumps(parameters)),
+    return _python(
+        "data.WeaklyLabelledImages", ntop=2 if task == "classification" else 3, param_str=json.dumps(parameters)
     )
 
 
-def loss_layer(name, *bottoms):
-    return L.Python(*bottoms, python_param=dict(module="aepsl.layers.losses", layer=name), loss_weight=1)
+def classification_loss(n, scores):
+    return _python("losses.SquaredClassificationLoss", scores, n.labels, loss_weight=1)
+
+
+def segmentation_loss(n, scores, mask):
+    """J(f, mask) of section 3.2."""
+    return _python("losses.MaskedCrossEntropy", scores, mask, n.labels, loss_weight=1)
+
+
+def prohibitive_mask(n, scores):
+    """S_hat of section 3.2. No gradient goes through it, neither to f nor to v."""
+    n.v = L.Softmax(n.fc8_cls, propagate_down=False)
+    return _python(
+        "psl.ProhibitiveMask", scores, n.v, n.labels, propagate_down=[False] * 3, param_str='{"weights": "scores"}'
+    )
+
+
+def _python(name, *bottoms, **more):
+    """A layer of aepsl.layers, 'file.Class'."""
+    file, layer = name.split(".")
+    return L.Python(*bottoms, module="aepsl.layers." + file, layer=layer, **more)
 
 
 def train_net(experiment, task):
     """The training net of `task` as text."""
     n = _Net()
-    trunk = TRUNKS[experiment["net"]]
     if task == "classification":
         n.data, n.labels = data_layer(experiment, task)
-        scores = classification_head(n, trunk(n, n.data, experiment), experiment)
-        n.loss = loss_layer("SquaredClassificationLoss", scores, n.labels)
     else:
         n.data, n.labels, n.mask = data_layer(experiment, task)
-        scores = segmentation_head(n, trunk(n, n.data, experiment), experiment)
-        n.loss = loss_layer("MaskedCrossEntropy", scores, n.mask, n.labels)
+    trunk = TRUNKS[experiment["net"]](n, n.data, experiment)
+    if task in ("classification", "psl"):
+        n.loss_cls = classification_loss(n, classification_head(n, trunk, experiment))
+    if task in ("segmentation", "psl"):
+        scores = segmentation_head(n, trunk, experiment)
+        n.loss_seg = segmentation_loss(n, scores, n.mask)
+    if task == "psl":
+        n.mask_hat = prohibitive_mask(n, scores)
+        n.loss_psl = segmentation_loss(n, scores, n.mask_hat)
     return _text(n, experiment, task, "train")
 
 
@@ -171,8 +191,10 @@ def deploy_net(experiment, task):
     crop = experiment["data"]["crop"]
     n.data = L.Input(input_param=dict(shape=dict(dim=[1, 3, crop, crop])))
     trunk = TRUNKS[experiment["net"]](n, n.data, experiment)
-    heads = {"classification": classification_head, "segmentation": segmentation_head}
-    heads[task](n, trunk, experiment)
+    if task in ("classification", "psl"):
+        classification_head(n, trunk, experiment)
+    if task in ("segmentation", "psl"):
+        segmentation_head(n, trunk, experiment)
     return _text(n, experiment, task, "deploy")
 
 

@@ -9,59 +9,121 @@ from tqdm import tqdm
 
 from aepsl import caffe_io, crf
 from aepsl import experiment as experiments
-from aepsl.dataset import Dataset, scaled, shard, write_mask
-from aepsl.errors import command
+from aepsl.dataset import Dataset, palette, shard, write_mask
+from aepsl.errors import InputError, command
+from aepsl.files import finished, read_image, sha256, write_colour
 from aepsl.geometry import grown
 from aepsl.layers.losses import softmax
 
+POLICIES = ("scores", "labels", "none")
 
-def run(experiment, data, list_name, model, out, part=None, gpu=None):
+
+def run(experiment, data, list_name, model, out, policy="none", part=None, gpu=None):
     """Segment the images of a list into `out`/plain and `out`/crf, PNGs with VOC's palette.
 
-    experiment: settings; data: root of the data set; list_name: 'val', or the path of a list; model: caffemodel of
-    the segmentation net; part: 'k/n' segments only that share of the images.
+    experiment: settings; data: root of the data set; list_name: 'val', or the path of a list; model: caffemodel;
+    policy: see `weights_of_classes`; part: 'k/n' segments only that share of the images.
     """
     dataset = Dataset(data, experiment["classes"])
     ids = shard(dataset.ids(list_name), part)
+    labels = dataset.labels(ids) if policy == "labels" else [None] * len(ids)
     net = SegmentationNet(experiment, model, gpu)
     values = np.array(dataset.values, np.uint8)
-    for image_id in tqdm(ids, unit="image", desc=out, disable=None):
+    is_finished = finished(out, dict(model=sha256(model), policy=policy, **_settings(experiment)))
+    for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), labels):
         plain, with_crf = (os.path.join(out, kind, image_id + ".png") for kind in ("plain", "crf"))
-        if os.path.exists(with_crf):
-            continue
-        image = dataset.image(image_id)
-        probabilities = net.probabilities(image)
-        write_mask(plain, values[probabilities.argmax(axis=0)])
-        write_mask(with_crf, values[crf.refined(image, probabilities, experiment["crf"]).argmax(axis=0)])
+        if not is_finished(with_crf):
+            before, after = net.segmented(dataset.image(image_id), policy, row)
+            write_mask(plain, values[before])
+            write_mask(with_crf, values[after])
+
+
+def segment_files(experiment, paths, model, out, policy="scores", overlay=False, gpu=None):
+    """Segment pictures into `out`/NAME.png, with CRF and VOC's palette; with `overlay` also `out`/NAME_overlay.png.
+
+    paths: of the pictures; model: caffemodel. Mask values are 0 for background and k for the experiment's k-th class.
+    """
+    names = [os.path.splitext(os.path.basename(path))[0] for path in paths]
+    twice = [path for path, name in zip(paths, names) if names.count(name) > 1]
+    if twice:
+        raise InputError(f"{twice[1]}: would overwrite the result of {twice[0]}; segment them into two folders")
+    images = {name: read_image(path) for name, path in zip(names, paths)}
+    net = SegmentationNet(experiment, model, gpu)
+    for name, image in tqdm(images.items(), unit="image", disable=None):
+        mask = net.segmented(image, policy)[1].astype(np.uint8)
+        write_mask(os.path.join(out, name + ".png"), mask)
+        if overlay:
+            drawn = cv2.addWeighted(image, 0.5, palette()[mask][:, :, ::-1], 0.5, 0)
+            write_colour(os.path.join(out, name + "_overlay.png"), np.where(mask[:, :, None] > 0, drawn, image))
 
 
 class SegmentationNet:
-    """A trained segmentation net, for whole images."""
+    """A trained segmentation net, with or without a classification head, for whole images."""
 
     def __init__(self, experiment, model, gpu=None):
         caffe_io.use(gpu)
-        self.settings = experiment["data"]
-        self.net = caffe_io.open_net(experiments.prototxt(experiment, "segmentation", "deploy"), model)
+        self.experiment = experiment
+        self.model = model
+        self.classifies = "fc8_cls" in caffe_io.caffemodel_shapes(model)
+        task = "psl" if self.classifies else "segmentation"
+        self.net = caffe_io.open_net(experiments.prototxt(experiment, task, "deploy"), model)
 
-    def probabilities(self, image):
-        """f: (C + 1) x H x W float32, background first, of an H x W x 3 uint8 BGR image."""
-        caffe_io.forward(self.net, image, self.settings)
+    def segmented(self, image, policy="none", labels=None):
+        """Channel indices of an H x W x 3 uint8 BGR image, without and with CRF: two arrays H x W.
+
+        labels: C values, 0 or 1, for the policy 'labels'.
+        """
+        f = self.probabilities(image, policy, labels)
+        return f.argmax(axis=0), crf.refined(image, f, self.experiment["crf"]).argmax(axis=0)
+
+    def probabilities(self, image, policy="none", labels=None):
+        """[1, v] * softmax(scores), grown to the image: (C + 1) x H x W float32, background first."""
+        if policy == "scores" and not self.classifies:
+            raise InputError(f"{self.model}: has no classification head, which the policy 'scores' needs; use 'none'")
+        size = caffe_io.forward(self.net, image, self.experiment["data"])
         f = softmax(self.net.blobs["fc8_seg"].data)[0]
-        maps = grown(f, scaled(image, self.settings["scale"]).shape[:2])
-        return np.stack([cv2.resize(map, image.shape[1::-1]) for map in maps])
+        v = softmax(self.net.blobs["fc8_cls"].data)[0] if self.classifies else None
+        maps = weights_of_classes(policy, v, labels, len(f), self.experiment["psl"]["prohibited"]) * f
+        return np.stack([cv2.resize(map, image.shape[1::-1]) for map in grown(maps, size)])
+
+
+def weights_of_classes(policy, v, labels, channels, prohibited):
+    """[1, v] of the test phase (section 3.2) as channels x 1 x 1 float32.
+
+    policy 'scores': class probabilities `v` (C), those below `prohibited` made 0; 'labels': the image labels
+    (the paper's '+GT', and for training images); 'none': ones.
+    """
+    if policy == "none":
+        return np.ones((channels, 1, 1), np.float32)
+    chosen = np.where(v < prohibited, 0, v) if policy == "scores" else labels
+    return np.concatenate([[1], chosen]).astype(np.float32)[:, None, None]
+
+
+def _settings(experiment):
+    return {key: experiment[key] for key in ("data", "psl", "crf")}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="pictures to segment; or --data and --list")
     parser.add_argument("--experiment", required=True)
-    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
-    parser.add_argument("--list", dest="list_name", required=True, help="val, or the path of a list of ids")
-    parser.add_argument("--model", required=True, help="caffemodel of the segmentation net")
-    parser.add_argument("--out", required=True, help="folder for plain/ID.png and crf/ID.png")
-    parser.add_argument("--shard", dest="part", help="K/N: only that share of the images")
+    parser.add_argument("--model", required=True, help="caffemodel of the trained net")
+    parser.add_argument("--out", required=True, help="folder to write to")
+    parser.add_argument("--overlay", action="store_true", help="also draw each picture with its segmentation")
+    parser.add_argument("--data", help="root of a data set in VOC layout")
+    parser.add_argument("--list", dest="list_name", help="val, or the path of a list of ids")
+    parser.add_argument("--policy", choices=POLICIES, help="what weights the classes' maps; default: scores for "
+                        "pictures, none for a list")
+    parser.add_argument("--shard", dest="part", help="K/N: only that share of the list")
     parser.add_argument("--gpu", type=int, help="number of the GPU; the CPU without it")
-    arguments = vars(parser.parse_args())
-    run(experiments.load(arguments.pop("experiment")), **arguments)
+    a = parser.parse_args()
+    experiment = experiments.load(a.experiment)
+    if bool(a.images) == bool(a.data and a.list_name):
+        parser.error("give pictures, or --data and --list")
+    if a.images:
+        segment_files(experiment, a.images, a.model, a.out, a.policy or "scores", a.overlay, a.gpu)
+    else:
+        run(experiment, a.data, a.list_name, a.model, a.out, a.policy or "none", a.part, a.gpu)
 
 
 if __name__ == "__main__":

@@ -24,20 +24,22 @@ from aepsl import experiment as experiments
 from aepsl.dataset import Dataset
 from aepsl.errors import InputError, command
 from aepsl.files import read_json, write_if_changed, write_json, write_text, written_whole
+from aepsl.layers.psl import WEIGHTS
 
 
-def run(experiment, task, data, out, weights=None, regions=None, masks=None, gpu=None):
+def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl_weights=None, gpu=None):
     """Train the net of `task` on the data set `data` and write the folder `out`.
 
     experiment: settings (aepsl.experiment.load); weights: initial caffemodel, None to start from the fillers alone;
-    regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation).
+    regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl);
+    psl_weights: what weights S_hat, in place of the experiment's (psl).
     """
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
     labels = dataset.labels(ids)
     dataset.check(ids, [folder for folder in (regions, masks) if folder])
 
-    fresh = write_prototxts(experiment, task, data, len(ids), out, regions, masks)
+    fresh = write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
     caffe_io.use(gpu)
     solver_path = os.path.join(out, "solver.prototxt")
     settings = caffe_io.read_prototxt(solver_path, caffe_pb2.SolverParameter())
@@ -68,22 +70,27 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, gpu
     history.clear()
 
 
-def write_prototxts(experiment, task, data, images, out, regions=None, masks=None):
+def write_prototxts(experiment, task, data, images, out, regions=None, masks=None, psl_weights=None):
     """Write the run's train.prototxt and solver.prototxt: the experiment's, with the run's data filled in.
 
     Returns False if the folder held the same ones already, so that its snapshot can be gone on from.
     """
     net = caffe_io.read_prototxt(experiments.prototxt(experiment, task, "train"), caffe_pb2.NetParameter())
-    layer = net.layer[0].python_param
-    settings = json.loads(layer.param_str)
-    settings.update(root=data, regions=regions, masks=masks)
-    layer.param_str = json.dumps(settings)
+    _set(net, "WeaklyLabelledImages", root=data, regions=regions, masks=masks)
+    if task == "psl":
+        _set(net, "ProhibitiveMask", weights=psl_weights or experiment["psl"]["weights"])
     net_path = os.path.join(out, "train.prototxt")
     solver = nets.solver(experiment, task, net_path, images, os.path.join(out, "snapshot"))
     fresh = False
     for path, text in ((net_path, text_format.MessageToString(net)), (os.path.join(out, "solver.prototxt"), solver)):
         fresh |= write_if_changed(path, text)
     return fresh
+
+
+def _set(net, name, **settings):
+    """Change parameters of the net's Python layer of the class `name`."""
+    layer = next(layer.python_param for layer in net.layer if layer.python_param.layer == name)
+    layer.param_str = json.dumps({**json.loads(layer.param_str), **settings})
 
 
 class History:
@@ -179,6 +186,7 @@ def main():
     parser.add_argument("--weights", help="initial caffemodel")
     parser.add_argument("--regions", help="folder of mined regions, erased from the images")
     parser.add_argument("--masks", help="folder of masks to learn from")
+    parser.add_argument("--psl-weights", choices=WEIGHTS, help="what weights S_hat; the experiment's without it")
     parser.add_argument("--gpu", type=int, help="number of the GPU; the CPU without it")
     arguments = vars(parser.parse_args())
     run(experiments.load(arguments.pop("experiment")), **arguments)

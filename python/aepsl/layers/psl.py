@@ -1,0 +1,62 @@
+"""Online prohibitive segmentation learning (section 3.2): the auxiliary mask S_hat."""
+
+import caffe
+import numpy as np
+
+from aepsl.dataset import IGNORE
+from aepsl.layers.base import listed, parameters
+from aepsl.layers.losses import softmax
+
+WEIGHTS = ("scores", "labels", "none")
+
+
+def prohibitive_mask(scores, v, labels):
+    """S_hat_u = argmax_c [1, v]_c f_{u,c}, f = softmax(scores); 255 where the winner is not a label of the image.
+
+    scores: N x (C + 1) x h x w, background first; v: N x C, not negative; labels: N x C, 0 or 1.
+    Returns N x h x w in the dtype of `scores`.
+    """
+    n = len(scores)
+    weights = np.concatenate([np.ones((n, 1)), v], axis=1)[:, :, None, None]
+    winner = (weights * softmax(scores)).argmax(axis=1)
+    allowed = np.concatenate([np.ones((n, 1), bool), labels > 0], axis=1)
+    return np.where(allowed[np.arange(n)[:, None, None], winner], winner, IGNORE).astype(scores.dtype)
+
+
+class ProhibitiveMask(caffe.Layer):
+    """Bottoms: segmentation scores N x (C + 1) x h x w, class probabilities N x C, labels N x C.
+    Top: mask N x 1 x h x w for MaskedCrossEntropy; there is no gradient.
+
+    Parameters, for example {"weights": "scores"}
+
+    weights   what stands for v: 'scores', the class probabilities (the paper); 'labels', the image labels; 'none',
+              ones. The last two are ablations of section 4.3.2.
+    """
+
+    def setup(self, bottom, top):
+        self.weights = parameters(self.param_str, dict(weights="scores"))["weights"]
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"ProhibitiveMask: weights is {self.weights!r}; it can be one of {', '.join(WEIGHTS)}")
+        if len(bottom) != 3:
+            raise ValueError(
+                f"ProhibitiveMask needs 3 bottoms, segmentation scores, class probabilities and labels; "
+                f"it has {len(bottom)}"
+            )
+
+    def reshape(self, bottom, top):
+        scores, v, labels = (tuple(blob.shape) for blob in listed(bottom))
+        if len(scores) != 4 or v != labels or v != (scores[0], scores[1] - 1):
+            raise ValueError(
+                f"ProhibitiveMask: scores of shape {scores} need class probabilities and labels of shape "
+                f"{(scores[0], scores[1] - 1)}, but these have {v} and {labels}"
+            )
+        top[0].reshape(scores[0], 1, *scores[2:])
+
+    def forward(self, bottom, top):
+        scores, probabilities, labels = (blob.data for blob in listed(bottom))
+        v = dict(scores=probabilities, labels=labels, none=np.ones_like(labels))[self.weights]
+        top[0].data[:, 0] = prohibitive_mask(scores, v, labels)
+
+    def backward(self, top, propagate_down, bottom):
+        if any(propagate_down):
+            raise ValueError("ProhibitiveMask has no gradient; give it propagate_down: false for each bottom")
