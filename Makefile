@@ -7,7 +7,7 @@ ARGS ?=
 export DATA WEIGHTS SALIENCY
 
 RUN = docker/run
-SNAKEMAKE = $(RUN) snakemake --cores $(CORES) --log-handler-script python/aepsl/progress.py $(ARGS) --config
+SNAKEMAKE = $(RUN) snakemake --cores $(CORES) --log-handler-script python/aepsl/progress.py --rerun-incomplete $(ARGS) --config
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
