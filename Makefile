@@ -27,6 +27,9 @@ rehearsal: ## the whole method on real photos: DATA=... WEIGHTS=... [SALIENCY=..
 	$(SNAKEMAKE) experiment=rehearsal data="$$(realpath "$$DATA")" weights="$$(realpath "$$WEIGHTS")" \
 		$${SALIENCY:+saliency="$$(realpath "$$SALIENCY")"}
 
+submission: ## the archive for VOC's server: EXPERIMENT=... DATA=... WEIGHTS=...
+	$(SNAKEMAKE) experiment=$(EXPERIMENT) $(INPUTS) -- submission
+
 test: ## the tests
 	$(RUN) python3 -m pytest -q $(ARGS) tests
 

@@ -48,6 +48,7 @@ def shards(folder):
 
 wildcard_constraints:
     t=r"\d+",
+    split="val|test",
     shard=r"\d+-\d+",
 
 
@@ -139,6 +140,16 @@ rule measure_regions:
         f"{STAGE}.measure {COMMON} --regions {RUN}/step{{wildcards.t}}/regions --json {{output}}"
 
 
+rule try_thresholds:
+    """How much hangs on the erasing threshold: what step 1 would have mined with others."""
+    input:
+        f"{RUN}/step1/classification/final.caffemodel",
+    output:
+        f"{RUN}/step1/thresholds.json",
+    shell:
+        f"{STAGE}.measure {COMMON} --model {{input}} --json {{output}}{GPU}"
+
+
 rule masks:
     input:
         shards(f"{RUN}/saliency"),
@@ -192,24 +203,38 @@ rule relabel:
 
 
 rule segment:
+    """A row of the tables: the images of val, or those of the test server."""
     input:
         lambda w: f"{RUN}/segmentation/{ROWS[w.row][0]}/final.caffemodel",
     output:
-        touch(f"{RUN}/val/{{row}}.done/{{shard}}"),
+        touch(f"{RUN}/{{split}}/{{row}}.done/{{shard}}"),
     benchmark:
-        f"{RUN}/seconds/segment.{{row}}.{{shard}}.tsv"
+        f"{RUN}/seconds/segment.{{split}}.{{row}}.{{shard}}.tsv"
     params:
         part=lambda w: w.shard.replace("-", "/"),
         policy=lambda w: ROWS[w.row][1],
+        list=lambda w: E["data"].get(w.split, E["data"]["val"]),
     shell:
-        f"{STAGE}.segment {COMMON} --list {E['data']['val']} --model {{input}} --policy {{params.policy}}"
-        f" --out {RUN}/val/{{wildcards.row}} --shard {{params.part}}{GPU}"
+        f"{STAGE}.segment {COMMON} --list {{params.list}} --model {{input}} --policy {{params.policy}}"
+        f" --out {RUN}/{{wildcards.split}}/{{wildcards.row}} --shard {{params.part}}{GPU}"
+
+
+rule submission:
+    """The archive for VOC's server; of val where the experiment names no test images."""
+    input:
+        shards(f"{RUN}/test/psl++"),
+    output:
+        f"{RUN}/submission.tgz",
+    shell:
+        f"{STAGE}.submission {COMMON} --list {E['data'].get('test', E['data']['val'])}"
+        f" --masks {RUN}/test/psl++/crf --out {{output}}"
 
 
 rule results:
     input:
         [f"{RUN}/step{t}/{file}" for t in STEPS for file in ("regions.json", "classification/final.caffemodel")],
         [shards(f"{RUN}/val/{row}") for row in ROWS],
+        f"{RUN}/step1/thresholds.json",
     output:
         f"{RUN}/results.json",
     threads: workflow.cores

@@ -54,7 +54,7 @@ def test_a_run_leaves_what_it_used_and_what_it_did(tiny, data, tmp_path):
     assert sorted(os.listdir(out)) == ["final.caffemodel", "log.csv", "solver.prototxt", "train.json", "train.prototxt"]
     rows = log(out)
     assert [int(row["iteration"]) for row in rows] == list(range(12))  # 3 epochs of 24 images in batches of 6
-    assert 0 < float(rows[0]["loss"]) < 2
+    assert 0 < float(rows[0]["loss_cls"]) < 2
 
 
 @pytest.mark.parametrize("task", experiments.TASKS)
@@ -99,7 +99,7 @@ def test_the_segmentation_net_learns_from_masks(tiny, data, tmp_path):
     longer["training"]["segmentation"].update(epochs=15, lr_step_epochs=15)
     out = str(tmp_path / "run")
     train.run(longer, "segmentation", data, out, masks=os.path.join(data, "SegmentationClassAug"))
-    losses = [float(row["loss"]) for row in log(out)]
+    losses = [float(row["loss_seg"]) for row in log(out)]
     assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:4])
 
 
@@ -116,7 +116,7 @@ def test_stock_caffe_repeats_the_first_iteration(tiny, data, tmp_path):
         timeout=300,
     )
     line = next(line for line in done.stderr.splitlines() if "Iteration 0" in line and "loss = " in line)
-    assert float(line.split("loss = ")[1]) == pytest.approx(float(log(out)[0]["loss"]), rel=1e-4)
+    assert float(line.split("loss = ")[1]) == pytest.approx(float(log(out)[0]["loss_cls"]), rel=1e-4)
 
 
 def test_constant_loss_is_the_least_that_constant_scores_reach(rng):

@@ -10,45 +10,75 @@ from aepsl import experiment as experiments
 from aepsl.dataset import IGNORE, Dataset
 from aepsl.errors import command
 from aepsl.files import read_indexed, write_json
-from aepsl.mine import unpacked
+from aepsl.mine import ClassificationNet, mined, unpacked
 
 
-def run(experiment, data, regions, json):
-    """Compare the regions of every training image with its true mask, and write `json`.
+class Tally:
+    """Counts over all images.
 
     'recall': the share of the objects' pixels that were mined for their class; 'precision': the share of the mined
-    pixels that are of their class; 'erased': the share of all pixels mined so far. Each is one ratio over all images,
-    in 0 ... 1. Only 'erased' where the data set has no masks: nothing but this report looks at them.
+    pixels that are of their class; 'erased': the share of all pixels that were mined. Each in 0 ... 1.
+    """
+
+    def __init__(self):
+        self.mined = self.found = self.objects = self.erased = self.pixels = 0
+
+    def add(self, F, values, truth):
+        """F: N x H x W booleans, regions of the classes of mask value `values`; truth: H x W mask, or None."""
+        self.erased += np.count_nonzero(F.any(axis=0))
+        self.pixels += F[0].size
+        if truth is not None:
+            is_object = truth == np.array(values)[:, None, None]
+            self.mined += np.count_nonzero(F & (truth != IGNORE))
+            self.found += np.count_nonzero(F & is_object)
+            self.objects += np.count_nonzero(is_object)
+
+    def shares(self):
+        """Only 'erased' where no image had a mask."""
+        shares = dict(erased=self.erased / self.pixels)
+        if self.objects:
+            shares.update(recall=self.found / self.objects, precision=self.found / max(1, self.mined))
+        return shares
+
+
+def run(experiment, data, json, regions=None, model=None, gpu=None):
+    """Compare regions of every training image with its true mask and write `json`; nothing else looks at these masks.
+
+    regions: folder of mined regions; `json` then holds their shares (see Tally). Or model: caffemodel of a
+    classification net of step 1; `json` then holds a list of [threshold, shares], what the net would have mined with
+    each of the experiment's `mining.sensitivity`.
     """
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
     truths = dataset.mask_folder()
-    mined, found, objects, erased, pixels = 0, 0, 0, 0, 0
-    for image_id, row in zip(tqdm(ids, unit="image", desc=regions, disable=None), dataset.labels(ids)):
-        bits = read_indexed(os.path.join(regions, image_id + ".png"))
-        erased += np.count_nonzero(bits)
-        pixels += bits.size
-        if truths is None:
-            continue
-        truth = read_indexed(os.path.join(truths, image_id + ".png"))
+    thresholds = [None] if regions else experiment["mining"]["sensitivity"]
+    tallies = [Tally() for _ in thresholds]
+    net = None if regions else ClassificationNet(experiment, model, gpu)
+    for image_id, row in zip(tqdm(ids, unit="image", desc=json, disable=None), dataset.labels(ids)):
         classes = np.flatnonzero(row)
-        for F, c in zip(unpacked(bits, len(classes)), classes):
-            is_object = truth == dataset.values[c + 1]
-            mined += np.count_nonzero(F & (truth != IGNORE))
-            found += np.count_nonzero(F & is_object)
-            objects += np.count_nonzero(is_object)
-    result = dict(erased=erased / pixels)
-    if truths is not None:
-        result.update(recall=found / max(1, objects), precision=found / max(1, mined))
-    write_json(json, result)
+        values = [dataset.values[c + 1] for c in classes]
+        truth = read_indexed(os.path.join(truths, image_id + ".png")) if truths else None
+        if regions:
+            tallies[0].add(
+                unpacked(read_indexed(os.path.join(regions, image_id + ".png")), len(classes)), values, truth
+            )
+        else:
+            maps = net.cam(dataset.image(image_id), classes)
+            for tally, threshold in zip(tallies, thresholds):
+                tally.add(mined(maps, threshold), values, truth)
+    shares = [tally.shares() for tally in tallies]
+    write_json(json, shares[0] if regions else list(zip(thresholds, shares)))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
-    parser.add_argument("--regions", required=True, help="folder of mined regions")
     parser.add_argument("--json", required=True, help="file to write")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--regions", help="folder of mined regions")
+    source.add_argument("--model", help="classification net of step 1, to try the thresholds of mining.sensitivity")
+    parser.add_argument("--gpu", type=int, help="number of the GPU; the CPU without it")
     arguments = vars(parser.parse_args())
     run(experiments.load(arguments.pop("experiment")), **arguments)
 

@@ -144,12 +144,14 @@ def data_layer(experiment, task):
 
 
 def classification_loss(n, scores):
-    return _python("losses.SquaredClassificationLoss", scores, n.labels, loss_weight=1)
+    return _python("losses.SquaredClassificationLoss", scores, n.labels, loss_weight=1, propagate_down=[True, False])
 
 
 def segmentation_loss(n, scores, mask):
     """J(f, mask) of section 3.2."""
-    return _python("losses.MaskedCrossEntropy", scores, mask, n.labels, loss_weight=1)
+    return _python(
+        "losses.MaskedCrossEntropy", scores, mask, n.labels, loss_weight=1, propagate_down=[True, False, False]
+    )
 
 
 def prohibitive_mask(n, scores):

@@ -3,6 +3,7 @@
     {"rows": {"ae_step1": {"miou": 44.9, "iou": {"background": ..., ...}, "miou_no_crf": ..., "iou_no_crf": ...}},
      "mining": {"step1": {"recall": ..., "precision": ..., "erased": ..., "converged_loss": ...}},
      "losses": {"step1": [[iteration, loss], ...]},
+     "thresholds": [[threshold, {"recall": ..., "precision": ..., "erased": ...}], ...] of step 1,
      "success": the steps before the first whose training was none, "seconds": {stage: ...}}
 IoU in percent, the rest in 0 ... 1.
 """
@@ -63,6 +64,7 @@ def run(experiment, data, run, rows, json):
             f"step{t}": dict(read_json(f"{run}/step{t}/regions.json"), converged_loss=converged[t - 1]) for t in steps
         },
         losses={f"step{t}": _log(f"{run}/step{t}/classification/log.csv") for t in steps},
+        thresholds=read_json(f"{run}/step1/thresholds.json"),
         success=successful_steps(converged, experiment["mining"]["max_converged_loss"]),
         seconds=_seconds(f"{run}/seconds"),
     )
@@ -78,11 +80,13 @@ def successful_steps(converged, most):
 def tables(results):
     """The tables of a run as text; the paper's rows below ours where the experiment is the paper's."""
     lines = ["", "Mined regions of the training images, in percent of pixels, and the loss of classification"]
-    lines.append(f"{'':12}{'recall':>10}{'precision':>11}{'erased':>8}{'loss':>8}")
-    for step, row in results["mining"].items():
-        cells = [100 * row[key] if key in row else float("nan") for key in ("recall", "precision", "erased")]
-        lines.append(f"{step:12}{cells[0]:10.1f}{cells[1]:11.1f}{cells[2]:8.1f}{row['converged_loss']:8.3f}")
+    lines.append(f"{'':16}{'recall':>10}{'precision':>11}{'erased':>8}{'loss':>8}")
+    lines += [f"{step:16}{_shares(row)}{row['converged_loss']:8.3f}" for step, row in results["mining"].items()]
     lines.append(f"The stop rule of algorithm 1 ends after step {results['success']}.")
+    lines += ["", "The same for step 1, had the threshold been another"]
+    for threshold, shares in results["thresholds"]:
+        ((kind, value),) = threshold.items()
+        lines.append(f"{kind:11}{value:<5}{_shares(shares)}")
     names = list(next(iter(results["rows"].values()))["iou"])
     lines += ["", "IoU on val, in percent, with CRF (last column: the mean without CRF)"]
     width = max(7, max(len(name) for name in names) + 1) if len(names) < 12 else 7
@@ -93,6 +97,11 @@ def tables(results):
         if results["experiment"] == "voc12" and model in PAPER_ROWS:
             lines.append(f"{'  the paper':18}" + "".join(f"{cell:>{width}}" for cell in PAPER_ROWS[model].split()))
     return "\n".join(lines)
+
+
+def _shares(row):
+    cells = [100 * row[key] if key in row else float("nan") for key in ("recall", "precision", "erased")]
+    return f"{cells[0]:10.1f}{cells[1]:11.1f}{cells[2]:8.1f}"
 
 
 def _log(path):

@@ -112,8 +112,11 @@ def main():
     parser.add_argument("--overlay", action="store_true", help="also draw each picture with its segmentation")
     parser.add_argument("--data", help="root of a data set in VOC layout")
     parser.add_argument("--list", dest="list_name", help="val, or the path of a list of ids")
-    parser.add_argument("--policy", choices=POLICIES, help="what weights the classes' maps; default: scores for "
-                        "pictures, none for a list")
+    parser.add_argument(
+        "--policy",
+        choices=POLICIES,
+        help="what weights the classes' maps; default: scores for pictures, none for a list",
+    )
     parser.add_argument("--shard", dest="part", help="K/N: only that share of the list")
     parser.add_argument("--gpu", type=int, help="number of the GPU; the CPU without it")
     a = parser.parse_args()

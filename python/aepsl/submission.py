@@ -1,0 +1,51 @@
+"""The archive that VOC's evaluation server takes: `python3 -m aepsl.submission --help`."""
+
+import argparse
+import os
+import tarfile
+
+from PIL import Image
+
+from aepsl import experiment as experiments
+from aepsl.dataset import Dataset, palette
+from aepsl.errors import InputError, command
+from aepsl.files import written_whole
+
+FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
+
+
+def run(experiment, data, list_name, masks, out):
+    """Pack masks/ID.png of every image of the list into `out`, a .tgz, after checking palette and size of each."""
+    dataset = Dataset(data, experiment["classes"])
+    paths = {image_id: os.path.join(masks, image_id + ".png") for image_id in dataset.ids(list_name)}
+    for image_id, path in paths.items():
+        _check(path, dataset.image_path(image_id))
+    with written_whole(out) as beside, tarfile.open(beside, "w:gz") as archive:
+        for image_id, path in sorted(paths.items()):
+            archive.add(path, f"{FOLDER}/{image_id}.png", recursive=False)
+
+
+def _check(path, image_path):
+    try:
+        with Image.open(path) as mask, Image.open(image_path) as image:
+            if mask.mode != "P" or mask.getpalette() != palette().ravel().tolist():
+                raise InputError(f"{path}: does not have VOC's palette; write it with aepsl.segment")
+            if mask.size != image.size:
+                raise InputError(f"{path}: is {mask.size}, its image {image.size}; segment the image anew")
+    except OSError as error:
+        raise InputError(f"{error.filename or path}: cannot be read; segment the image first") from None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
+    parser.add_argument("--list", dest="list_name", required=True, help="test, or the path of a list of ids")
+    parser.add_argument("--masks", required=True, help="folder of segmentations")
+    parser.add_argument("--out", required=True, help="the archive, .tgz")
+    arguments = vars(parser.parse_args())
+    run(experiments.load(arguments.pop("experiment")), **arguments)
+
+
+if __name__ == "__main__":
+    command(main)

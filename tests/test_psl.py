@@ -1,0 +1,181 @@
+"""Online prohibitive segmentation learning against an independent statement of its equations in float64."""
+
+import copy
+
+import caffe
+import numpy as np
+import pytest
+from conftest import inputs, python_layer
+
+from aepsl import experiment as experiments
+from aepsl import nets, segment
+from aepsl.errors import InputError
+from aepsl.layers.psl import prohibitive_mask
+
+N, C, H, W = 3, 4, 5, 6
+LABELS = np.array([[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 1]], np.float32)
+
+
+def stated(scores, v, labels):
+    """S_hat, a pixel at a time: argmax_c of [1, v]_c f_uc, 255 where c is no label of the image."""
+    result = np.zeros((len(scores), *scores.shape[2:]))
+    for n, y, x in np.ndindex(*result.shape):
+        f = np.exp(scores[n, :, y, x].astype(np.float64))
+        weighted = [1 * f[0] / f.sum()] + [v[n, c] * f[c + 1] / f.sum() for c in range(v.shape[1])]
+        c = int(np.argmax(weighted))
+        result[n, y, x] = c if c == 0 or labels[n, c - 1] else 255
+    return result
+
+
+def softmax(z):
+    return np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("confidence", [0.1, 5])
+def test_mask_is_its_equation(rng, confidence):
+    scores, v = 2 * rng.randn(N, C + 1, H, W), softmax(confidence * rng.randn(N, C))
+    scores[:, 0] -= 2  # so that classes win against background
+    ours = prohibitive_mask(scores, v, LABELS)
+    np.testing.assert_array_equal(ours, stated(scores, v, LABELS))
+    assert len(np.unique(ours)) > 3 and 255 in ours
+
+
+def layer(**more):
+    return python_layer("ProhibitiveMask", "aepsl.layers.psl", ["f", "v", "y"], ["mask"], **more)
+
+
+@pytest.mark.parametrize("weights", ["scores", "labels", "none"])
+def test_layer_weights(net_of, rng, weights):
+    net = net_of(inputs(f=(N, C + 1, H, W), v=(N, C), y=(N, C)) + layer(weights=weights))
+    scores, v = rng.randn(N, C + 1, H, W).astype(np.float32), softmax(rng.randn(N, C))
+    for name, values in (("f", scores), ("v", v), ("y", LABELS)):
+        net.blobs[name].data[...] = values
+    net.forward()
+    expected = stated(scores, dict(scores=v, labels=LABELS, none=np.ones((N, C)))[weights], LABELS)
+    np.testing.assert_array_equal(net.blobs["mask"].data[:, 0], expected)
+    if weights == "labels":
+        assert 255 not in expected  # no class but the image's own can win
+
+
+@pytest.mark.parametrize(
+    "shapes, parameters, complaint",
+    [
+        (dict(f=(2, 5, 3, 3), v=(2, 5), y=(2, 4)), {}, "need class probabilities and labels of shape (2, 4)"),
+        (dict(f=(2, 5, 3, 3), v=(2, 4), y=(2, 4)), dict(weights="labls"), "weights is 'labls'"),
+        (dict(f=(2, 5, 3, 3), v=(2, 4), y=(2, 4)), dict(weight="none"), "unknown parameter 'weight'"),
+    ],
+)
+def test_wrong_input_is_refused_with_a_sentence(net_of, shapes, parameters, complaint):
+    with pytest.raises(Exception) as error:
+        net_of(inputs(**shapes) + layer(**parameters))
+    assert complaint in str(error.value)
+
+
+@pytest.fixture
+def psl_net(tmp_path, small_set):
+    """The demo's PSL training net, without dropout, on two images of small_set; scores large enough to matter."""
+    experiment = copy.deepcopy(experiments.load("demo"))
+    experiment.update(classes=["cat", "dog"])
+    experiment["data"].update(scale=1, crop=33)
+    experiment["training"]["psl"] = dict(experiment["training"]["psl"], batch=2)
+    text = nets.train_net(experiment, "psl").replace("dropout_ratio: 0.5", "dropout_ratio: 0.0")
+    text = text.replace("data/demo", str(small_set))
+    text = text.replace('\\"masks\\": null', f'\\"masks\\": \\"{small_set}/SegmentationClassAug\\"')
+    path = tmp_path / "psl.prototxt"
+    path.write_text(text)
+    caffe.set_random_seed(5)
+    net = caffe.Net(str(path), caffe.TRAIN)
+    for name in ("fc8_seg", "fc8_cls"):
+        net.params[name][0].data[...] *= 60
+    return net
+
+
+def test_whole_objective_and_its_gradient(psl_net):
+    """Squared loss + J(f, S) + J(f, S_hat), stated anew from the net's own scores; nothing flows through v or S_hat."""
+    net = psl_net
+    net.forward()
+    net.backward()
+    z, f = (net.blobs[name].data.astype(np.float64) for name in ("fc8_cls", "fc8_seg"))
+    labels, S = net.blobs["labels"].data, net.blobs["mask"].data[:, 0]
+    S_hat = net.blobs["mask_hat"].data[:, 0]
+    np.testing.assert_array_equal(S_hat, stated(f, softmax(z), labels))
+
+    def J(scores, mask):
+        means = []
+        for image, target, y in zip(softmax(scores), mask, labels):
+            allowed = [0] + [c + 1 for c in np.flatnonzero(y)]
+            p = [image[int(c), row, column] for (row, column), c in np.ndenumerate(target) if c in allowed]
+            if p:
+                means.append(-np.log(p).mean())
+        return np.mean(means) if means else 0
+
+    t = labels / labels.sum(axis=1, keepdims=True)
+    assert float(net.blobs["loss_cls"].data) == pytest.approx(((softmax(z) - t) ** 2).sum() / len(z), rel=1e-5)
+    assert float(net.blobs["loss_seg"].data) == pytest.approx(J(f, S), rel=1e-5)
+    assert float(net.blobs["loss_psl"].data) == pytest.approx(J(f, S_hat), rel=1e-5)
+
+    ours = net.blobs["fc8_seg"].diff
+    for index in [(0, 0, 1, 1), (0, 1, 2, 2), (1, 2, 0, 3), (1, 0, 4, 4), (0, 2, 3, 1)]:
+        step = np.zeros_like(f)
+        step[index] = 1e-6
+        total = lambda scores: J(scores, S) + J(scores, S_hat)  # noqa: E731
+        expected = (total(f + step) - total(f - step)) / 2e-6
+        assert ours[index] == pytest.approx(expected, abs=1e-5)
+    p, r = softmax(z), softmax(z) - t
+    expected = 2 / len(z) * p * (r - (p * r).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(net.blobs["fc8_cls"].diff, expected, atol=1e-5)
+
+
+def test_policy_at_test():
+    v = np.array([0.05, 0.1, 0.85], np.float32)
+    weights = lambda policy, labels=None: segment.weights_of_classes(policy, v, labels, 4, 0.1).ravel()  # noqa: E731
+    np.testing.assert_allclose(weights("scores"), [1, 0, 0.1, 0.85])
+    np.testing.assert_allclose(weights("none"), [1, 1, 1, 1])
+    np.testing.assert_allclose(weights("labels", np.array([1, 0, 0])), [1, 1, 0, 0])
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Caffemodels of the demo's psl and segmentation nets with random weights that make every class win somewhere."""
+    paths = {}
+    for task in ("psl", "segmentation"):
+        caffe.set_random_seed(2)
+        net = caffe.Net(experiments.prototxt(experiments.load("demo"), task, "deploy"), caffe.TEST)
+        net.params["fc8_seg"][0].data[...] *= 100
+        paths[task] = str(tmp_path / f"{task}.caffemodel")
+        net.save(paths[task])
+    return paths
+
+
+def test_labels_policy_keeps_to_the_labels(models, rng):
+    net = segment.SegmentationNet(experiments.load("demo"), models["psl"])
+    image = rng.randint(0, 256, (50, 70, 3)).astype(np.uint8)
+    f = net.probabilities(image, "labels", np.array([0, 1, 0, 0]))
+    assert f.shape == (5, 50, 70)
+    assert not f[[1, 3, 4]].any() and f[2].any()
+    free = net.probabilities(image, "none")
+    np.testing.assert_allclose(free.sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_array_equal(f[[0, 2]], free[[0, 2]])
+
+
+def test_scores_policy_needs_a_classification_head(models, rng):
+    net = segment.SegmentationNet(experiments.load("demo"), models["segmentation"])
+    with pytest.raises(InputError, match="no classification head"):
+        net.probabilities(rng.randint(0, 256, (50, 70, 3)).astype(np.uint8), "scores")
+
+
+def test_pictures_become_masks_and_overlays(models, small_set, tmp_path):
+    import cv2
+    from aepsl.files import read_indexed
+
+    paths = [str(small_set / "JPEGImages" / f"image{k}.jpg") for k in (0, 1)]
+    segment.segment_files(experiments.load("demo"), paths, models["psl"], str(tmp_path / "out"), "none", overlay=True)
+    for k, path in enumerate(paths):
+        image, mask = cv2.imread(path), read_indexed(str(tmp_path / f"out/image{k}.png"))
+        overlay = cv2.imread(str(tmp_path / f"out/image{k}_overlay.png"))
+        assert mask.shape == image.shape[:2] and mask.max() <= 4
+        assert mask.any()
+        np.testing.assert_array_equal(overlay[mask == 0], image[mask == 0])
+        assert (overlay[mask > 0] != image[mask > 0]).any(axis=1).all()
+    with pytest.raises(InputError, match="would overwrite"):
+        segment.segment_files(experiments.load("demo"), [paths[0]] * 2, models["psl"], str(tmp_path / "out"))
