@@ -86,7 +86,7 @@ def test_measure_against_counts_by_hand(small_set, tmp_path):
         values = [{"cat": 1, "dog": 2}[name] for name in labels.split()]
         objects = sum(np.sum(truth == value) for value in values)
         counts += [np.sum(half & (truth == values[0])), np.sum(half & (truth != 255)), objects, half.sum(), half.size]
-    measure.run(experiment, str(small_set), f"{tmp_path}/regions", f"{tmp_path}/out.json")
+    measure.run(experiment, str(small_set), f"{tmp_path}/out.json", regions=f"{tmp_path}/regions")
     found, mined, objects, erased, pixels = counts
     result = json.loads((tmp_path / "out.json").read_text())
     assert result == pytest.approx(dict(recall=found / objects, precision=found / mined, erased=erased / pixels))

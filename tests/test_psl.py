@@ -5,12 +5,12 @@ import copy
 import caffe
 import numpy as np
 import pytest
-from conftest import inputs, python_layer
 
 from aepsl import experiment as experiments
 from aepsl import nets, segment
 from aepsl.errors import InputError
 from aepsl.layers.psl import prohibitive_mask
+from conftest import inputs, python_layer
 
 N, C, H, W = 3, 4, 5, 6
 LABELS = np.array([[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 1]], np.float32)
@@ -166,6 +166,7 @@ def test_scores_policy_needs_a_classification_head(models, rng):
 
 def test_pictures_become_masks_and_overlays(models, small_set, tmp_path):
     import cv2
+
     from aepsl.files import read_indexed
 
     paths = [str(small_set / "JPEGImages" / f"image{k}.jpg") for k in (0, 1)]

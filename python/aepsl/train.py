@@ -169,7 +169,7 @@ def _seed(seed, iteration):
 
 def _warn_if_saturated(loss, labels):
     constant = constant_loss(labels)
-    if loss >= constant:
+    if loss > 1.1 * constant:
         print(
             f"warning: after its first epoch the classification loss is {loss:.3f}; scores that ignore the image "
             f"reach {constant:.3f}. The squared loss saturates where the rate is too large: lower `lr`",

@@ -1,0 +1,93 @@
+"""The stop rule, the printed tables, and the archive for VOC's server."""
+
+import json
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+
+from aepsl import experiment as experiments
+from aepsl import results, submission
+from aepsl.dataset import write_mask
+from aepsl.errors import InputError
+
+
+@pytest.mark.parametrize(
+    "losses, steps", [([0.05, 0.08, 0.1, 0.15], 3), ([0.05, 0.08], 2), ([0.2, 0.05], 0), ([0.05, 0.13, 0.1], 1)]
+)
+def test_stop_rule_ends_before_the_first_step_that_does_not_converge(losses, steps):
+    assert results.successful_steps(losses, 0.12) == steps
+
+
+@pytest.mark.parametrize("row", sorted(results.PAPER_ROWS))
+def test_the_papers_rows_are_of_one_piece(row):
+    """The mean of a row's 21 numbers is its last, to the paper's rounding: a slip of the pen would show."""
+    *iou, mean = map(float, results.PAPER_ROWS[row].split())
+    assert len(iou) == 21
+    assert np.mean(iou) == pytest.approx(mean, abs=0.11)
+
+
+def test_our_rows_stand_above_the_papers():
+    iou = dict.fromkeys(["background", *experiments.load("voc12")["classes"]], 50.0)
+    ours = dict(
+        experiment="voc12",
+        rows={
+            "psl": dict(miou=50.0, iou=iou, miou_no_crf=49.0),
+            "psl_none": dict(miou=51.0, iou=iou, miou_no_crf=48.0),
+        },
+        mining={"step1": dict(erased=0.2, converged_loss=0.05)},
+        thresholds=[[{"of_max": 0.2}, dict(erased=0.2, recall=0.5, precision=0.25)]],
+        success=1,
+    )
+    lines = results.tables(ours).splitlines()
+    row = next(k for k, line in enumerate(lines) if line.startswith("psl "))
+    assert lines[row].split()[-2:] == ["50.0", "49.0"]
+    assert lines[row + 1].split()[-1] == "54.1"
+    assert any(line.split() == ["of_max", "0.2", "50.0", "25.0", "20.0"] for line in lines)
+    ours["experiment"] = "rehearsal"
+    assert "54.1" not in results.tables(ours)
+
+
+def test_submission_holds_every_image_under_vocs_names(small_set, tmp_path):
+    experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
+    for k in range(3):
+        height, width = cv2.imread(str(small_set / f"JPEGImages/image{k}.jpg")).shape[:2]
+        write_mask(f"{tmp_path}/masks/image{k}.png", np.full((height, width), k, np.uint8))
+    arguments = (experiment, str(small_set), "val", f"{tmp_path}/masks", f"{tmp_path}/out.tgz")
+    submission.run(*arguments)
+    with tarfile.open(f"{tmp_path}/out.tgz") as archive:
+        names = archive.getnames()
+        assert names == [f"results/VOC2012/Segmentation/comp6_test_cls/image{k}.png" for k in range(3)]
+        assert archive.extractfile(names[2]).read() == (tmp_path / "masks/image2.png").read_bytes()
+    (tmp_path / "out.tgz").unlink()
+    cv2.imwrite(f"{tmp_path}/masks/image1.png", np.zeros((9, 9), np.uint8))
+    with pytest.raises(InputError, match="image1.png: does not have VOC's palette"):
+        submission.run(*arguments)
+    (tmp_path / "masks/image1.png").unlink()
+    with pytest.raises(InputError, match="image1.png: cannot be read"):
+        submission.run(*arguments)
+    assert not (tmp_path / "out.tgz").exists()
+
+
+def test_results_gather_what_the_stages_wrote(small_set, tmp_path):
+    """From files as the stages leave them to results.json; val's truth as the prediction scores 100."""
+    experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
+    experiment["mining"] = dict(experiment["mining"], steps=1)
+    run = tmp_path / "run"
+    for folder in ("val/ae_step1", "step1/classification", "seconds"):
+        (run / folder).mkdir(parents=True)
+    for kind in ("plain", "crf"):
+        (run / "val/ae_step1" / kind).symlink_to(small_set / "SegmentationClassAug")
+    (run / "step1/classification/train.json").write_text('{"converged_loss": 0.05}')
+    (run / "step1/classification/log.csv").write_text("iteration,loss_cls\n0,0.5\n1,0.25\n")
+    (run / "step1/regions.json").write_text('{"erased": 0.2, "recall": 0.5, "precision": 0.4}')
+    (run / "step1/thresholds.json").write_text("[]")
+    for part, seconds in (("1-2", 3), ("2-2", 4)):
+        (run / f"seconds/mine.step1.{part}.tsv").write_text(f"s\th:m:s\n{seconds}\t0\n")
+    results.run(experiment, str(small_set), str(run), ["ae_step1"], str(run / "results.json"))
+    found = json.loads((run / "results.json").read_text())
+    assert found["rows"]["ae_step1"]["miou"] == found["rows"]["ae_step1"]["miou_no_crf"] == 100
+    assert found["mining"]["step1"] == dict(erased=0.2, recall=0.5, precision=0.4, converged_loss=0.05)
+    assert found["losses"]["step1"] == [[0, 0.5], [1, 0.25]]
+    assert found["seconds"] == {"mine.step1": 7}
