@@ -7,7 +7,10 @@ ARGS ?=
 export DATA WEIGHTS SALIENCY
 
 RUN = docker/run
-SNAKEMAKE = $(RUN) snakemake --cores $(CORES) --log-handler-script python/aepsl/progress.py --rerun-incomplete $(ARGS) --config
+OPTIONS = --cores $(CORES) --log-handler-script python/aepsl/progress.py --rerun-incomplete $(ARGS)
+SNAKEMAKE = $(RUN) snakemake $(OPTIONS) --config
+INPUTS = $${DATA:+data="$$(realpath "$$DATA")"} $${WEIGHTS:+weights="$$(realpath "$$WEIGHTS")"} \
+	$${SALIENCY:+saliency="$$(realpath "$$SALIENCY")"}
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,11 +27,11 @@ demo: ## the whole method on a generated data set; minutes, needs nothing
 rehearsal: ## the whole method on real photos: DATA=... WEIGHTS=... [SALIENCY=...]
 	@test -n "$$DATA" || { echo 'Which data? make rehearsal DATA=folder in VOC layout WEIGHTS=caffemodel' >&2; exit 2; }
 	@test -n "$$WEIGHTS" || { echo 'Which weights? make rehearsal DATA=... WEIGHTS=squeezenet_v1.0.caffemodel' >&2; exit 2; }
-	$(SNAKEMAKE) experiment=rehearsal data="$$(realpath "$$DATA")" weights="$$(realpath "$$WEIGHTS")" \
-		$${SALIENCY:+saliency="$$(realpath "$$SALIENCY")"}
+	$(SNAKEMAKE) experiment=rehearsal $(INPUTS)
 
-submission: ## the archive for VOC's server: EXPERIMENT=... DATA=... WEIGHTS=...
-	$(SNAKEMAKE) experiment=$(EXPERIMENT) $(INPUTS) -- submission
+submission: ## the archive for VOC's server, of EXPERIMENT=...'s finished run: the same DATA=... WEIGHTS=...
+	@test -n "$(EXPERIMENT)" || { echo 'Of which run? make submission EXPERIMENT=demo' >&2; exit 2; }
+	$(RUN) snakemake submission $(OPTIONS) --config experiment=$(EXPERIMENT) $(INPUTS)
 
 test: ## the tests
 	$(RUN) python3 -m pytest -q $(ARGS) tests
@@ -37,7 +40,7 @@ lint: ## ruff
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-bench: ## a training iteration of ours against caffe time
+bench: ## speed against its bounds, and memory; ARGS=training for one part
 	$(RUN) python3 -m aepsl.bench $(ARGS)
 
 nets: ## writes the prototxts anew
@@ -49,4 +52,4 @@ shell: ## a shell in the image; every make target works there too
 image: ## builds the image, unless it is there and up to date
 	docker/build
 
-.PHONY: help demo rehearsal test lint bench nets shell image
+.PHONY: help demo rehearsal submission test lint bench nets shell image

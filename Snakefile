@@ -53,8 +53,11 @@ wildcard_constraints:
 
 
 rule all:
+    """Prints the tables, also when there is nothing else to do."""
     input:
         f"{RUN}/results.json",
+    shell:
+        f"python3 -m aepsl.report {RUN}"
 
 
 if SYNTHETIC:

@@ -1,5 +1,6 @@
 """The CRF: a brute-force mean field on a tiny image, and what the pairwise terms must do."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -47,6 +48,18 @@ def test_channels_that_are_zero_take_no_part(rng, dead):
     assert not result[dead].any()
     alive = np.setdiff1d(np.arange(5), dead)
     np.testing.assert_array_equal(result[alive], crf.refined(image, probabilities[alive], SETTINGS))
+
+
+def test_own_labels_alone_give_the_labels_of_all_21_channels(rng):
+    """What is left out of a training image's CRF would have had no say in it."""
+    image = cv2.resize(rng.randint(0, 256, (6, 8, 3)).astype(np.uint8), (64, 48))
+    own = np.stack([cv2.resize(rng.rand(6, 8).astype(np.float32), (64, 48)) for _ in range(3)])
+    everything = np.full((21, 48, 64), 1e-8, np.float32)
+    everything[[0, 8, 15]] = own / own.sum(axis=0)
+    alone = np.where(everything > 1e-7, everything, 0)
+    ours = crf.refined(image, alone, SETTINGS).argmax(axis=0)
+    assert len(np.unique(ours)) == 3
+    np.testing.assert_array_equal(ours, crf.refined(image, everything, SETTINGS).argmax(axis=0))
 
 
 def test_one_channel_is_left_alone():

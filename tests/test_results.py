@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aepsl import experiment as experiments
-from aepsl import results, submission
+from aepsl import report, results, submission
 from aepsl.dataset import write_mask
 from aepsl.errors import InputError
 
@@ -20,10 +20,10 @@ def test_stop_rule_ends_before_the_first_step_that_does_not_converge(losses, ste
     assert results.successful_steps(losses, 0.12) == steps
 
 
-@pytest.mark.parametrize("row", sorted(results.PAPER_ROWS))
+@pytest.mark.parametrize("row", sorted(report.PAPER_ROWS))
 def test_the_papers_rows_are_of_one_piece(row):
     """The mean of a row's 21 numbers is its last, to the paper's rounding: a slip of the pen would show."""
-    *iou, mean = map(float, results.PAPER_ROWS[row].split())
+    *iou, mean = map(float, report.PAPER_ROWS[row].split())
     assert len(iou) == 21
     assert np.mean(iou) == pytest.approx(mean, abs=0.11)
 
@@ -40,13 +40,13 @@ def test_our_rows_stand_above_the_papers():
         thresholds=[[{"of_max": 0.2}, dict(erased=0.2, recall=0.5, precision=0.25)]],
         success=1,
     )
-    lines = results.tables(ours).splitlines()
+    lines = report.tables(ours).splitlines()
     row = next(k for k, line in enumerate(lines) if line.startswith("psl "))
     assert lines[row].split()[-2:] == ["50.0", "49.0"]
     assert lines[row + 1].split()[-1] == "54.1"
     assert any(line.split() == ["of_max", "0.2", "50.0", "25.0", "20.0"] for line in lines)
     ours["experiment"] = "rehearsal"
-    assert "54.1" not in results.tables(ours)
+    assert "54.1" not in report.tables(ours)
 
 
 def test_submission_holds_every_image_under_vocs_names(small_set, tmp_path):

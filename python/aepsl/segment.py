@@ -47,9 +47,11 @@ def segment_files(experiment, paths, model, out, policy="scores", overlay=False,
     twice = [path for path, name in zip(paths, names) if names.count(name) > 1]
     if twice:
         raise InputError(f"{twice[1]}: would overwrite the result of {twice[0]}; segment them into two folders")
-    images = {name: read_image(path) for name, path in zip(names, paths)}
+    for path in paths:
+        read_image(path)  # a broken one is said before the first is segmented
     net = SegmentationNet(experiment, model, gpu)
-    for name, image in tqdm(images.items(), unit="image", disable=None):
+    for name, path in zip(tqdm(names, unit="image", disable=None), paths):
+        image = read_image(path)
         mask = net.segmented(image, policy)[1].astype(np.uint8)
         write_mask(os.path.join(out, name + ".png"), mask)
         if overlay:
