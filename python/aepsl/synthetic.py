@@ -32,7 +32,7 @@ class Part(NamedTuple):
     turn: float  # degrees between the classes' hues here and on the head: no part teaches another
 
 
-# The most telling first. Their share of an object's pixels is about 1/6, 1/2 and 1/3.
+# The most telling first. Of an object's pixels they have about a sixth, more than half, and a quarter.
 PARTS = (
     Part("head", vividness=58, contrast=24, wander=6, lightness=62, turn=0),
     Part("body", vividness=15, contrast=7, wander=10, lightness=70, turn=45),
