@@ -61,7 +61,7 @@ def test_a_run_leaves_what_it_used_and_what_it_did(tiny, data, tmp_path):
 @pytest.mark.parametrize("stop", [5, 8])
 def test_an_interrupted_run_ends_with_the_same_bytes(tiny, data, tmp_path, task, stop, monkeypatch):
     """Killed within an epoch and at its very end; dropout, momentum and the order of images go on as if never."""
-    masks = os.path.join(data, "SegmentationClassAug") if task == "segmentation" else None
+    masks = os.path.join(data, "SegmentationClassAug") if task != "classification" else None
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
     train.run(tiny, task, data, whole, masks=masks)
 
