@@ -2,9 +2,10 @@
 #   snakemake --cores all --config experiment=demo
 # config: experiment; data, weights, saliency (paths, where the experiment does not make its own); gpu
 
-import os
+import json
 
 from aepsl import experiment as experiments
+from aepsl.files import write_if_changed
 
 NAME = config["experiment"]
 E = experiments.load(NAME)
@@ -22,7 +23,7 @@ MODELS = {
     "psl_none": ("psl", AE_MASKS, "none"),
     "psl++": ("psl", PSL_PLUS_MASKS, "scores"),
 }
-# Every row of tables 3 and 4: a net, and the policy at test.
+# Every row of tables 3 and 4: a net, and the policy at test. An experiment's `rows` says which it computes.
 ROWS = {
     **{f"ae_step{t}": (f"ae_step{t}", "none") for t in STEPS},
     **{name: (name, "scores") for name in ("psl", "psl_labels", "psl_none", "psl++")},
@@ -39,6 +40,20 @@ WEIGHTS = f" --weights '{config['weights']}'" if "weights" in config else ""
 PRETRAINED = f"{RUN}/step1/classification/final.caffemodel" if SYNTHETIC else []
 SEGMENTATION_WEIGHTS = f" --weights {PRETRAINED}" if SYNTHETIC else WEIGHTS
 MAPS = f" --maps '{config['saliency']}'" if "saliency" in config else ""
+
+
+def settings(name, value):
+    """A file that is new only when these settings are: a change of experiment.yaml redoes what depends on it, no more."""
+    path = f"{RUN}/settings/{name}.json"
+    write_if_changed(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+    return path
+
+
+LATER = ("mining", "background", "psl", "crf", "rows", "name", "folder")
+TRAINING = settings("training", {key: value for key, value in E.items() if key not in LATER})
+THRESHOLD = settings("threshold", E["mining"]["threshold"])
+BACKGROUND = settings("background", E["background"])
+SEGMENTING = settings("segmenting", [E["crf"], E["psl"]["prohibited"]])
 
 
 def shards(folder):
@@ -104,6 +119,7 @@ rule train_classification:
     """Step t of adversarial erasing: learn to classify what the steps before have left of the images."""
     input:
         f"{RUN}/checked",
+        TRAINING,
         lambda w: shards(f"{RUN}/step{int(w.t) - 1}/regions") if int(w.t) > 1 else [],
     output:
         f"{RUN}/step{{t}}/classification/final.caffemodel",
@@ -120,7 +136,8 @@ rule train_classification:
 
 rule mine:
     input:
-        f"{RUN}/step{{t}}/classification/final.caffemodel",
+        THRESHOLD,
+        model=f"{RUN}/step{{t}}/classification/final.caffemodel",
     output:
         touch(f"{RUN}/step{{t}}/regions.done/{{shard}}"),
     benchmark:
@@ -130,7 +147,7 @@ rule mine:
         part=lambda w: w.shard.replace("-", "/"),
     priority: 1
     shell:
-        f"{STAGE}.mine {COMMON} --model {{input}} --out {RUN}/step{{wildcards.t}}/regions"
+        f"{STAGE}.mine {COMMON} --model {{input.model}} --out {RUN}/step{{wildcards.t}}/regions"
         f" {{params.before}} --shard {{params.part}}{GPU}"
 
 
@@ -155,6 +172,7 @@ rule try_thresholds:
 
 rule masks:
     input:
+        BACKGROUND,
         shards(f"{RUN}/saliency"),
         shards(f"{RUN}/step{{t}}/regions"),
     output:
@@ -174,6 +192,7 @@ def masks_done(folder):
 rule train_segmentation:
     """A net of tables 3 and 4: segmentation alone, or with online prohibitive segmentation learning."""
     input:
+        TRAINING,
         lambda w: masks_done(MODELS[w.model][1]),
         PRETRAINED,
     output:
@@ -193,7 +212,8 @@ rule train_segmentation:
 rule relabel:
     """PSL++: a PSL net segments the training images, knowing their labels; the results are masks of one more round."""
     input:
-        f"{RUN}/segmentation/{{model}}/final.caffemodel",
+        SEGMENTING,
+        model=f"{RUN}/segmentation/{{model}}/final.caffemodel",
     output:
         touch(f"{RUN}/relabelled/{{model}}.done/{{shard}}"),
     benchmark:
@@ -201,14 +221,15 @@ rule relabel:
     params:
         part=lambda w: w.shard.replace("-", "/"),
     shell:
-        f"{STAGE}.segment {COMMON} --list {E['data']['train']} --model {{input}} --policy labels"
+        f"{STAGE}.segment {COMMON} --list {E['data']['train']} --model {{input.model}} --policy labels"
         f" --out {RUN}/relabelled/{{wildcards.model}} --shard {{params.part}}{GPU}"
 
 
 rule segment:
     """A row of the tables: the images of val, or those of the test server."""
     input:
-        lambda w: f"{RUN}/segmentation/{ROWS[w.row][0]}/final.caffemodel",
+        SEGMENTING,
+        model=lambda w: f"{RUN}/segmentation/{ROWS[w.row][0]}/final.caffemodel",
     output:
         touch(f"{RUN}/{{split}}/{{row}}.done/{{shard}}"),
     benchmark:
@@ -218,7 +239,7 @@ rule segment:
         policy=lambda w: ROWS[w.row][1],
         list=lambda w: E["data"].get(w.split, E["data"]["val"]),
     shell:
-        f"{STAGE}.segment {COMMON} --list {{params.list}} --model {{input}} --policy {{params.policy}}"
+        f"{STAGE}.segment {COMMON} --list {{params.list}} --model {{input.model}} --policy {{params.policy}}"
         f" --out {RUN}/{{wildcards.split}}/{{wildcards.row}} --shard {{params.part}}{GPU}"
 
 
@@ -236,10 +257,10 @@ rule submission:
 rule results:
     input:
         [f"{RUN}/step{t}/{file}" for t in STEPS for file in ("regions.json", "classification/final.caffemodel")],
-        [shards(f"{RUN}/val/{row}") for row in ROWS],
+        [shards(f"{RUN}/val/{row}") for row in E["rows"]],
         f"{RUN}/step1/thresholds.json",
     output:
         f"{RUN}/results.json",
     threads: workflow.cores
     shell:
-        f"{STAGE}.results {COMMON} --run {RUN} --rows {{ROWS}} --json {{output}}"
+        f"{STAGE}.results {COMMON} --run {RUN} --rows {' '.join(E['rows'])} --json {{output}}"
