@@ -88,6 +88,7 @@ def test_results_gather_what_the_stages_wrote(small_set, tmp_path):
     results.run(experiment, str(small_set), str(run), ["ae_step1"], str(run / "results.json"))
     found = json.loads((run / "results.json").read_text())
     assert found["rows"]["ae_step1"]["miou"] == found["rows"]["ae_step1"]["miou_no_crf"] == 100
+    assert list(found["rows"]["ae_step1"]["iou"]) == ["background", "cat", "dog"]  # the columns of the tables
     assert found["mining"]["step1"] == dict(erased=0.2, recall=0.5, precision=0.4, converged_loss=0.05)
     assert found["losses"]["step1"] == [[0, 0.5], [1, 0.25]]
     assert found["seconds"] == {"mine.step1": 7}

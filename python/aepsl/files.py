@@ -41,7 +41,7 @@ def write_if_changed(path, text):
 
 
 def write_json(path, value):
-    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def read_json(path):
