@@ -122,7 +122,7 @@ def crf_of_training_images(images=8, repeats=3):
     ratio = np.median(np.array(together) / alone)
     print(f"\nThe CRF of training images, {PHOTO[0]} x {PHOTO[1]}, medians of {repeats}")
     print(f"21 channels, one process        {np.median(alone):6.2f} images/s")
-    print(f"own labels, {cores} processes{'':11}{np.median(together):6.2f} images/s")
+    print(f"own labels, {cores} processes{'':10}{np.median(together):6.2f} images/s")
     print(f"ratio                           {ratio:6.2f}", flush=True)
 
 
