@@ -29,9 +29,8 @@ def test_colour_edges_attract_the_labels():
     assert not np.array_equal(plain, labels)
 
 
-def test_image_is_taken_as_bgr(rng):
-    """Channels are weighted alike, so the same image with its channels swapped gives the same labels; values differ
-    from those of a grey image, so colour is seen at all."""
+def test_colour_is_seen(rng):
+    """Marginals are distributions, and those of an image differ from those of one of its channels in grey."""
     image = rng.randint(0, 256, (20, 20, 3)).astype(np.uint8)
     probabilities = rng.dirichlet(np.ones(2), (20, 20)).transpose(2, 0, 1).astype(np.float32)
     ours = crf.refined(image, probabilities, SETTINGS)
