@@ -1,9 +1,11 @@
 """Reading and writing files: a file appears complete or not at all."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 
 import cv2
 import numpy as np
@@ -23,6 +25,42 @@ def written_whole(path):
     finally:
         if os.path.exists(beside):
             os.unlink(beside)
+
+
+@contextlib.contextmanager
+def folder_whole(path):
+    """written_whole for a folder; one that is there already, and not empty, is refused.
+
+    What an end without warning left beside is removed by the next start.
+    """
+    path = os.path.abspath(path)
+    if os.path.isfile(path) or (os.path.isdir(path) and os.listdir(path)):
+        raise InputError(f"{path}: is there already; remove it, or give another name")
+    beside = path + ".part"
+    shutil.rmtree(beside, ignore_errors=True)
+    os.makedirs(beside)
+    try:
+        yield beside
+        os.rename(beside, path)  # an empty folder of that name gives way
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def only_one(folder):
+    """Keep other processes that ask the same out of `folder` for the block; InputError if one is in it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(f"{folder}: another command is filling it; wait until it has ended") from None
+    except OSError:
+        pass  # some network file systems lock no folders
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_text(path, text):
@@ -68,11 +106,16 @@ def finished(folder, settings):
 
 def sha256(path):
     """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
+    return digest(path, "sha256")
+
+
+def digest(path, kind):
+    """A checksum of a file, in hexadecimal; kind: a name that hashlib knows."""
+    checksum = hashlib.new(kind)
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+            checksum.update(block)
+    return checksum.hexdigest()
 
 
 def read_words(path, what):

@@ -7,9 +7,7 @@ every part erased nothing tells the class any more, and the net's loss must rise
 """
 
 import argparse
-import contextlib
 import os
-import shutil
 from typing import NamedTuple
 
 import cv2
@@ -18,7 +16,7 @@ from tqdm import tqdm
 
 from aepsl.dataset import IGNORE, write_mask
 from aepsl.errors import InputError, command
-from aepsl.files import write_text
+from aepsl.files import folder_whole, write_text
 
 
 class Part(NamedTuple):
@@ -93,7 +91,7 @@ def run(out, train=320, val=80, seed=1):
     """
     if train < 1 or val < 1:
         raise InputError(f"{out}: needs at least one image in each list; raise --train and --val")
-    with _folder_whole(out) as beside:
+    with folder_whole(out) as beside:
         for folder in ("JPEGImages", "SegmentationClassAug", "ImageSets/Segmentation"):
             os.makedirs(os.path.join(beside, folder))
         labels, lists = [], {"train_aug": [], "val": []}
@@ -113,21 +111,6 @@ def run(out, train=320, val=80, seed=1):
             write_text(os.path.join(beside, "ImageSets/Segmentation", name + ".txt"), "\n".join(ids) + "\n")
         write_text(os.path.join(beside, "image_labels.txt"), "\n".join(labels) + "\n")
         write_text(os.path.join(beside, "classes.txt"), "\n".join(CLASSES) + "\n")
-
-
-@contextlib.contextmanager
-def _folder_whole(path):
-    """files.written_whole for a folder."""
-    path = os.path.abspath(path)
-    if os.path.isfile(path) or (os.path.isdir(path) and os.listdir(path)):
-        raise InputError(f"{path}: is there already; remove it, or give --out another name")
-    beside = f"{path}.part{os.getpid()}"
-    os.makedirs(beside)
-    try:
-        yield beside
-        os.rename(beside, path)  # an empty folder of that name gives way
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _apart(rng, kinds, shape):

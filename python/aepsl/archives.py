@@ -1,0 +1,52 @@
+"""Unpacking tar archives that come from elsewhere: nothing is written but plain files in one new folder."""
+
+import os
+import posixpath
+import tarfile
+import zlib
+
+from tqdm import tqdm
+
+from aepsl.errors import InputError
+from aepsl.files import folder_whole
+
+
+def unpack(archive, out, top, only):
+    """Unpack what `only` (names of files and folders) names of the archive's folder `top` into the folder `out`.
+
+    `out` appears whole or not at all; it must not be there yet. Raises InputError for an archive that is damaged, that
+    holds a path out of its own folder, a link or device among what is wanted, or nothing wanted, and for a full disk.
+    """
+    damaged = f"{archive}: is damaged or cut short; remove it and start again"
+    wanted = [posixpath.join(top, name) for name in only]
+    count = 0
+    try:
+        with folder_whole(out) as beside, open(archive, "rb") as file:
+            bar = dict(desc=f"unpacking {os.path.basename(archive)}", total=os.path.getsize(archive), disable=None)
+            with tqdm.wrapattr(file, "read", **bar) as counted, tarfile.open(fileobj=counted, mode="r|*") as members:
+                for member in members:
+                    name = posixpath.normpath(member.name)
+                    if posixpath.isabs(name) or name.split("/")[0] == ".." or ".." in member.name.split("/"):
+                        raise InputError(f"{archive}: holds the path {member.name!r}, which leads out; do not use it")
+                    if member.isdir() or not any(name == w or name.startswith(w + "/") for w in wanted):
+                        continue
+                    if not member.isfile():
+                        raise InputError(f"{archive}: {member.name!r} is a link or a device; do not use the archive")
+                    path = os.path.join(beside, posixpath.relpath(name, top))
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    _write(path, members.extractfile(member))
+                    count += 1
+            if not count:
+                raise InputError(f"{archive}: holds no {wanted[0]}; it is another archive, remove it and start again")
+    except (tarfile.TarError, zlib.error, EOFError):
+        raise InputError(damaged) from None
+    except OSError as error:
+        if error.errno is None:  # what gzip says of damage
+            raise InputError(damaged) from None
+        raise InputError(f"{out}: {error.strerror} while unpacking; mend that, and start again") from None
+
+
+def _write(path, content):
+    with open(path, "wb") as file:
+        for block in iter(lambda: content.read(1 << 20), b""):
+            file.write(block)

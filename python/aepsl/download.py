@@ -1,0 +1,227 @@
+"""Downloads, each file checked before it gets its name, and unpacked: `python3 -m aepsl.download --help`.
+
+A download that breaks off stays beside as NAME.part, and the next start continues it. What is there already is not
+fetched again, and what is unpacked already needs its archive no more.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import sys
+import time
+
+import requests
+import urllib3
+from tqdm import tqdm
+
+from aepsl import sources as tables
+from aepsl.archives import unpack
+from aepsl.errors import InputError, command
+from aepsl.files import digest, only_one
+
+ROUNDS = 4  # through all mirrors without a new byte, before a start gives up
+PAUSE = 1  # seconds after the first such round; doubled after each
+TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
+BLOCK = 1 << 20
+
+
+def run(names, out, sources=None, optional=False):
+    """Bring the files `names` of the table of sources to the folder `out`, and unpack those that say `unpack`.
+
+    sources: path of the table, None for the usual one; optional: a file that cannot be downloaded, but only be had by
+    hand, is a note on stderr and no error. Raises InputError.
+    """
+    table = tables.load(sources)
+    entries = {name: tables.entry(table, name) for name in names}
+    os.makedirs(out, exist_ok=True)
+    with only_one(out):
+        for name, entry in entries.items():
+            path, folder = os.path.join(out, name), entry.get("unpack")
+            if folder and os.path.isdir(os.path.join(out, folder["folder"])):
+                continue
+            if optional and not entry.get("urls") and not os.path.exists(path):
+                print(_by_hand(path, entry), file=sys.stderr)
+                continue
+            fetch(path, entry)
+            if folder:
+                unpack(path, os.path.join(out, folder["folder"]), folder["from"], folder["only"])
+
+
+def fetch(path, entry):
+    """Download one file to `path` and check it, unless it is there; `entry` is its entry in the table of sources.
+
+    Mirrors are tried in order, again and again while bytes come. Raises InputError: no mirror gives the file, its
+    checksum is wrong, the disk is full, or it must be had by hand.
+    """
+    if os.path.exists(path):
+        fault = _fault(path, entry)
+        if fault:
+            raise InputError(f"{path}: {fault}; remove it and start again")
+        return
+    mirrors = list(entry.get("urls", ()))
+    if not mirrors:
+        raise InputError(_by_hand(path, entry))
+    if not _checksums(entry) and "unchecked" not in entry:
+        raise InputError(
+            f"{path}: the table of sources gives no checksum of it; add sha256, or `unchecked` with a reason"
+        )
+    part = path + ".part"
+    _check_space(part, entry.get("size"))
+
+    reasons, doubted, idle = {}, set(), 0
+    while mirrors and idle < ROUNDS:
+        before = _size(part)
+        for url in list(mirrors):
+            resumed = _size(part) > 0
+            try:
+                _get(url, part, entry.get("size"))
+            except (OSError, urllib3.exceptions.HTTPError) as error:
+                reasons[url] = _reason(error)
+                continue
+            fault = _fault(part, entry)
+            if not fault:
+                os.replace(part, path)
+                return
+            os.unlink(part)
+            reasons[url] = fault
+            # What one mirror began and another ended, or an earlier start left, may be wrong by no fault of this one.
+            if not resumed or url in doubted:
+                mirrors.remove(url)
+            doubted.add(url)
+        if _size(part) > before:
+            idle = 0
+        else:
+            idle += 1
+            time.sleep(PAUSE * 2 ** (idle - 1) if mirrors and idle < ROUNDS else 0)
+    raise InputError(f"{path}: {_failure(reasons, _size(part), entry)}")
+
+
+def _get(url, part, size):
+    """Append to `part` what is missing of `url`; OSError or HTTPError if that breaks off."""
+    have = _size(part)
+    # No encoding: the bytes are to be those of the file, also where a server calls a .tgz an encoded .tar.
+    headers = {"User-Agent": "aepsl", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        if have and answer.status_code == 416:
+            return  # there is nothing beyond what is there
+        answer.raise_for_status()
+        if answer.status_code == 206:
+            first = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+            if not first or int(first.group(1)) != have:
+                raise OSError("sends another part than asked for")
+        else:
+            have = 0  # this server sends the whole file, always
+        length = answer.headers.get("Content-Length")
+        end = have + int(length) if length else size
+        if size and end != size:
+            raise OSError(f"sends a file of {end:,} bytes, not {size:,}")
+        with (
+            _open(part, have) as file,
+            tqdm(
+                desc=os.path.basename(part)[: -len(".part")],
+                initial=have,
+                total=end,
+                unit="B",
+                unit_scale=True,
+                disable=None,
+            ) as bar,
+        ):
+            for block in answer.raw.stream(BLOCK, decode_content=False):
+                _write(file, block)
+                bar.update(len(block))
+        if end and _size(part) < end:
+            raise OSError("broke off")
+
+
+def _open(part, have):
+    """`part`, cut to its first `have` bytes, to be continued; unbuffered, so that all that came is in it."""
+    try:
+        file = open(part, "ab", buffering=0)  # noqa: SIM115, the caller closes it
+    except OSError as error:
+        raise InputError(f"{part}: {error.strerror}; give a folder that you may write to") from None
+    file.truncate(have)
+    return file
+
+
+def _write(file, block):
+    try:
+        while block:
+            block = block[file.write(block) :]
+    except OSError as error:
+        raise InputError(
+            f"{file.name}: {error.strerror} after {_size(file.name):,} bytes; they are kept. "
+            "Make room and start again, it continues there"
+        ) from None
+
+
+def _check_space(part, size):
+    free = shutil.disk_usage(os.path.dirname(os.path.abspath(part))).free
+    missing = (size or 0) - _size(part)
+    if missing > free:
+        raise InputError(
+            f"{part}: needs {missing:,} bytes more, and its disk has {free:,} left; make room, or give another folder"
+        )
+
+
+def _checksums(entry):
+    """{kind: checksum in hexadecimal} of an entry."""
+    return {kind: entry[kind] for kind in sorted(hashlib.algorithms_available & set(entry))}
+
+
+def _fault(path, entry):
+    """What is wrong with a file, or None."""
+    if "size" in entry and _size(path) != entry["size"]:
+        return f"has {_size(path):,} bytes, not {entry['size']:,}"
+    for kind, expected in _checksums(entry).items():
+        found = digest(path, kind)
+        if found != expected:
+            return f"has the {kind} {found}, not {expected}"
+    return None
+
+
+def _reason(error):
+    """A mirror's failure in a few words."""
+    if isinstance(error, requests.HTTPError):
+        return f"answers {error.response.status_code}"
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
+        return "does not answer in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "shows a certificate that this machine does not trust"
+    if isinstance(error, requests.RequestException):
+        return "cannot be reached"
+    return "broke off" if isinstance(error, urllib3.exceptions.HTTPError) else str(error)
+
+
+def _failure(reasons, kept, entry):
+    told = "; ".join(f"{url} {reason}" for url, reason in reasons.items())
+    if kept:
+        return f"is not whole yet ({told}); the {kept:,} bytes that came are kept. Start again, it continues there"
+    hand = f", or {entry['by_hand']}" if "by_hand" in entry else ", or fetch it by other means and put it there"
+    return f"could not be had ({told}); nothing of it is kept. Check the network and start again{hand}"
+
+
+def _by_hand(path, entry):
+    return f"{path}: cannot be downloaded: {entry.get('by_hand', 'the table of sources gives no URL; add one')}"
+
+
+def _size(path):
+    return os.path.getsize(path) if os.path.exists(path) else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="+", metavar="NAME", help="a file of the table of sources")
+    parser.add_argument("--out", required=True, help="folder for the files, and for what is unpacked of them")
+    parser.add_argument(
+        "--sources", help=f"another table than {tables.TABLE}; SOURCES in the environment does the same"
+    )
+    parser.add_argument("--optional", action="store_true", help="a file that must be had by hand is no error")
+    run(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    command(main)
