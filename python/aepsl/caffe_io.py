@@ -66,6 +66,11 @@ def load_weights(net, path, new_layers):
 
 def caffemodel_shapes(path):
     """{layer name: [shape of each of its blobs]} of a caffemodel, also of the old format."""
+    return {name: [shape_of(blob) for blob in layer.blobs] for name, layer in caffemodel_layers(path).items()}
+
+
+def caffemodel_layers(path):
+    """{name: layer} of those layers of a caffemodel that have blobs: messages of the new format or of the old."""
     if not os.path.exists(path):
         raise InputError(f"{path}: no such caffemodel; weights/README.md says where the weights come from")
     net = caffe_pb2.NetParameter()
@@ -77,17 +82,26 @@ def caffemodel_shapes(path):
     layers = list(net.layer) + list(net.layers)
     if not layers:
         raise InputError(f"{path}: is no caffemodel or was cut short; fetch it again")
-    return {layer.name: [_shape(blob) for blob in layer.blobs] for layer in layers if layer.blobs}
+    return {layer.name: layer for layer in layers if layer.blobs}
 
 
-def _shape(blob):
+def shape_of(blob):
+    """The shape of a BlobProto as a list; old files have ones in front, so that there are always four."""
     if blob.HasField("shape"):
         return list(blob.shape.dim)
     return [blob.num, blob.channels, blob.height, blob.width]
 
 
+def values(blob):
+    """The values of a BlobProto as float32 of its shape, from the end of its message: one by one takes minutes."""
+    bare = caffe_pb2.BlobProto()
+    bare.CopyFrom(blob)
+    for field in ("shape", "diff"):
+        bare.ClearField(field)
+    return np.frombuffer(bare.SerializeToString()[-4 * len(blob.data) :], "<f4").reshape(shape_of(blob))
+
+
 def _same_shapes(ours, theirs):
-    """Old files pad a shape with ones in front."""
     strip = lambda shape: shape if len(shape) < 2 or shape[0] != 1 else strip(shape[1:])  # noqa: E731
     return [strip(shape) for shape in ours] == [strip(shape) for shape in theirs]
 
