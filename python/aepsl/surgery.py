@@ -35,11 +35,11 @@ def run(vgg, out):
     for name, layer in layers.items():
         if not name.startswith("conv") and name not in ("fc6", "fc7"):
             continue
-        arrays = [caffe_io.values(blob) for blob in layer.blobs]
+        weights, bias = (caffe_io.values(blob) for blob in layer.blobs)
         if is_vgg and name.startswith("fc"):
-            arrays = decimated(name, *arrays)
+            weights, bias = decimated(name, weights, bias)
         blobs = net.layer.add(name=name, type="Convolution").blobs
-        for array in arrays:
+        for array in (weights, bias.ravel()):
             blobs.add(data=array.ravel().tolist()).shape.dim.extend(array.shape)
     with written_whole(out) as beside, open(beside, "wb") as file:
         file.write(net.SerializeToString())
