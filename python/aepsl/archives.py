@@ -18,7 +18,7 @@ def unpack(archive, out, top, only):
     holds a path out of its own folder, a link or device among what is wanted, or nothing wanted, and for a full disk.
     """
     damaged = f"{archive}: is damaged or cut short; remove it and start again"
-    wanted = [posixpath.join(top, name) for name in only]
+    wanted = [posixpath.join(top, name) for name in only] or [top]
     count = 0
     try:
         with folder_whole(out) as beside, open(archive, "rb") as file:

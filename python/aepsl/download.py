@@ -46,7 +46,7 @@ def run(names, out, sources=None, optional=False):
                 continue
             fetch(path, entry)
             if folder:
-                unpack(path, os.path.join(out, folder["folder"]), folder["from"], folder["only"])
+                unpack(path, os.path.join(out, folder["folder"]), folder["from"], folder.get("only", ()))
 
 
 def fetch(path, entry):

@@ -1,0 +1,185 @@
+"""The paper's data set, VOC 2012 with SBD's masks, in this project's layout: `python3 -m aepsl.voc --help`.
+
+OUT/VOC2012, OUT/SBD, OUT/VOC2012test     what scripts/get_{voc,sbd,voc_test}.sh unpack; or folders elsewhere
+OUT/JPEGImages/ID.jpg                     links to VOC's images
+OUT/SegmentationClassAug/ID.png           links to VOC's masks; of images that only SBD has masks of, those as PNGs
+OUT/ImageSets/Segmentation/LIST.txt       train, val, train_aug, and test if its images are there
+OUT/image_labels.txt                      from VOC's XML; written last, when all else is whole
+
+The folders that it is made of are only read. Lists and labels are compared with what the table of sources expects.
+"""
+
+import argparse
+import collections
+import hashlib
+import os
+from xml.etree import ElementTree
+
+import joblib
+import numpy as np
+import scipy.io
+from PIL import Image
+from tqdm import tqdm
+
+from aepsl import sources as tables
+from aepsl.dataset import VOC_CLASSES, write_mask
+from aepsl.errors import InputError, command
+from aepsl.files import only_one, read_words, write_text
+
+LISTS = os.path.join("ImageSets", "Segmentation")
+
+
+def run(out, voc=None, sbd=None, test=None, sources=None):
+    """Make the data set `out`, or the rest of it if an earlier start was interrupted.
+
+    voc: a folder VOC2012 (JPEGImages, Annotations, SegmentationClass, ImageSets/Segmentation), with
+    SegmentationClassAug if there is no sbd; sbd: SBD's folder `dataset` (cls, train.txt, val.txt); test: a folder
+    VOC2012 of the test images; None for what is in `out`. sources: the table of sources, None for the usual one.
+    Raises InputError before anything is written for lists or labels that are not as expected, and for a missing file.
+    """
+    voc = voc or os.path.join(out, "VOC2012")
+    sbd = sbd or os.path.join(out, "SBD")
+    test = test or next(filter(_has_test, (os.path.join(out, "VOC2012test"), voc)), None)
+    expected = tables.load(sources).get("expected", {})
+    remedy = f"{voc} or {sbd} is not as released; scripts/get_voc.sh and scripts/get_sbd.sh fetch and unpack them"
+
+    lists = _lists(voc, sbd, test)
+    _compare_lists(out, lists, expected.get("lists", {}), remedy)
+    ids = sorted(set(lists["train_aug"]) | set(lists["val"]))
+    labels = {image_id: _names(voc, image_id) for image_id in tqdm(ids, "labels", unit="image", disable=None)}
+    _compare_labels(out, lists, labels, expected.get("labels", {}), remedy)
+    images = {image_id: os.path.join(voc, "JPEGImages", image_id + ".jpg") for image_id in ids}
+    images.update({i: os.path.join(test, "JPEGImages", i + ".jpg") for i in lists.get("test", ())})
+    masks = {image_id: _mask(voc, sbd, image_id) for image_id in ids}
+    for path in [*images.values(), *masks.values()]:
+        if not os.path.exists(path):
+            raise InputError(f"{path}: no such file; {remedy}")
+
+    os.makedirs(out, exist_ok=True)
+    with only_one(out):
+        for image_id, path in images.items():
+            _link(path, os.path.join(out, "JPEGImages", image_id + ".jpg"))
+        to_convert = []
+        for image_id, path in masks.items():
+            target = os.path.join(out, "SegmentationClassAug", image_id + ".png")
+            if path.endswith(".png"):
+                _link(path, target)
+            elif os.path.islink(target) or not os.path.exists(target):
+                to_convert.append((path, images[image_id], target))
+        bar = tqdm(to_convert, "masks", unit="image", disable=None)
+        joblib.Parallel(n_jobs=-1)(joblib.delayed(_convert)(*paths) for paths in bar)
+        for name, members in lists.items():
+            write_text(os.path.join(out, LISTS, name + ".txt"), _text(members))
+        rows = (" ".join([image_id, *labels[image_id]]) for image_id in ids)
+        write_text(os.path.join(out, "image_labels.txt"), _text(rows))
+
+
+def _has_test(folder):
+    return os.path.exists(os.path.join(folder, LISTS, "test.txt"))
+
+
+def _lists(voc, sbd, test):
+    """{name: sorted ids}; train_aug is all of VOC's train and of SBD, but for VOC's val."""
+    lists = {name: read_words(os.path.join(voc, LISTS, name + ".txt"), "VOC's ids") for name in ("train", "val")}
+    augmented = os.path.join(voc, "SegmentationClassAug")
+    if os.path.isdir(sbd):
+        more = [i for name in ("train", "val") for i in read_words(os.path.join(sbd, name + ".txt"), "SBD's ids")]
+    elif os.path.isdir(augmented):
+        more = [name[: -len(".png")] for name in os.listdir(augmented) if name.endswith(".png")]
+    else:
+        raise InputError(f"{sbd}: no such folder; run scripts/get_sbd.sh, or name SBD's folder `dataset` with --sbd")
+    lists["train_aug"] = (set(lists["train"]) | set(more)) - set(lists["val"])
+    if test:
+        lists["test"] = read_words(os.path.join(test, LISTS, "test.txt"), "the ids of VOC's test images")
+    return {name: sorted(set(ids)) for name, ids in lists.items()}
+
+
+def _names(voc, image_id):
+    """The classes of an image's objects in VOC's XML, 'difficult' ones too, in VOC's order."""
+    path = os.path.join(voc, "Annotations", image_id + ".xml")
+    try:
+        names = {thing.findtext("name") for thing in ElementTree.parse(path).findall("object")}
+    except OSError:
+        raise InputError(f"{path}: cannot be read; VOC's archive holds it, unpack that again") from None
+    except ElementTree.ParseError as error:
+        raise InputError(f"{path}: is no XML ({error}); unpack VOC's archive again") from None
+    unknown = names.difference(VOC_CLASSES)
+    if unknown or not names:
+        raise InputError(f"{path}: names {unknown.pop() if unknown else 'no object'}; unpack VOC's archive again")
+    return [name for name in VOC_CLASSES if name in names]
+
+
+def _mask(voc, sbd, image_id):
+    """The file of an image's mask: VOC's own before others."""
+    own = (os.path.join(voc, folder, image_id + ".png") for folder in ("SegmentationClass", "SegmentationClassAug"))
+    return next(filter(os.path.exists, own), os.path.join(sbd, "cls", image_id + ".mat"))
+
+
+def _convert(path, image, target):
+    """Write one of SBD's MATLAB masks as a PNG with VOC's palette, after checking it against its image."""
+    try:
+        mask = scipy.io.loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"]
+    except (KeyError, IndexError, ValueError, TypeError, OSError, scipy.io.matlab.miobase.MatReadError):
+        raise InputError(f"{path}: holds no GTcls.Segmentation; unpack SBD's archive again") from None
+    with Image.open(image) as opened:
+        size = opened.size
+    if mask.shape != size[::-1] or mask.dtype != np.uint8 or mask.max() > len(VOC_CLASSES):
+        raise InputError(f"{path}: is no mask of {image}; unpack SBD's archive again")
+    write_mask(target, mask)
+
+
+def _link(path, target):
+    """Make `target` a link to `path`: relative within one data set, which can so be moved."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(target)))
+    path = os.path.abspath(path)
+    text = os.path.relpath(path, os.path.dirname(target)) if path.startswith(root + os.sep) else path
+    if os.path.islink(target) and os.readlink(target) == text:
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if os.path.lexists(target):
+        os.unlink(target)
+    os.symlink(text, target)
+
+
+def _compare_lists(out, lists, expected, remedy):
+    for name in filter(expected.get, lists):
+        facts = expected[name]
+        if len(lists[name]) != facts["images"]:
+            raise InputError(f"{out}: {name} would have {len(lists[name]):,} images, not {facts['images']:,}; {remedy}")
+        found = hashlib.sha256(_text(lists[name]).encode()).hexdigest()
+        if found != facts.get("sha256", found):
+            raise InputError(f"{out}: {name} would have the right number of images, but not the right ones; {remedy}")
+
+
+def _compare_labels(out, lists, labels, expected, remedy):
+    for name, facts in expected.items():
+        rows = [labels[image_id] for image_id in lists[name]]
+        numbers = collections.Counter(map(len, rows))
+        classes = collections.Counter(label for row in rows for label in row)
+        found = [(f"{n} labels", numbers[n], right) for n, right in enumerate(facts["by_number"], 1)]
+        found += [(f"the label {c}", classes[c], right) for c, right in zip(VOC_CLASSES, facts["by_class"])]
+        for what, count, right in found:
+            if count != right:
+                raise InputError(f"{out}: {name} would have {count:,} images with {what}, not {right:,}; {remedy}")
+
+
+def _text(lines):
+    return "".join(line + "\n" for line in lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Makes the paper's data set of VOC 2012 and SBD.")
+    parser.add_argument("--out", required=True, help="the data set")
+    parser.add_argument("--voc", help="folder VOC2012 with images, XML, masks and lists (OUT/VOC2012)")
+    parser.add_argument(
+        "--sbd", help="SBD's folder `dataset` (OUT/SBD); not needed where VOC2012/SegmentationClassAug is"
+    )
+    parser.add_argument("--test", help="folder VOC2012 with the test images and their list (OUT/VOC2012test, if there)")
+    parser.add_argument(
+        "--sources", help=f"another table than {tables.TABLE}; SOURCES in the environment does the same"
+    )
+    run(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    command(main)
