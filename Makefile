@@ -29,6 +29,11 @@ rehearsal: ## the whole method on real photos: DATA=... WEIGHTS=... [SALIENCY=..
 	@test -n "$$WEIGHTS" || { echo 'Which weights? make rehearsal DATA=... WEIGHTS=squeezenet_v1.0.caffemodel' >&2; exit 2; }
 	$(SNAKEMAKE) experiment=rehearsal $(INPUTS)
 
+data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own folder VOC2012: DATA=...
+	@test -n "$$DATA" || scripts/get_voc.sh
+	@test -d "$$DATA/SegmentationClassAug" || scripts/get_sbd.sh
+	$(RUN) python3 -m aepsl.voc --out data/voc12 $${DATA:+--voc "$$(realpath "$$DATA")"}
+
 submission: ## the archive for VOC's server, of EXPERIMENT=...'s finished run: the same DATA=... WEIGHTS=...
 	@test -n "$(EXPERIMENT)" || { echo 'Of which run? make submission EXPERIMENT=demo' >&2; exit 2; }
 	$(RUN) snakemake submission $(OPTIONS) --config experiment=$(EXPERIMENT) $(INPUTS)
@@ -52,4 +57,4 @@ shell: ## a shell in the image; every make target works there too
 image: ## builds the image, unless it is there and up to date
 	docker/build
 
-.PHONY: help demo rehearsal submission test lint bench nets shell image
+.PHONY: help demo rehearsal data submission test lint bench nets shell image

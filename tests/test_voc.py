@@ -293,7 +293,13 @@ def test_from_download_to_data_set(made, tmp_path):
             failed = script("get_sbd.sh", out, **environment)
             assert failed.returncode == 1 and failed.stderr.count("\n") == 1
             assert failed.stderr.startswith(f"error: {out}/benchmark.tgz: ") and "has the sha256" in failed.stderr
-            for name, folder in (("sbd", out), ("voc_test", out), ("saliency", out), ("weights", weights), ("voc", out)):
+            for name, folder in (
+                ("sbd", out),
+                ("voc_test", out),
+                ("saliency", out),
+                ("weights", weights),
+                ("voc", out),
+            ):
                 done = script(f"get_{name}.sh", folder, *[standins.VGG] * (name == "weights"), **environment)
                 assert (done.returncode, done.stderr) == (0, "")
             sizes = {name: os.path.getsize(os.path.join(made.folder, name)) for name in os.listdir(made.folder)}
