@@ -1,6 +1,7 @@
 # The order of the stages; each is a module of python/aepsl that reads files, writes files and knows no other.
 #   snakemake --cores all --config experiment=demo
-# config: experiment; data, weights, saliency (paths, where the experiment does not make its own); gpu
+# config: experiment; data, weights, saliency (paths, where the experiment does not make its own);
+#   gpus=N: use the GPUs 0 ... N-1, each for one job at a time; cores: of one machine, where a cluster's are used
 
 import json
 
@@ -15,6 +16,7 @@ DATA = config.get("data") or (f"{RUN}/data" if SYNTHETIC else f"data/{E['name']}
 STEPS = range(1, E["mining"]["steps"] + 1)
 AE_MASKS = f"{RUN}/masks/ae_step{E['mining']['merge']}"
 PSL_PLUS_MASKS = f"{RUN}/relabelled/psl/crf"
+TRUE_MASKS = f"{DATA}/SegmentationClassAug"
 # Every segmentation net: its task, the folder of its masks, and what weights its S_hat.
 MODELS = {
     **{f"ae_step{t}": ("segmentation", f"{RUN}/masks/ae_step{t}", None) for t in STEPS},
@@ -22,6 +24,7 @@ MODELS = {
     "psl_labels": ("psl", AE_MASKS, "labels"),
     "psl_none": ("psl", AE_MASKS, "none"),
     "psl++": ("psl", PSL_PLUS_MASKS, "scores"),
+    "calibration": ("segmentation", TRUE_MASKS, None),
 }
 # Every row of tables 3 and 4: a net, and the policy at test. An experiment's `rows` says which it computes.
 ROWS = {
@@ -30,15 +33,26 @@ ROWS = {
     "psl+gt": ("psl++", "labels"),
     "psl_no_policy": ("psl", "none"),
     "psl++_no_policy": ("psl++", "none"),
+    "calibration": ("calibration", "none"),
 }
-SHARDS = [f"{k}-{workflow.cores}" for k in range(1, workflow.cores + 1)]
+CORES = int(config.get("cores") or workflow.cores)
+GPUS = int(config.get("gpus", 0))
+if GPUS and workflow.cores:  # on this machine; a cluster knows its own
+    workflow.global_resources.setdefault("gpu", GPUS)
+# On the CPU every core is a job's: two trainings, or as many shards as there are cores. A GPU's job feeds it.
+TRAINING_THREADS = min(CORES, E["data"]["workers"] + 1) if GPUS else max(1, CORES // 2)
+NET_SHARDS = GPUS or CORES
+NET_THREADS = max(1, CORES // GPUS) if GPUS else 1
 STAGE = "OPENBLAS_NUM_THREADS={threads} OMP_NUM_THREADS={threads} python3 -m aepsl"
 COMMON = f"--experiment {NAME} --data '{DATA}'"
-GPU = f" --gpu {config['gpu']}" if "gpu" in config else ""
-WEIGHTS = f" --weights '{config['weights']}'" if "weights" in config else ""
+GPU = " --gpu " + ",".join(map(str, range(GPUS))) if GPUS else ""
+# LargeFOV begins with VGG-16's weights, made to fit; SqueezeNet with its own.
+SURGERY = "weights" in config and E["net"] == "largefov"
+INITIAL = f"{RUN}/initial.caffemodel" if SURGERY else config.get("weights", [])
+WEIGHTS = f" --weights '{INITIAL}'" if INITIAL else ""
 # Where nobody gives weights, the net of step 1 is what others have from ImageNet: what segmentation starts from.
-PRETRAINED = f"{RUN}/step1/classification/final.caffemodel" if SYNTHETIC else []
-SEGMENTATION_WEIGHTS = f" --weights {PRETRAINED}" if SYNTHETIC else WEIGHTS
+PRETRAINED = f"{RUN}/step1/classification/final.caffemodel" if SYNTHETIC else INITIAL
+SEGMENTATION_WEIGHTS = f" --weights '{PRETRAINED}'" if PRETRAINED else ""
 MAPS = f" --maps '{config['saliency']}'" if "saliency" in config else ""
 
 
@@ -56,9 +70,9 @@ BACKGROUND = settings("background", E["background"])
 SEGMENTING = settings("segmenting", [E["crf"], E["psl"]["prohibited"]])
 
 
-def shards(folder):
+def shards(folder, count=NET_SHARDS):
     """The marks that every shard of a per-image stage leaves beside its folder of results."""
-    return [f"{folder}.done/{shard}" for shard in SHARDS]
+    return [f"{folder}.done/{k}-{count}" for k in range(1, count + 1)]
 
 
 wildcard_constraints:
@@ -96,7 +110,7 @@ rule check:
         touch(f"{RUN}/checked"),
     benchmark:
         f"{RUN}/seconds/check.tsv"
-    threads: workflow.cores
+    threads: CORES
     shell:
         f"{STAGE}.dataset {COMMON}"
 
@@ -115,11 +129,25 @@ rule saliency:
         f" --shard {{params.part}}{MAPS}"
 
 
+if SURGERY:
+
+    rule surgery:
+        input:
+            settings("weights", config["weights"]),
+        output:
+            INITIAL,
+        benchmark:
+            f"{RUN}/seconds/surgery.tsv"
+        shell:
+            f"{STAGE}.surgery --vgg '{config['weights']}' --out {{output}}"
+
+
 rule train_classification:
     """Step t of adversarial erasing: learn to classify what the steps before have left of the images."""
     input:
         f"{RUN}/checked",
         TRAINING,
+        INITIAL,
         lambda w: shards(f"{RUN}/step{int(w.t) - 1}/regions") if int(w.t) > 1 else [],
     output:
         f"{RUN}/step{{t}}/classification/final.caffemodel",
@@ -128,7 +156,9 @@ rule train_classification:
     params:
         regions=lambda w: f"--regions {RUN}/step{int(w.t) - 1}/regions" if int(w.t) > 1 else "",
         out=f"{RUN}/step{{t}}/classification",
-    threads: max(1, workflow.cores // 2)
+    threads: TRAINING_THREADS
+    resources:
+        gpu=min(1, GPUS),
     priority: 1  # the longest chain
     shell:
         f"{STAGE}.train {COMMON} --task classification --out {{params.out}} {{params.regions}}{WEIGHTS}{GPU}"
@@ -145,6 +175,8 @@ rule mine:
     params:
         before=lambda w: f"--before {RUN}/step{int(w.t) - 1}/regions" if int(w.t) > 1 else "",
         part=lambda w: w.shard.replace("-", "/"),
+    resources:
+        gpu=min(1, GPUS),
     priority: 1
     shell:
         f"{STAGE}.mine {COMMON} --model {{input.model}} --out {RUN}/step{{wildcards.t}}/regions"
@@ -166,6 +198,8 @@ rule try_thresholds:
         f"{RUN}/step1/classification/final.caffemodel",
     output:
         f"{RUN}/step1/thresholds.json",
+    resources:
+        gpu=min(1, GPUS),
     shell:
         f"{STAGE}.measure {COMMON} --model {{input}} --json {{output}}{GPU}"
 
@@ -173,7 +207,7 @@ rule try_thresholds:
 rule masks:
     input:
         BACKGROUND,
-        shards(f"{RUN}/saliency"),
+        shards(f"{RUN}/saliency", CORES),
         shards(f"{RUN}/step{{t}}/regions"),
     output:
         touch(f"{RUN}/masks/ae_step{{t}}.done"),
@@ -186,7 +220,8 @@ rule masks:
 
 def masks_done(folder):
     """The marks that say that a folder of masks is whole."""
-    return shards(f"{RUN}/relabelled/psl") if folder == PSL_PLUS_MASKS else f"{folder}.done"
+    marks = {PSL_PLUS_MASKS: shards(f"{RUN}/relabelled/psl"), TRUE_MASKS: f"{RUN}/checked"}
+    return marks.get(folder, f"{folder}.done")
 
 
 rule train_segmentation:
@@ -203,7 +238,9 @@ rule train_segmentation:
         task=lambda w: MODELS[w.model][0],
         masks=lambda w: MODELS[w.model][1],
         psl=lambda w: f" --psl-weights {MODELS[w.model][2]}" if MODELS[w.model][2] else "",
-    threads: max(1, workflow.cores // 2)
+    threads: TRAINING_THREADS
+    resources:
+        gpu=min(1, GPUS),
     shell:
         f"{STAGE}.train {COMMON} --task {{params.task}} --out {RUN}/segmentation/{{wildcards.model}}"
         f" --masks {{params.masks}}{{params.psl}}{SEGMENTATION_WEIGHTS}{GPU}"
@@ -220,9 +257,12 @@ rule relabel:
         f"{RUN}/seconds/relabel.{{model}}.{{shard}}.tsv"
     params:
         part=lambda w: w.shard.replace("-", "/"),
+    threads: NET_THREADS
+    resources:
+        gpu=min(1, GPUS),
     shell:
         f"{STAGE}.segment {COMMON} --list {E['data']['train']} --model {{input.model}} --policy labels"
-        f" --out {RUN}/relabelled/{{wildcards.model}} --shard {{params.part}}{GPU}"
+        f" --out {RUN}/relabelled/{{wildcards.model}} --shard {{params.part}} --workers {{threads}}{GPU}"
 
 
 rule segment:
@@ -238,9 +278,21 @@ rule segment:
         part=lambda w: w.shard.replace("-", "/"),
         policy=lambda w: ROWS[w.row][1],
         list=lambda w: E["data"].get(w.split, E["data"]["val"]),
+    threads: NET_THREADS
+    resources:
+        gpu=min(1, GPUS),
     shell:
         f"{STAGE}.segment {COMMON} --list {{params.list}} --model {{input.model}} --policy {{params.policy}}"
-        f" --out {RUN}/{{wildcards.split}}/{{wildcards.row}} --shard {{params.part}}{GPU}"
+        f" --out {RUN}/{{wildcards.split}}/{{wildcards.row}} --shard {{params.part}}"
+        f" --workers {{threads}}{GPU}"
+
+
+rule calibrate:
+    """The same net with the true masks: what it reaches says whether the set-up is sound, before days are spent."""
+    input:
+        shards(f"{RUN}/val/calibration"),
+    shell:
+        f"{STAGE}.calibration {COMMON} --run {RUN}"
 
 
 rule submission:
@@ -261,6 +313,6 @@ rule results:
         f"{RUN}/step1/thresholds.json",
     output:
         f"{RUN}/results.json",
-    threads: workflow.cores
+    threads: CORES
     shell:
         f"{STAGE}.results {COMMON} --run {RUN} --rows {' '.join(E['rows'])} --json {{output}}"

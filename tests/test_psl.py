@@ -180,3 +180,25 @@ def test_pictures_become_masks_and_overlays(models, small_set, tmp_path):
         assert (overlay[mask > 0] != image[mask > 0]).any(axis=1).all()
     with pytest.raises(InputError, match="would overwrite"):
         segment.segment_files(experiments.load("demo"), [paths[0]] * 2, models["psl"], str(tmp_path / "out"))
+
+
+def test_shards_and_processes_for_the_crf_change_nothing(models, small_set, tmp_path):
+    (small_set / "classes.txt").write_text("cat\ndog\nhen\nowl\n")
+    experiment = dict(experiments.load("demo"), classes=["cat", "dog", "hen", "owl"])
+    folders = {name: tmp_path / name for name in ("whole", "parts")}
+    arguments = (experiment, str(small_set), "train_aug", models["psl"])
+    segment.run(*arguments, str(folders["whole"]), "labels")
+    for part in ("1/2", "2/2"):
+        segment.run(*arguments, str(folders["parts"]), "labels", part, workers=2)
+    for kind in ("plain", "crf"):
+        whole, parts = ({p.name: p.read_bytes() for p in (folder / kind).iterdir()} for folder in folders.values())
+        assert whole == parts and len(whole) == 6
+
+
+def test_a_failure_in_a_process_is_told(models, small_set, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/crf").write_text("in the way")
+    (small_set / "classes.txt").write_text("cat\ndog\nhen\nowl\n")
+    experiment = dict(experiments.load("demo"), classes=["cat", "dog", "hen", "owl"])
+    with pytest.raises(OSError):
+        segment.run(experiment, str(small_set), "val", models["psl"], str(tmp_path / "out"), workers=2)

@@ -10,18 +10,29 @@ from google.protobuf import text_format
 from aepsl.dataset import scaled
 from aepsl.errors import InputError
 from aepsl.geometry import padded
+from aepsl.gpu import claimed
 
 RIGHT_WEIGHTS = "Give the weights that this net was made for (weights/README.md)"
 OLD_SIZES = ("num", "channels", "height", "width")
 
 
 def use(gpu):
-    """Compute on GPU number `gpu`, or on the CPU if it is None."""
+    """Compute on the CPU if `gpu` is None, or else on a GPU: number `gpu`, or a free one of several in a list."""
     if gpu is None:
         caffe.set_mode_cpu()
     else:
-        caffe.set_device(gpu)
+        caffe.set_device(claimed(gpu) if isinstance(gpu, list) else gpu)
         caffe.set_mode_gpu()
+
+
+def add_gpu_argument(parser):
+    """The option --gpu of every stage that runs a net, for `use`."""
+    parser.add_argument(
+        "--gpu",
+        type=lambda text: [int(number) for number in text.split(",")],
+        metavar="N[,N...]",
+        help="numbers of the GPUs of which a free one is taken; the CPU without it",
+    )
 
 
 def read_prototxt(path, message):

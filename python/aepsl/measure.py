@@ -6,6 +6,7 @@ import os
 import numpy as np
 from tqdm import tqdm
 
+from aepsl import caffe_io
 from aepsl import experiment as experiments
 from aepsl.dataset import IGNORE, Dataset
 from aepsl.errors import command
@@ -78,7 +79,7 @@ def main():
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--regions", help="folder of mined regions")
     source.add_argument("--model", help="classification net of step 1, to try the thresholds of mining.sensitivity")
-    parser.add_argument("--gpu", type=int, help="number of the GPU; the CPU without it")
+    caffe_io.add_gpu_argument(parser)
     arguments = vars(parser.parse_args())
     run(experiments.load(arguments.pop("experiment")), **arguments)
 

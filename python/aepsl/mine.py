@@ -112,7 +112,7 @@ def main():
     parser.add_argument("--out", required=True, help="folder for the regions")
     parser.add_argument("--before", help="folder of the regions of the step before")
     parser.add_argument("--shard", dest="part", help="K/N: only that share of the images")
-    parser.add_argument("--gpu", type=int, help="number of the GPU; the CPU without it")
+    caffe_io.add_gpu_argument(parser)
     arguments = vars(parser.parse_args())
     run(experiments.load(arguments.pop("experiment")), **arguments)
 

@@ -26,23 +26,12 @@ def run(experiment, data, run, rows, json):
     run: the folder of the run; rows: names of segmentations, folders of run/val.
     """
     dataset = Dataset(data, experiment["classes"])
-    ids = dataset.ids(experiment["data"]["val"])
-    names = ["background"] + dataset.classes
-    evaluated = {}
-    for row in rows:
-        plain, with_crf = (
-            evaluate.run(f"{run}/val/{row}/{kind}", dataset.mask_folder(), ids, dataset.values, names)
-            for kind in ("plain", "crf")
-        )
-        evaluated[row] = dict(
-            miou=with_crf["miou"], iou=with_crf["iou"], miou_no_crf=plain["miou"], iou_no_crf=plain["iou"]
-        )
     steps = range(1, experiment["mining"]["steps"] + 1)
     training = {t: read_json(f"{run}/step{t}/classification/train.json") for t in steps}
     converged = [training[t]["converged_loss"] for t in steps]
     results = dict(
         experiment=experiment["name"],
-        rows=evaluated,
+        rows={row: evaluated(dataset, experiment["data"]["val"], f"{run}/val/{row}") for row in rows},
         mining={
             f"step{t}": dict(read_json(f"{run}/step{t}/regions.json"), converged_loss=converged[t - 1]) for t in steps
         },
@@ -52,6 +41,16 @@ def run(experiment, data, run, rows, json):
         seconds=_seconds(f"{run}/seconds"),
     )
     write_json(json, results)
+
+
+def evaluated(dataset, list_name, folder):
+    """A row of results.json, of the segmentations `folder`/plain and `folder`/crf of the images of a list."""
+    names = ["background"] + dataset.classes
+    plain, with_crf = (
+        evaluate.run(f"{folder}/{kind}", dataset.mask_folder(), dataset.ids(list_name), dataset.values, names)
+        for kind in ("plain", "crf")
+    )
+    return dict(miou=with_crf["miou"], iou=with_crf["iou"], miou_no_crf=plain["miou"], iou_no_crf=plain["iou"])
 
 
 def successful_steps(converged, most):

@@ -1,6 +1,9 @@
 """Segments images with a trained net, without and with CRF: `python3 -m aepsl.segment --help`."""
 
 import argparse
+import collections
+import concurrent.futures
+import multiprocessing
 import os
 
 import cv2
@@ -18,11 +21,12 @@ from aepsl.layers.losses import softmax
 POLICIES = ("scores", "labels", "none")
 
 
-def run(experiment, data, list_name, model, out, policy="none", part=None, gpu=None):
+def run(experiment, data, list_name, model, out, policy="none", part=None, workers=1, gpu=None):
     """Segment the images of a list into `out`/plain and `out`/crf, PNGs with VOC's palette.
 
     experiment: settings; data: root of the data set; list_name: 'val', or the path of a list; model: caffemodel;
-    policy: see `weights_of_classes`; part: 'k/n' segments only that share of the images.
+    policy: see `weights_of_classes`; part: 'k/n' segments only that share of the images; workers: more than 1 are that
+    many processes for the CRF, so that a net on a GPU need not wait for it. The result is the same.
     """
     dataset = Dataset(data, experiment["classes"])
     ids = shard(dataset.ids(list_name), part)
@@ -30,12 +34,49 @@ def run(experiment, data, list_name, model, out, policy="none", part=None, gpu=N
     net = SegmentationNet(experiment, model, gpu)
     values = np.array(dataset.values, np.uint8)
     is_finished = finished(out, dict(model=sha256(model), policy=policy, **_settings(experiment)))
-    for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), labels):
-        plain, with_crf = (os.path.join(out, kind, image_id + ".png") for kind in ("plain", "crf"))
-        if not is_finished(with_crf):
-            before, after = net.segmented(dataset.image(image_id), policy, row)
-            write_mask(plain, values[before])
-            write_mask(with_crf, values[after])
+    with Processes(workers) as processes:
+        for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), labels):
+            paths = [os.path.join(out, kind, image_id + ".png") for kind in ("plain", "crf")]
+            if not is_finished(paths[1]):
+                image = dataset.image(image_id)
+                f = net.probabilities(image, policy, row)
+                processes.run(_write_masks, paths, image, f, experiment["crf"], values)
+
+
+def _write_masks(paths, image, f, crf_settings, values):
+    """Write the masks of the probabilities `f` without and with CRF; values: the mask value of each channel."""
+    write_mask(paths[0], values[f.argmax(axis=0)])
+    write_mask(paths[1], values[crf.refined(image, f, crf_settings).argmax(axis=0)])
+
+
+class Processes:
+    """Runs calls in `count` processes, or at once in this one if `count` is 1; a context manager that waits for all.
+
+    The processes come from a server that has never seen CUDA. No more calls wait than keep them busy, so that memory
+    does not grow.
+    """
+
+    def __init__(self, count):
+        self.waiting, self.most = collections.deque(), 2 * count
+        context = multiprocessing.get_context("forkserver")
+        self.executor = concurrent.futures.ProcessPoolExecutor(count, context) if count > 1 else None
+
+    def run(self, function, *arguments):
+        if self.executor is None:
+            function(*arguments)
+            return
+        self.waiting.append(self.executor.submit(function, *arguments))
+        if len(self.waiting) > self.most:
+            self.waiting.popleft().result()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, error, *_):
+        while self.waiting and not error:
+            self.waiting.popleft().result()
+        if self.executor:
+            self.executor.shutdown()
 
 
 def segment_files(experiment, paths, model, out, policy="scores", overlay=False, gpu=None):
@@ -120,7 +161,8 @@ def main():
         help="what weights the classes' maps; default: scores for pictures, none for a list",
     )
     parser.add_argument("--shard", dest="part", help="K/N: only that share of the list")
-    parser.add_argument("--gpu", type=int, help="number of the GPU; the CPU without it")
+    parser.add_argument("--workers", type=int, default=1, help="processes for the CRF of a list; default: this one")
+    caffe_io.add_gpu_argument(parser)
     a = parser.parse_args()
     experiment = experiments.load(a.experiment)
     if bool(a.images) == bool(a.data and a.list_name):
@@ -128,7 +170,7 @@ def main():
     if a.images:
         segment_files(experiment, a.images, a.model, a.out, a.policy or "scores", a.overlay, a.gpu)
     else:
-        run(experiment, a.data, a.list_name, a.model, a.out, a.policy or "none", a.part, a.gpu)
+        run(experiment, a.data, a.list_name, a.model, a.out, a.policy or "none", a.part, a.workers, a.gpu)
 
 
 if __name__ == "__main__":

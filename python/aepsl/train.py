@@ -187,7 +187,7 @@ def main():
     parser.add_argument("--regions", help="folder of mined regions, erased from the images")
     parser.add_argument("--masks", help="folder of masks to learn from")
     parser.add_argument("--psl-weights", choices=WEIGHTS, help="what weights S_hat; the experiment's without it")
-    parser.add_argument("--gpu", type=int, help="number of the GPU; the CPU without it")
+    caffe_io.add_gpu_argument(parser)
     arguments = vars(parser.parse_args())
     run(experiments.load(arguments.pop("experiment")), **arguments)
 

@@ -1,0 +1,59 @@
+"""Tells a broken set-up from a weak method: what the net reaches with the true masks. `make calibrate`.
+
+The schedule, the nets and the CRF are those of every other segmentation net of the experiment; only the masks are
+SegmentationClassAug's own. Whatever misses the published figure here is wrong before any weak label is involved.
+"""
+
+import argparse
+
+from aepsl import experiment as experiments
+from aepsl.dataset import Dataset
+from aepsl.errors import command
+from aepsl.files import write_json
+from aepsl.results import evaluated
+
+# DeepLab-LargeFOV as released, on VOC 2012 val: plain, and with CRF.
+PUBLISHED = {"voc12": (62.25, 67.64)}
+# Other initial weights, another schedule's length and another CRF library separate us from the release by no more.
+TOLERANCE = 2.0
+
+
+def run(experiment, data, run):
+    """Evaluate the segmentations `run`/val/calibration, write `run`/calibration.json and print what they say."""
+    row = evaluated(Dataset(data, experiment["classes"]), experiment["data"]["val"], f"{run}/val/calibration")
+    write_json(f"{run}/calibration.json", row)
+    print(report(experiment["name"], row["miou_no_crf"], row["miou"]))
+
+
+def report(name, plain, with_crf):
+    """The figures and the verdict as text; plain, with_crf: mIoU on val in percent."""
+    lines = ["", f"mIoU on val of {name}'s net trained with the true masks", f"{'':24}{'no CRF':>8}{'CRF':>8}"]
+    lines.append(f"{'ours':24}{plain:8.2f}{with_crf:8.2f}")
+    if name not in PUBLISHED:
+        lines.append("No figure is published for these data: it is the upper bound of the rows of tables 3 and 4.")
+        return "\n".join(lines)
+    lines.append(f"{'DeepLab-LargeFOV':24}" + "".join(f"{value:8.2f}" for value in PUBLISHED[name]))
+    short = [most - ours for most, ours in zip(PUBLISHED[name], (plain, with_crf))]
+    if max(short) <= TOLERANCE:
+        lines.append(f"Sound: at most {TOLERANCE} points below the release.")
+    elif short[0] <= TOLERANCE:
+        lines.append(f"The net is sound, its CRF is not: with it we are {short[1]:.1f} points below the release.")
+    else:
+        lines.append(
+            f"Not sound: {short[0]:.1f} points below the release without CRF, more than {TOLERANCE}. "
+            "Find out why before training with weak labels: initial weights, lists, masks, `make check-gpu`."
+        )
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
+    parser.add_argument("--run", required=True, help="folder of the run")
+    arguments = vars(parser.parse_args())
+    run(experiments.load(arguments.pop("experiment")), **arguments)
+
+
+if __name__ == "__main__":
+    command(main)
