@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import urllib.parse
 
 import pytest
 import yaml
@@ -255,9 +256,25 @@ def test_every_file_of_the_real_table_says_what_it_is_and_how_it_is_checked():
         assert each["what"] and each["licence"], name
         assert each.get("urls") or each["by_hand"], name
         if each.get("urls"):
-            assert download._checksums(each) or each["unchecked"], name
-            for kind, checksum in download._checksums(each).items():
+            assert download.checksums(each) or each["unchecked"], name
+            for kind, checksum in download.checksums(each).items():
                 assert len(checksum) == 2 * hashlib.new(kind).digest_size, name
+
+
+def test_readme_and_table_of_sources_say_the_same():
+    """Every file with its size and where it comes from, and the checksums of weights."""
+    texts = {}
+    for path in ("README.md", "weights/README.md"):
+        with open(path) as file:
+            texts[path] = file.read()
+    for name, each in tables.load()["files"].items():
+        if not each.get("urls"):
+            continue
+        assert f"`{name}`" in texts["README.md"]
+        assert f"{each['size']:,} bytes" in texts["README.md"] if "size" in each else True
+        assert urllib.parse.urlsplit(each["urls"][0]).hostname in texts["README.md"]
+        if name.endswith(".caffemodel"):
+            assert all(checksum in texts["weights/README.md"] for checksum in download.checksums(each).values())
 
 
 # Archives

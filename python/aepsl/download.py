@@ -63,7 +63,7 @@ def fetch(path, entry):
     mirrors = list(entry.get("urls", ()))
     if not mirrors:
         raise InputError(_by_hand(path, entry))
-    if not _checksums(entry) and "unchecked" not in entry:
+    if not checksums(entry) and "unchecked" not in entry:
         raise InputError(
             f"{path}: the table of sources gives no checksum of it; add sha256, or `unchecked` with a reason"
         )
@@ -167,7 +167,7 @@ def _check_space(part, size):
         )
 
 
-def _checksums(entry):
+def checksums(entry):
     """{kind: checksum in hexadecimal} of an entry."""
     return {kind: entry[kind] for kind in sorted(hashlib.algorithms_available & set(entry))}
 
@@ -176,7 +176,7 @@ def _fault(path, entry):
     """What is wrong with a file, or None."""
     if "size" in entry and _size(path) != entry["size"]:
         return f"has {_size(path):,} bytes, not {entry['size']:,}"
-    for kind, expected in _checksums(entry).items():
+    for kind, expected in checksums(entry).items():
         found = digest(path, kind)
         if found != expected:
             return f"has the {kind} {found}, not {expected}"
