@@ -308,6 +308,7 @@ rule submission:
 
 rule results:
     input:
+        settings("results", [E["rows"], E["mining"]]),
         [f"{RUN}/step{t}/{file}" for t in STEPS for file in ("regions.json", "classification/final.caffemodel")],
         [shards(f"{RUN}/val/{row}") for row in E["rows"]],
         f"{RUN}/step1/thresholds.json",
