@@ -2,12 +2,15 @@
 DATA ?=
 WEIGHTS ?=
 SALIENCY ?=
+EXPERIMENT ?=
+GPU ?=
+PROFILE ?=
 CORES ?= all
 ARGS ?=
-export DATA WEIGHTS SALIENCY
+export DATA WEIGHTS SALIENCY EXPERIMENT GPU
 
 RUN = docker/run
-OPTIONS = --cores $(CORES) --log-handler-script python/aepsl/progress.py --rerun-incomplete $(ARGS)
+OPTIONS = $(if $(PROFILE),--profile $(PROFILE),--cores $(CORES)) --log-handler-script python/aepsl/progress.py --rerun-incomplete $(ARGS)
 SNAKEMAKE = $(RUN) snakemake $(OPTIONS) --config
 INPUTS = $${DATA:+data="$$(realpath "$$DATA")"} $${WEIGHTS:+weights="$$(realpath "$$WEIGHTS")"} \
 	$${SALIENCY:+saliency="$$(realpath "$$SALIENCY")"}
@@ -18,6 +21,8 @@ help: ## this list
 	@echo 'DATA=      a folder in VOC layout'
 	@echo 'WEIGHTS=   a caffemodel with ImageNet weights'
 	@echo 'SALIENCY=  a folder of saliency maps; without it they are computed'
+	@echo 'EXPERIMENT= what reproduce, calibrate, status run: voc12 without it; any name together with DATA='
+	@echo 'GPU=       numbers of the GPUs to use, for example 0 or 0,1; the CPU without it'
 	@echo 'CORES=     how many cores to use (all)'
 	@echo 'ARGS=      further options of the command, e.g. make demo ARGS=-n only says what it would do'
 
@@ -28,6 +33,12 @@ rehearsal: ## the whole method on real photos: DATA=... WEIGHTS=... [SALIENCY=..
 	@test -n "$$DATA" || { echo 'Which data? make rehearsal DATA=folder in VOC layout WEIGHTS=caffemodel' >&2; exit 2; }
 	@test -n "$$WEIGHTS" || { echo 'Which weights? make rehearsal DATA=... WEIGHTS=squeezenet_v1.0.caffemodel' >&2; exit 2; }
 	$(SNAKEMAKE) experiment=rehearsal $(INPUTS)
+
+reproduce: ## the paper at full size, from nothing to its tables: GPU=0 [DATA=...] [WEIGHTS=...] [SALIENCY=...] [EXPERIMENT=...]
+	scripts/reproduce all $(OPTIONS)
+
+calibrate: ## trains with the true masks, as DeepLab did: is the set-up sound? The same settings as reproduce
+	scripts/reproduce calibrate $(OPTIONS)
 
 data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own folder VOC2012: DATA=...
 	@test -n "$$DATA" || scripts/get_voc.sh
@@ -57,4 +68,4 @@ shell: ## a shell in the image; every make target works there too
 image: ## builds the image, unless it is there and up to date
 	docker/build
 
-.PHONY: help demo rehearsal data submission test lint bench nets shell image
+.PHONY: help demo rehearsal reproduce calibrate data submission test lint bench nets shell image

@@ -63,7 +63,7 @@ def settings(name, value):
     return path
 
 
-LATER = ("mining", "background", "psl", "crf", "rows", "name", "folder")
+LATER = ("mining", "background", "psl", "crf", "rows", "name", "folder", "initial_weights")
 TRAINING = settings("training", {key: value for key, value in E.items() if key not in LATER})
 THRESHOLD = settings("threshold", E["mining"]["threshold"])
 BACKGROUND = settings("background", E["background"])

@@ -24,6 +24,7 @@ VOC_CLASSES = (
     "pottedplant sheep sofa train tvmonitor"
 ).split()
 IGNORE = 255
+LISTS = os.path.join("ImageSets", "Segmentation")
 MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 
 
@@ -50,12 +51,15 @@ class Dataset:
 
     def ids(self, name):
         """The ids of the list `name` ('train_aug'), or of a text file if `name` is a path to one."""
-        path = name if os.sep in name else self._path("ImageSets", "Segmentation", name + ".txt")
+        path = name if os.sep in name else self._path(LISTS, name + ".txt")
         ids = read_words(path, "the ids of the images")
         if len(set(ids)) < len(ids):
             twice = next(i for k, i in enumerate(ids) if i in ids[:k])
             raise InputError(f"{path}: names {twice} twice; remove one of the two lines")
         return ids
+
+    def has_list(self, name):
+        return os.path.exists(self._path(LISTS, name + ".txt"))
 
     def labels(self, ids):
         """Image labels O of `ids` as N x C float32, 0 or 1."""

@@ -19,7 +19,7 @@ def load(name):
             experiment = yaml.safe_load(file)
     except FileNotFoundError:
         known = ", ".join(sorted(os.listdir(FOLDER))) if os.path.isdir(FOLDER) else "none here"
-        raise InputError(f"{path}: no such experiment; known are {known}") from None
+        raise InputError(f"{path}: no such experiment; known are {known}; DATA= makes one for your data") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     experiment.update(name=name, folder=folder)

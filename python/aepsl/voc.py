@@ -22,11 +22,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from aepsl import sources as tables
-from aepsl.dataset import VOC_CLASSES, write_mask
+from aepsl.dataset import LISTS, VOC_CLASSES, write_mask
 from aepsl.errors import InputError, command
 from aepsl.files import only_one, read_words, write_text
-
-LISTS = os.path.join("ImageSets", "Segmentation")
 
 
 def run(out, voc=None, sbd=None, test=None, sources=None):
