@@ -10,7 +10,7 @@ ARGS ?=
 export DATA WEIGHTS SALIENCY EXPERIMENT GPU
 
 RUN = docker/run
-OPTIONS = $(if $(PROFILE),--profile $(PROFILE),--cores $(CORES)) --log-handler-script python/aepsl/progress.py --rerun-incomplete $(ARGS)
+OPTIONS = $(if $(PROFILE),--profile $(PROFILE),--cores $(CORES)) --log-handler-script python/aepsl/progress.py --rerun-incomplete --nolock $(ARGS)
 SNAKEMAKE = $(RUN) snakemake $(OPTIONS) --config
 INPUTS = $${DATA:+data="$$(realpath "$$DATA")"} $${WEIGHTS:+weights="$$(realpath "$$WEIGHTS")"} \
 	$${SALIENCY:+saliency="$$(realpath "$$SALIENCY")"}

@@ -4,9 +4,12 @@
 #   gpus=N: use the GPUs 0 ... N-1, each for one job at a time; cores: of one machine, where a cluster's are used
 
 import json
+import os
+import sys
 
 from aepsl import experiment as experiments
-from aepsl.files import write_if_changed
+from aepsl.errors import InputError
+from aepsl.files import only_one, write_if_changed
 
 NAME = config["experiment"]
 E = experiments.load(NAME)
@@ -73,6 +76,16 @@ SEGMENTING = settings("segmenting", [E["crf"], E["psl"]["prohibited"]])
 def shards(folder, count=NET_SHARDS):
     """The marks that every shard of a per-image stage leaves beside its folder of results."""
     return [f"{folder}.done/{k}-{count}" for k in range(1, count + 1)]
+
+
+# A lock that ends with its process, in place of snakemake's, which an interrupted run leaves behind (--nolock).
+onstart:
+    try:
+        workflow.only_one = only_one(RUN)  # kept as long as the workflow
+        workflow.only_one.__enter__()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # sys.exit would bring a traceback
 
 
 wildcard_constraints:

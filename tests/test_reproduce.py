@@ -1,0 +1,144 @@
+"""`make reproduce` from the first download to the report, on stand-ins, and what goes wrong on the way."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+import standins
+from aepsl.dataset import VOC_CLASSES
+
+NARROW = dict(channels=[4, 8, 16, 16, 16], fc=16)
+ROOT = os.path.join(os.path.dirname(__file__), "..")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the repository whose voc12 has a narrow net and a short schedule, by experiment.yaml alone."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("python", "prototxt", "scripts", "docker"):
+        shutil.copytree(os.path.join(ROOT, name), tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Makefile", "Snakefile"):
+        shutil.copy(os.path.join(ROOT, name), tree)
+    path = tree / "prototxt/voc12/experiment.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings.update(NARROW)
+    settings["data"].update(crop=65, workers=1)
+    for task in ("classification", "segmentation", "psl"):
+        settings["training"][task] = dict(settings["training"][task], batch=2, epochs=1)
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    subprocess.run([sys.executable, "-m", "aepsl.nets", "voc12"], cwd=tree, check=True)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Stand-ins for everything that is downloaded."""
+    made = standins.make(tmp_path_factory.mktemp("served") / "archives")
+    standins.write_vgg(f"{made.folder}/{standins.VGG}", NARROW["channels"], fc=4 * NARROW["fc"], outputs=4)
+    return made
+
+
+def make(tree, *arguments, **environment):
+    """Type `make ARGUMENTS` in the tree: a process, its output in one pipe."""
+    ours = {name: value for name, value in os.environ.items() if name not in ("DATA", "WEIGHTS", "MAKEFLAGS")}
+    return subprocess.Popen(
+        ["make", "CORES=1", *arguments],
+        cwd=tree,
+        env={**ours, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_from_nothing_to_the_tables(tree, made):
+    run = tree / "runs/voc12"
+    val = tree / "data/voc12/VOC2012/ImageSets/Segmentation/val.txt"
+    missing = tree / f"data/voc12/VOC2012/JPEGImages/{made.ids['train'][0]}.jpg"
+    faults = {standins.VOC: [("cut", 2000)], standins.SBD: [("corrupt", 3000)], standins.VGG: [("cut", 5000), "503"]}
+    with standins.Server(made.folder, faults) as server:
+        start = lambda *more: make(tree, "reproduce", *more, SOURCES=made.sources(server.url))  # noqa: E731
+
+        def stops(*words):
+            """This start ends with one line that holds the words."""
+            process = start()
+            output = process.communicate()[0]
+            errors = [line for line in output.splitlines() if line.startswith("error: ")]
+            assert process.returncode and len(errors) == 1, output
+            assert all(word in errors[0] for word in words) and "Traceback" not in output
+
+        stops("benchmark.tgz", "has the sha256")
+        whole = val.read_text()
+        val.write_text("".join(whole.splitlines(keepends=True)[1:]))
+        stops("val", f"{len(made.ids['val'])}")
+        val.write_text(whole)
+        os.rename(missing, str(missing) + ".elsewhere")
+        stops(f"{missing.name}: no such file")
+        os.rename(str(missing) + ".elsewhere", missing)
+
+        process = start()
+        while not (run / "step1/regions.json").exists():
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        first = run / "step1/classification/final.caffemodel"
+        before = first.stat().st_mtime_ns
+        process = start()
+        output = process.communicate()[0]
+        assert process.returncode == 0, output
+        assert first.stat().st_mtime_ns == before
+        sizes = {name: os.path.getsize(f"{made.folder}/{name}") for name in (standins.VOC, standins.VGG)}
+        assert {name: server.sent[name] for name in sizes} == sizes
+
+    results = json.loads((run / "results.json").read_text())
+    rows = yaml.safe_load((tree / "prototxt/voc12/experiment.yaml").read_text())["rows"]
+    assert list(results["rows"]) == rows and len(rows) == 11
+    for row in results["rows"].values():
+        assert list(row["iou"]) == [name for name in ["background", *VOC_CLASSES] if name in row["iou"]]
+        assert 0 <= row["miou"] <= 100 and 0 <= row["miou_no_crf"] <= 100
+    assert len(results["losses"]["step4"]) == len(made.ids["train_aug"]) // 2
+    for row in rows:
+        assert row in output
+    assert "the paper" in output
+
+
+def test_a_name_and_a_data_set_are_all_that_another_experiment_needs(tree, made, small_set):
+    weights = f"{made.folder}/{standins.VGG}"
+    for again in (False, True):
+        process = make(tree, "reproduce", "ARGS=--until check", EXPERIMENT="pets", DATA=str(small_set), WEIGHTS=weights)
+        output = process.communicate()[0]
+        assert process.returncode == 0, output
+        assert ("prototxt/pets: written, voc12's settings for 2 classes and 6 training images" in output) != again
+    settings, model = (
+        yaml.safe_load((tree / f"prototxt/{name}/experiment.yaml").read_text()) for name in ("pets", "voc12")
+    )
+    assert settings.pop("classes") == ["cat", "dog"]
+    assert settings["data"].pop("train_images") == 6 and settings["background"].pop("indoor_classes") == []
+    for part, key in ((model, "classes"), (model["data"], "train_images"), (model["data"], "test")):
+        del part[key]
+    del model["background"]["indoor_classes"]
+    assert settings == model
+    assert len(list((tree / "prototxt/pets").iterdir())) == 10
+    assert (tree / "runs/pets/checked").exists()
+
+
+def test_an_unknown_experiment_without_data_is_one_line(tree):
+    process = make(tree, "reproduce", EXPERIMENT="pest")
+    output = process.communicate()[0]
+    assert process.returncode and "error: prototxt/pest/experiment.yaml: no such experiment; known are " in output
+    assert "Traceback" not in output and not (tree / "prototxt/pest").exists()
+
+
+def test_one_class_is_no_experiment(tree, made, small_set):
+    (small_set / "classes.txt").write_text("cat\n")
+    process = make(tree, "reproduce", EXPERIMENT="cats", DATA=str(small_set))
+    assert "classes.txt: names one class" in process.communicate()[0] and not (tree / "prototxt/cats").exists()
