@@ -135,7 +135,7 @@ def test_a_spoilt_part_is_no_fault_of_the_server(wrong, served, out):
 
 
 def test_bytes_are_taken_as_sent_whatever_encoding_the_header_claims(served, out):
-    with standins.Server(served, {NAME: ["gzip"]}) as server:
+    with standins.Server(served, {NAME: always("gzip")}) as server:
         run(out, server)
     assert (out / NAME).read_bytes() == CONTENT
 

@@ -163,6 +163,7 @@ def test_masks_of_the_users_own_stand_in_for_sbd(out, made, sources, tmp_path):
     own, new = tmp_path / "own", tmp_path / "new"
     shutil.copytree(out / "VOC2012", own)
     shutil.copytree(out / "SegmentationClassAug", own / "SegmentationClassAug")
+    assert f"{new}/VOC2012: no such folder; run scripts/get_voc.sh" in refused(new, sources=sources)
     line = refused(new, voc=str(out / "VOC2012"), sources=sources)
     assert f"{new}/SBD: no such folder; run scripts/get_sbd.sh" in line
     voc.run(str(new), voc=str(own), sources=sources)

@@ -119,17 +119,9 @@ def _get(url, part, size):
         end = have + int(length) if length else size
         if size and end != size:
             raise OSError(f"sends a file of {end:,} bytes, not {size:,}")
-        with (
-            _open(part, have) as file,
-            tqdm(
-                desc=os.path.basename(part)[: -len(".part")],
-                initial=have,
-                total=end,
-                unit="B",
-                unit_scale=True,
-                disable=None,
-            ) as bar,
-        ):
+        name = os.path.basename(part)[: -len(".part")]
+        bar = tqdm(desc=name, initial=have, total=end, unit="B", unit_scale=True, disable=None)
+        with bar, _open(part, have) as file:
             for block in answer.raw.stream(BLOCK, decode_content=False):
                 _write(file, block)
                 bar.update(len(block))

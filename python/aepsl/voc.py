@@ -78,6 +78,8 @@ def _has_test(folder):
 
 def _lists(voc, sbd, test):
     """{name: sorted ids}; train_aug is all of VOC's train and of SBD, but for VOC's val."""
+    if not os.path.isdir(voc):
+        raise InputError(f"{voc}: no such folder; run scripts/get_voc.sh, or name your folder VOC2012 with --voc")
     lists = {name: read_words(os.path.join(voc, LISTS, name + ".txt"), "VOC's ids") for name in ("train", "val")}
     augmented = os.path.join(voc, "SegmentationClassAug")
     if os.path.isdir(sbd):
