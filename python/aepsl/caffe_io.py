@@ -7,6 +7,7 @@ import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from aepsl import cuda
 from aepsl.dataset import scaled
 from aepsl.errors import InputError
 from aepsl.geometry import padded
@@ -17,12 +18,23 @@ OLD_SIZES = ("num", "channels", "height", "width")
 
 
 def use(gpu):
-    """Compute on the CPU if `gpu` is None, or else on a GPU: number `gpu`, or a free one of several in a list."""
+    """Compute on the CPU if `gpu` is None, or else on a GPU: number `gpu`, or a free one of several in a list.
+
+    Without that GPU Caffe itself would end the process.
+    """
     if gpu is None:
         caffe.set_mode_cpu()
-    else:
-        caffe.set_device(claimed(gpu) if isinstance(gpu, list) else gpu)
-        caffe.set_mode_gpu()
+        return
+    numbers = gpu if isinstance(gpu, list) else [gpu]
+    visible = [number for number in numbers if 0 <= number < cuda.count()]
+    if not cuda.BUILT_IN:
+        raise InputError(f"GPU {numbers[0]}: this Caffe is built without CUDA; GPU=0 takes the image that has it")
+    if not visible:
+        raise InputError(
+            f"GPU {numbers[0]}: {cuda.count()} GPUs are visible here, counted from 0; `make check-gpu` says more"
+        )
+    caffe.set_device(claimed(visible) if isinstance(gpu, list) else gpu)
+    caffe.set_mode_gpu()
 
 
 def add_gpu_argument(parser):

@@ -1,0 +1,152 @@
+"""Is the GPU ready for training? `make check-gpu`: one line a check, 'ok' or what to do; exit code 1 if one failed.
+
+Caffe ends the process at any error of CUDA, so each check has a process of its own.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import caffe
+import numpy as np
+
+from aepsl import agreement, bench, caffe_io, cuda
+from aepsl import experiment as experiments
+from aepsl.errors import InputError
+
+ARCHITECTURES = "/opt/cuda/architectures"  # of the code in the image's libcaffe.so: 'compute_80 sm_70 ...'
+OLDEST_DRIVER = (11, 0)  # NVIDIA promises that it runs every 11.x
+LARGEST = "psl"  # the net of voc12 that takes most memory
+CONTEXT = 2**29  # bytes of GPU memory that CUDA itself takes, about
+GIB = 2**30
+
+
+def caffe_itself():
+    if not cuda.BUILT_IN:
+        raise InputError("this Caffe is built without CUDA; `make check-gpu` on the host takes the image that has it")
+    versions = cuda.versions()
+    tf32 = "on" if os.environ.get("NVIDIA_TF32_OVERRIDE") == "1" else "off"
+    return (
+        f"CUDA {_dotted(versions['runtime'])}, cuBLAS {_dotted(versions['cuBLAS'])}, "
+        f"NCCL {'yes' if caffe.has_nccl() else 'no'}, TF32 {tf32}; code for {' '.join(architectures())}"
+    )
+
+
+def architectures():
+    with open(ARCHITECTURES) as file:
+        return file.read().split()
+
+
+def driver():
+    newest = cuda.versions()["driver"]
+    if newest == (0, 0):
+        raise InputError(
+            "no driver, so no GPU is visible here: if nvidia-smi on the host shows one, give it with GPU=0 "
+            "(Apptainer: --nv); if not, install NVIDIA's driver on the host"
+        )
+    if newest < OLDEST_DRIVER:
+        raise InputError(f"it ends at CUDA {_dotted(newest)}; upgrade it to version 450.80.02 or later")
+    if not cuda.count():
+        raise InputError("it is there, but no GPU is visible: give it with GPU=0, nvidia-smi's number")
+    return f"{cuda.driver_release()}, up to CUDA {_dotted(newest)}"
+
+
+def device(gpu):
+    capability = cuda.capability(gpu)
+    return f"{cuda.name(gpu)}, compute capability {_dotted(capability)}: {code_for(capability, architectures())}"
+
+
+def code_for(capability, architectures):
+    """How Caffe runs on a GPU. architectures: 'sm_70' is a binary for compute capability 7.0, 'compute_80' PTX."""
+    binaries, portable = ([int(a[-2:]) for a in architectures if a.startswith(kind)] for kind in ("sm", "compute"))
+    major, minor = capability
+    if any(number // 10 == major and number % 10 <= minor for number in binaries):
+        return "Caffe has a binary for it"
+    if any(number <= 10 * major + minor for number in portable):
+        return "the driver compiles Caffe for it, once (kept in .cuda-cache)"
+    raise InputError(f"it has compute capability {_dotted(capability)}; Caffe is built for {' '.join(architectures)}")
+
+
+def memory(gpu):
+    free, total = cuda.memory(gpu)
+    if not total:
+        raise InputError("CUDA does not start on it; the kernel's log (dmesg) may say why, a restart often helps")
+    needed, batch = memory_needed(LARGEST)
+    text = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free; {LARGEST} at batch {batch} takes about {needed / GIB:.1f}"
+    if free < needed:
+        raise InputError(f"{text}: end what else runs on it (nvidia-smi shows it), or take a larger GPU")
+    return text
+
+
+def memory_needed(task):
+    """(bytes of GPU memory, batch) of training voc12's net of `task`: blobs and parameters with their gradients,
+    momentum, and the columns that each convolution unfolds an image into. Computed, not measured."""
+    experiment = experiments.load("voc12")
+    with tempfile.TemporaryDirectory() as folder:
+        net = bench.solver_on_stand_ins(experiment, task, folder).net
+    floats = 2 * sum(blob.count for blob in net.blobs.values())
+    for layer, blobs in net.params.items():
+        floats += 3 * sum(blob.count for blob in blobs)
+        column = list(blobs[0].shape)[1:]
+        if len(column) == 3 and column[-1] > 1:
+            floats += int(np.prod(column + list(net.blobs[net.top_names[layer][0]].shape)[2:]))
+    return 4 * floats + CONTEXT, experiment["training"][task]["batch"]
+
+
+def agrees(gpu):
+    name, difference = agreement.largest_difference(agreement.net_with_inputs(experiments.load("demo"), "psl"), gpu)
+    if not difference <= agreement.TOLERANCE:
+        raise InputError(f"{name} is {difference:.1e} away from the CPU's; with TF32=1 that is to be expected")
+    return f"the demo's net, forward and backward, is within {difference:.1e} of the CPU's ({name})"
+
+
+def training(gpu, batch, iterations=2):
+    caffe_io.use(gpu)
+    experiment = experiments.load("voc12")
+    experiment["training"][LARGEST] = dict(experiment["training"][LARGEST], batch=batch)
+    with tempfile.TemporaryDirectory() as folder:
+        solver = bench.solver_on_stand_ins(experiment, LARGEST, folder)
+        solver.step(1)  # allocates, starts the processes that decode, and compiles where there is no binary
+        start = time.time()
+        solver.step(iterations)
+        seconds = time.time() - start
+    return f"{LARGEST}, {iterations} iterations in {seconds:.2f} s: {iterations * batch / seconds:.1f} images/s"
+
+
+def _dotted(version):
+    return ".".join(map(str, version))
+
+
+def report(name, check, *arguments):
+    """Run a check in a process of its own and print its line; returns whether it passed."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            word, text = "ok", pool.submit(check, *arguments).result()
+        except InputError as error:
+            word, text = "FAILED", error
+        except BrokenProcessPool:
+            word, text = "FAILED", "Caffe ended the process; what it said stands above"
+    print(f"{name:18}{word:8}{text}", flush=True)
+    return word == "ok"
+
+
+def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    ready = report("Caffe", caffe_itself) and report("driver", driver)
+    if not ready:
+        print(f"{'all else':18}{'-':8}needs a GPU, and was not run")
+    for gpu in range(cuda.count() if ready else 0):
+        for name, check in (("", device), ("memory", memory), ("agreement", agrees)):
+            ready &= report(f"GPU {gpu} {name}", check, gpu)
+        for batch in (2, experiments.load("voc12")["training"][LARGEST]["batch"]):
+            ready &= report(f"GPU {gpu} batch {batch}", training, gpu, batch)
+    sys.exit(not ready)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What CUDA says of itself and of the GPUs, asked through the very libraries that Caffe is linked with."""
+
+import ctypes
+
+import caffe
+
+_caffe = ctypes.CDLL(caffe._caffe.__file__)  # symbols of whatever it depends on are found in it too
+BUILT_IN = hasattr(_caffe, "cudaGetDeviceCount")  # whether Caffe is built with CUDA
+
+# cudaDeviceAttr
+CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
+
+
+def count():
+    """How many GPUs Caffe can compute on; 0 without CUDA, a driver, or a GPU."""
+    number = ctypes.c_int()
+    if BUILT_IN and _caffe.cudaGetDeviceCount(ctypes.byref(number)) == 0:
+        return number.value
+    return 0
+
+
+def versions():
+    """{"driver": (11, 4), "runtime": ..., "cuBLAS": ...}, of CUDA; the driver's is the newest that it can run, (0, 0)
+    where there is none."""
+    driver, runtime = ctypes.c_int(), ctypes.c_int()
+    _caffe.cudaDriverGetVersion(ctypes.byref(driver))
+    _caffe.cudaRuntimeGetVersion(ctypes.byref(runtime))
+    cublas = [ctypes.c_int() for _ in range(3)]
+    for part, value in enumerate(cublas):
+        _caffe.cublasGetProperty(part, ctypes.byref(value))
+    pair = lambda version: (version.value // 1000, version.value % 1000 // 10)  # noqa: E731
+    return {"driver": pair(driver), "runtime": pair(runtime), "cuBLAS": tuple(value.value for value in cublas)}
+
+
+def driver_release():
+    """The driver's own number, for example '535.104.05'; '' where NVML does not say."""
+    text = ctypes.create_string_buffer(96)
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return ""
+    nvml.nvmlInit_v2()
+    nvml.nvmlSystemGetDriverVersion(text, len(text))
+    return text.value.decode()
+
+
+def name(gpu):
+    text = ctypes.create_string_buffer(256)
+    ctypes.CDLL("libcuda.so.1").cuDeviceGetName(text, len(text), gpu)
+    return text.value.decode()
+
+
+def capability(gpu):
+    """The compute capability, for example (8, 6)."""
+    parts = []
+    for attribute in (CAPABILITY_MAJOR, CAPABILITY_MINOR):
+        value = ctypes.c_int()
+        _caffe.cudaDeviceGetAttribute(ctypes.byref(value), attribute, gpu)
+        parts.append(value.value)
+    return tuple(parts)
+
+
+def memory(gpu):
+    """(free, total) in bytes; (0, 0) where CUDA does not start on it."""
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    _caffe.cudaSetDevice(gpu)
+    _caffe.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total))
+    return free.value, total.value

@@ -1,0 +1,80 @@
+"""On a GPU: the same results as on the CPU. Without one: clear words in place of Caffe ending the process."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from aepsl import agreement, caffe_io, check_gpu, cuda
+from aepsl import experiment as experiments
+from aepsl.errors import InputError
+
+needs_gpu = pytest.mark.skipif(not cuda.count(), reason="no GPU is visible, or Caffe is built without CUDA")
+no_gpu = pytest.mark.skipif(cuda.count() > 0, reason="a GPU is visible")
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", ["demo", "rehearsal"])
+@pytest.mark.parametrize("task", experiments.TASKS)
+def test_gpu_agrees_with_cpu(name, task):
+    """Every blob and gradient: LargeFOV and SqueezeNet, the losses and the prohibitive mask."""
+    net = agreement.net_with_inputs(experiments.load(name), task)
+    blob, difference = agreement.largest_difference(net, 0)
+    assert difference <= agreement.TOLERANCE, blob
+
+
+@pytest.mark.parametrize("task", experiments.TASKS)
+def test_the_compared_net_has_gradients_and_no_randomness(task):
+    net = agreement.net_with_inputs(experiments.load("demo"), task)
+    assert agreement.largest_difference(net, None)[1] == 0
+    assert all(blob.diff.any() for blobs in net.params.values() for blob in blobs)
+
+
+def test_the_comparison_sees_what_differs(net_of):
+    net = net_of(
+        'layer { name: "same" type: "DummyData" top: "same" dummy_data_param { shape { dim: 4 } } }\n'
+        'layer { name: "other" type: "DummyData" top: "other" dummy_data_param { shape { dim: 4 } '
+        'data_filler { type: "gaussian" } } }\n'
+    )
+    name, difference = agreement.largest_difference(net, None)
+    assert name == "other" and difference > 0.01
+
+
+def test_a_gpu_that_is_not_there_is_refused_and_not_fatal():
+    with pytest.raises(InputError, match="GPU 99: "):
+        caffe_io.use(99)
+
+
+IMAGE = ["compute_80", "sm_70", "sm_80", "sm_86"]
+
+
+@pytest.mark.parametrize(
+    "capability, expected",
+    [((7, 0), "binary"), ((7, 5), "binary"), ((8, 9), "binary"), ((9, 0), "compiles"), ((12, 0), "compiles")],
+)
+def test_code_for_a_gpu(capability, expected):
+    assert expected in check_gpu.code_for(capability, IMAGE)
+
+
+def test_a_gpu_older_than_the_code_is_refused():
+    with pytest.raises(InputError, match="compute capability 6.1"):
+        check_gpu.code_for((6, 1), IMAGE)
+
+
+def test_a_check_that_ends_its_process_fails_with_a_line(capfd):
+    assert not check_gpu.report("abort", os.abort)
+    assert "abort             FAILED  Caffe ended the process" in capfd.readouterr().out
+
+
+@no_gpu
+def test_check_gpu_without_a_gpu_says_what_to_do():
+    process = subprocess.run([sys.executable, "-m", "aepsl.check_gpu"], stdout=subprocess.PIPE, text=True)
+    assert process.returncode == 1
+    lines = process.stdout.splitlines()
+    if cuda.BUILT_IN:
+        assert "code for compute_80 sm_70 sm_80 sm_86" in lines[0]
+        assert "FAILED" in lines[1] and "GPU=0" in lines[1]
+    else:
+        assert "built without CUDA" in lines[0]
+    assert "was not run" in lines[-1]
