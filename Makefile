@@ -4,10 +4,11 @@ WEIGHTS ?=
 SALIENCY ?=
 EXPERIMENT ?=
 GPU ?=
+TF32 ?=
 PROFILE ?=
 CORES ?= all
 ARGS ?=
-export DATA WEIGHTS SALIENCY EXPERIMENT GPU
+export DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32
 
 RUN = docker/run
 OPTIONS = $(if $(PROFILE),--profile $(PROFILE),--cores $(CORES)) --log-handler-script python/aepsl/progress.py --rerun-incomplete --nolock $(ARGS)
@@ -23,6 +24,7 @@ help: ## this list
 	@echo 'SALIENCY=  a folder of saliency maps; without it they are computed'
 	@echo 'EXPERIMENT= what reproduce, calibrate, status run: voc12 without it; any name together with DATA='
 	@echo 'GPU=       numbers of the GPUs to use, for example 0 or 0,1; the CPU without it'
+	@echo 'TF32=1     lets a GPU multiply faster and less exactly'
 	@echo 'CORES=     how many cores to use (all)'
 	@echo 'ARGS=      further options of the command, e.g. make demo ARGS=-n only says what it would do'
 
@@ -68,4 +70,14 @@ shell: ## a shell in the image; every make target works there too
 image: ## builds the image, unless it is there and up to date
 	docker/build
 
-.PHONY: help demo rehearsal reproduce calibrate data submission test lint bench nets shell image
+image-cuda: ## builds the image with CUDA, for GPU=...; needs no GPU
+	docker/build cuda
+
+check-gpu: ## says whether driver, memory and Caffe are ready to train on a GPU, and what to do: [GPU=0]
+	@GPU=$${GPU:-0} $(RUN) python3 -m aepsl.check_gpu || \
+		{ [ $$? = 125 ] && GPU= TARGET=cuda $(RUN) python3 -m aepsl.check_gpu; }
+
+rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda]
+	docker/rootfs $(TARGET)
+
+.PHONY: help demo rehearsal reproduce calibrate data submission test lint bench nets shell image image-cuda check-gpu rootfs

@@ -1,0 +1,180 @@
+"""What docker/build, run and rootfs ask of an engine, with an engine that only writes down what it was asked.
+
+No test can rely on a real engine, let alone one with a GPU.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.path.exists("/etc/aepsl.env"), reason="docker/run runs nothing in an engine here")
+
+ENGINE = r"""#!/usr/bin/env python3
+import json, os, sys, tarfile
+arguments = sys.argv[1:]
+with open(os.environ["ASKED"], "a") as file:
+    file.write(json.dumps([arguments, dict(os.environ)]) + "\n")
+if arguments[:2] == ["image", "inspect"]:
+    if "IMAGE" not in os.environ:
+        sys.exit("no such image")
+    print("PATH=/bin\nQUOTED=it's = quoted")
+elif arguments[0] == "run" and os.environ.get("REFUSES"):
+    sys.exit("a line before\n" + os.environ["REFUSES"])
+elif arguments[0] == "create":
+    print("container1")
+elif arguments[0] == "export":
+    if "CUT" in os.environ:
+        sys.exit("disk full")
+    tarfile.open(fileobj=sys.stdout.buffer, mode="w|").close()
+"""
+
+
+class Repository:
+    """A folder with this repository's docker/ and the engines docker and podman that write down what they are asked."""
+
+    def __init__(self, root):
+        self.root = root
+        shutil.copytree("docker", root / "docker")
+        (root / "bin").mkdir()
+        for name in ("docker", "podman"):
+            (root / "bin" / name).write_text(ENGINE)
+            (root / "bin" / name).chmod(0o755)
+
+    def call(self, script, *arguments, **environment):
+        """Run docker/`script`; returns the process and [(arguments, environment)] of the engine's calls."""
+        asked = self.root / "asked"
+        asked.write_text("")
+        keep = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+        environment = {"ENGINE": "docker", "IMAGE": "1", "ASKED": str(asked), **keep, **environment}
+        environment["PATH"] = f"{self.root / 'bin'}:{environment['PATH']}"
+        process = subprocess.run(
+            [str(self.root / "docker" / script), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        return process, [json.loads(line) for line in asked.read_text().splitlines()]
+
+    def run(self, **environment):
+        """The arguments and environment of the engine that docker/run hands `caffe --version` to."""
+        process, asked = self.call("run", "caffe", "--version", **environment)
+        assert process.returncode == 0, process.stderr
+        arguments, environment = asked[-1]
+        assert arguments[0] == "run" and arguments[-2:] == ["caffe", "--version"]
+        return arguments, environment
+
+
+@pytest.fixture
+def repository(tmp_path):
+    return Repository(tmp_path)
+
+
+def values(arguments, option):
+    return [value for key, value in zip(arguments, arguments[1:]) if key == option]
+
+
+def test_without_a_gpu_the_cpu_image_runs(repository):
+    arguments, environment = repository.run()
+    assert arguments[-3] == "aepsl:cpu"
+    assert not values(arguments, "--gpus") and not values(arguments, "--device")
+    assert environment["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert not (repository.root / ".cuda-cache").exists()
+
+
+def test_docker_is_asked_for_gpus_as_one_quoted_value(repository):
+    """Docker's manual: --gpus '"device=0,2"', with the inner quotes."""
+    arguments, environment = repository.run(GPU="0,2")
+    assert arguments[-3] == "aepsl:cuda"
+    assert values(arguments, "--gpus") == ['"device=0,2"']
+    assert "CUDA_CACHE_PATH" in values(arguments, "--env")
+    assert environment["CUDA_CACHE_PATH"] == str(repository.root / ".cuda-cache")
+    assert (repository.root / ".cuda-cache").is_dir()
+
+
+def test_podman_is_asked_for_every_gpu_by_its_cdi_name(repository):
+    arguments, _ = repository.run(GPU="0,2", ENGINE="podman")
+    assert arguments[-3] == "aepsl:cuda"
+    assert values(arguments, "--device") == ["nvidia.com/gpu=0", "nvidia.com/gpu=2"]
+    assert not values(arguments, "--gpus")
+
+
+def test_an_image_can_be_named_and_tf32_switched_on(repository):
+    arguments, environment = repository.run(TARGET="cuda", TF32="1")
+    assert arguments[-3] == "aepsl:cuda"
+    assert not values(arguments, "--gpus")
+    assert "NVIDIA_TF32_OVERRIDE" in values(arguments, "--env")
+    assert environment["NVIDIA_TF32_OVERRIDE"] == "1"
+
+
+@pytest.mark.parametrize(
+    "engine, why, remedy",
+    [
+        ("docker", "could not select device driver", "nvidia-ctk runtime configure --runtime=docker"),
+        (
+            "podman",
+            "unresolvable CDI devices nvidia.com/gpu=0",
+            "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+        ),
+    ],
+)
+def test_an_engine_without_gpus_ends_in_one_line_with_the_remedy(repository, engine, why, remedy):
+    process, asked = repository.call("run", "caffe", ENGINE=engine, GPU="0", REFUSES=why)
+    assert process.returncode == 125
+    (line,) = process.stderr.splitlines()
+    assert line.startswith(f"GPU=0: {engine} cannot give it to a container ({why})") and remedy in line
+    assert asked[-1][0][-1] == "true"
+
+
+@pytest.mark.parametrize("gpu", ["first", "0,", "0 1", "-1"])
+def test_a_gpu_that_is_no_number_is_refused(repository, gpu):
+    process, asked = repository.call("run", "caffe", GPU=gpu)
+    assert (process.returncode, asked) == (2, [])
+    assert process.stderr.startswith(f"GPU={gpu}: ")
+
+
+def test_inside_the_image_the_command_simply_runs(repository):
+    process, asked = repository.call("run", "printenv", "NVIDIA_TF32_OVERRIDE", AEPSL_IMAGE="cuda", TF32="1", GPU="0")
+    assert (process.returncode, process.stdout, asked) == (0, "1\n", [])
+
+
+def recipe(repository, target):
+    """The tag that names the recipe of a target."""
+    _, asked = repository.call("build", target)
+    assert asked[-1][0][0] == "tag"
+    return asked[-1][0][1]
+
+
+def test_an_image_is_built_anew_when_its_own_stages_change(repository):
+    before = {target: recipe(repository, target) for target in ("cpu", "cuda")}
+    path = repository.root / "docker" / "Dockerfile"
+    text = path.read_text()
+    path.write_text("# A comment\n" + text)
+    assert {target: recipe(repository, target) for target in before} == before
+    path.write_text(text.replace("USE_NCCL=ON", "USE_NCCL=OFF"))
+    assert recipe(repository, "cpu") == before["cpu"]
+    assert recipe(repository, "cuda") != before["cuda"]
+
+
+def test_rootfs_keeps_the_images_environment(repository):
+    process, asked = repository.call("rootfs", "cuda")
+    assert process.returncode == 0, process.stderr
+    with tarfile.open(repository.root / "aepsl-cuda.tar") as archive:
+        assert archive.getmember("etc/aepsl.env").mode == 0o644
+        environment = archive.extractfile("etc/aepsl.env").read().decode()
+    script = environment + 'echo "$PATH"; echo "$QUOTED"'
+    assert subprocess.run(["/bin/bash", "-c", script], stdout=subprocess.PIPE, text=True).stdout == (
+        "/bin\nit's = quoted\n"
+    )
+    assert ["rm", "--force", "container1"] in [arguments for arguments, _ in asked]
+
+
+def test_an_export_that_fails_leaves_nothing(repository):
+    before = sorted(os.listdir(repository.root))
+    process, asked = repository.call("rootfs", CUT="1")
+    assert process.returncode != 0
+    assert sorted(set(os.listdir(repository.root)) - {"asked"}) == before
+    assert asked[-1][0] == ["rm", "--force", "container1"]
