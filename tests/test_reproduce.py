@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import standins
+from aepsl import archives
 from aepsl.dataset import VOC_CLASSES
 
 NARROW = dict(channels=[4, 8, 16, 16, 16], fc=16)
@@ -129,6 +130,23 @@ def test_a_name_and_a_data_set_are_all_that_another_experiment_needs(tree, made,
     assert settings == model
     assert len(list((tree / "prototxt/pets").iterdir())) == 10
     assert (tree / "runs/pets/checked").exists()
+
+
+def test_voc_as_it_was_unpacked_is_completed_and_only_read(tree, made, tmp_path):
+    """DATA names a folder VOC2012 without SBD's masks, lists and image labels."""
+    own = tmp_path / "VOC2012"
+    archives.unpack(f"{made.folder}/{standins.VOC}", str(own), "VOCdevkit/VOC2012")
+    before = sorted(own.rglob("*"))
+    settings = dict(DATA=str(own), WEIGHTS=f"{made.folder}/{standins.VGG}")
+    with standins.Server(made.folder) as server:
+        process = make(tree, "reproduce", "ARGS=--until check", SOURCES=made.sources(server.url), **settings)
+        output = process.communicate()[0]
+    assert process.returncode == 0, output
+    assert standins.VOC not in server.sent and sorted(own.rglob("*")) == before
+    image = tree / f"data/voc12/JPEGImages/{made.ids['train'][0]}.jpg"
+    assert os.readlink(image) == str(own / f"JPEGImages/{image.name}")
+    assert (tree / "data/voc12/ImageSets/Segmentation/train_aug.txt").read_text().split() == made.ids["train_aug"]
+    assert (tree / "runs/voc12/checked").exists()
 
 
 def test_an_unknown_experiment_without_data_is_one_line(tree):

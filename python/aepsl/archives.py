@@ -11,8 +11,8 @@ from aepsl.errors import InputError
 from aepsl.files import folder_whole
 
 
-def unpack(archive, out, top, only):
-    """Unpack what `only` (names of files and folders) names of the archive's folder `top` into the folder `out`.
+def unpack(archive, out, top, only=()):
+    """Unpack the archive's folder `top`, or what `only` names of it (files and folders), into the folder `out`.
 
     `out` appears whole or not at all; it must not be there yet. Raises InputError for an archive that is damaged, that
     holds a path out of its own folder, a link or device among what is wanted, or nothing wanted, and for a full disk.
@@ -26,7 +26,7 @@ def unpack(archive, out, top, only):
             with tqdm.wrapattr(file, "read", **bar) as counted, tarfile.open(fileobj=counted, mode="r|*") as members:
                 for member in members:
                     name = posixpath.normpath(member.name)
-                    if posixpath.isabs(name) or name.split("/")[0] == ".." or ".." in member.name.split("/"):
+                    if posixpath.isabs(name) or ".." in member.name.split("/"):
                         raise InputError(f"{archive}: holds the path {member.name!r}, which leads out; do not use it")
                     if member.isdir() or not any(name == w or name.startswith(w + "/") for w in wanted):
                         continue
