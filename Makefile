@@ -11,13 +11,16 @@ ARGS ?=
 export DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32
 
 RUN = docker/run
+NAME = $(or $(EXPERIMENT),voc12)
+comma = ,
+GPUS = $(words $(subst $(comma), ,$(GPU)))
 OPTIONS = $(if $(PROFILE),--profile $(PROFILE),--cores $(CORES)) --log-handler-script python/aepsl/progress.py --rerun-incomplete --nolock $(ARGS)
 SNAKEMAKE = $(RUN) snakemake $(OPTIONS) --config
 INPUTS = $${DATA:+data="$$(realpath "$$DATA")"} $${WEIGHTS:+weights="$$(realpath "$$WEIGHTS")"} \
 	$${SALIENCY:+saliency="$$(realpath "$$SALIENCY")"}
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'DATA=      a folder in VOC layout'
 	@echo 'WEIGHTS=   a caffemodel with ImageNet weights'
@@ -36,11 +39,21 @@ rehearsal: ## the whole method on real photos: DATA=... WEIGHTS=... [SALIENCY=..
 	@test -n "$$WEIGHTS" || { echo 'Which weights? make rehearsal DATA=... WEIGHTS=squeezenet_v1.0.caffemodel' >&2; exit 2; }
 	$(SNAKEMAKE) experiment=rehearsal $(INPUTS)
 
-reproduce: ## the paper at full size, from nothing to its tables: GPU=0 [DATA=...] [WEIGHTS=...] [SALIENCY=...] [EXPERIMENT=...]
+reproduce: ## the paper at full size, from nothing to its tables: GPU=0 [DATA=...] [WEIGHTS=...] [EXPERIMENT=...]
 	scripts/reproduce all $(OPTIONS)
 
 calibrate: ## trains with the true masks, as DeepLab did: is the set-up sound? The same settings as reproduce
 	scripts/reproduce calibrate $(OPTIONS)
+
+reproduce-dry: ## what reproduce would do, how long it would take on the GPU found, and how much disk
+	@$(RUN) python3 -m aepsl.new_experiment $(NAME) $${DATA:+--data "$$(realpath "$$DATA")"}
+	@$(RUN) sh -c 'snakemake --list --config experiment=$(NAME) >/dev/null && python3 -m aepsl.plan $(NAME) --gpus $(GPUS)'
+
+status: ## where the run of EXPERIMENT=... is; also while it runs
+	@$(RUN) python3 -m aepsl.status runs/$(NAME)
+
+report: ## the tables of EXPERIMENT=...'s finished run
+	@$(RUN) python3 -m aepsl.report runs/$(NAME)
 
 data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own folder VOC2012: DATA=...
 	@test -n "$$DATA" || scripts/get_voc.sh
@@ -80,4 +93,5 @@ check-gpu: ## says whether driver, memory and Caffe are ready to train on a GPU,
 rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda]
 	docker/rootfs $(TARGET)
 
-.PHONY: help demo rehearsal reproduce calibrate data submission test lint bench nets shell image image-cuda check-gpu rootfs
+.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test lint bench nets shell \
+	image image-cuda check-gpu rootfs

@@ -72,6 +72,24 @@ THRESHOLD = settings("threshold", E["mining"]["threshold"])
 BACKGROUND = settings("background", E["background"])
 SEGMENTING = settings("segmenting", [E["crf"], E["psl"]["prohibited"]])
 
+def stages():
+    """What aepsl.status and aepsl.plan know of a run: name, kind and folder of each stage, and the images it goes through."""
+    yield "saliency", "saliency", "saliency", "train"
+    for t in STEPS:
+        yield f"classification.step{t}", "classification", f"step{t}/classification", None
+        yield f"mine.step{t}", "mine", f"step{t}/regions", "train"
+        yield f"masks.ae_step{t}", "masks", f"masks/ae_step{t}", "train"
+    needed = {ROWS[row][0] for row in E["rows"]}
+    for model in [model for model in MODELS if model in needed]:
+        if model == "psl++":
+            yield "relabel.psl", "relabel", "relabelled/psl", "train"
+        yield f"segmentation.{model}", MODELS[model][0], f"segmentation/{model}", None
+    for row in E["rows"]:
+        yield f"segment.val.{row}", "segment", f"val/{row}", "val"
+
+
+settings("stages", [dict(zip(("name", "kind", "folder", "images"), stage)) for stage in stages()])
+
 
 def shards(folder, count=NET_SHARDS):
     """The marks that every shard of a per-image stage leaves beside its folder of results."""
@@ -120,12 +138,12 @@ rule check:
     input:
         f"{DATA}/image_labels.txt",
     output:
-        touch(f"{RUN}/checked"),
+        f"{RUN}/checked",
     benchmark:
         f"{RUN}/seconds/check.tsv"
     threads: CORES
     shell:
-        f"{STAGE}.dataset {COMMON}"
+        f"{STAGE}.dataset {COMMON} --json {{output}}"
 
 
 rule saliency:

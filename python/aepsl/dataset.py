@@ -17,7 +17,7 @@ from PIL import Image
 
 from aepsl import experiment as experiments
 from aepsl.errors import InputError, command
-from aepsl.files import read_image, read_indexed, read_words, why_unreadable, written_whole
+from aepsl.files import read_image, read_indexed, read_words, why_unreadable, write_json, written_whole
 
 VOC_CLASSES = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
@@ -158,8 +158,11 @@ def scaled(array, scale):
     return cv2.resize(array, (width, height), interpolation=shrink if array.ndim == 3 else cv2.INTER_NEAREST)
 
 
-def run(experiment, data):
-    """Check all that the experiment will read of the data set `data`; raises InputError for the first fault."""
+def run(experiment, data, json=None):
+    """Check all that the experiment will read of the data set `data`; raises InputError for the first fault.
+
+    json: file to write then, {"train": how many images, "val": how many}.
+    """
     dataset = Dataset(data, experiment["classes"])
     train, val = (dataset.ids(experiment["data"][key]) for key in ("train", "val"))
     dataset.labels(train)
@@ -168,14 +171,17 @@ def run(experiment, data):
     if truths is None:
         raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment['data']['val']} go there")
     dataset.check(val, [truths])
+    if json:
+        write_json(json, dict(train=len(train), val=len(val)))
 
 
 def main():
     parser = argparse.ArgumentParser(description="Checks a data set: lists, labels, images, masks.")
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
+    parser.add_argument("--json", help="file to write then: the numbers of images")
     arguments = parser.parse_args()
-    run(experiments.load(arguments.experiment), arguments.data)
+    run(experiments.load(arguments.experiment), arguments.data, arguments.json)
 
 
 if __name__ == "__main__":

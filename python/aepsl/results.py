@@ -38,7 +38,7 @@ def run(experiment, data, run, rows, json):
         losses={f"step{t}": _log(f"{run}/step{t}/classification/log.csv") for t in steps},
         thresholds=read_json(f"{run}/step1/thresholds.json"),
         success=successful_steps(converged, experiment["mining"]["max_converged_loss"]),
-        seconds=_seconds(f"{run}/seconds"),
+        seconds=seconds_of_stages(f"{run}/seconds"),
     )
     write_json(json, results)
 
@@ -63,7 +63,7 @@ def _log(path):
         return [[int(row[0]), float(row[1])] for row in list(csv.reader(file))[1:]]
 
 
-def _seconds(folder):
+def seconds_of_stages(folder):
     """{stage: seconds}; the shards of a stage, which may have run side by side, are added up."""
     seconds = {}
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.tsv"))):

@@ -1,0 +1,185 @@
+"""What a run will cost, stage by stage, before it begins: `make reproduce-dry`.
+
+A net's seconds are computed: two operations for each multiply-add, three times as many for training (forward, backward
+to the weights and to the inputs), at SUSTAINED of the GPU's peak. Seconds of cores and sizes of files were measured.
+Once the run has trainings behind it, their own speed takes the place of the computed one.
+"""
+
+import argparse
+import functools
+import os
+import subprocess
+
+import caffe
+import numpy as np
+
+from aepsl import experiment as experiments
+from aepsl import sources as tables
+from aepsl.errors import command
+from aepsl.files import read_json
+from aepsl.results import seconds_of_stages
+
+# Peak of single-precision arithmetic as the makers state it, in TFLOPS; of cards with several forms, the slowest.
+PEAKS = {
+    "H200": 60.0,
+    "H100": 51.2,
+    "A100": 19.5,
+    "V100": 14.0,
+    "T4": 8.1,
+    "L40": 90.5,
+    "L4": 30.3,
+    "A40": 37.4,
+    "A10": 31.2,
+    "A6000": 38.7,
+    "RTX 4090": 82.6,
+    "RTX 3090": 35.6,
+    "RTX 2080 Ti": 13.4,
+    "GTX 1080 Ti": 11.3,
+    "TITAN X": 6.6,
+}
+REFERENCE = "V100"  # where no GPU is seen
+# Assumed. DeepLab's paper trains LargeFOV at 4.84 images/s; on a TITAN X, a GPU of its day, that is 22% of the peak.
+SUSTAINED = 0.2
+# Measured on the CPU: seconds of an iteration of LargeFOV segmentation at batch 2 on 2 cores (`make bench`) ...
+ITERATION, BATCH, CORES = 7.5, 2, 2
+# ... seconds of one core for an image of 500 x 375 ...
+SECONDS = dict(saliency=0.04, masks=0.02, relabel=0.96, segment=1.92)
+# ... and kB that a stage leaves of a photo of VOC.
+KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
+PHOTO = (375, 500)
+CHAIN = ("classification", "mine", "relabel")  # kinds of stages that wait for each other, and two nets beside them
+CHAINED_NETS = ("segmentation.psl", "segmentation.psl++")
+
+
+def report(experiment, run, gpus=0, cores=1):
+    """Hours and disk that the stages of the folder `run` are expected to take, as text; gpus: 0 for the CPU alone."""
+    stages = read_json(os.path.join(run, "settings", "stages.json"))
+    took = seconds_of_stages(os.path.join(run, "seconds"))
+    images = images_of(experiment, run)
+    operations, told = speed(gpus, cores)
+    nets = {stage["name"]: operations_of(experiment, stage, images) / operations for stage in stages}
+    trained = [stage["name"] for stage in stages if stage["kind"] in experiments.TASKS and stage["name"] in took]
+    if trained:
+        factor = sum(took[name] for name in trained) / sum(nets[name] for name in trained)
+        nets = {name: seconds * factor for name, seconds in nets.items()}
+        told += f"\nThe {len(trained)} trainings of this run took {factor:.2f} times that long, which is counted in"
+
+    lines = [told + ".", "", f"{'stage':30}{'hours':>8}{'disk':>11}"]
+    hours, disk = {}, {}
+    for stage in stages:
+        name, kind = stage["name"], stage["kind"]
+        count = images.get(stage["images"], 0)
+        expected = nets[name] + count * SECONDS.get(kind, 0) / cores
+        hours[name] = took.get(name, expected) / 3600
+        disk[name] = 1e-6 * count * KILOBYTES.get(kind, 0) or 4e-9 * parameters(net_of(experiment["name"], kind))
+        lines.append(f"{name:30}{hours[name]:8.2f}{disk[name]:8.2f} GB{'  as it was' * (name in took)}")
+    for name, size in downloads(experiment).items():
+        disk[name] = size / 1e9
+        lines.append(f"{name:38}{disk[name]:8.2f} GB, downloaded")
+    total = sum(hours.values())
+    lines.append(f"{'one after the other':30}{total:8.2f}{sum(disk.values()):8.2f} GB")
+    if gpus > 1:
+        chain = sum(hours[s["name"]] for s in stages if s["kind"] in CHAIN or s["name"] in CHAINED_NETS)
+        lines.append(f"{f'on {gpus} GPUs, at best':30}{max(chain, total / gpus):8.2f}")
+    lines += ["", "Memory of a training, computed: blobs, their gradients, im2col, weights, without cuDNN"]
+    lines += [f"{task:30}{memory_of_training(experiment, task) / 2**30:8.1f} GiB" for task in experiments.TASKS]
+    return "\n".join(lines)
+
+
+def speed(gpus, cores):
+    """(operations a second that a net is expected to do, what that rests on)."""
+    if not gpus:
+        measured = 6 * BATCH * multiply_adds(net_of("voc12", "segmentation")) / ITERATION / CORES
+        return measured * cores, f"On {cores} cores, without a GPU, from one measured iteration on {CORES} cores"
+    name = visible_gpu()
+    known = next((key for key in sorted(PEAKS, key=len, reverse=True) if key in (name or "")), None)
+    card = known or REFERENCE
+    told = f"Computed, not measured: an NVIDIA {card} at {SUSTAINED:.0%} of its {PEAKS[card]} TFLOPS, and {cores} cores"
+    if name is None:
+        told += "; no GPU is visible here"
+    elif known is None:
+        told += f"; the GPU here, {name}, is not in aepsl/plan.py"
+    return SUSTAINED * PEAKS[card] * 1e12, told
+
+
+def visible_gpu():
+    """The name of the first GPU by nvidia-smi, or None."""
+    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return None
+
+
+def images_of(experiment, run):
+    """How many images the experiment's lists have: as checked, or before that, as expected."""
+    path = os.path.join(run, "checked")
+    if os.path.exists(path) and os.path.getsize(path):
+        return read_json(path)
+    val = tables.load().get("expected", {}).get("lists", {}).get("val", {}).get("images", 0)
+    return dict(train=experiment["data"]["train_images"], val=experiment.get("synthetic", {}).get("val", val))
+
+
+def downloads(experiment):
+    """{file: bytes} of what `make reproduce` downloads where the user has none of it."""
+    files = tables.load()["files"]
+    wanted = [experiment.get("initial_weights")] + [name for name in files if experiment["name"] == "voc12"]
+    sizes = {name: files[name].get("size", 0) for name in wanted if name in files}
+    return {name: size for name, size in sizes.items() if size and (name == wanted[0] or "unpack" in files[name])}
+
+
+def operations_of(experiment, stage, images):
+    """Floating-point operations of a stage's net."""
+    kind = stage["kind"]
+    if kind in experiments.TASKS:
+        settings = experiment["training"][kind]
+        iterations = experiments.iterations(settings["epochs"], images["train"], settings["batch"])
+        return 6 * iterations * settings["batch"] * multiply_adds(net_of(experiment["name"], kind))
+    task = {"mine": "classification", "relabel": "psl", "segment": "psl"}.get(kind)
+    if task is None:
+        return 0
+    sides = tuple(8 * round(side * experiment["data"]["scale"] / 8) + 1 for side in PHOTO)
+    return 2 * images[stage["images"]] * multiply_adds(net_of(experiment["name"], task, sides))
+
+
+@functools.cache
+def net_of(name, task, sides=None):
+    """The deploy net of the experiment `name` for an image of `sides` (height, width), or for a crop."""
+    net = caffe.Net(experiments.prototxt(experiments.load(name), task, "deploy"), caffe.TEST)
+    if sides:
+        net.blobs["data"].reshape(1, 3, *sides)
+        net.reshape()
+    return net
+
+
+def multiply_adds(net):
+    """Multiply-adds of one pass: each weight times the positions where it is used."""
+    return sum(blobs[0].data.size * int(np.prod(net.blobs[name].shape[2:])) for name, blobs in net.params.items())
+
+
+def parameters(net):
+    return sum(blob.data.size for blobs in net.params.values() for blob in blobs)
+
+
+def memory_of_training(experiment, task):
+    """Bytes: blobs and gradients of the batch; weights, gradients, momentum; a column buffer for each convolution."""
+    net = net_of(experiment["name"], task)
+    blobs = sum(int(np.prod(blob.shape)) for blob in net.blobs.values()) * experiment["training"][task]["batch"]
+    columns = 0
+    for name, (weight, *_) in net.params.items():
+        if len(weight.shape) == 4 and weight.shape[2] > 1:
+            columns += int(np.prod(weight.shape[1:])) * int(np.prod(net.blobs[name].shape[2:]))
+    return 4 * (2 * blobs + 3 * parameters(net) + columns)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("experiment")
+    parser.add_argument("--gpus", type=int, default=0, help="how many GPUs; the CPU without it")
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    a = parser.parse_args()
+    print(report(experiments.load(a.experiment), f"runs/{a.experiment}", a.gpus, a.cores))
+
+
+if __name__ == "__main__":
+    command(main)
