@@ -8,11 +8,11 @@ Once the run has trainings behind it, their own speed takes the place of the com
 import argparse
 import functools
 import os
-import subprocess
 
 import caffe
 import numpy as np
 
+from aepsl import cuda
 from aepsl import experiment as experiments
 from aepsl import sources as tables
 from aepsl.errors import command
@@ -91,7 +91,7 @@ def speed(gpus, cores):
     if not gpus:
         measured = 6 * BATCH * multiply_adds(net_of("voc12", "segmentation")) / ITERATION / CORES
         return measured * cores, f"On {cores} cores, without a GPU, from one measured iteration on {CORES} cores"
-    name = visible_gpu()
+    name = cuda.name(0) if cuda.count() else None
     known = next((key for key in sorted(PEAKS, key=len, reverse=True) if key in (name or "")), None)
     card = known or REFERENCE
     told = f"Computed, not measured: an NVIDIA {card} at {SUSTAINED:.0%} of its {PEAKS[card]} TFLOPS, and {cores} cores"
@@ -100,15 +100,6 @@ def speed(gpus, cores):
     elif known is None:
         told += f"; the GPU here, {name}, is not in aepsl/plan.py"
     return SUSTAINED * PEAKS[card] * 1e12, told
-
-
-def visible_gpu():
-    """The name of the first GPU by nvidia-smi, or None."""
-    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()[0]
-    except (OSError, subprocess.CalledProcessError, IndexError):
-        return None
 
 
 def images_of(experiment, run):
