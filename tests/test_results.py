@@ -45,6 +45,7 @@ def test_our_rows_stand_above_the_papers():
     assert lines[row].split()[-2:] == ["50.0", "49.0"]
     assert lines[row + 1].split()[-1] == "54.1"
     assert any(line.split() == ["of_max", "0.2", "50.0", "25.0", "20.0"] for line in lines)
+    assert next(line for line in lines if line.startswith("step1")).split()[-2:] == ["0.050", "0.05"]
     ours["experiment"] = "rehearsal"
     assert "54.1" not in report.tables(ours)
 

@@ -9,7 +9,12 @@ _held = []  # keeps the lock files open, and so the GPU ours, until this process
 
 
 def claimed(numbers):
-    """The first of the GPUs `numbers` that no other process of this user has claimed, claimed; waits for one."""
+    """The first of the GPUs `numbers` that no other process of this user has claimed, claimed; waits for one.
+
+    One alone needs no claim: snakemake, or the cluster under whose numbers it may be another GPU, sees to it.
+    """
+    if len(numbers) == 1:
+        return numbers[0]
     while True:
         for number in numbers:
             file = open(os.path.join(tempfile.gettempdir(), f"aepsl-{os.getuid()}-gpu{number}.lock"), "w")  # noqa: SIM115
