@@ -8,7 +8,7 @@ TF32 ?=
 PROFILE ?=
 CORES ?= all
 ARGS ?=
-export DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32
+export DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES
 
 RUN = docker/run
 NAME = $(or $(EXPERIMENT),voc12)
@@ -29,6 +29,7 @@ help: ## this list
 	@echo 'GPU=       numbers of the GPUs to use, for example 0 or 0,1; the CPU without it'
 	@echo 'TF32=1     lets a GPU multiply faster and less exactly'
 	@echo 'CORES=     how many cores to use (all)'
+	@echo 'PROFILE=   profiles/slurm: each job of reproduce as a job of SLURM'
 	@echo 'ARGS=      further options of the command, e.g. make demo ARGS=-n only says what it would do'
 
 demo: ## the whole method on a generated data set; minutes, needs nothing

@@ -23,7 +23,7 @@ ROOT = os.path.join(os.path.dirname(__file__), "..")
 def tree(tmp_path_factory):
     """A copy of the repository whose voc12 has a narrow net and a short schedule, by experiment.yaml alone."""
     tree = tmp_path_factory.mktemp("tree")
-    for name in ("python", "prototxt", "scripts", "docker"):
+    for name in ("python", "prototxt", "scripts", "docker", "profiles"):
         shutil.copytree(os.path.join(ROOT, name), tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "Snakefile"):
         shutil.copy(os.path.join(ROOT, name), tree)
@@ -160,3 +160,48 @@ def test_one_class_is_no_experiment(tree, made, small_set):
     (small_set / "classes.txt").write_text("cat\n")
     process = make(tree, "reproduce", EXPERIMENT="cats", DATA=str(small_set))
     assert "classes.txt: names one class" in process.communicate()[0] and not (tree / "prototxt/cats").exists()
+
+
+SBATCH = """#!/bin/sh
+echo "$*" >>{0}/asked
+id=$(wc -l <{0}/asked)
+for script; do :; done
+(setsid sh -c "sh $script >{0}/$id.log 2>&1 && echo COMPLETED >{0}/$id.state || echo FAILED >{0}/$id.state" &) >&- 2>&-
+echo $id
+"""
+SACCT = """#!/bin/sh
+while [ "$1" != --jobs ]; do shift; done
+cat {0}/$2.state 2>/dev/null || echo RUNNING
+"""
+
+
+def test_slurm_runs_the_jobs_and_tells_of_those_that_fail(tree, made, small_set, tmp_path):
+    """With an sbatch that runs its script in the background, and a sacct that knows how it ended."""
+    for name, text in (("sbatch", SBATCH), ("sacct", SACCT)):
+        (tmp_path / name).write_text(text.format(tmp_path))
+        (tmp_path / name).chmod(0o755)
+    weights = f"{made.folder}/{standins.VGG}"
+    environment = dict(EXPERIMENT="flock", DATA=str(small_set), WEIGHTS=weights, GPU="0")
+    environment["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+
+    def start(until):
+        process = make(
+            tree,
+            "reproduce",
+            "PROFILE=profiles/slurm",
+            "CORES=2",
+            f"ARGS=--until {until} --latency-wait 5",
+            **environment,
+        )
+        return process.communicate()[0], process.returncode
+
+    output, code = start("check")
+    assert code == 0, output
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert len(asked) == 1 and "--job-name aepsl.check --cpus-per-task 2 --gres gpu:0" in asked[0]
+    assert json.loads((tree / "runs/flock/checked").read_text()) == dict(train=6, val=3)
+
+    output, code = start("train_classification")  # this image has no CUDA
+    assert code != 0 and "stopped at train_classification" in output
+    asked = (tmp_path / "asked").read_text().splitlines()[1:]
+    assert any("aepsl.train_classification" in line and "--gres gpu:1" in line for line in asked)

@@ -1,0 +1,5 @@
+#!/bin/sh
+# properties = {properties}
+$AEPSL_EXEC sh -s <<'JOB'
+{exec_job}
+JOB
