@@ -29,11 +29,10 @@ GIB = 2**30
 def caffe_itself():
     if not cuda.BUILT_IN:
         raise InputError("this Caffe is built without CUDA; `make check-gpu` on the host takes the image that has it")
-    versions = cuda.versions()
     tf32 = "on" if os.environ.get("NVIDIA_TF32_OVERRIDE") == "1" else "off"
     return (
-        f"CUDA {_dotted(versions['runtime'])}, cuBLAS {_dotted(versions['cuBLAS'])}, "
-        f"NCCL {'yes' if caffe.has_nccl() else 'no'}, TF32 {tf32}; code for {' '.join(architectures())}"
+        f"cuBLAS {_dotted(cuda.versions()['cuBLAS'])}, NCCL {'yes' if caffe.has_nccl() else 'no'}, TF32 {tf32}; "
+        f"code for {' '.join(architectures())}"
     )
 
 
@@ -43,7 +42,7 @@ def architectures():
 
 
 def driver():
-    newest = cuda.versions()["driver"]
+    newest, runtime = cuda.versions()["driver"], cuda.versions()["runtime"]
     if newest == (0, 0):
         raise InputError(
             "no driver, so no GPU is visible here: if nvidia-smi on the host shows one, give it with GPU=0 "
@@ -53,7 +52,7 @@ def driver():
         raise InputError(f"it ends at CUDA {_dotted(newest)}; upgrade it to version 450.80.02 or later")
     if not cuda.count():
         raise InputError("it is there, but no GPU is visible: give it with GPU=0, nvidia-smi's number")
-    return f"{cuda.driver_release()}, up to CUDA {_dotted(newest)}"
+    return f"{cuda.driver_release()}, up to CUDA {_dotted(newest)}; Caffe's runtime is CUDA {_dotted(runtime)}"
 
 
 def device(gpu):

@@ -20,8 +20,10 @@ def count():
 
 
 def versions():
-    """{"driver": (11, 4), "runtime": ..., "cuBLAS": ...}, of CUDA; the driver's is the newest that it can run, (0, 0)
-    where there is none."""
+    """{"driver": (12, 2), "runtime": (11, 8), "cuBLAS": (11, 11, 3)}: the driver's is the newest CUDA that it can run.
+
+    Where there is no driver, it and the runtime say (0, 0).
+    """
     driver, runtime = ctypes.c_int(), ctypes.c_int()
     _caffe.cudaDriverGetVersion(ctypes.byref(driver))
     _caffe.cudaRuntimeGetVersion(ctypes.byref(runtime))
