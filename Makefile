@@ -15,7 +15,7 @@ NAME = $(or $(EXPERIMENT),voc12)
 comma = ,
 GPUS = $(words $(subst $(comma), ,$(GPU)))
 OPTIONS = $(if $(PROFILE),--profile $(PROFILE),--cores $(CORES)) --log-handler-script python/aepsl/progress.py --rerun-incomplete --nolock $(ARGS)
-SNAKEMAKE = $(RUN) snakemake $(OPTIONS) --config
+SNAKEMAKE = $(RUN) snakemake $(OPTIONS) --config gpus=$(GPUS)
 INPUTS = $${DATA:+data="$$(realpath "$$DATA")"} $${WEIGHTS:+weights="$$(realpath "$$WEIGHTS")"} \
 	$${SALIENCY:+saliency="$$(realpath "$$SALIENCY")"}
 
@@ -63,7 +63,7 @@ data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own 
 
 submission: ## the archive for VOC's server, of EXPERIMENT=...'s finished run: the same DATA=... WEIGHTS=...
 	@test -n "$(EXPERIMENT)" || { echo 'Of which run? make submission EXPERIMENT=demo' >&2; exit 2; }
-	$(RUN) snakemake submission $(OPTIONS) --config experiment=$(EXPERIMENT) $(INPUTS)
+	$(RUN) snakemake submission $(OPTIONS) --config gpus=$(GPUS) experiment=$(EXPERIMENT) $(INPUTS)
 
 test: ## the tests
 	$(RUN) python3 -m pytest -q $(ARGS) tests

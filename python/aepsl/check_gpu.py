@@ -13,16 +13,14 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import caffe
-import numpy as np
 
-from aepsl import agreement, bench, caffe_io, cuda
+from aepsl import agreement, bench, caffe_io, cuda, plan
 from aepsl import experiment as experiments
 from aepsl.errors import InputError
 
 ARCHITECTURES = "/opt/cuda/architectures"  # of the code in the image's libcaffe.so: 'compute_80 sm_70 ...'
 OLDEST_DRIVER = (11, 0)  # NVIDIA promises that it runs every 11.x
 LARGEST = "psl"  # the net of voc12 that takes most memory
-CONTEXT = 2**29  # bytes of GPU memory that CUDA itself takes, about
 GIB = 2**30
 
 
@@ -75,26 +73,11 @@ def memory(gpu):
     free, total = cuda.memory(gpu)
     if not total:
         raise InputError("CUDA does not start on it; the kernel's log (dmesg) may say why, a restart often helps")
-    needed, batch = memory_needed(LARGEST)
-    text = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free; {LARGEST} at batch {batch} takes about {needed / GIB:.1f}"
+    needed = plan.memory_of_training(experiments.load("voc12"), LARGEST)
+    text = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free; training {LARGEST} takes about {needed / GIB:.1f}"
     if free < needed:
         raise InputError(f"{text}: end what else runs on it (nvidia-smi shows it), or take a larger GPU")
     return text
-
-
-def memory_needed(task):
-    """(bytes of GPU memory, batch) of training voc12's net of `task`: blobs and parameters with their gradients,
-    momentum, and the columns that each convolution unfolds an image into. Computed, not measured."""
-    experiment = experiments.load("voc12")
-    with tempfile.TemporaryDirectory() as folder:
-        net = bench.solver_on_stand_ins(experiment, task, folder).net
-    floats = 2 * sum(blob.count for blob in net.blobs.values())
-    for layer, blobs in net.params.items():
-        floats += 3 * sum(blob.count for blob in blobs)
-        column = list(blobs[0].shape)[1:]
-        if len(column) == 3 and column[-1] > 1:
-            floats += int(np.prod(column + list(net.blobs[net.top_names[layer][0]].shape)[2:]))
-    return 4 * floats + CONTEXT, experiment["training"][task]["batch"]
 
 
 def agrees(gpu):

@@ -8,11 +8,12 @@ Once the run has trainings behind it, their own speed takes the place of the com
 import argparse
 import functools
 import os
+import tempfile
 
 import caffe
 import numpy as np
 
-from aepsl import cuda
+from aepsl import bench, cuda
 from aepsl import experiment as experiments
 from aepsl import sources as tables
 from aepsl.errors import command
@@ -47,6 +48,7 @@ SECONDS = dict(saliency=0.04, masks=0.02, relabel=0.96, segment=1.92)
 # ... and kB that a stage leaves of a photo of VOC.
 KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
 PHOTO = (375, 500)
+CONTEXT = 2**29  # bytes of GPU memory that CUDA itself takes, about
 CHAIN = ("classification", "mine", "relabel")  # kinds of stages that wait for each other, and two nets beside them
 CHAINED_NETS = ("segmentation.psl", "segmentation.psl++")
 
@@ -81,7 +83,7 @@ def report(experiment, run, gpus=0, cores=1):
     if gpus > 1:
         chain = sum(hours[s["name"]] for s in stages if s["kind"] in CHAIN or s["name"] in CHAINED_NETS)
         lines.append(f"{f'on {gpus} GPUs, at best':30}{max(chain, total / gpus):8.2f}")
-    lines += ["", "Memory of a training, computed: blobs, their gradients, im2col, weights, without cuDNN"]
+    lines += ["", "Memory of a training on a GPU, computed"]
     lines += [f"{task:30}{memory_of_training(experiment, task) / 2**30:8.1f} GiB" for task in experiments.TASKS]
     return "\n".join(lines)
 
@@ -153,14 +155,17 @@ def parameters(net):
 
 
 def memory_of_training(experiment, task):
-    """Bytes: blobs and gradients of the batch; weights, gradients, momentum; a column buffer for each convolution."""
-    net = net_of(experiment["name"], task)
-    blobs = sum(int(np.prod(blob.shape)) for blob in net.blobs.values()) * experiment["training"][task]["batch"]
-    columns = 0
-    for name, (weight, *_) in net.params.items():
-        if len(weight.shape) == 4 and weight.shape[2] > 1:
-            columns += int(np.prod(weight.shape[1:])) * int(np.prod(net.blobs[name].shape[2:]))
-    return 4 * (2 * blobs + 3 * parameters(net) + columns)
+    """Bytes of GPU memory that training takes at the experiment's batch: blobs and parameters with their gradients,
+    momentum, the columns that each convolution unfolds an image into, and CUDA itself. Computed, not measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        net = bench.solver_on_stand_ins(experiment, task, folder).net
+    floats = 2 * sum(blob.count for blob in net.blobs.values())
+    for layer, blobs in net.params.items():
+        floats += 3 * sum(blob.count for blob in blobs)
+        column = list(blobs[0].shape)[1:]
+        if len(column) == 3 and column[-1] > 1:
+            floats += int(np.prod(column + list(net.blobs[net.top_names[layer][0]].shape)[2:]))
+    return 4 * floats + CONTEXT
 
 
 def main():
