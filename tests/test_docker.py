@@ -136,6 +136,14 @@ def test_a_gpu_that_is_no_number_is_refused(repository, gpu):
     assert process.stderr.startswith(f"GPU={gpu}: ")
 
 
+def test_in_the_image_already_only_those_gpus_are_seen_unless_a_cluster_chose(repository):
+    for environment, seen in (({}, "2,3"), ({"CUDA_VISIBLE_DEVICES": "5"}, "5")):
+        process, asked = repository.call(
+            "run", "printenv", "CUDA_VISIBLE_DEVICES", AEPSL_IMAGE="cuda", GPU="2,3", **environment
+        )
+        assert process.stdout.strip() == seen and not asked
+
+
 def test_inside_the_image_the_command_simply_runs(repository):
     process, asked = repository.call("run", "printenv", "NVIDIA_TF32_OVERRIDE", AEPSL_IMAGE="cuda", TF32="1", GPU="0")
     assert (process.returncode, process.stdout, asked) == (0, "1\n", [])
