@@ -16,6 +16,7 @@ comma = ,
 GPUS = $(words $(subst $(comma), ,$(GPU)))
 OPTIONS = $(if $(PROFILE),--profile $(PROFILE),--cores $(CORES)) --log-handler-script python/aepsl/progress.py --rerun-incomplete --nolock $(ARGS)
 SNAKEMAKE = $(RUN) snakemake $(OPTIONS) --config gpus=$(GPUS)
+PLAN = $(RUN) sh -c 'snakemake --list --config experiment=$(NAME) >/dev/null && python3 -m aepsl.plan $(NAME) --gpus $(GPUS)'
 INPUTS = $${DATA:+data="$$(realpath "$$DATA")"} $${WEIGHTS:+weights="$$(realpath "$$WEIGHTS")"} \
 	$${SALIENCY:+saliency="$$(realpath "$$SALIENCY")"}
 
@@ -47,8 +48,8 @@ calibrate: ## trains with the true masks, as DeepLab did: is the set-up sound? T
 	scripts/reproduce calibrate $(OPTIONS)
 
 reproduce-dry: ## what reproduce would do, how long it would take on the GPU found, and how much disk
-	@$(RUN) python3 -m aepsl.new_experiment $(NAME) $${DATA:+--data "$$(realpath "$$DATA")"}
-	@$(RUN) sh -c 'snakemake --list --config experiment=$(NAME) >/dev/null && python3 -m aepsl.plan $(NAME) --gpus $(GPUS)'
+	@GPU= $(RUN) python3 -m aepsl.new_experiment $(NAME) $${DATA:+--data "$$(realpath "$$DATA")"}
+	@$(PLAN) || { [ $$? = 125 ] && GPU= $(PLAN); }
 
 status: ## where the run of EXPERIMENT=... is; also while it runs
 	@$(RUN) python3 -m aepsl.status runs/$(NAME)

@@ -139,7 +139,8 @@ def test_saturation_is_said(tiny, data, tmp_path, capsys):
 
 
 def stage(arguments):
-    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True)
+    quiet = {**os.environ, "GLOG_minloglevel": "3"}  # without a driver, a Caffe with CUDA says so before anything else
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, env=quiet)
 
 
 @pytest.mark.parametrize(
