@@ -1,9 +1,13 @@
 """The demo's data set: made-up creatures on cluttered ground, in VOC layout.
 
 The method's premise, drawn: a creature's parts all tell its class, but not equally loudly. The head is small
-and vivid; the body is several times as large and muted; the limbs are fainter still, hardly louder than the
-ground. A classification net hears the head first, and needs the others only once the head is erased. With
-every part erased nothing tells the class any more, and the net's loss must rise.
+and vivid; the body is several times as large and muted, and bodies of different classes look alike, as a cow's and
+a horse's do; the limbs are faint, hardly louder than the ground. A classification net hears the head first, and
+needs the others only once the head is erased.
+
+What misleads it is drawn as well: each class has its plant, which often stands beside it, as rails lie below
+trains, and now and then without it. Once little of the creatures is left, the net looks there: over-erasing. The
+masks then call plants creatures, and a segmentation net learns that of each plant, whatever is in the image.
 """
 
 import argparse
@@ -25,17 +29,21 @@ class Part(NamedTuple):
     name: str
     vividness: float  # how far its hue stands from grey; the ground reaches GROUND_VIVIDNESS
     contrast: float  # lightness the class's pattern adds and takes
-    wander: float  # degrees its hue strays from an object to the next (s.d.); classes are 90 apart
+    apart: float  # degrees between the hues of one class and the next
+    wander: float  # degrees its hue strays from an object to the next (s.d.)
     lightness: float
-    turn: float  # degrees between the classes' hues here and on the head: no part teaches another
+    turn: float  # degrees from the first class's head to its hue here: no part teaches another
 
 
-# The most telling first. Of an object's pixels they have about a sixth, more than half, and a quarter.
+# Of a creature's pixels the first three have about a sixth, more than half, and a quarter.
 PARTS = (
-    Part("head", vividness=58, contrast=24, wander=6, lightness=62, turn=0),
-    Part("body", vividness=15, contrast=7, wander=10, lightness=70, turn=45),
-    Part("limbs", vividness=13, contrast=4, wander=12, lightness=34, turn=180),
+    Part("head", vividness=58, contrast=24, apart=90, wander=6, lightness=62, turn=0),
+    Part("body", vividness=15, contrast=7, apart=30, wander=15, lightness=70, turn=45),
+    Part("limbs", vividness=13, contrast=4, apart=90, wander=12, lightness=34, turn=180),
+    Part("plant", vividness=24, contrast=8, apart=90, wander=10, lightness=48, turn=225),
 )
+PLANT = len(PARTS)  # its number; it is no part of a creature, but of the ground
+BESIDE, ELSEWHERE = 0.6, 0.2  # how often a class's plant stands in an image with the class, and without
 GROUND_VIVIDNESS = 7
 
 
@@ -65,16 +73,22 @@ def render(rng, classes):
     """Draw one image of an object of each of `classes` (mask values 1..4, at most two).
 
     rng: numpy Generator. Returns image (H x W x 3 uint8, BGR), mask (H x W uint8: 0, class value, 255 on the
-    1 px around each object) and parts (H x W uint8: 0, or 1 + index in PARTS); H and W are 112..144.
+    1 px around each object) and parts (H x W uint8: 0 for bare ground, or 1 + index in PARTS); H and W are 112..144.
     """
     height, width = rng.integers(112, 145, 2)
     canvas = _ground(rng, height, width)
     mask = np.zeros((height, width), np.uint8)
     parts = np.zeros((height, width), np.uint8)
+    y, x = np.mgrid[:height, :width] / 20
+    for value in range(1, len(KINDS) + 1):
+        if rng.random() < (BESIDE if value in classes else ELSEWHERE):
+            where = _plant(rng, mask.shape)
+            canvas[where] = _skin(rng, PLANT, value, x[where], y[where])
+            parts[where] = PLANT
     for value, (own, u, v) in zip(classes, _apart(rng, [KINDS[value - 1] for value in classes], mask.shape)):
-        for index, part in enumerate(PARTS, 1):
-            where = own == index
-            canvas[where] = _skin(rng, part, index - 1, value - 1, u[where], v[where])
+        for number in range(1, PLANT):
+            where = own == number
+            canvas[where] = _skin(rng, number, value, u[where], v[where])
         mask[own > 0] = value
         parts[own > 0] = own[own > 0]
     mask[cv2.dilate(mask, np.ones((3, 3), np.uint8)) > mask] = IGNORE
@@ -145,6 +159,18 @@ def _place(rng, kind, cover, shape):
     return _draw(outlines, size, centre, shape), u, v
 
 
+def _plant(rng, shape):
+    """Where a tuft of five leaves stands in an image of `shape`: H x W booleans. Creatures may stand before it."""
+    size = np.sqrt(rng.uniform(0.05, 0.10) * shape[0] * shape[1])
+    centre = rng.uniform(0.1, 0.9, 2) * shape[::-1]
+    leaves = []
+    for degrees in np.arange(5) * 72 + rng.uniform(0, 72):
+        angle = np.deg2rad(degrees + rng.normal(0, 8))
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        leaves.append((1, _ellipse((0.45, 0), (0.45, 0.2)) @ turn.T))
+    return _draw(leaves, size, centre, shape) > 0
+
+
 def _draw(outlines, size, centre, shape):
     own = np.zeros(shape, np.uint8)
     for index, points in outlines:
@@ -178,10 +204,11 @@ def _ellipse(centre, axes):
     return np.array(centre) + np.stack([np.cos(t), np.sin(t)], 1) * axes
 
 
-def _skin(rng, part, index, kind, u, v):
-    """Lab colours (N x 3) of a part's pixels, whose object coordinates are u, v."""
-    wave = _pattern(PATTERNS[(PATTERNS.index(KINDS[kind].pattern) + index) % len(PATTERNS)], u, v)
-    hue = np.deg2rad(30 + 360 / len(KINDS) * kind + part.turn + rng.normal(0, part.wander))
+def _skin(rng, number, value, u, v):
+    """Lab colours (N x 3) of the pixels of a part, by its number, of the class `value`, whose coordinates are u, v."""
+    part, kind = PARTS[number - 1], KINDS[value - 1]
+    wave = _pattern(PATTERNS[(PATTERNS.index(kind.pattern) + number - 1) % len(PATTERNS)], u, v)
+    hue = np.deg2rad(30 + part.apart * (value - 1) + part.turn + rng.normal(0, part.wander))
     vividness = part.vividness * rng.uniform(0.85, 1.15)
     lightness = part.lightness + rng.normal(0, 4) + part.contrast * wave
     return np.stack([lightness, 0 * wave + vividness * np.cos(hue), 0 * wave + vividness * np.sin(hue)], -1)
