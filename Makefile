@@ -64,7 +64,7 @@ data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own 
 
 submission: ## the archive for VOC's server, of EXPERIMENT=...'s finished run: the same DATA=... WEIGHTS=...
 	@test -n "$(EXPERIMENT)" || { echo 'Of which run? make submission EXPERIMENT=demo' >&2; exit 2; }
-	$(RUN) snakemake submission $(OPTIONS) --config gpus=$(GPUS) experiment=$(EXPERIMENT) $(INPUTS)
+	scripts/reproduce submission $(OPTIONS)
 
 test: ## the tests
 	$(RUN) python3 -m pytest -q $(ARGS) tests

@@ -38,14 +38,16 @@ ROWS = {
     "psl++_no_policy": ("psl++", "none"),
     "calibration": ("calibration", "none"),
 }
+for row in E["rows"]:
+    if row not in ROWS:
+        sys.exit(f"error: {E['folder']}/experiment.yaml: `rows` has {row}; it can have {', '.join(ROWS)}")
 CORES = int(config.get("cores") or workflow.cores)
 GPUS = int(config.get("gpus", 0))
 if GPUS and workflow.cores:  # on this machine; a cluster knows its own
     workflow.global_resources.setdefault("gpu", GPUS)
 # On the CPU every core is a job's: two trainings, or as many shards as there are cores. A GPU's job feeds it.
 TRAINING_THREADS = min(CORES, E["data"]["workers"] + 1) if GPUS else max(1, CORES // 2)
-NET_SHARDS = GPUS or CORES
-NET_THREADS = max(1, CORES // GPUS) if GPUS else 1
+NET_THREADS = max(1, CORES // (GPUS or E["shards"]))
 STAGE = "OPENBLAS_NUM_THREADS={threads} OMP_NUM_THREADS={threads} python3 -m aepsl"
 COMMON = f"--experiment {NAME} --data '{DATA}'"
 GPU = " --gpu " + ",".join(map(str, range(GPUS))) if GPUS else ""
@@ -53,9 +55,8 @@ GPU = " --gpu " + ",".join(map(str, range(GPUS))) if GPUS else ""
 SURGERY = "weights" in config and E["net"] == "largefov"
 INITIAL = f"{RUN}/initial.caffemodel" if SURGERY else config.get("weights", [])
 WEIGHTS = f" --weights '{INITIAL}'" if INITIAL else ""
-# Where nobody gives weights, the net of step 1 is what others have from ImageNet: what segmentation starts from.
-PRETRAINED = f"{RUN}/step1/classification/final.caffemodel" if SYNTHETIC else INITIAL
-SEGMENTATION_WEIGHTS = f" --weights '{PRETRAINED}'" if PRETRAINED else ""
+START = {"initial": INITIAL, "step1": f"{RUN}/step1/classification/final.caffemodel"}[E["segmentation_start"]]
+SEGMENTATION_WEIGHTS = f" --weights '{START}'" if START else ""
 MAPS = f" --maps '{config['saliency']}'" if "saliency" in config else ""
 
 
@@ -66,11 +67,19 @@ def settings(name, value):
     return path
 
 
-LATER = ("mining", "background", "psl", "crf", "rows", "name", "folder", "initial_weights")
-TRAINING = settings("training", {key: value for key, value in E.items() if key not in LATER})
+OF_TRAININGS = ("net", "input_scale", "channels", "convs", "fc", "fc6_dilation", "classes", "seed", "training")
+OF_THEIR_DATA = ("train", "scale", "crop", "mean")
+TRAINING = settings(
+    "training",
+    [{key: E.get(key) for key in OF_TRAININGS}, {key: E["data"][key] for key in OF_THEIR_DATA}, config.get("weights")],
+)
+SOURCE = settings("data", DATA)
+SALIENCY = settings("saliency", config.get("saliency"))
 THRESHOLD = settings("threshold", E["mining"]["threshold"])
 BACKGROUND = settings("background", E["background"])
 SEGMENTING = settings("segmenting", [E["crf"], E["psl"]["prohibited"]])
+MODEL = {model: settings(f"segmentation.{model}", [*what, E["segmentation_start"]]) for model, what in MODELS.items()}
+
 
 def stages():
     """What aepsl.status and aepsl.plan know of a run: name, kind and folder of each stage, and the images it goes through."""
@@ -91,9 +100,9 @@ def stages():
 settings("stages", [dict(zip(("name", "kind", "folder", "images"), stage)) for stage in stages()])
 
 
-def shards(folder, count=NET_SHARDS):
+def shards(folder):
     """The marks that every shard of a per-image stage leaves beside its folder of results."""
-    return [f"{folder}.done/{k}-{count}" for k in range(1, count + 1)]
+    return [f"{folder}.done/{k}-{E['shards']}" for k in range(1, E["shards"] + 1)]
 
 
 # A lock that ends with its process, in place of snakemake's, which an interrupted run leaves behind (--nolock).
@@ -137,6 +146,7 @@ rule check:
     """Decode every input once, before anything long begins."""
     input:
         f"{DATA}/image_labels.txt",
+        SOURCE,
     output:
         f"{RUN}/checked",
     benchmark:
@@ -149,6 +159,7 @@ rule check:
 rule saliency:
     input:
         f"{RUN}/checked",
+        SALIENCY,
     output:
         touch(f"{RUN}/saliency.done/{{shard}}"),
     benchmark:
@@ -238,7 +249,7 @@ rule try_thresholds:
 rule masks:
     input:
         BACKGROUND,
-        shards(f"{RUN}/saliency", CORES),
+        shards(f"{RUN}/saliency"),
         shards(f"{RUN}/step{{t}}/regions"),
     output:
         touch(f"{RUN}/masks/ae_step{{t}}.done"),
@@ -259,8 +270,9 @@ rule train_segmentation:
     """A net of tables 3 and 4: segmentation alone, or with online prohibitive segmentation learning."""
     input:
         TRAINING,
+        lambda w: MODEL[w.model],
         lambda w: masks_done(MODELS[w.model][1]),
-        PRETRAINED,
+        START,
     output:
         f"{RUN}/segmentation/{{model}}/final.caffemodel",
     benchmark:

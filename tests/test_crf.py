@@ -16,6 +16,40 @@ def test_without_pairwise_terms_nothing_changes(rng):
     np.testing.assert_allclose(crf.refined(image, probabilities, none), probabilities, rtol=1e-4)
 
 
+def mean_field(image, probabilities, settings):
+    """The same by brute force, in float64: every pixel hears every other one, through kernels normalised symmetrically.
+
+    pydensecrf filters on a lattice, which is an approximation.
+    """
+    height, width = image.shape[:2]
+    place = np.stack(np.mgrid[:height, :width], -1).reshape(-1, 2).astype(float)
+    colour = image.reshape(-1, 3).astype(float)
+    message = 0
+    for name, features in (
+        ("gaussian", place / settings["gaussian"]["xy"]),
+        ("bilateral", np.hstack([place / settings["bilateral"]["xy"], colour / settings["bilateral"]["rgb"]])),
+    ):
+        kernel = np.exp(-((features[:, None] - features[None]) ** 2).sum(axis=-1) / 2)
+        scale = 1 / np.sqrt(kernel.sum(axis=1))
+        message = message + settings[name]["weight"] * scale[:, None] * kernel * scale
+    unary = np.log(probabilities.reshape(len(probabilities), -1).astype(float))
+    q = np.exp(unary) / np.exp(unary).sum(axis=0)
+    for _ in range(settings["iterations"]):
+        q = np.exp(unary + q @ message)
+        q /= q.sum(axis=0)
+    return q.reshape(probabilities.shape)
+
+
+def test_a_brute_force_mean_field_agrees(rng):
+    image = cv2.resize(rng.randint(0, 256, (3, 4, 3)).astype(np.uint8), (28, 24), interpolation=cv2.INTER_NEAREST)
+    image = np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+    probabilities = rng.dirichlet(np.ones(3), (24, 28)).transpose(2, 0, 1).astype(np.float32)
+    settings = dict(iterations=5, bilateral=dict(weight=6, xy=30, rgb=13), gaussian=dict(weight=3, xy=3))
+    ours, exact = crf.refined(image, probabilities, settings), mean_field(image, probabilities, settings)
+    assert np.abs(probabilities - exact).mean() > 0.1
+    assert np.abs(ours - exact).mean() < 0.2 * np.abs(probabilities - exact).mean()
+
+
 def test_colour_edges_attract_the_labels():
     """A noisy guess on a two-coloured image becomes the two colours; the same guess on a plain image does not."""
     image = np.zeros((40, 40, 3), np.uint8)

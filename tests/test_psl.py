@@ -1,14 +1,20 @@
 """Online prohibitive segmentation learning against an independent statement of its equations in float64."""
 
 import copy
+import os
+import subprocess
+import sys
 
 import caffe
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from aepsl import experiment as experiments
 from aepsl import nets, segment
 from aepsl.errors import InputError
+from aepsl.files import read_indexed
 from aepsl.layers.psl import prohibitive_mask
 from conftest import inputs, python_layer
 
@@ -158,6 +164,20 @@ def test_labels_policy_keeps_to_the_labels(models, rng):
     np.testing.assert_array_equal(f[[0, 2]], free[[0, 2]])
 
 
+def test_scores_policy_weights_the_maps_by_the_nets_own_probabilities(models, rng):
+    experiment = copy.deepcopy(experiments.load("demo"))
+    net = segment.SegmentationNet(experiment, models["psl"])
+    net.net.params["fc8_cls"][0].data[...] *= 300  # sure enough that some class is prohibited
+    image = rng.randint(0, 256, (50, 70, 3)).astype(np.uint8)
+    free = net.probabilities(image, "none")
+    v = softmax(net.net.blobs["fc8_cls"].data.astype(float))[0]
+    assert v.min() < 0.1 < v.max()
+    weights = np.array([1] + [p if p >= 0.1 else 0 for p in v])
+    ours = net.probabilities(image, "scores")
+    np.testing.assert_allclose(ours, weights[:, None, None] * free, atol=1e-6)
+    assert (ours.argmax(axis=0) != free.argmax(axis=0)).any()
+
+
 def test_scores_policy_needs_a_classification_head(models, rng):
     net = segment.SegmentationNet(experiments.load("demo"), models["segmentation"])
     with pytest.raises(InputError, match="no classification head"):
@@ -165,10 +185,6 @@ def test_scores_policy_needs_a_classification_head(models, rng):
 
 
 def test_pictures_become_masks_and_overlays(models, small_set, tmp_path):
-    import cv2
-
-    from aepsl.files import read_indexed
-
     paths = [str(small_set / "JPEGImages" / f"image{k}.jpg") for k in (0, 1)]
     segment.segment_files(experiments.load("demo"), paths, models["psl"], str(tmp_path / "out"), "none", overlay=True)
     for k, path in enumerate(paths):
@@ -180,6 +196,59 @@ def test_pictures_become_masks_and_overlays(models, small_set, tmp_path):
         assert (overlay[mask > 0] != image[mask > 0]).any(axis=1).all()
     with pytest.raises(InputError, match="would overwrite"):
         segment.segment_files(experiments.load("demo"), [paths[0]] * 2, models["psl"], str(tmp_path / "out"))
+
+
+def picture(path, image, orientation=None):
+    """Write an RGB picture; orientation: EXIF's, 6 for one taken with the camera turned."""
+    exif = Image.Exif()
+    if orientation:
+        exif[274] = orientation
+    Image.fromarray(image).save(path, quality=95, exif=exif.tobytes())
+
+
+def test_a_picture_is_segmented_upright_and_at_the_size_of_vocs_photos(models, rng, tmp_path):
+    upright = cv2.resize(rng.randint(0, 256, (6, 8, 3)).astype(np.uint8), (1600, 1200))
+    picture(tmp_path / "upright.png", upright)
+    picture(tmp_path / "turned.png", np.rot90(upright), orientation=6)
+    experiment, out = experiments.load("demo"), str(tmp_path / "out")
+    paths = [str(tmp_path / name) for name in ("upright.png", "turned.png")]
+    segment.segment_files(experiment, paths, models["psl"], out, "none")
+    masks = [read_indexed(f"{out}/{name}.png") for name in ("upright", "turned")]
+    assert masks[0].shape == (1200, 1600) and masks[0].any()
+    np.testing.assert_array_equal(*masks)
+    small = cv2.resize(upright[:, :, ::-1], (500, 375), interpolation=cv2.INTER_AREA)
+    expected = segment.SegmentationNet(experiment, models["psl"]).segmented(small, "none")[1]
+    np.testing.assert_array_equal(
+        masks[0][1::16, 1::16],
+        cv2.resize(expected.astype(np.uint8), (1600, 1200), interpolation=cv2.INTER_NEAREST)[1::16, 1::16],
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, code, complaint",
+    [
+        (["a.png", "--out", "."], 1, "a.png: its result would overwrite ./a.png"),
+        (["a.jpg", "--out", "out"], 1, "a.jpg: no such file"),
+        (["cut.jpg", "--out", "out"], 1, "cut.jpg: cannot be decoded"),
+        (["text.jpg", "--out", "out"], 1, "text.jpg: cannot be decoded"),
+        (["a.png", "--out", "text.jpg"], 1, "text.jpg: File exists"),
+        (["a.png", "--out", "out", "--policy", "labels"], 2, "--policy labels is for a list"),
+        (["a.png", "--out", "out", "--data", "d", "--list", "val"], 2, "give pictures, or --data and --list"),
+        (["--out", "out"], 2, "give pictures, or --data and --list"),
+    ],
+)
+def test_pictures_that_cannot_be_segmented_are_one_line(models, rng, tmp_path, arguments, code, complaint):
+    picture(tmp_path / "a.png", rng.randint(0, 256, (40, 50, 3)).astype(np.uint8))
+    picture(tmp_path / "cut.jpg", rng.randint(0, 256, (40, 50, 3)).astype(np.uint8))
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-300])
+    (tmp_path / "text.jpg").write_text("this is text")
+    os.symlink(os.path.abspath("prototxt"), tmp_path / "prototxt")
+    before = (tmp_path / "a.png").read_bytes()
+    command = [sys.executable, "-m", "aepsl.segment", "--experiment", "demo", "--model", models["psl"], *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == code
+    assert complaint in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert (tmp_path / "a.png").read_bytes() == before and not (tmp_path / "out/a.png").exists()
 
 
 def test_shards_and_processes_for_the_crf_change_nothing(models, small_set, tmp_path):

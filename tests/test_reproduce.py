@@ -162,6 +162,75 @@ def test_one_class_is_no_experiment(tree, made, small_set):
     assert "classes.txt: names one class" in process.communicate()[0] and not (tree / "prototxt/cats").exists()
 
 
+def commands(tree, cores=1):
+    """{output folder or file: command line} of every stage that the demo's workflow would run now."""
+    command = ["snakemake", "--cores", str(cores), "--nolock", "-np", "--config", "experiment=demo"]
+    printed = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout
+    stages = [line.split() for line in printed.splitlines() if " -m aepsl." in line]
+    name = lambda words: next(words[k + 1] for k, word in enumerate(words) if word in ("--out", "--json"))  # noqa: E731
+    return {name(words): words for words in stages if "--out" in words or "--json" in words}
+
+
+def test_every_row_of_table_4_is_made_of_what_the_paper_says(tree):
+    """Which masks, weights of S_hat, net and policy stand behind a row: the paper's section 4.3.2."""
+    stages = commands(tree)
+    after = lambda stage, option: stages[f"runs/demo/{stage}"][1 + stages[f"runs/demo/{stage}"].index(option)]  # noqa: E731
+    masks = dict.fromkeys(("psl", "psl_labels", "psl_none"), "runs/demo/masks/ae_step3")
+    masks.update({f"ae_step{t}": f"runs/demo/masks/ae_step{t}" for t in (1, 2, 3, 4)})
+    masks["psl++"] = "runs/demo/relabelled/psl/crf"
+    for model, folder in masks.items():
+        assert after(f"segmentation/{model}", "--masks") == folder
+        assert after(f"segmentation/{model}", "--weights") == "'runs/demo/step1/classification/final.caffemodel'"
+        assert after(f"segmentation/{model}", "--task") == ("psl" if model.startswith("psl") else "segmentation")
+    weights = dict({"psl": "scores", "psl++": "scores"}, psl_labels="labels", psl_none="none")
+    assert {model: after(f"segmentation/{model}", "--psl-weights") for model in weights} == weights
+    assert after("relabelled/psl", "--model") == "runs/demo/segmentation/psl/final.caffemodel"
+    assert after("relabelled/psl", "--policy") == "labels" and after("relabelled/psl", "--list") == "train_aug"
+    rows = {"psl++": ("psl++", "scores"), "psl+gt": ("psl++", "labels"), "psl_no_policy": ("psl", "none")}
+    rows.update(ae_step3=("ae_step3", "none"), psl_labels=("psl_labels", "scores"))
+    for row, (model, policy) in rows.items():
+        assert after(f"val/{row}", "--model") == f"runs/demo/segmentation/{model}/final.caffemodel"
+        assert after(f"val/{row}", "--policy") == policy
+    assert after("step3/classification", "--regions") == "runs/demo/step2/regions"
+    assert after("step3/regions", "--before") == "runs/demo/step2/regions"
+
+
+@pytest.mark.parametrize(
+    "change, redone, kept",
+    [
+        (dict(), "", "step segmentation val"),
+        (dict(mining=dict(merge=2)), "segmentation/psl segmentation/psl_none val/psl++", "step segmentation/ae val/ae"),
+        (dict(crf=dict(iterations=5)), "relabelled/psl segmentation/psl++ val/ae_step1", "step segmentation/psl_none"),
+        (dict(data=dict(workers=3), shards=2), "", "step segmentation val"),
+        (dict(segmentation_start="initial"), "segmentation/ae_step1 segmentation/psl", "step"),
+        (dict(background=dict(threshold=0.1)), "masks/ae_step1 segmentation/psl_labels", "step"),
+        (dict(mining=dict(threshold=dict(of_max=0.5))), "step1/regions step2/classification", "step1/classification"),
+    ],
+)
+def test_a_setting_redoes_what_hangs_on_it_and_no_more(tree, change, redone, kept):
+    run, path = tree / "runs/demo", tree / "prototxt/demo/experiment.yaml"
+    shutil.rmtree(run, ignore_errors=True)
+    command = ["snakemake", "--cores", "1", "--nolock", "-n", "--config", "experiment=demo"]
+    plan = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout
+    outputs = [line.split(": ", 1)[1].split(", ") for line in plan.splitlines() if line.startswith("    output: ")]
+    for file in sum(outputs, []):
+        (tree / file).parent.mkdir(parents=True, exist_ok=True)
+        (tree / file).touch()
+    for file in run.rglob("*"):
+        os.utime(file, (1e9, 1e9))
+    before = path.read_text()
+    settings = yaml.safe_load(before)
+    for key, value in change.items():
+        settings[key] = {**settings[key], **value} if isinstance(value, dict) else value
+    try:
+        path.write_text(yaml.safe_dump(settings))
+        planned = " ".join(commands(tree, cores=5))
+    finally:
+        path.write_text(before)
+    assert all(f"runs/demo/{stage}" in planned for stage in redone.split()), planned
+    assert not any(f"runs/demo/{stage}" in planned for stage in kept.split()), planned
+
+
 SBATCH = """#!/bin/sh
 echo "$*" >>{0}/asked
 id=$(wc -l <{0}/asked)

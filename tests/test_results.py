@@ -1,6 +1,7 @@
 """The stop rule, the printed tables, and the archive for VOC's server."""
 
 import json
+import os
 import tarfile
 
 import cv2
@@ -33,8 +34,8 @@ def test_our_rows_stand_above_the_papers():
     ours = dict(
         experiment="voc12",
         rows={
-            "psl": dict(miou=50.0, iou=iou, miou_no_crf=49.0),
-            "psl_none": dict(miou=51.0, iou=iou, miou_no_crf=48.0),
+            "psl": dict(miou=50.0, iou=iou, miou_no_crf=49.0, absent=["sofa"]),
+            "psl_none": dict(miou=51.0, iou=iou, miou_no_crf=48.0, absent=["sofa"]),
         },
         mining={"step1": dict(erased=0.2, converged_loss=0.05)},
         thresholds=[[{"of_max": 0.2}, dict(erased=0.2, recall=0.5, precision=0.25)]],
@@ -46,6 +47,7 @@ def test_our_rows_stand_above_the_papers():
     assert lines[row + 1].split()[-1] == "54.1"
     assert any(line.split() == ["of_max", "0.2", "50.0", "25.0", "20.0"] for line in lines)
     assert next(line for line in lines if line.startswith("step1")).split()[-2:] == ["0.050", "0.05"]
+    assert lines[-1] == "Left out of the means, as val's masks do not have them: sofa."
     ours["experiment"] = "rehearsal"
     assert "54.1" not in report.tables(ours)
 
@@ -61,7 +63,14 @@ def test_submission_holds_every_image_under_vocs_names(small_set, tmp_path):
         names = archive.getnames()
         assert names == [f"results/VOC2012/Segmentation/comp6_test_cls/image{k}.png" for k in range(3)]
         assert archive.extractfile(names[2]).read() == (tmp_path / "masks/image2.png").read_bytes()
+    packed = (tmp_path / "out.tgz").read_bytes()
+    os.utime(tmp_path / "masks/image0.png", (1, 1))
+    submission.run(*arguments)
+    assert (tmp_path / "out.tgz").read_bytes() == packed
     (tmp_path / "out.tgz").unlink()
+    write_mask(f"{tmp_path}/masks/image2.png", np.zeros((3, 4), np.uint8))
+    with pytest.raises(InputError, match=r"image2.png: is \(4, 3\), its image"):
+        submission.run(*arguments)
     cv2.imwrite(f"{tmp_path}/masks/image1.png", np.zeros((9, 9), np.uint8))
     with pytest.raises(InputError, match="image1.png: does not have VOC's palette"):
         submission.run(*arguments)

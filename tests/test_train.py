@@ -2,18 +2,22 @@
 
 import copy
 import csv
+import json
 import os
+import shutil
 import subprocess
 import sys
 
 import caffe
 import numpy as np
 import pytest
+from caffe.proto import caffe_pb2
 
+from aepsl import caffe_io, nets, synthetic, train
 from aepsl import experiment as experiments
-from aepsl import nets, synthetic, train
 from aepsl.dataset import Dataset, write_mask
-from aepsl.files import write_text
+from aepsl.errors import InputError
+from aepsl.files import read_indexed, write_text
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +55,14 @@ def weights(folder):
 def test_a_run_leaves_what_it_used_and_what_it_did(tiny, data, tmp_path):
     out = str(tmp_path / "run")
     train.run(tiny, "classification", data, out)
-    assert sorted(os.listdir(out)) == ["final.caffemodel", "log.csv", "solver.prototxt", "train.json", "train.prototxt"]
+    assert sorted(os.listdir(out)) == [
+        "final.caffemodel",
+        "inputs.json",
+        "log.csv",
+        "solver.prototxt",
+        "train.json",
+        "train.prototxt",
+    ]
     rows = log(out)
     assert [int(row["iteration"]) for row in rows] == list(range(12))  # 3 epochs of 24 images in batches of 6
     assert 0 < float(rows[0]["loss_cls"]) < 2
@@ -92,6 +103,37 @@ def test_other_settings_do_not_go_on_from_an_old_snapshot(tiny, data, tmp_path, 
     other["training"]["classification"]["lr"] = 0.002
     train.run(other, "classification", data, out)
     assert len(log(out)) == 12
+
+
+def test_other_masks_do_not_go_on_from_an_old_snapshot(tiny, data, tmp_path, monkeypatch):
+    """Masks made anew under the same path: what is trained is what a first start would have trained."""
+    masks = tmp_path / "masks"
+    shutil.copytree(os.path.join(data, "SegmentationClassAug"), masks)
+    with monkeypatch.context() as patch:
+        patch.setattr(train.History, "clear", lambda self: None)
+        train.run(tiny, "segmentation", data, str(tmp_path / "old"), masks=str(masks))
+    for path in masks.iterdir():
+        write_mask(str(path), np.zeros_like(read_indexed(str(path))))
+    for out in ("old", "new"):
+        train.run(tiny, "segmentation", data, str(tmp_path / out), masks=str(masks))
+    assert weights(tmp_path / "old") == weights(tmp_path / "new")
+
+
+@pytest.mark.parametrize("psl_weights", ["scores", "labels", "none"])
+def test_what_weights_the_auxiliary_mask_is_in_the_net(tiny, data, tmp_path, psl_weights):
+    masks = os.path.join(data, "SegmentationClassAug")
+    train.write_prototxts(tiny, "psl", data, 24, str(tmp_path), masks=masks, psl_weights=psl_weights)
+    net = caffe_io.read_prototxt(str(tmp_path / "train.prototxt"), caffe_pb2.NetParameter())
+    found = [layer.python_param.param_str for layer in net.layer if layer.name == "mask_hat"]
+    assert [json.loads(text) for text in found] == [dict(weights=psl_weights)]
+
+
+def test_prototxts_that_are_not_the_experiments_are_refused(tiny):
+    nets.check(tiny)
+    other = copy.deepcopy(tiny)
+    other["data"]["scale"] = 1
+    with pytest.raises(InputError, match="classification_train.prototxt: is not what experiment.yaml"):
+        nets.check(other)
 
 
 def test_the_segmentation_net_learns_from_masks(tiny, data, tmp_path):

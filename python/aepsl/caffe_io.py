@@ -93,10 +93,16 @@ def caffemodel_shapes(path):
     return {name: [shape_of(blob) for blob in layer.blobs] for name, layer in caffemodel_layers(path).items()}
 
 
-def caffemodel_layers(path):
-    """{name: layer} of those layers of a caffemodel that have blobs: messages of the new format or of the old."""
+def existing(path):
+    """The path of a caffemodel; InputError if there is none."""
     if not os.path.exists(path):
         raise InputError(f"{path}: no such caffemodel; weights/README.md says where the weights come from")
+    return path
+
+
+def caffemodel_layers(path):
+    """{name: layer} of those layers of a caffemodel that have blobs: messages of the new format or of the old."""
+    existing(path)
     net = caffe_pb2.NetParameter()
     try:
         with open(path, "rb") as file:

@@ -9,11 +9,17 @@ class InputError(Exception):
 
 
 def command(main):
-    """Run a stage's `main()`; an InputError becomes one line on stderr and exit code 1."""
+    """Run a stage's `main()`; an InputError or a refusal of the system becomes one line on stderr and exit code 1."""
     try:
         main()
+        return
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.stderr.flush()
-        # Not sys.exit: Caffe's and OpenBLAS' threads may still run, and nothing is left to clean up.
-        os._exit(1)
+        line = str(error)
+    except OSError as error:  # no permission, no room
+        if not error.filename:
+            raise
+        line = f"{error.filename}: {error.strerror}"
+    sys.stderr.write(f"error: {line}\n")
+    sys.stderr.flush()
+    # Not sys.exit: Caffe's and OpenBLAS' threads may still run, and nothing is left to clean up.
+    os._exit(1)

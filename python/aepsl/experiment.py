@@ -8,6 +8,9 @@ from aepsl.errors import InputError
 
 FOLDER = "prototxt"
 TASKS = ("classification", "segmentation", "psl")
+# What every experiment has.
+SETTINGS = "net classes seed shards rows data training segmentation_start mining background psl crf".split()
+CHOICES = dict(segmentation_start=("initial", "step1"), threshold=("of_max", "top_pixels"))
 
 
 def load(name):
@@ -22,8 +25,22 @@ def load(name):
         raise InputError(f"{path}: no such experiment; known are {known}; DATA= makes one for your data") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    _check(experiment, path)
     experiment.update(name=name, folder=folder)
     return experiment
+
+
+def _check(experiment, path):
+    """What a typing error breaks only hours later."""
+    missing = [key for key in SETTINGS if key not in (experiment or {})]
+    if missing:
+        raise InputError(f"{path}: has no `{missing[0]}`; {FOLDER}/voc12/experiment.yaml has every setting, explained")
+    thresholds = [experiment["mining"]["threshold"], *experiment["mining"]["sensitivity"]]
+    chosen = [("segmentation_start", experiment["segmentation_start"])]
+    chosen += [("threshold", kind) for threshold in thresholds for kind in threshold]
+    for key, value in chosen:
+        if value not in CHOICES[key]:
+            raise InputError(f"{path}: `{key}` is {value}; it can be one of {', '.join(CHOICES[key])}")
 
 
 def prototxt(experiment, task, kind):

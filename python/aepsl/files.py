@@ -63,6 +63,14 @@ def only_one(folder):
         os.close(handle)
 
 
+def read_text(path):
+    """What the file holds; None if there is none."""
+    if not os.path.exists(path):
+        return None
+    with open(path) as file:
+        return file.read()
+
+
 def write_text(path, text):
     with written_whole(path) as beside, open(beside, "w") as file:
         file.write(text)
@@ -70,10 +78,8 @@ def write_text(path, text):
 
 def write_if_changed(path, text):
     """Write `text` unless the file holds it already; returns whether it did not."""
-    if os.path.exists(path):
-        with open(path) as file:
-            if file.read() == text:
-                return False
+    if read_text(path) == text:
+        return False
     write_text(path, text)
     return True
 
@@ -139,6 +145,22 @@ def read_image(path):
     if image is None:
         raise InputError(f"{path}: {why_unreadable(path)}")
     return image
+
+
+def read_picture(path):
+    """A picture of the user's own as H x W x 3 uint8, BGR, turned as its EXIF orientation says.
+
+    Raises InputError for a file that is no picture, or was cut short.
+    """
+    from PIL import Image, ImageOps  # OpenCV would fill in what a file cut short lacks
+
+    try:
+        with Image.open(path) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))[:, :, ::-1].copy()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise InputError(f"{path}: cannot be decoded; give a picture, whole, in JPEG, PNG or the like") from None
 
 
 def read_indexed(path):

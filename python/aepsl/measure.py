@@ -9,7 +9,7 @@ from tqdm import tqdm
 from aepsl import caffe_io
 from aepsl import experiment as experiments
 from aepsl.dataset import IGNORE, Dataset
-from aepsl.errors import command
+from aepsl.errors import InputError, command
 from aepsl.files import read_indexed, write_json
 from aepsl.mine import ClassificationNet, mined, unpacked
 
@@ -42,6 +42,20 @@ class Tally:
         return shares
 
 
+def true_mask(folder, image_id, dataset):
+    """The mask ID.png of `folder` as H x W, or None where there is none: training images need none.
+
+    Raises InputError for one that is not of its image's size.
+    """
+    path = os.path.join(folder or "", image_id + ".png")
+    if folder is None or not os.path.exists(path):
+        return None
+    truth = read_indexed(path)
+    if truth.shape != dataset.image(image_id).shape[:2]:
+        raise InputError(f"{path}: does not have its image's size; mend it, or remove it: training needs no mask")
+    return truth
+
+
 def run(experiment, data, json, regions=None, model=None, gpu=None):
     """Compare regions of every training image with its true mask and write `json`; nothing else looks at these masks.
 
@@ -58,7 +72,7 @@ def run(experiment, data, json, regions=None, model=None, gpu=None):
     for image_id, row in zip(tqdm(ids, unit="image", desc=json, disable=None), dataset.labels(ids)):
         classes = np.flatnonzero(row)
         values = [dataset.values[c + 1] for c in classes]
-        truth = read_indexed(os.path.join(truths, image_id + ".png")) if truths else None
+        truth = true_mask(truths, image_id, dataset)
         if regions:
             tallies[0].add(
                 unpacked(read_indexed(os.path.join(regions, image_id + ".png")), len(classes)), values, truth

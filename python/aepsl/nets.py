@@ -17,8 +17,8 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from aepsl import experiment as experiments
-from aepsl.errors import command
-from aepsl.files import write_text
+from aepsl.errors import InputError, command
+from aepsl.files import read_text, write_text
 
 STRIDE = 8
 NEW_LAYERS = ("fc8_cls", "fc8_seg")  # the heads; everything else has initial weights
@@ -236,6 +236,13 @@ def committed(experiment):
         prefix = f"runs/{experiment['name']}/{task}"
         texts[path("solver")] = HEADER + solver(experiment, task, path("train"), images, prefix)
     return texts
+
+
+def check(experiment):
+    """Raise InputError if a prototxt is not what experiment.yaml says: stages would follow one or the other."""
+    for path, text in committed(experiment).items():
+        if read_text(path) != text:
+            raise InputError(f"{path}: is not what experiment.yaml beside it says; `make nets` writes it anew")
 
 
 class _Net(NetSpec):

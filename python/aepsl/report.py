@@ -47,6 +47,9 @@ def tables(results):
         lines.append(f"{model:18}{cells}{row['miou']:7.1f}{row['miou_no_crf']:8.1f}")
         if is_paper and model in PAPER_ROWS:
             lines.append(f"{'  the paper':18}" + "".join(f"{cell:>{width}}" for cell in PAPER_ROWS[model].split()))
+    absent = next(iter(results["rows"].values()))["absent"]
+    if absent:
+        lines.append(f"Left out of the means, as val's masks do not have them: {', '.join(absent)}.")
     return "\n".join(lines)
 
 

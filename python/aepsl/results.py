@@ -1,6 +1,7 @@
 """Gathers a run's figures into results.json: `python3 -m aepsl.results --help`.
 
-    {"rows": {"ae_step1": {"miou": 44.9, "iou": {"background": ..., ...}, "miou_no_crf": ..., "iou_no_crf": ...}},
+    {"rows": {"ae_step1": {"miou": 44.9, "iou": {"background": ..., ...}, "miou_no_crf": ..., "iou_no_crf": ...,
+                           "absent": classes that the ground truth does not have, left out of the means}},
      "mining": {"step1": {"recall": ..., "precision": ..., "erased": ..., "converged_loss": ...}},
      "losses": {"step1": [[iteration, loss], ...]},
      "thresholds": [[threshold, {"recall": ..., "precision": ..., "erased": ...}], ...] of step 1,
@@ -50,7 +51,13 @@ def evaluated(dataset, list_name, folder):
         evaluate.run(f"{folder}/{kind}", dataset.mask_folder(), dataset.ids(list_name), dataset.values, names)
         for kind in ("plain", "crf")
     )
-    return dict(miou=with_crf["miou"], iou=with_crf["iou"], miou_no_crf=plain["miou"], iou_no_crf=plain["iou"])
+    return dict(
+        miou=with_crf["miou"],
+        iou=with_crf["iou"],
+        miou_no_crf=plain["miou"],
+        iou_no_crf=plain["iou"],
+        absent=with_crf["absent"],
+    )
 
 
 def successful_steps(converged, most):

@@ -34,7 +34,7 @@ def run(data_root, ids, out, maps=None):
     Raises InputError before the first map is written if an image or a map is missing, broken or of another size.
     """
     data = Dataset(data_root)
-    settings = {"maps": "precomputed"} if maps is not None else {"maps": "RBD", **rbd.settings()}
+    settings = {"maps": os.path.realpath(maps)} if maps is not None else {"maps": "RBD", **rbd.settings()}
     _check_settings(out, settings)
     todo = [image_id for image_id in ids if not _is_whole(os.path.join(out, image_id + ".png"))]
     data.check(todo)

@@ -12,13 +12,14 @@ from tqdm import tqdm
 
 from aepsl import caffe_io, crf
 from aepsl import experiment as experiments
-from aepsl.dataset import Dataset, palette, shard, write_mask
+from aepsl.dataset import Dataset, palette, scaled, shard, write_mask
 from aepsl.errors import InputError, command
-from aepsl.files import finished, read_image, sha256, write_colour
+from aepsl.files import finished, read_picture, sha256, write_colour
 from aepsl.geometry import grown
 from aepsl.layers.losses import softmax
 
 POLICIES = ("scores", "labels", "none")
+LONGEST = 500  # pixels of a picture's longer side: no photo of VOC, whose objects the nets know, has more
 
 
 def run(experiment, data, list_name, model, out, policy="none", part=None, workers=1, gpu=None):
@@ -82,22 +83,38 @@ class Processes:
 def segment_files(experiment, paths, model, out, policy="scores", overlay=False, gpu=None):
     """Segment pictures into `out`/NAME.png, with CRF and VOC's palette; with `overlay` also `out`/NAME_overlay.png.
 
-    paths: of the pictures; model: caffemodel. Mask values are 0 for background and k for the experiment's k-th class.
+    paths: of the pictures; model: caffemodel; policy: scores or none. Mask values are 0 for background and k for the
+    experiment's k-th class. Raises InputError, before the first is segmented, for a picture that cannot be read and
+    for a result that would overwrite a picture or another result.
     """
-    names = [os.path.splitext(os.path.basename(path))[0] for path in paths]
-    twice = [path for path, name in zip(paths, names) if names.count(name) > 1]
-    if twice:
-        raise InputError(f"{twice[1]}: would overwrite the result of {twice[0]}; segment them into two folders")
+    written = {}
     for path in paths:
-        read_image(path)  # a broken one is said before the first is segmented
+        name = os.path.join(out, os.path.splitext(os.path.basename(path))[0])
+        for result in [name + ".png"] + [name + "_overlay.png"] * overlay:
+            if result in written:
+                raise InputError(
+                    f"{path}: would overwrite the result of {written[result]}; segment them into two folders"
+                )
+            if os.path.realpath(result) in map(os.path.realpath, paths):
+                raise InputError(f"{path}: its result would overwrite {result}; give --out another folder")
+            written[result] = path
+        read_picture(path)
+    os.makedirs(out, exist_ok=True)
     net = SegmentationNet(experiment, model, gpu)
-    for name, path in zip(tqdm(names, unit="image", disable=None), paths):
-        image = read_image(path)
-        mask = net.segmented(image, policy)[1].astype(np.uint8)
-        write_mask(os.path.join(out, name + ".png"), mask)
+    for path in tqdm(paths, unit="image", disable=None):
+        name = os.path.join(out, os.path.splitext(os.path.basename(path))[0])
+        image = read_picture(path)
+        mask = net.segmented(within(image, LONGEST), policy)[1].astype(np.uint8)
+        mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        write_mask(name + ".png", mask)
         if overlay:
             drawn = cv2.addWeighted(image, 0.5, palette()[mask][:, :, ::-1], 0.5, 0)
-            write_colour(os.path.join(out, name + "_overlay.png"), np.where(mask[:, :, None] > 0, drawn, image))
+            write_colour(name + "_overlay.png", np.where(mask[:, :, None] > 0, drawn, image))
+
+
+def within(image, longest):
+    """The image itself, or shrunk so that its longer side is `longest` pixels: H x W x 3 uint8."""
+    return scaled(image, min(1, longest / max(image.shape[:2])))
 
 
 class SegmentationNet:
@@ -148,7 +165,12 @@ def _settings(experiment):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="pictures to segment; or --data and --list")
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help=f"pictures to segment, at {LONGEST} pixels at most; or --data and --list",
+    )
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
@@ -167,6 +189,8 @@ def main():
     experiment = experiments.load(a.experiment)
     if bool(a.images) == bool(a.data and a.list_name):
         parser.error("give pictures, or --data and --list")
+    if a.images and a.policy == "labels":
+        parser.error("--policy labels is for a list, whose labels are known; for pictures: scores or none")
     if a.images:
         segment_files(experiment, a.images, a.model, a.out, a.policy or "scores", a.overlay, a.gpu)
     else:

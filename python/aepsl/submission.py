@@ -1,6 +1,8 @@
 """The archive that VOC's evaluation server takes: `python3 -m aepsl.submission --help`."""
 
 import argparse
+import contextlib
+import gzip
 import os
 import tarfile
 
@@ -15,14 +17,35 @@ FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 
 
 def run(experiment, data, list_name, masks, out):
-    """Pack masks/ID.png of every image of the list into `out`, a .tgz, after checking palette and size of each."""
+    """Pack masks/ID.png of every image of the list into `out`, a .tgz: the same bytes for the same masks.
+
+    Raises InputError for a mask that is missing, or without VOC's palette or its image's size, before it writes.
+    """
     dataset = Dataset(data, experiment["classes"])
     paths = {image_id: os.path.join(masks, image_id + ".png") for image_id in dataset.ids(list_name)}
     for image_id, path in paths.items():
         _check(path, dataset.image_path(image_id))
-    with written_whole(out) as beside, tarfile.open(beside, "w:gz") as archive:
+    with written_whole(out) as beside, open(beside, "wb") as file, _packed(file) as archive:
         for image_id, path in sorted(paths.items()):
-            archive.add(path, f"{FOLDER}/{image_id}.png", recursive=False)
+            archive.add(path, f"{FOLDER}/{image_id}.png", recursive=False, filter=_anonymous)
+
+
+@contextlib.contextmanager
+def _packed(file):
+    """A .tgz to add to, without its time of making."""
+    with (
+        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as unpacked,
+        tarfile.open(fileobj=unpacked, mode="w") as archive,
+    ):
+        yield archive
+
+
+def _anonymous(member):
+    """Without what differs from one machine and day to the next."""
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    member.mode = 0o644
+    return member
 
 
 def _check(path, image_path):

@@ -8,6 +8,7 @@ from its last snapshot, and ends, on the CPU, with the same bytes.
 import argparse
 import csv
 import glob
+import hashlib
 import io
 import json
 import os
@@ -23,16 +24,17 @@ from aepsl import caffe_io, nets
 from aepsl import experiment as experiments
 from aepsl.dataset import Dataset
 from aepsl.errors import InputError, command
-from aepsl.files import read_json, write_if_changed, write_json, write_text, written_whole
+from aepsl.files import read_json, sha256, write_if_changed, write_json, write_text, written_whole
 from aepsl.layers.psl import WEIGHTS
 
 
-def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl_weights=None, gpu=None):
+def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl_weights="scores", gpu=None):
     """Train the net of `task` on the data set `data` and write the folder `out`.
 
     experiment: settings (aepsl.experiment.load); weights: initial caffemodel, None to start from the fillers alone;
     regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl);
-    psl_weights: what weights S_hat, in place of the experiment's (psl).
+    psl_weights: what weights S_hat: scores, labels or none (psl). Raises InputError for bad inputs, before Caffe
+    starts, and for a loss that is not finite.
     """
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
@@ -40,6 +42,12 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
     dataset.check(ids, [folder for folder in (regions, masks) if folder])
 
     fresh = write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
+    inputs = dict(
+        weights=weights and sha256(caffe_io.existing(weights)),
+        regions=contents(regions, ids),
+        masks=contents(masks, ids),
+    )
+    fresh |= write_if_changed(os.path.join(out, "inputs.json"), json.dumps(inputs, indent=1) + "\n")
     caffe_io.use(gpu)
     solver_path = os.path.join(out, "solver.prototxt")
     settings = caffe_io.read_prototxt(solver_path, caffe_pb2.SolverParameter())
@@ -70,7 +78,7 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
     history.clear()
 
 
-def write_prototxts(experiment, task, data, images, out, regions=None, masks=None, psl_weights=None):
+def write_prototxts(experiment, task, data, images, out, regions=None, masks=None, psl_weights="scores"):
     """Write the run's train.prototxt and solver.prototxt: the experiment's, with the run's data filled in.
 
     Returns False if the folder held the same ones already, so that its snapshot can be gone on from.
@@ -78,13 +86,21 @@ def write_prototxts(experiment, task, data, images, out, regions=None, masks=Non
     net = caffe_io.read_prototxt(experiments.prototxt(experiment, task, "train"), caffe_pb2.NetParameter())
     _set(net, "WeaklyLabelledImages", root=data, regions=regions, masks=masks)
     if task == "psl":
-        _set(net, "ProhibitiveMask", weights=psl_weights or experiment["psl"]["weights"])
+        _set(net, "ProhibitiveMask", weights=psl_weights)
     net_path = os.path.join(out, "train.prototxt")
     solver = nets.solver(experiment, task, net_path, images, os.path.join(out, "snapshot"))
     fresh = False
     for path, text in ((net_path, text_format.MessageToString(net)), (os.path.join(out, "solver.prototxt"), solver)):
         fresh |= write_if_changed(path, text)
     return fresh
+
+
+def contents(folder, ids):
+    """The SHA-256 of what `folder` holds for the images `ids`; None for no folder."""
+    if folder is None:
+        return None
+    digests = "".join(sha256(os.path.join(folder, image_id + ".png")) for image_id in ids)
+    return hashlib.sha256(digests.encode()).hexdigest()
 
 
 def _set(net, name, **settings):
@@ -186,10 +202,12 @@ def main():
     parser.add_argument("--weights", help="initial caffemodel")
     parser.add_argument("--regions", help="folder of mined regions, erased from the images")
     parser.add_argument("--masks", help="folder of masks to learn from")
-    parser.add_argument("--psl-weights", choices=WEIGHTS, help="what weights S_hat; the experiment's without it")
+    parser.add_argument("--psl-weights", choices=WEIGHTS, default="scores", help="what weights S_hat")
     caffe_io.add_gpu_argument(parser)
     arguments = vars(parser.parse_args())
-    run(experiments.load(arguments.pop("experiment")), **arguments)
+    experiment = experiments.load(arguments.pop("experiment"))
+    nets.check(experiment)
+    run(experiment, **arguments)
 
 
 if __name__ == "__main__":

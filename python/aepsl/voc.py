@@ -24,7 +24,7 @@ from tqdm import tqdm
 from aepsl import sources as tables
 from aepsl.dataset import LISTS, VOC_CLASSES, write_mask
 from aepsl.errors import InputError, command
-from aepsl.files import only_one, read_words, write_text
+from aepsl.files import only_one, read_words, write_if_changed
 
 
 def run(out, voc=None, sbd=None, test=None, sources=None):
@@ -67,9 +67,9 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
         bar = tqdm(to_convert, "masks", unit="image", disable=None)
         joblib.Parallel(n_jobs=-1)(joblib.delayed(_convert)(*paths) for paths in bar)
         for name, members in lists.items():
-            write_text(os.path.join(out, LISTS, name + ".txt"), _text(members))
+            write_if_changed(os.path.join(out, LISTS, name + ".txt"), _text(members))
         rows = (" ".join([image_id, *labels[image_id]]) for image_id in ids)
-        write_text(os.path.join(out, "image_labels.txt"), _text(rows))
+        write_if_changed(os.path.join(out, "image_labels.txt"), _text(rows))  # a new date would redo every stage
 
 
 def _has_test(folder):
