@@ -5,10 +5,11 @@ SALIENCY ?=
 EXPERIMENT ?=
 GPU ?=
 TF32 ?=
+ROW ?=
 PROFILE ?=
 CORES ?= all
 ARGS ?=
-export DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES
+export DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW
 
 RUN = docker/run
 NAME = $(or $(EXPERIMENT),voc12)
@@ -30,6 +31,7 @@ help: ## this list
 	@echo 'GPU=       numbers of the GPUs to use, for example 0 or 0,1; the CPU without it'
 	@echo 'TF32=1     lets a GPU multiply faster and less exactly'
 	@echo 'CORES=     how many cores to use (all)'
+	@echo 'ROW=       what make submission packs: psl++ without it; ae_step3, psl+gt, ...: a row of tables 3 and 4'
 	@echo 'PROFILE=   profiles/slurm: each job of reproduce as a job of SLURM'
 	@echo 'ARGS=      further options of the command, e.g. make demo ARGS=-n only says what it would do'
 
@@ -62,8 +64,7 @@ data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own 
 	@test -d "$$DATA/SegmentationClassAug" || scripts/get_sbd.sh
 	$(RUN) python3 -m aepsl.voc --out data/voc12 $${DATA:+--voc "$$(realpath "$$DATA")"}
 
-submission: ## the archive for VOC's server, of EXPERIMENT=...'s finished run: the same DATA=... WEIGHTS=...
-	@test -n "$(EXPERIMENT)" || { echo 'Of which run? make submission EXPERIMENT=demo' >&2; exit 2; }
+submission: ## the archive for VOC's server, of psl++ or ROW=...; the same EXPERIMENT=... DATA=... WEIGHTS=... as the run
 	scripts/reproduce submission $(OPTIONS)
 
 test: ## the tests

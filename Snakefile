@@ -1,6 +1,7 @@
 # The order of the stages; each is a module of python/aepsl that reads files, writes files and knows no other.
 #   snakemake --cores all --config experiment=demo
 # config: experiment; data, weights, saliency (paths, where the experiment does not make its own);
+#   row: what the rule submission packs;
 #   gpus=N: use the GPUs 0 ... N-1, each for one job at a time; cores: of one machine, where a cluster's are used
 
 import json
@@ -38,9 +39,10 @@ ROWS = {
     "psl++_no_policy": ("psl++", "none"),
     "calibration": ("calibration", "none"),
 }
-for row in E["rows"]:
+SUBMITTED = config.get("row", "psl++")
+for row in [*E["rows"], SUBMITTED]:
     if row not in ROWS:
-        sys.exit(f"error: {E['folder']}/experiment.yaml: `rows` has {row}; it can have {', '.join(ROWS)}")
+        sys.exit(f"error: {row}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {', '.join(ROWS)}")
 CORES = int(config.get("cores") or workflow.cores)
 GPUS = int(config.get("gpus", 0))
 if GPUS and workflow.cores:  # on this machine; a cluster knows its own
@@ -339,14 +341,14 @@ rule calibrate:
 
 
 rule submission:
-    """The archive for VOC's server; of val where the experiment names no test images."""
+    """The archive of a row for VOC's server; of val where the experiment names no test images."""
     input:
-        shards(f"{RUN}/test/psl++"),
+        shards(f"{RUN}/test/{SUBMITTED}"),
     output:
-        f"{RUN}/submission.tgz",
+        f"{RUN}/submission/{SUBMITTED}.tgz",
     shell:
         f"{STAGE}.submission {COMMON} --list {E['data'].get('test', E['data']['val'])}"
-        f" --masks {RUN}/test/psl++/crf --out {{output}}"
+        f" --masks {RUN}/test/{SUBMITTED}/crf --out {{output}}"
 
 
 rule results:

@@ -1,6 +1,7 @@
 """IoU against a count by hand, and the classes that count."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -90,3 +91,23 @@ def test_measure_against_counts_by_hand(small_set, tmp_path):
     found, mined, objects, erased, pixels = counts
     result = json.loads((tmp_path / "out.json").read_text())
     assert result == pytest.approx(dict(recall=found / objects, precision=found / mined, erased=erased / pixels))
+
+
+def test_training_images_need_no_masks(small_set, tmp_path):
+    """Those that have one are measured; one of another size is told."""
+    experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
+    for k, labels in enumerate([1, 1, 2, 1, 1, 1]):
+        shape = evaluate.read_indexed(str(small_set / f"SegmentationClassAug/image{k}.png")).shape
+        write_grey(f"{tmp_path}/regions/image{k}.png", packed(np.ones((labels, *shape), bool)))
+        if k != 3:
+            os.unlink(small_set / f"SegmentationClassAug/image{k}.png")
+    arguments = (experiment, str(small_set), f"{tmp_path}/out.json", f"{tmp_path}/regions")
+    measure.run(*arguments)
+    truth = evaluate.read_indexed(str(small_set / "SegmentationClassAug/image3.png"))
+    precision = np.sum(truth == 1) / np.sum(truth != 255)
+    assert json.loads((tmp_path / "out.json").read_text()) == pytest.approx(
+        dict(recall=1, precision=precision, erased=1)
+    )
+    write_mask(str(small_set / "SegmentationClassAug/image3.png"), np.zeros((3, 3), np.uint8))
+    with pytest.raises(InputError, match="image3.png: does not have its image's size"):
+        measure.run(*arguments)
