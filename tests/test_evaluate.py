@@ -47,6 +47,13 @@ def test_brute_force_on_random_masks(tmp_path, rng):
         assert result["iou"][name] == pytest.approx(100 * hit / either)
     assert result["iou"]["cow"] == 0  # never predicted, but there: it counts
     assert result["miou"] == pytest.approx(np.mean(list(result["iou"].values())))
+    is_object = (truths != 0) & (truths != 255)
+    wrong = dict(
+        missed=np.sum(is_object & (guesses == 0)),
+        confused=np.sum(is_object & (guesses != 0) & (guesses != truths)),
+        false=np.sum((truths == 0) & (guesses != 0)),
+    )
+    assert result["errors"] == pytest.approx({kind: 100 * n / is_object.sum() for kind, n in wrong.items()})
 
 
 def test_predictions_outside_the_classes_are_misses(tmp_path):

@@ -31,11 +31,12 @@ def test_the_papers_rows_are_of_one_piece(row):
 
 def test_our_rows_stand_above_the_papers():
     iou = dict.fromkeys(["background", *experiments.load("voc12")["classes"]], 50.0)
+    wrong = dict(missed=1.25, confused=2.5, false=3.75)
     ours = dict(
         experiment="voc12",
         rows={
-            "psl": dict(miou=50.0, iou=iou, miou_no_crf=49.0, absent=["sofa"]),
-            "psl_none": dict(miou=51.0, iou=iou, miou_no_crf=48.0, absent=["sofa"]),
+            "psl": dict(miou=50.0, iou=iou, miou_no_crf=49.0, absent=["sofa"], errors=wrong),
+            "psl_none": dict(miou=51.0, iou=iou, miou_no_crf=48.0, absent=["sofa"], errors=wrong),
         },
         mining={"step1": dict(erased=0.2, converged_loss=0.05)},
         thresholds=[[{"of_max": 0.2}, dict(erased=0.2, recall=0.5, precision=0.25)]],
@@ -47,6 +48,7 @@ def test_our_rows_stand_above_the_papers():
     assert lines[row + 1].split()[-1] == "54.1"
     assert any(line.split() == ["of_max", "0.2", "50.0", "25.0", "20.0"] for line in lines)
     assert next(line for line in lines if line.startswith("step1")).split()[-2:] == ["0.050", "0.05"]
+    assert lines[-2].split() == ["psl_none", "1.2", "2.5", "3.8"]
     assert lines[-1] == "Left out of the means, as val's masks do not have them: sofa."
     ours["experiment"] = "rehearsal"
     assert "54.1" not in report.tables(ours)

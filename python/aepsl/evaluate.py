@@ -15,7 +15,8 @@ def run(pred, gt, ids, values, names):
     """Compare pred/ID.png with gt/ID.png over all `ids`; IoU in percent.
 
     values: the mask values of the classes, background (0) first; names: theirs.
-    Returns {'miou': ..., 'iou': {name: ...}, 'absent': [names that the ground truth does not have]}.
+    Returns {'miou': ..., 'iou': {name: ...}, 'absent': [names that the ground truth does not have], 'errors': ...},
+    see `errors`.
     """
     confusion = np.zeros((len(values), len(values) + 1), np.int64)
     index = np.full(256, len(values))
@@ -48,7 +49,19 @@ def scores(confusion, names):
     present = truth > 0
     iou = {name: 100 * hit / u for name, hit, u, here in zip(names, hits, union, present) if here}
     absent = [name for name, here in zip(names, present) if not here]
-    return dict(miou=float(np.mean(list(iou.values()))) if iou else float("nan"), iou=iou, absent=absent)
+    miou = float(np.mean(list(iou.values()))) if iou else float("nan")
+    return dict(miou=miou, iou=iou, absent=absent, errors=errors(confusion))
+
+
+def errors(confusion):
+    """Three kinds of wrong pixels, in percent of the pixels of objects; confusion as in `scores`.
+
+    'missed': objects taken for background; 'confused': for another class; 'false': background taken for an object.
+    """
+    objects = max(1, confusion[1:].sum())
+    missed, right = confusion[1:, 0].sum(), np.diag(confusion)[1:].sum()
+    counts = dict(missed=missed, confused=confusion[1:].sum() - missed - right, false=confusion[0, 1:].sum())
+    return {kind: float(100 * count / objects) for kind, count in counts.items()}
 
 
 def _size(mask):

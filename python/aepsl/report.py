@@ -47,6 +47,12 @@ def tables(results):
         lines.append(f"{model:18}{cells}{row['miou']:7.1f}{row['miou_no_crf']:8.1f}")
         if is_paper and model in PAPER_ROWS:
             lines.append(f"{'  the paper':18}" + "".join(f"{cell:>{width}}" for cell in PAPER_ROWS[model].split()))
+    lines += ["", "Wrong pixels with CRF, in percent of the objects' pixels"]
+    lines.append(f"{'':18}{'missed':>10}{'confused':>10}{'false':>10}")
+    for model, row in results["rows"].items():
+        lines.append(
+            f"{model:18}" + "".join(f"{row['errors'][kind]:10.1f}" for kind in ("missed", "confused", "false"))
+        )
     absent = next(iter(results["rows"].values()))["absent"]
     if absent:
         lines.append(f"Left out of the means, as val's masks do not have them: {', '.join(absent)}.")

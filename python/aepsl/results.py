@@ -1,7 +1,8 @@
 """Gathers a run's figures into results.json: `python3 -m aepsl.results --help`.
 
     {"rows": {"ae_step1": {"miou": 44.9, "iou": {"background": ..., ...}, "miou_no_crf": ..., "iou_no_crf": ...,
-                           "absent": classes that the ground truth does not have, left out of the means}},
+                           "absent": classes that the ground truth does not have, left out of the means,
+                           "errors": {"missed": ..., "confused": ..., "false": ...} with CRF, see aepsl.evaluate}},
      "mining": {"step1": {"recall": ..., "precision": ..., "erased": ..., "converged_loss": ...}},
      "losses": {"step1": [[iteration, loss], ...]},
      "thresholds": [[threshold, {"recall": ..., "precision": ..., "erased": ...}], ...] of step 1,
@@ -57,6 +58,7 @@ def evaluated(dataset, list_name, folder):
         miou_no_crf=plain["miou"],
         iou_no_crf=plain["iou"],
         absent=with_crf["absent"],
+        errors=with_crf["errors"],
     )
 
 
