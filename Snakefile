@@ -9,6 +9,7 @@ import os
 import sys
 
 from aepsl import experiment as experiments
+from aepsl.dataset import MASK_FOLDERS
 from aepsl.errors import InputError
 from aepsl.files import only_one, write_if_changed
 
@@ -20,7 +21,7 @@ DATA = config.get("data") or (f"{RUN}/data" if SYNTHETIC else f"data/{E['name']}
 STEPS = range(1, E["mining"]["steps"] + 1)
 AE_MASKS = f"{RUN}/masks/ae_step{E['mining']['merge']}"
 PSL_PLUS_MASKS = f"{RUN}/relabelled/psl/crf"
-TRUE_MASKS = f"{DATA}/SegmentationClassAug"
+TRUE_MASKS = next(filter(os.path.isdir, (f"{DATA}/{name}" for name in MASK_FOLDERS)), f"{DATA}/{MASK_FOLDERS[0]}")
 # Every segmentation net: its task, the folder of its masks, and what weights its S_hat.
 MODELS = {
     **{f"ae_step{t}": ("segmentation", f"{RUN}/masks/ae_step{t}", None) for t in STEPS},

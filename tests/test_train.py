@@ -245,12 +245,25 @@ def test_bad_input_is_one_line_and_leaves_nothing(small_set, tmp_path, fault, co
     assert not (out / "final.caffemodel").exists() and not (out / "train.json").exists()
 
 
-def test_the_check_before_everything_finds_faults_of_val_too(small_set):
+@pytest.mark.parametrize(
+    "fault, complaint",
+    [
+        ("empty mask", "image0.png: is empty"),
+        ("unknown value", "image0.png: has the value 9, which is no class of demo"),
+        ("no label", "no label for image0"),
+    ],
+)
+def test_the_check_before_everything_finds_faults_of_val_too(small_set, fault, complaint):
     Dataset(str(small_set)).check(["image0", "image1"], [str(small_set / "SegmentationClassAug")])
     (small_set / "classes.txt").write_text("quillow\nmarbit\nfennak\ndorrel\n")
-    labels = small_set / "image_labels.txt"
+    labels, mask = small_set / "image_labels.txt", small_set / "SegmentationClassAug/image0.png"
     labels.write_text(labels.read_text().replace("cat", "quillow").replace("dog", "marbit"))
     (small_set / "ImageSets/Segmentation/train_aug.txt").write_text("image3\nimage4\n")
-    (small_set / "SegmentationClassAug/image0.png").write_bytes(b"")
+    if fault == "empty mask":
+        mask.write_bytes(b"")
+    elif fault == "unknown value":
+        write_mask(str(mask), np.full_like(read_indexed(str(mask)), 9))
+    else:
+        labels.write_text(labels.read_text().replace("image0 ", "image9 "))
     done = stage(["aepsl.dataset", "--experiment", "demo", "--data", str(small_set)])
-    assert done.returncode == 1 and "image0.png: is empty" in done.stderr and done.stderr.count("\n") == 1
+    assert done.returncode == 1 and complaint in done.stderr and done.stderr.count("\n") == 1

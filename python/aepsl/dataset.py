@@ -165,12 +165,17 @@ def run(experiment, data, json=None):
     """
     dataset = Dataset(data, experiment["classes"])
     train, val = (dataset.ids(experiment["data"][key]) for key in ("train", "val"))
-    dataset.labels(train)
+    dataset.labels(train + val)
     truths = dataset.mask_folder()
     dataset.check(train)
     if truths is None:
         raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment['data']['val']} go there")
     dataset.check(val, [truths])
+    for image_id in val:
+        path = os.path.join(truths, image_id + ".png")
+        unknown = np.setdiff1d(read_indexed(path), [*dataset.values, IGNORE])
+        if unknown.size:
+            raise InputError(f"{path}: has the value {unknown[0]}, which is no class of {experiment['name']}; mend it")
     if json:
         write_json(json, dict(train=len(train), val=len(val)))
 
