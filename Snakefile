@@ -13,8 +13,18 @@ from aepsl.dataset import MASK_FOLDERS
 from aepsl.errors import InputError
 from aepsl.files import only_one, write_if_changed
 
+
+def stop(message):
+    """End with one line; sys.exit would bring a traceback."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
 NAME = config["experiment"]
-E = experiments.load(NAME)
+try:
+    E = experiments.load(NAME)
+except InputError as error:
+    stop(error)
 RUN = f"runs/{E['name']}"
 SYNTHETIC = "synthetic" in E
 DATA = config.get("data") or (f"{RUN}/data" if SYNTHETIC else f"data/{E['name']}")
@@ -43,7 +53,7 @@ ROWS = {
 SUBMITTED = config.get("row", "psl++")
 for row in [*E["rows"], SUBMITTED]:
     if row not in ROWS:
-        sys.exit(f"error: {row}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {', '.join(ROWS)}")
+        stop(f"{row}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {', '.join(ROWS)}")
 CORES = int(config.get("cores") or workflow.cores)
 GPUS = int(config.get("gpus", 0))
 if GPUS and workflow.cores:  # on this machine; a cluster knows its own
@@ -114,8 +124,7 @@ onstart:
         workflow.only_one = only_one(RUN)  # kept as long as the workflow
         workflow.only_one.__enter__()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(1)  # sys.exit would bring a traceback
+        stop(error)
 
 
 wildcard_constraints:

@@ -231,6 +231,22 @@ def test_a_setting_redoes_what_hangs_on_it_and_no_more(tree, change, redone, kep
     assert not any(f"runs/demo/{stage}" in planned for stage in kept.split()), planned
 
 
+@pytest.mark.parametrize(
+    "settings, complaint",
+    [
+        (
+            ["experiment=demo", "row=psl+"],
+            "error: psl+: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take",
+        ),
+        (["experiment=dmeo"], "error: prototxt/dmeo/experiment.yaml: no such experiment; known are "),
+    ],
+)
+def test_a_wrong_setting_of_the_workflow_is_one_line(tree, settings, complaint):
+    command = ["snakemake", "--cores", "1", "--nolock", "-n", "--config", *settings]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+    assert done.returncode and done.stderr.startswith(complaint) and done.stderr.count("\n") == 1
+
+
 SBATCH = """#!/bin/sh
 echo "$*" >>{0}/asked
 id=$(wc -l <{0}/asked)

@@ -42,16 +42,16 @@ class Tally:
         return shares
 
 
-def true_mask(folder, image_id, dataset):
-    """The mask ID.png of `folder` as H x W, or None where there is none: training images need none.
+def true_mask(folder, image_id, shape):
+    """The mask ID.png of `folder`, or None where there is none: training images need none.
 
-    Raises InputError for one that is not of its image's size.
+    Raises InputError for one that is not of `shape`, its image's.
     """
     path = os.path.join(folder or "", image_id + ".png")
     if folder is None or not os.path.exists(path):
         return None
     truth = read_indexed(path)
-    if truth.shape != dataset.image(image_id).shape[:2]:
+    if truth.shape != shape:
         raise InputError(f"{path}: does not have its image's size; mend it, or remove it: training needs no mask")
     return truth
 
@@ -72,15 +72,14 @@ def run(experiment, data, json, regions=None, model=None, gpu=None):
     for image_id, row in zip(tqdm(ids, unit="image", desc=json, disable=None), dataset.labels(ids)):
         classes = np.flatnonzero(row)
         values = [dataset.values[c + 1] for c in classes]
-        truth = true_mask(truths, image_id, dataset)
         if regions:
-            tallies[0].add(
-                unpacked(read_indexed(os.path.join(regions, image_id + ".png")), len(classes)), values, truth
-            )
+            all_F = [unpacked(read_indexed(os.path.join(regions, image_id + ".png")), len(classes))]
         else:
             maps = net.cam(dataset.image(image_id), classes)
-            for tally, threshold in zip(tallies, thresholds):
-                tally.add(mined(maps, threshold), values, truth)
+            all_F = [mined(maps, threshold) for threshold in thresholds]
+        truth = true_mask(truths, image_id, all_F[0].shape[1:])
+        for tally, F in zip(tallies, all_F):
+            tally.add(F, values, truth)
     shares = [tally.shares() for tally in tallies]
     write_json(json, shares[0] if regions else list(zip(thresholds, shares)))
 
