@@ -87,22 +87,22 @@ def segment_files(experiment, paths, model, out, policy="scores", overlay=False,
     experiment's k-th class. Raises InputError, before the first is segmented, for a picture that cannot be read and
     for a result that would overwrite a picture or another result.
     """
+    names = [os.path.join(out, os.path.splitext(os.path.basename(path))[0]) for path in paths]
+    pictures = {os.path.realpath(path) for path in paths}
     written = {}
-    for path in paths:
-        name = os.path.join(out, os.path.splitext(os.path.basename(path))[0])
+    for path, name in zip(paths, names):
         for result in [name + ".png"] + [name + "_overlay.png"] * overlay:
             if result in written:
                 raise InputError(
                     f"{path}: would overwrite the result of {written[result]}; segment them into two folders"
                 )
-            if os.path.realpath(result) in map(os.path.realpath, paths):
+            if os.path.realpath(result) in pictures:
                 raise InputError(f"{path}: its result would overwrite {result}; give --out another folder")
             written[result] = path
         read_picture(path)
     os.makedirs(out, exist_ok=True)
     net = SegmentationNet(experiment, model, gpu)
-    for path in tqdm(paths, unit="image", disable=None):
-        name = os.path.join(out, os.path.splitext(os.path.basename(path))[0])
+    for path, name in zip(tqdm(paths, unit="image", disable=None), names):
         image = read_picture(path)
         mask = net.segmented(within(image, LONGEST), policy)[1].astype(np.uint8)
         mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
