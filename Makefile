@@ -15,9 +15,9 @@ RUN = docker/run
 NAME = $(or $(EXPERIMENT),voc12)
 comma = ,
 GPUS = $(words $(subst $(comma), ,$(GPU)))
-OPTIONS = $(if $(PROFILE),--profile $(PROFILE),--cores $(CORES)) --log-handler-script python/aepsl/progress.py --rerun-incomplete --nolock $(ARGS)
+OPTIONS = $(if $(PROFILE),--profile $(PROFILE),--cores $(CORES)) --log-handler-script python/aepsl/tools/progress.py --rerun-incomplete --nolock $(ARGS)
 SNAKEMAKE = $(RUN) snakemake $(OPTIONS) --config gpus=$(GPUS)
-PLAN = $(RUN) sh -c 'snakemake --list --config experiment=$(NAME) >/dev/null && python3 -m aepsl.plan $(NAME) --gpus $(GPUS)'
+PLAN = $(RUN) sh -c 'snakemake --list --config experiment=$(NAME) >/dev/null && python3 -m aepsl plan $(NAME) --gpus $(GPUS)'
 INPUTS = $${DATA:+data="$$(realpath "$$DATA")"} $${WEIGHTS:+weights="$$(realpath "$$WEIGHTS")"} \
 	$${SALIENCY:+saliency="$$(realpath "$$SALIENCY")"}
 
@@ -50,19 +50,19 @@ calibrate: ## trains with the true masks, as DeepLab did: is the set-up sound? T
 	scripts/reproduce calibrate $(OPTIONS)
 
 reproduce-dry: ## what reproduce would do, how long it would take on the GPU found, and how much disk
-	@GPU= $(RUN) python3 -m aepsl.new_experiment $(NAME) $${DATA:+--data "$$(realpath "$$DATA")"}
+	@GPU= $(RUN) python3 -m aepsl new-experiment $(NAME) $${DATA:+--data "$$(realpath "$$DATA")"}
 	@$(PLAN) || { [ $$? = 125 ] && GPU= $(PLAN); }
 
 status: ## where the run of EXPERIMENT=... is; also while it runs
-	@$(RUN) python3 -m aepsl.status runs/$(NAME)
+	@$(RUN) python3 -m aepsl status runs/$(NAME)
 
 report: ## the tables of EXPERIMENT=...'s finished run
-	@$(RUN) python3 -m aepsl.report runs/$(NAME)
+	@$(RUN) python3 -m aepsl report runs/$(NAME)
 
 data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own folder VOC2012: DATA=...
 	@test -n "$$DATA" || scripts/get_voc.sh
 	@test -d "$$DATA/SegmentationClassAug" || scripts/get_sbd.sh
-	$(RUN) python3 -m aepsl.voc --out data/voc12 $${DATA:+--voc "$$(realpath "$$DATA")"}
+	$(RUN) python3 -m aepsl voc --out data/voc12 $${DATA:+--voc "$$(realpath "$$DATA")"}
 
 submission: ## the archive for VOC's server, of psl++ or ROW=...; the same EXPERIMENT=... DATA=... WEIGHTS=... as the run
 	scripts/reproduce submission $(OPTIONS)
@@ -75,10 +75,10 @@ lint: ## ruff
 	$(RUN) ruff format --check .
 
 bench: ## speed against its bounds, and memory; ARGS=training for one part
-	$(RUN) python3 -m aepsl.bench $(ARGS)
+	$(RUN) python3 -m aepsl bench $(ARGS)
 
 nets: ## writes the prototxts anew
-	$(RUN) python3 -m aepsl.nets
+	$(RUN) python3 -m aepsl build
 
 shell: ## a shell in the image; every make target works there too
 	$(RUN) bash
@@ -90,8 +90,8 @@ image-cuda: ## builds the image with CUDA, for GPU=...; needs no GPU
 	docker/build cuda
 
 check-gpu: ## says whether driver, memory and Caffe are ready to train on a GPU, and what to do: [GPU=0]
-	@GPU=$${GPU:-0} $(RUN) python3 -m aepsl.check_gpu || \
-		{ [ $$? = 125 ] && GPU= TARGET=cuda $(RUN) python3 -m aepsl.check_gpu; }
+	@GPU=$${GPU:-0} $(RUN) python3 -m aepsl check-gpu || \
+		{ [ $$? = 125 ] && GPU= TARGET=cuda $(RUN) python3 -m aepsl check-gpu; }
 
 rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda]
 	docker/rootfs $(TARGET)

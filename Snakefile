@@ -8,8 +8,8 @@ import json
 import os
 import sys
 
-from aepsl import experiment as experiments
-from aepsl.dataset import MASK_FOLDERS
+from aepsl import experiments
+from aepsl.data.dataset import MASK_FOLDERS
 from aepsl.errors import InputError
 from aepsl.files import only_one, write_if_changed
 
@@ -138,7 +138,7 @@ rule all:
     input:
         f"{RUN}/results.json",
     shell:
-        f"python3 -m aepsl.report {RUN}"
+        f"python3 -m aepsl report {RUN}"
 
 
 if SYNTHETIC:
@@ -151,7 +151,7 @@ if SYNTHETIC:
         params:
             **E["synthetic"],
         shell:
-            f"{STAGE}.synthetic --out {DATA} --train {{params.train}} --val {{params.val}} --seed {E['seed']}"
+            f"{STAGE} synthetic --out {DATA} --train {{params.train}} --val {{params.val}} --seed {E['seed']}"
 
 
 rule check:
@@ -165,7 +165,7 @@ rule check:
         f"{RUN}/seconds/check.tsv"
     threads: CORES
     shell:
-        f"{STAGE}.dataset {COMMON} --json {{output}}"
+        f"{STAGE} check {COMMON} --json {{output}}"
 
 
 rule saliency:
@@ -179,7 +179,7 @@ rule saliency:
     params:
         part=lambda w: w.shard.replace("-", "/"),
     shell:
-        f"{STAGE}.saliency --data '{DATA}' --list {E['data']['train']} --out {RUN}/saliency"
+        f"{STAGE} saliency --data '{DATA}' --list {E['data']['train']} --out {RUN}/saliency"
         f" --shard {{params.part}}{MAPS}"
 
 
@@ -193,7 +193,7 @@ if SURGERY:
         benchmark:
             f"{RUN}/seconds/surgery.tsv"
         shell:
-            f"{STAGE}.surgery --vgg '{config['weights']}' --out {{output}}"
+            f"{STAGE} surgery --vgg '{config['weights']}' --out {{output}}"
 
 
 rule train_classification:
@@ -215,7 +215,7 @@ rule train_classification:
         gpu=min(1, GPUS),
     priority: 1  # the longest chain
     shell:
-        f"{STAGE}.train {COMMON} --task classification --out {{params.out}} {{params.regions}}{WEIGHTS}{GPU}"
+        f"{STAGE} train {COMMON} --task classification --out {{params.out}} {{params.regions}}{WEIGHTS}{GPU}"
 
 
 rule mine:
@@ -233,7 +233,7 @@ rule mine:
         gpu=min(1, GPUS),
     priority: 1
     shell:
-        f"{STAGE}.mine {COMMON} --model {{input.model}} --out {RUN}/step{{wildcards.t}}/regions"
+        f"{STAGE} mine {COMMON} --model {{input.model}} --out {RUN}/step{{wildcards.t}}/regions"
         f" {{params.before}} --shard {{params.part}}{GPU}"
 
 
@@ -243,7 +243,7 @@ rule measure_regions:
     output:
         f"{RUN}/step{{t}}/regions.json",
     shell:
-        f"{STAGE}.measure {COMMON} --regions {RUN}/step{{wildcards.t}}/regions --json {{output}}"
+        f"{STAGE} evaluate-regions {COMMON} --regions {RUN}/step{{wildcards.t}}/regions --json {{output}}"
 
 
 rule try_thresholds:
@@ -255,7 +255,7 @@ rule try_thresholds:
     resources:
         gpu=min(1, GPUS),
     shell:
-        f"{STAGE}.measure {COMMON} --model {{input}} --json {{output}}{GPU}"
+        f"{STAGE} evaluate-regions {COMMON} --model {{input}} --json {{output}}{GPU}"
 
 
 rule masks:
@@ -268,7 +268,7 @@ rule masks:
     benchmark:
         f"{RUN}/seconds/masks.ae_step{{t}}.tsv"
     shell:
-        f"{STAGE}.masks {COMMON} --regions {RUN}/step{{wildcards.t}}/regions --saliency {RUN}/saliency"
+        f"{STAGE} masks {COMMON} --regions {RUN}/step{{wildcards.t}}/regions --saliency {RUN}/saliency"
         f" --out {RUN}/masks/ae_step{{wildcards.t}}"
 
 
@@ -297,7 +297,7 @@ rule train_segmentation:
     resources:
         gpu=min(1, GPUS),
     shell:
-        f"{STAGE}.train {COMMON} --task {{params.task}} --out {RUN}/segmentation/{{wildcards.model}}"
+        f"{STAGE} train {COMMON} --task {{params.task}} --out {RUN}/segmentation/{{wildcards.model}}"
         f" --masks {{params.masks}}{{params.psl}}{SEGMENTATION_WEIGHTS}{GPU}"
 
 
@@ -316,7 +316,7 @@ rule relabel:
     resources:
         gpu=min(1, GPUS),
     shell:
-        f"{STAGE}.segment {COMMON} --list {E['data']['train']} --model {{input.model}} --policy labels"
+        f"{STAGE} segment {COMMON} --list {E['data']['train']} --model {{input.model}} --policy labels"
         f" --out {RUN}/relabelled/{{wildcards.model}} --shard {{params.part}} --workers {{threads}}{GPU}"
 
 
@@ -337,7 +337,7 @@ rule segment:
     resources:
         gpu=min(1, GPUS),
     shell:
-        f"{STAGE}.segment {COMMON} --list {{params.list}} --model {{input.model}} --policy {{params.policy}}"
+        f"{STAGE} segment {COMMON} --list {{params.list}} --model {{input.model}} --policy {{params.policy}}"
         f" --out {RUN}/{{wildcards.split}}/{{wildcards.row}} --shard {{params.part}}"
         f" --workers {{threads}}{GPU}"
 
@@ -347,7 +347,7 @@ rule calibrate:
     input:
         shards(f"{RUN}/val/calibration"),
     shell:
-        f"{STAGE}.calibration {COMMON} --run {RUN}"
+        f"{STAGE} calibrate {COMMON} --run {RUN}"
 
 
 rule submission:
@@ -357,7 +357,7 @@ rule submission:
     output:
         f"{RUN}/submission/{SUBMITTED}.tgz",
     shell:
-        f"{STAGE}.submission {COMMON} --list {E['data'].get('test', E['data']['val'])}"
+        f"{STAGE} submission {COMMON} --list {E['data'].get('test', E['data']['val'])}"
         f" --masks {RUN}/test/{SUBMITTED}/crf --out {{output}}"
 
 
@@ -371,4 +371,4 @@ rule results:
         f"{RUN}/results.json",
     threads: CORES
     shell:
-        f"{STAGE}.results {COMMON} --run {RUN} --rows {' '.join(E['rows'])} --json {{output}}"
+        f"{STAGE} results {COMMON} --run {RUN} --rows {' '.join(E['rows'])} --json {{output}}"

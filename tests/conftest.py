@@ -10,7 +10,7 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from aepsl.dataset import write_mask
+from aepsl.images import write_mask
 
 os.environ.setdefault("GLOG_minloglevel", "2")
 caffe.set_mode_cpu()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aepsl import calibration
+from aepsl.stages import calibrate
 
 
 @pytest.mark.parametrize(
@@ -10,11 +10,11 @@ from aepsl import calibration
     [(62.4, 66.0, "Sound"), (70.0, 70.0, "Sound"), (61.0, 62.0, "its CRF is not"), (58.0, 66.5, "Not sound: 4.2")],
 )
 def test_verdict_of_the_papers_experiment(plain, with_crf, verdict):
-    text = calibration.report("voc12", plain, with_crf)
+    text = calibrate.report("voc12", plain, with_crf)
     assert verdict in text.splitlines()[-1]
     assert "62.25   67.64" in text
 
 
 def test_other_data_have_no_published_figure():
-    text = calibration.report("demo", 80.0, 90.0)
+    text = calibrate.report("demo", 80.0, 90.0)
     assert "67.64" not in text and "upper bound" in text

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl import crf
+from aepsl.stages import crf
 
 SETTINGS = dict(iterations=10, bilateral=dict(weight=4, xy=121, rgb=5), gaussian=dict(weight=3, xy=3))
 

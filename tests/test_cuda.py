@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from aepsl import agreement, caffe_io, check_gpu, cuda
-from aepsl import experiment as experiments
+from aepsl import experiments
+from aepsl.caffe_nets import cuda, device
 from aepsl.errors import InputError
+from aepsl.tools import check_gpu, gpu_agreement
 
 needs_gpu = pytest.mark.skipif(not cuda.count(), reason="no GPU is visible, or Caffe is built without CUDA")
 no_gpu = pytest.mark.skipif(cuda.count() > 0, reason="a GPU is visible")
@@ -19,15 +20,15 @@ no_gpu = pytest.mark.skipif(cuda.count() > 0, reason="a GPU is visible")
 @pytest.mark.parametrize("task", experiments.TASKS)
 def test_gpu_agrees_with_cpu(name, task):
     """Every blob and gradient: LargeFOV and SqueezeNet, the losses and the prohibitive mask."""
-    net = agreement.net_with_inputs(experiments.load(name), task)
-    blob, difference = agreement.largest_difference(net, 0)
-    assert difference <= agreement.TOLERANCE, blob
+    net = gpu_agreement.net_with_inputs(experiments.load(name), task)
+    blob, difference = gpu_agreement.largest_difference(net, 0)
+    assert difference <= gpu_agreement.TOLERANCE, blob
 
 
 @pytest.mark.parametrize("task", experiments.TASKS)
 def test_the_compared_net_has_gradients_and_no_randomness(task):
-    net = agreement.net_with_inputs(experiments.load("demo"), task)
-    assert agreement.largest_difference(net, None)[1] == 0
+    net = gpu_agreement.net_with_inputs(experiments.load("demo"), task)
+    assert gpu_agreement.largest_difference(net, None)[1] == 0
     assert all(blob.diff.any() for blobs in net.params.values() for blob in blobs)
 
 
@@ -37,13 +38,13 @@ def test_the_comparison_sees_what_differs(net_of):
         'layer { name: "other" type: "DummyData" top: "other" dummy_data_param { shape { dim: 4 } '
         'data_filler { type: "gaussian" } } }\n'
     )
-    name, difference = agreement.largest_difference(net, None)
+    name, difference = gpu_agreement.largest_difference(net, None)
     assert name == "other" and difference > 0.01
 
 
 def test_a_gpu_that_is_not_there_is_refused_and_not_fatal():
     with pytest.raises(InputError, match="GPU 99: "):
-        caffe_io.use(99)
+        device.use(99)
 
 
 IMAGE = ["compute_80", "sm_70", "sm_80", "sm_86"]
@@ -69,7 +70,7 @@ def test_a_check_that_ends_its_process_fails_with_a_line(capfd):
 
 @no_gpu
 def test_check_gpu_without_a_gpu_says_what_to_do():
-    process = subprocess.run([sys.executable, "-m", "aepsl.check_gpu"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.run([sys.executable, "-m", "aepsl", "check-gpu"], stdout=subprocess.PIPE, text=True)
     assert process.returncode == 1
     lines = process.stdout.splitlines()
     if cuda.BUILT_IN:

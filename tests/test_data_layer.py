@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl.dataset import Dataset
+from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
-from aepsl.files import read_indexed, write_grey
+from aepsl.images import read_indexed, write_grey
 from aepsl.layers.data import Prefetch, Sampler
 from conftest import python_layer
 

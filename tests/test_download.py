@@ -13,8 +13,7 @@ import pytest
 import yaml
 
 import standins
-from aepsl import archives, download
-from aepsl import sources as tables
+from aepsl.data import archives, download, source_table
 from aepsl.errors import InputError
 from aepsl.files import only_one
 
@@ -186,7 +185,7 @@ def test_no_mirror_answers(served, out):
 
 def test_a_file_that_must_be_had_by_hand(out, capsys):
     assert refused(out, by_hand="register and ask").endswith("cannot be downloaded: register and ask")
-    table = tables.load(str(out) + ".yaml")
+    table = source_table.load(str(out) + ".yaml")
     download.run([NAME], str(out), table["path"], optional=True)
     assert "register and ask" in capsys.readouterr().err
     (out / NAME).write_bytes(CONTENT)
@@ -215,12 +214,14 @@ def test_a_disk_that_fills_up_keeps_what_came(served, out):
         with open(str(out) + ".yaml", "w") as file:
             yaml.safe_dump({"files": {NAME: entry(server)}}, file)
         limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600123, -1)); "
-        start = "from aepsl import download; from aepsl.errors import command; command(download.main)"
+        start = "from aepsl.data import download; from aepsl.cli import command; command(download.main)"
         arguments = [NAME, "--out", str(out), "--sources", str(out) + ".yaml"]
         full = subprocess.run([sys.executable, "-c", limited + start, *arguments], stderr=subprocess.PIPE, text=True)
         assert full.returncode == 1 and full.stderr.count("\n") == 1
         assert f"error: {out / NAME}.part: File too large after 600,123 bytes; they are kept. Make room" in full.stderr
-        done = subprocess.run([sys.executable, "-m", "aepsl.download", *arguments], stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "aepsl", "download", *arguments], stderr=subprocess.PIPE, text=True
+        )
         assert (done.returncode, done.stderr) == (0, "")
         assert server.requests == [(NAME, 0), (NAME, 600123)]
     assert (out / NAME).read_bytes() == CONTENT
@@ -241,18 +242,18 @@ def test_a_table_that_is_none(tmp_path, monkeypatch):
             with open(path, "w") as file:
                 file.write(text)
         with pytest.raises(InputError, match=message) as error:
-            tables.load(path)
+            source_table.load(path)
         assert path in str(error.value) and "\n" not in str(error.value)
     monkeypatch.setenv("SOURCES", path)
     with pytest.raises(InputError, match="has no `files`"):
-        tables.load()
+        source_table.load()
     monkeypatch.delenv("SOURCES")
     with pytest.raises(InputError, match="does not list nothing.tar; it lists VOCtrainval"):
-        tables.entry(tables.load(), "nothing.tar")
+        source_table.entry(source_table.load(), "nothing.tar")
 
 
 def test_every_file_of_the_real_table_says_what_it_is_and_how_it_is_checked():
-    for name, each in tables.load()["files"].items():
+    for name, each in source_table.load()["files"].items():
         assert each["what"] and each["licence"], name
         assert each.get("urls") or each["by_hand"], name
         if each.get("urls"):
@@ -267,7 +268,7 @@ def test_readme_and_table_of_sources_say_the_same():
     for path in ("README.md", "weights/README.md"):
         with open(path) as file:
             texts[path] = file.read()
-    for name, each in tables.load()["files"].items():
+    for name, each in source_table.load()["files"].items():
         if not each.get("urls"):
             continue
         assert f"`{name}`" in texts["README.md"]
@@ -368,7 +369,7 @@ def test_an_interrupted_unpacking_is_done_again_and_a_finished_one_is_not(tmp_pa
         with open(str(out) + ".yaml", "w") as file:
             yaml.safe_dump({"files": {NAME: entry(server, **changes)}}, file)
         killed = (
-            "import os, sys; from aepsl import archives, download; write = archives._write\n"
+            "import os, sys; from aepsl.data import archives, download; write = archives._write\n"
             "archives._write = lambda path, content: os._exit(9) if path.endswith('/100') else write(path, content)\n"
             "download.run([sys.argv[1]], sys.argv[2], sys.argv[3])"
         )
@@ -386,7 +387,7 @@ def test_a_disk_that_fills_up_while_unpacking(tmp_path, out):
     standins.write_tar(path, GOOD)
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000000, -1))\n"
-        "from aepsl import archives; from aepsl.errors import command\n"
+        "from aepsl.data import archives; from aepsl.cli import command\n"
         "command(lambda: archives.unpack(sys.argv[1], sys.argv[2], 'top/set', ['images', 'list.txt']))"
     )
     full = subprocess.run([sys.executable, "-c", limited, path, str(out)], stderr=subprocess.PIPE, text=True)

@@ -8,12 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from aepsl import evaluate, measure
-from aepsl import experiment as experiments
-from aepsl.dataset import write_mask
+from aepsl import experiments
+from aepsl.data.regions import packed
 from aepsl.errors import InputError
-from aepsl.files import write_grey
-from aepsl.mine import packed
+from aepsl.images import write_grey, write_mask
+from aepsl.stages import evaluate, evaluate_regions
 
 NAMES = ["background", "cat", "dog", "cow"]
 
@@ -72,7 +71,7 @@ def test_command(tmp_path):
     written(tmp_path / "gt", [[[0, 8, 15, 255]]])
     written(tmp_path / "pred", [[[0, 8, 8, 3]]])
     (tmp_path / "ids.txt").write_text("0\n")
-    command = [sys.executable, "-m", "aepsl.evaluate", "--pred", "pred", "--gt", "gt", "--ids", "ids.txt"]
+    command = [sys.executable, "-m", "aepsl", "evaluate", "--pred", "pred", "--gt", "gt", "--ids", "ids.txt"]
     output = subprocess.check_output([*command, "--json", "out.json"], cwd=tmp_path, text=True)
     assert "mIoU  50.00" in output
     result = json.loads((tmp_path / "out.json").read_text())
@@ -94,7 +93,7 @@ def test_measure_against_counts_by_hand(small_set, tmp_path):
         values = [{"cat": 1, "dog": 2}[name] for name in labels.split()]
         objects = sum(np.sum(truth == value) for value in values)
         counts += [np.sum(half & (truth == values[0])), np.sum(half & (truth != 255)), objects, half.sum(), half.size]
-    measure.run(experiment, str(small_set), f"{tmp_path}/out.json", regions=f"{tmp_path}/regions")
+    evaluate_regions.run(experiment, str(small_set), f"{tmp_path}/out.json", regions=f"{tmp_path}/regions")
     found, mined, objects, erased, pixels = counts
     result = json.loads((tmp_path / "out.json").read_text())
     assert result == pytest.approx(dict(recall=found / objects, precision=found / mined, erased=erased / pixels))
@@ -109,7 +108,7 @@ def test_training_images_need_no_masks(small_set, tmp_path):
         if k != 3:
             os.unlink(small_set / f"SegmentationClassAug/image{k}.png")
     arguments = (experiment, str(small_set), f"{tmp_path}/out.json", f"{tmp_path}/regions")
-    measure.run(*arguments)
+    evaluate_regions.run(*arguments)
     truth = evaluate.read_indexed(str(small_set / "SegmentationClassAug/image3.png"))
     precision = np.sum(truth == 1) / np.sum(truth != 255)
     assert json.loads((tmp_path / "out.json").read_text()) == pytest.approx(
@@ -117,4 +116,4 @@ def test_training_images_need_no_masks(small_set, tmp_path):
     )
     write_mask(str(small_set / "SegmentationClassAug/image3.png"), np.zeros((3, 3), np.uint8))
     with pytest.raises(InputError, match="image3.png: does not have its image's size"):
-        measure.run(*arguments)
+        evaluate_regions.run(*arguments)

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from aepsl import experiment as experiments
+from aepsl import experiments
 from aepsl.errors import InputError
 
 

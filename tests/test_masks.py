@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl import experiment as experiments
-from aepsl import masks
-from aepsl.files import read_indexed, write_grey
+from aepsl import experiments
+from aepsl.images import read_indexed, write_grey
+from aepsl.stages import masks
 
 
 def test_every_combination_of_regions_and_background():

@@ -4,11 +4,12 @@ import caffe
 import numpy as np
 import pytest
 
-from aepsl import experiment as experiments
-from aepsl import mine
+from aepsl import experiments
+from aepsl.caffe_nets.whole_image import ClassificationNet, grown, padded
+from aepsl.data.regions import packed, unpacked
 from aepsl.errors import InputError
-from aepsl.files import read_indexed
-from aepsl.geometry import grown, padded
+from aepsl.images import read_indexed
+from aepsl.stages import mine
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_grown_is_bilinear_between_cells_eight_pixels_apart(rng):
 
 def test_the_mean_of_a_cam_is_the_class_score(demo, model, rng):
     """By the definition of CAM, its mean over the cells and the bias make the score. Dropout is off."""
-    net = mine.ClassificationNet(demo, model)
+    net = ClassificationNet(demo, model)
     image = rng.randint(0, 256, (100, 132, 3)).astype(np.uint8)
     net.cam(image, np.array([0, 2]))
     features = net.net.blobs["fc7"].data[0]
@@ -63,7 +64,7 @@ def test_the_mean_of_a_cam_is_the_class_score(demo, model, rng):
 
 def test_cam_sees_the_erased_image(demo, model, rng):
     """A CAM with a region erased is the CAM of the image painted with the mean there."""
-    net = mine.ClassificationNet(demo, model)
+    net = ClassificationNet(demo, model)
     image = rng.randint(0, 256, (96, 96, 3)).astype(np.uint8)
     erased = np.zeros((96, 96), np.uint16)
     erased[20:60, 30:70] = 1
@@ -89,9 +90,9 @@ def test_thresholds(rng):
 
 def test_packed_regions_come_back(rng):
     regions = rng.rand(16, 5, 7) > 0.5
-    np.testing.assert_array_equal(mine.unpacked(mine.packed(regions), 16), regions)
+    np.testing.assert_array_equal(unpacked(packed(regions), 16), regions)
     with pytest.raises(InputError, match="17 labels"):
-        mine.packed(np.ones((17, 2, 2), bool))
+        packed(np.ones((17, 2, 2), bool))
 
 
 @pytest.fixture

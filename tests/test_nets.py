@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 
-from aepsl import caffe_io, nets
-from aepsl import experiment as experiments
+from aepsl import experiments
+from aepsl.caffe_nets import build, caffemodel
 from aepsl.errors import InputError
 
 EXPERIMENTS = sorted(os.listdir(experiments.FOLDER))
@@ -18,7 +18,7 @@ SQUEEZENET = os.environ.get("AEPSL_SQUEEZENET", "")
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_committed_prototxts_are_what_the_experiment_writes(name):
-    expected = nets.committed(experiments.load(name))
+    expected = build.committed(experiments.load(name))
     assert sorted(expected) == sorted(glob.glob(f"{experiments.FOLDER}/{name}/*.prototxt"))
     for path, text in expected.items():
         with open(path) as file:
@@ -47,7 +47,7 @@ def test_inputs_of_8k_1_give_maps_of_k_1(name, task, head):
 
 def test_voc12_is_deeplab_crf_largefov():
     """Its release, layer by layer: output channels, kernel, dilation, pad, and the shapes that its caffemodels have."""
-    net = caffe_io.read_prototxt("prototxt/voc12/segmentation_train.prototxt", caffe_pb2.NetParameter())
+    net = caffemodel.read_prototxt("prototxt/voc12/segmentation_train.prototxt", caffe_pb2.NetParameter())
     layers = {layer.name: layer for layer in net.layer}
     vgg = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
     names = [f"conv{block}_{k}" for block, count in enumerate([2, 2, 3, 3, 3], 1) for k in range(1, count + 1)]
@@ -73,7 +73,7 @@ def test_voc12_is_deeplab_crf_largefov():
 def test_voc12_solver_is_the_papers_schedule():
     """Batch 30, 15 epochs of 10,582 images, a tenth of the rate after 6."""
     path = "prototxt/voc12/classification_solver.prototxt"
-    solver = caffe_io.read_prototxt(path, caffe_pb2.SolverParameter())
+    solver = caffemodel.read_prototxt(path, caffe_pb2.SolverParameter())
     assert (solver.max_iter, solver.stepsize) == (5291, 2116)
     assert solver.lr_policy == "step" and solver.gamma == pytest.approx(0.1)
     assert solver.base_lr == pytest.approx(0.001)
@@ -85,7 +85,7 @@ def test_weights_of_another_net_are_refused(tmp_path):
     path = str(tmp_path / "demo.caffemodel")
     demo.save(path)
     with pytest.raises(InputError, match=r"demo.caffemodel: has no layer conv1, which the net needs"):
-        caffe_io.load_weights(rehearsal, path, nets.NEW_LAYERS)
+        caffemodel.load_weights(rehearsal, path, build.NEW_LAYERS)
 
 
 def test_weights_of_other_shapes_are_refused_and_not_fatal(tmp_path):
@@ -98,14 +98,14 @@ def test_weights_of_other_shapes_are_refused_and_not_fatal(tmp_path):
     with open(path, "wb") as file:
         file.write(model.SerializeToString())
     with pytest.raises(InputError, match=r"its layer fc6 has the shapes"):
-        caffe_io.load_weights(opened("demo", "classification"), path, nets.NEW_LAYERS)
+        caffemodel.load_weights(opened("demo", "classification"), path, build.NEW_LAYERS)
 
 
 def test_a_new_head_may_be_missing_and_the_trunk_is_loaded(tmp_path):
     classification, segmentation = opened("demo", "classification"), opened("demo", "segmentation")
     path = str(tmp_path / "trunk.caffemodel")
     classification.save(path)
-    assert caffe_io.load_weights(segmentation, path, nets.NEW_LAYERS) == ["fc8_seg"]
+    assert caffemodel.load_weights(segmentation, path, build.NEW_LAYERS) == ["fc8_seg"]
     np.testing.assert_array_equal(segmentation.params["fc6"][0].data, classification.params["fc6"][0].data)
 
 
@@ -117,11 +117,11 @@ def test_a_file_that_is_no_caffemodel_is_refused(tmp_path, content):
         content = path.read_bytes()[:-1000]
     path.write_bytes(content)
     with pytest.raises(InputError, match="weights.caffemodel"):
-        caffe_io.load_weights(opened("demo", "classification"), str(path), nets.NEW_LAYERS)
+        caffemodel.load_weights(opened("demo", "classification"), str(path), build.NEW_LAYERS)
 
 
 @pytest.mark.skipif(not os.path.exists(SQUEEZENET), reason="AEPSL_SQUEEZENET names no squeezenet_v1.0.caffemodel")
 def test_the_official_squeezenet_loads():
     net = opened("rehearsal", "classification")
-    assert caffe_io.load_weights(net, SQUEEZENET, nets.NEW_LAYERS) == ["fc8_cls"]
+    assert caffemodel.load_weights(net, SQUEEZENET, build.NEW_LAYERS) == ["fc8_cls"]
     assert net.params["conv1"][0].data.std() > 0

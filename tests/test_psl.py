@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aepsl import experiment as experiments
-from aepsl import nets, segment
+from aepsl import experiments
+from aepsl.caffe_nets import build
 from aepsl.errors import InputError
-from aepsl.files import read_indexed
+from aepsl.images import read_indexed
 from aepsl.layers.psl import prohibitive_mask
+from aepsl.stages import segment
+from aepsl.stages.segment import SegmentationNet
+from aepsl.tools import infer
 from conftest import inputs, python_layer
 
 N, C, H, W = 3, 4, 5, 6
@@ -84,7 +87,7 @@ def psl_net(tmp_path, small_set):
     experiment.update(classes=["cat", "dog"])
     experiment["data"].update(scale=1, crop=33)
     experiment["training"]["psl"] = dict(experiment["training"]["psl"], batch=2)
-    text = nets.train_net(experiment, "psl").replace("dropout_ratio: 0.5", "dropout_ratio: 0.0")
+    text = build.train_net(experiment, "psl").replace("dropout_ratio: 0.5", "dropout_ratio: 0.0")
     text = text.replace("data/demo", str(small_set))
     text = text.replace('\\"masks\\": null', f'\\"masks\\": \\"{small_set}/SegmentationClassAug\\"')
     path = tmp_path / "psl.prototxt"
@@ -154,7 +157,7 @@ def models(tmp_path):
 
 
 def test_labels_policy_keeps_to_the_labels(models, rng):
-    net = segment.SegmentationNet(experiments.load("demo"), models["psl"])
+    net = SegmentationNet(experiments.load("demo"), models["psl"])
     image = rng.randint(0, 256, (50, 70, 3)).astype(np.uint8)
     f = net.probabilities(image, "labels", np.array([0, 1, 0, 0]))
     assert f.shape == (5, 50, 70)
@@ -166,7 +169,7 @@ def test_labels_policy_keeps_to_the_labels(models, rng):
 
 def test_scores_policy_weights_the_maps_by_the_nets_own_probabilities(models, rng):
     experiment = copy.deepcopy(experiments.load("demo"))
-    net = segment.SegmentationNet(experiment, models["psl"])
+    net = SegmentationNet(experiment, models["psl"])
     net.net.params["fc8_cls"][0].data[...] *= 300  # sure enough that some class is prohibited
     image = rng.randint(0, 256, (50, 70, 3)).astype(np.uint8)
     free = net.probabilities(image, "none")
@@ -179,14 +182,14 @@ def test_scores_policy_weights_the_maps_by_the_nets_own_probabilities(models, rn
 
 
 def test_scores_policy_needs_a_classification_head(models, rng):
-    net = segment.SegmentationNet(experiments.load("demo"), models["segmentation"])
+    net = SegmentationNet(experiments.load("demo"), models["segmentation"])
     with pytest.raises(InputError, match="no classification head"):
         net.probabilities(rng.randint(0, 256, (50, 70, 3)).astype(np.uint8), "scores")
 
 
 def test_pictures_become_masks_and_overlays(models, small_set, tmp_path):
     paths = [str(small_set / "JPEGImages" / f"image{k}.jpg") for k in (0, 1)]
-    segment.segment_files(experiments.load("demo"), paths, models["psl"], str(tmp_path / "out"), "none", overlay=True)
+    infer.run(experiments.load("demo"), paths, models["psl"], str(tmp_path / "out"), "none", overlay=True)
     for k, path in enumerate(paths):
         image, mask = cv2.imread(path), read_indexed(str(tmp_path / f"out/image{k}.png"))
         overlay = cv2.imread(str(tmp_path / f"out/image{k}_overlay.png"))
@@ -195,7 +198,7 @@ def test_pictures_become_masks_and_overlays(models, small_set, tmp_path):
         np.testing.assert_array_equal(overlay[mask == 0], image[mask == 0])
         assert (overlay[mask > 0] != image[mask > 0]).any(axis=1).all()
     with pytest.raises(InputError, match="would overwrite"):
-        segment.segment_files(experiments.load("demo"), [paths[0]] * 2, models["psl"], str(tmp_path / "out"))
+        infer.run(experiments.load("demo"), [paths[0]] * 2, models["psl"], str(tmp_path / "out"))
 
 
 def picture(path, image, orientation=None):
@@ -212,12 +215,12 @@ def test_a_picture_is_segmented_upright_and_at_the_size_of_vocs_photos(models, r
     picture(tmp_path / "turned.png", np.rot90(upright), orientation=6)
     experiment, out = experiments.load("demo"), str(tmp_path / "out")
     paths = [str(tmp_path / name) for name in ("upright.png", "turned.png")]
-    segment.segment_files(experiment, paths, models["psl"], out, "none")
+    infer.run(experiment, paths, models["psl"], out, "none")
     masks = [read_indexed(f"{out}/{name}.png") for name in ("upright", "turned")]
     assert masks[0].shape == (1200, 1600) and masks[0].any()
     np.testing.assert_array_equal(*masks)
     small = cv2.resize(upright[:, :, ::-1], (500, 375), interpolation=cv2.INTER_AREA)
-    expected = segment.SegmentationNet(experiment, models["psl"]).segmented(small, "none")[1]
+    expected = SegmentationNet(experiment, models["psl"]).segmented(small, "none")[1]
     np.testing.assert_array_equal(
         masks[0][1::16, 1::16],
         cv2.resize(expected.astype(np.uint8), (1600, 1200), interpolation=cv2.INTER_NEAREST)[1::16, 1::16],
@@ -232,9 +235,8 @@ def test_a_picture_is_segmented_upright_and_at_the_size_of_vocs_photos(models, r
         (["cut.jpg", "--out", "out"], 1, "cut.jpg: cannot be decoded"),
         (["text.jpg", "--out", "out"], 1, "text.jpg: cannot be decoded"),
         (["a.png", "--out", "text.jpg"], 1, "text.jpg: File exists"),
-        (["a.png", "--out", "out", "--policy", "labels"], 2, "--policy labels is for a list"),
-        (["a.png", "--out", "out", "--data", "d", "--list", "val"], 2, "give pictures, or --data and --list"),
-        (["--out", "out"], 2, "give pictures, or --data and --list"),
+        (["a.png", "--out", "out", "--policy", "labels"], 2, "invalid choice: 'labels'"),
+        (["--out", "out"], 2, "the following arguments are required: IMAGE"),
     ],
 )
 def test_pictures_that_cannot_be_segmented_are_one_line(models, rng, tmp_path, arguments, code, complaint):
@@ -244,7 +246,17 @@ def test_pictures_that_cannot_be_segmented_are_one_line(models, rng, tmp_path, a
     (tmp_path / "text.jpg").write_text("this is text")
     os.symlink(os.path.abspath("prototxt"), tmp_path / "prototxt")
     before = (tmp_path / "a.png").read_bytes()
-    command = [sys.executable, "-m", "aepsl.segment", "--experiment", "demo", "--model", models["psl"], *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "aepsl",
+        "infer",
+        "--experiment",
+        "demo",
+        "--model",
+        models["psl"],
+        *arguments,
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == code
     assert complaint in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr

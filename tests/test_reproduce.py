@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 import standins
-from aepsl import archives
-from aepsl.dataset import VOC_CLASSES
+from aepsl.data import archives
+from aepsl.data.dataset import VOC_CLASSES
 
 NARROW = dict(channels=[4, 8, 16, 16, 16], fc=16)
 ROOT = os.path.join(os.path.dirname(__file__), "..")
@@ -34,7 +34,7 @@ def tree(tmp_path_factory):
     for task in ("classification", "segmentation", "psl"):
         settings["training"][task] = dict(settings["training"][task], batch=2, epochs=1)
     path.write_text(yaml.safe_dump(settings, sort_keys=False))
-    subprocess.run([sys.executable, "-m", "aepsl.nets", "voc12"], cwd=tree, check=True)
+    subprocess.run([sys.executable, "-m", "aepsl", "build", "voc12"], cwd=tree, check=True)
     return tree
 
 
@@ -166,7 +166,7 @@ def commands(tree, cores=1):
     """{output folder or file: command line} of every stage that the demo's workflow would run now."""
     command = ["snakemake", "--cores", str(cores), "--nolock", "-np", "--config", "experiment=demo"]
     printed = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout
-    stages = [line.split() for line in printed.splitlines() if " -m aepsl." in line]
+    stages = [line.split() for line in printed.splitlines() if " -m aepsl " in line]
     name = lambda words: next(words[k + 1] for k, word in enumerate(words) if word in ("--out", "--json"))  # noqa: E731
     return {name(words): words for words in stages if "--out" in words or "--json" in words}
 

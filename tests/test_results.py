@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl import experiment as experiments
-from aepsl import report, results, submission
-from aepsl.dataset import write_mask
+from aepsl import experiments
 from aepsl.errors import InputError
+from aepsl.images import write_mask
+from aepsl.stages import report, results, submission
 
 
 @pytest.mark.parametrize(

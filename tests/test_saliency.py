@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aepsl import rbd, saliency
 from aepsl.errors import InputError
+from aepsl.stages import rbd, saliency
 
 VOC_ANIMALS = os.environ.get("AEPSL_VOC_ANIMALS", "")
 IDS = ["a", "b", "c", "d", "e"]
@@ -185,7 +185,18 @@ def test_run_writes_each_map_at_its_images_size(data, tmp_path):
 def test_shards_and_resumed_runs_write_the_same_bytes(data, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     saliency.run(data, IDS, str(whole))
-    command = [sys.executable, "-m", "aepsl.saliency", "--data", data, "--list", "train_aug", "--out", str(parts)]
+    command = [
+        sys.executable,
+        "-m",
+        "aepsl",
+        "saliency",
+        "--data",
+        data,
+        "--list",
+        "train_aug",
+        "--out",
+        str(parts),
+    ]
     for part in "2/2", "1/2":
         done = subprocess.run([*command, "--shard", part], stderr=subprocess.PIPE)
         assert done.returncode == 0 and done.stderr == b""  # quiet off a terminal
@@ -267,7 +278,7 @@ def test_a_bad_image_ends_the_command_with_one_line(data, tmp_path):
     with open(path, "w") as file:
         file.write("not a picture")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "aepsl.saliency", "--data", data, "--list", "train_aug", "--out", str(out)]
+    command = [sys.executable, "-m", "aepsl", "saliency", "--data", data, "--list", "train_aug", "--out", str(out)]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and done.stderr.startswith(f"error: {path}: cannot be decoded")

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from aepsl import experiment as experiments
-from aepsl import plan, status
+from aepsl import experiments
 from aepsl.errors import InputError
 from aepsl.files import write_json, write_text
+from aepsl.tools import plan, status
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from caffe.proto import caffe_pb2
 
 import standins
-from aepsl import caffe_io, nets, surgery
-from aepsl import experiment as experiments
+from aepsl import experiments
+from aepsl.caffe_nets import build, caffemodel, surgery
 from aepsl.errors import InputError
 from conftest import inputs
 
@@ -61,8 +61,8 @@ def test_every_weight_is_where_it_should_be(vgg, tmp_path, old):
     """Read back through Caffe: position (u, v) of filter i is position (3u, 3v) of VGG's filter 4i, and so on."""
     out = str(tmp_path / "out.caffemodel")
     surgery.run(vgg if old else upgraded(vgg, tmp_path / "new.caffemodel"), out)
-    net = net_of_text(nets.deploy_net(dict(experiments.load("voc12"), **NARROW), "psl"), tmp_path / "net.prototxt")
-    assert caffe_io.load_weights(net, out, nets.NEW_LAYERS) == ["fc8_cls", "fc8_seg"]
+    net = net_of_text(build.deploy_net(dict(experiments.load("voc12"), **NARROW), "psl"), tmp_path / "net.prototxt")
+    assert caffemodel.load_weights(net, out, build.NEW_LAYERS) == ["fc8_cls", "fc8_seg"]
     theirs = {layer.name: layer.blobs for layer in message(vgg).layers}
     for name in CONVS:
         for blob, expected in zip(net.params[name], theirs[name]):
@@ -141,5 +141,5 @@ def test_the_released_files_shapes_load_into_voc12(tmp_path):
     standins.write_vgg(vgg)
     surgery.run(vgg, out)
     net = caffe.Net(experiments.prototxt(experiments.load("voc12"), "classification", "deploy"), caffe.TEST)
-    assert caffe_io.load_weights(net, out, nets.NEW_LAYERS) == ["fc8_cls"]
+    assert caffemodel.load_weights(net, out, build.NEW_LAYERS) == ["fc8_cls"]
     assert net.params["fc6"][0].data.std() > 0

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 
-from aepsl import caffe_io, nets, synthetic, train
-from aepsl import experiment as experiments
-from aepsl.dataset import Dataset, write_mask
+from aepsl import experiments
+from aepsl.caffe_nets import build, caffemodel
+from aepsl.data import synthetic
+from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
-from aepsl.files import read_indexed, write_text
+from aepsl.files import write_text
+from aepsl.images import read_indexed, write_mask
+from aepsl.stages import train
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,7 @@ def tiny(tmp_path_factory):
     for settings in experiment["training"].values():
         if isinstance(settings, dict):
             settings.update(batch=6, epochs=3, lr_step_epochs=2)
-    for path, text in nets.committed(experiment).items():
+    for path, text in build.committed(experiment).items():
         write_text(path, text)
     return experiment
 
@@ -123,17 +126,17 @@ def test_other_masks_do_not_go_on_from_an_old_snapshot(tiny, data, tmp_path, mon
 def test_what_weights_the_auxiliary_mask_is_in_the_net(tiny, data, tmp_path, psl_weights):
     masks = os.path.join(data, "SegmentationClassAug")
     train.write_prototxts(tiny, "psl", data, 24, str(tmp_path), masks=masks, psl_weights=psl_weights)
-    net = caffe_io.read_prototxt(str(tmp_path / "train.prototxt"), caffe_pb2.NetParameter())
+    net = caffemodel.read_prototxt(str(tmp_path / "train.prototxt"), caffe_pb2.NetParameter())
     found = [layer.python_param.param_str for layer in net.layer if layer.name == "mask_hat"]
     assert [json.loads(text) for text in found] == [dict(weights=psl_weights)]
 
 
 def test_prototxts_that_are_not_the_experiments_are_refused(tiny):
-    nets.check(tiny)
+    build.check(tiny)
     other = copy.deepcopy(tiny)
     other["data"]["scale"] = 1
     with pytest.raises(InputError, match="classification_train.prototxt: is not what experiment.yaml"):
-        nets.check(other)
+        build.check(other)
 
 
 def test_the_segmentation_net_learns_from_masks(tiny, data, tmp_path):
@@ -237,7 +240,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(small_set, tmp_path, fault, co
         other.save(str(tmp_path / "other.caffemodel"))
         more = ["--weights", str(tmp_path / "other.caffemodel")]
     out = tmp_path / "run"
-    arguments = ["aepsl.train", "--experiment", "demo", "--task", "segmentation", "--data", str(small_set)]
+    arguments = ["aepsl", "train", "--experiment", "demo", "--task", "segmentation", "--data", str(small_set)]
     done = stage([*arguments, "--masks", str(small_set / "SegmentationClassAug"), "--out", str(out), *more])
     assert done.returncode == 1
     assert complaint in done.stderr
@@ -265,5 +268,5 @@ def test_the_check_before_everything_finds_faults_of_val_too(small_set, fault, c
         write_mask(str(mask), np.full_like(read_indexed(str(mask)), 9))
     else:
         labels.write_text(labels.read_text().replace("image0 ", "image9 "))
-    done = stage(["aepsl.dataset", "--experiment", "demo", "--data", str(small_set)])
+    done = stage(["aepsl", "check", "--experiment", "demo", "--data", str(small_set)])
     assert done.returncode == 1 and complaint in done.stderr and done.stderr.count("\n") == 1

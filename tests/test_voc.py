@@ -14,11 +14,10 @@ import yaml
 from PIL import Image
 
 import standins
-from aepsl import archives, voc
-from aepsl import sources as tables
-from aepsl.dataset import VOC_CLASSES, Dataset, palette
+from aepsl.data import archives, source_table, voc
+from aepsl.data.dataset import VOC_CLASSES, Dataset
 from aepsl.errors import InputError
-from aepsl.files import read_indexed
+from aepsl.images import palette, read_indexed
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def sources(made):
 def out(made, tmp_path):
     """A folder with VOC's and SBD's archives unpacked in it, to be built."""
     out = tmp_path / "voc12"
-    for name, entry in tables.load()["files"].items():
+    for name, entry in source_table.load()["files"].items():
         if name in (standins.VOC, standins.SBD):
             unpack = entry["unpack"]
             archives.unpack(f"{made.folder}/{name}", str(out / unpack["folder"]), unpack["from"], unpack["only"])
@@ -265,7 +264,7 @@ def test_a_mask_of_another_image(out, made, sources):
 
 
 def test_the_real_expectations_agree_with_themselves():
-    expected = tables.load()["expected"]
+    expected = source_table.load()["expected"]
     labels, images = expected["labels"]["train_aug"], expected["lists"]["train_aug"]["images"]
     assert sum(labels["by_number"]) == images == 10582
     assert sum(n * count for n, count in enumerate(labels["by_number"], 1)) == sum(labels["by_class"])
@@ -305,7 +304,7 @@ def test_from_download_to_data_set(made, tmp_path):
                 assert (done.returncode, done.stderr) == (0, "")
             sizes = {name: os.path.getsize(os.path.join(made.folder, name)) for name in os.listdir(made.folder)}
             assert server.sent == {**sizes, standins.SBD: 2 * sizes[standins.SBD]}
-        build = [sys.executable, "-m", "aepsl.voc", "--out", str(out)]
+        build = [sys.executable, "-m", "aepsl", "voc", "--out", str(out)]
         done = subprocess.run(build, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
         assert (done.returncode, done.stderr) == (0, "")
         check_built(out, made)

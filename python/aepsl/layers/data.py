@@ -9,9 +9,9 @@ import caffe
 import cv2
 import numpy as np
 
-from aepsl.dataset import IGNORE, Dataset, scaled
+from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.errors import InputError
-from aepsl.files import read_indexed
+from aepsl.images import read_indexed, scaled
 from aepsl.layers.base import listed, parameters
 
 DEPTH = 2  # batches that each worker holds ready
@@ -27,7 +27,7 @@ class WeaklyLabelledImages(caffe.Layer):
         {"root": "data/voc12", "list": "train_aug", "classes": ["aeroplane", ...], "batch": 30, "crop": 321,
          "mean": [104.008, 116.669, 122.675], "regions": "runs/voc12/step1/regions"}
 
-    root, list    the data set in VOC layout (aepsl.dataset) and the list of its ids
+    root, list    the data set in VOC layout (aepsl.data.dataset) and the list of its ids
     classes       names, in the order of the labels
     batch, crop   images a batch; side of a crop in pixels; smaller images are padded at the bottom and right
     scale         of every image, as it is loaded

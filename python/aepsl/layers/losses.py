@@ -3,7 +3,7 @@
 import caffe
 import numpy as np
 
-from aepsl.dataset import IGNORE
+from aepsl.data.dataset import IGNORE
 from aepsl.layers.base import listed
 
 

@@ -1,4 +1,4 @@
-"""LargeFOV's initial weights from VGG-16's: `python3 -m aepsl.surgery --help`.
+"""LargeFOV's initial weights from VGG-16's.
 
 VGG's fc6 sees 7 x 7 cells of pool5 at stride 32, LargeFOV's 3 x 3 at stride 8 with dilation 12. Of the 7 x 7 positions
 rows and columns 0, 3 and 6 stay: they are 3 * 32 = 96 pixels apart, as LargeFOV's are, 12 * 8. Of the 4096 filters of
@@ -10,8 +10,8 @@ import argparse
 
 from caffe.proto import caffe_pb2
 
-from aepsl import caffe_io
-from aepsl.errors import InputError, command
+from aepsl.caffe_nets import caffemodel
+from aepsl.errors import InputError
 from aepsl.files import written_whole
 
 SIDE = 7  # of fc6 in VGG
@@ -25,17 +25,19 @@ def run(vgg, out):
     vgg: VGG_ILSVRC_16_layers.caffemodel, in the old format (`layers`) or the new; or a file that is LargeFOV's already,
     such as DeepLab's vgg16_20M.caffemodel, whose values stay. Raises InputError for the weights of another net.
     """
-    layers = caffe_io.caffemodel_layers(vgg)
-    shapes = {name: caffe_io.shape_of(layer.blobs[0]) for name, layer in layers.items()}
+    layers = caffemodel.caffemodel_layers(vgg)
+    shapes = {name: caffemodel.shape_of(layer.blobs[0]) for name, layer in layers.items()}
     is_vgg = _is_vgg(shapes)
     if not is_vgg and not _is_largefov(shapes):
         found = ", ".join(f"{name} {shapes.get(name, 'missing')}" for name in ("conv5_3", "fc6", "fc7"))
-        raise InputError(f"{vgg}: holds neither VGG-16 nor LargeFOV: its weights are {found}. {caffe_io.RIGHT_WEIGHTS}")
+        raise InputError(
+            f"{vgg}: holds neither VGG-16 nor LargeFOV: its weights are {found}. {caffemodel.RIGHT_WEIGHTS}"
+        )
     net = caffe_pb2.NetParameter(name="LargeFOV")
     for name, layer in layers.items():
         if not name.startswith("conv") and name not in ("fc6", "fc7"):
             continue
-        weights, bias = (caffe_io.values(blob) for blob in layer.blobs)
+        weights, bias = (caffemodel.values(blob) for blob in layer.blobs)
         if is_vgg and name.startswith("fc"):
             weights, bias = decimated(name, weights, bias)
         blobs = net.layer.add(name=name, type="Convolution").blobs
@@ -73,12 +75,8 @@ def _is_largefov(shapes):
     return shapes["fc6"] == [filters, channels, 3, 3] and shapes["fc7"] == [filters, filters, 1, 1]
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vgg", required=True, help="VGG_ILSVRC_16_layers.caffemodel, or LargeFOV's already")
     parser.add_argument("--out", required=True, help="caffemodel to write")
-    run(**vars(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    command(main)
+    run(**vars(parser.parse_args(argv)))

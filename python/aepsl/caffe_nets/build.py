@@ -1,4 +1,4 @@
-"""Writes every prototxt of an experiment from its experiment.yaml: `python3 -m aepsl.nets`.
+"""Writes every prototxt of an experiment from its experiment.yaml.
 
 Two trunks of output stride 8, for inputs of 8k + 1 pixels: VGG-16 as DeepLab-CRF-LargeFOV released it, under its
 layer names, and SqueezeNet v1.0 made stride 8 in the same manner, under the official layer names. On the trunk
@@ -16,13 +16,13 @@ from caffe import params as P
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from aepsl import experiment as experiments
-from aepsl.errors import InputError, command
+from aepsl import experiments
+from aepsl.errors import InputError
 from aepsl.files import read_text, write_text
 
 STRIDE = 8
 NEW_LAYERS = ("fc8_cls", "fc8_seg")  # the heads; everything else has initial weights
-HEADER = "# Written by `make nets` from experiment.yaml beside it; change that, or aepsl/nets.py.\n"
+HEADER = "# Written by `make nets` from experiment.yaml beside it; change that, or aepsl/caffe_nets/build.py.\n"
 
 
 def weight_and_bias(lr_mult=1):
@@ -121,7 +121,7 @@ def _new_layer(experiment):
 
 
 def data_layer(experiment, task):
-    """aepsl.layers.data.WeaklyLabelledImages; `aepsl.train` fills in a run's own data, regions and masks."""
+    """aepsl.layers.data.WeaklyLabelledImages; `aepsl.stages.train` fills in a run's own data, regions and masks."""
     data = experiment["data"]
     parameters = dict(
         root="data/" + experiment["name"],
@@ -256,13 +256,9 @@ def _text(n, experiment, task, kind):
     return f'{HEADER}name: "{experiment["name"]}_{task}_{kind}"\n{n.to_proto()}'
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiments", nargs="*", default=sorted(os.listdir(experiments.FOLDER)))
-    for name in parser.parse_args().experiments:
+    for name in parser.parse_args(argv).experiments:
         for path, text in committed(experiments.load(name)).items():
             write_text(path, text)
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,4 +1,4 @@
-"""Segments images with a trained net, without and with CRF: `python3 -m aepsl.segment --help`."""
+"""Segments images with a trained net, without and with CRF."""
 
 import argparse
 import collections
@@ -6,20 +6,20 @@ import concurrent.futures
 import multiprocessing
 import os
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import caffe_io, crf
-from aepsl import experiment as experiments
-from aepsl.dataset import Dataset, palette, scaled, shard, write_mask
-from aepsl.errors import InputError, command
-from aepsl.files import finished, read_picture, sha256, write_colour
-from aepsl.geometry import grown
+from aepsl import experiments
+from aepsl.caffe_nets import caffemodel, device
+from aepsl.caffe_nets.whole_image import at_image_size, forward
+from aepsl.data.dataset import Dataset, shard
+from aepsl.errors import InputError
+from aepsl.files import finished, sha256
+from aepsl.images import write_mask
 from aepsl.layers.losses import softmax
+from aepsl.stages import crf
 
 POLICIES = ("scores", "labels", "none")
-LONGEST = 500  # pixels of a picture's longer side: no photo of VOC, whose objects the nets know, has more
 
 
 def run(experiment, data, list_name, model, out, policy="none", part=None, workers=1, gpu=None):
@@ -80,53 +80,16 @@ class Processes:
             self.executor.shutdown()
 
 
-def segment_files(experiment, paths, model, out, policy="scores", overlay=False, gpu=None):
-    """Segment pictures into `out`/NAME.png, with CRF and VOC's palette; with `overlay` also `out`/NAME_overlay.png.
-
-    paths: of the pictures; model: caffemodel; policy: scores or none. Mask values are 0 for background and k for the
-    experiment's k-th class. Raises InputError, before the first is segmented, for a picture that cannot be read and
-    for a result that would overwrite a picture or another result.
-    """
-    names = [os.path.join(out, os.path.splitext(os.path.basename(path))[0]) for path in paths]
-    pictures = {os.path.realpath(path) for path in paths}
-    written = {}
-    for path, name in zip(paths, names):
-        for result in [name + ".png"] + [name + "_overlay.png"] * overlay:
-            if result in written:
-                raise InputError(
-                    f"{path}: would overwrite the result of {written[result]}; segment them into two folders"
-                )
-            if os.path.realpath(result) in pictures:
-                raise InputError(f"{path}: its result would overwrite {result}; give --out another folder")
-            written[result] = path
-        read_picture(path)
-    os.makedirs(out, exist_ok=True)
-    net = SegmentationNet(experiment, model, gpu)
-    for path, name in zip(tqdm(paths, unit="image", disable=None), names):
-        image = read_picture(path)
-        mask = net.segmented(within(image, LONGEST), policy)[1].astype(np.uint8)
-        mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        write_mask(name + ".png", mask)
-        if overlay:
-            drawn = cv2.addWeighted(image, 0.5, palette()[mask][:, :, ::-1], 0.5, 0)
-            write_colour(name + "_overlay.png", np.where(mask[:, :, None] > 0, drawn, image))
-
-
-def within(image, longest):
-    """The image itself, or shrunk so that its longer side is `longest` pixels: H x W x 3 uint8."""
-    return scaled(image, min(1, longest / max(image.shape[:2])))
-
-
 class SegmentationNet:
     """A trained segmentation net, with or without a classification head, for whole images."""
 
     def __init__(self, experiment, model, gpu=None):
-        caffe_io.use(gpu)
+        device.use(gpu)
         self.experiment = experiment
         self.model = model
-        self.classifies = "fc8_cls" in caffe_io.caffemodel_shapes(model)
+        self.classifies = "fc8_cls" in caffemodel.caffemodel_shapes(model)
         task = "psl" if self.classifies else "segmentation"
-        self.net = caffe_io.open_net(experiments.prototxt(experiment, task, "deploy"), model)
+        self.net = caffemodel.open_net(experiments.prototxt(experiment, task, "deploy"), model)
 
     def segmented(self, image, policy="none", labels=None):
         """Channel indices of an H x W x 3 uint8 BGR image, without and with CRF: two arrays H x W.
@@ -140,11 +103,11 @@ class SegmentationNet:
         """[1, v] * softmax(scores), grown to the image: (C + 1) x H x W float32, background first."""
         if policy == "scores" and not self.classifies:
             raise InputError(f"{self.model}: has no classification head, which the policy 'scores' needs; use 'none'")
-        size = caffe_io.forward(self.net, image, self.experiment["data"])
+        small = forward(self.net, image, self.experiment["data"])
         f = softmax(self.net.blobs["fc8_seg"].data)[0]
         v = softmax(self.net.blobs["fc8_cls"].data)[0] if self.classifies else None
         maps = weights_of_classes(policy, v, labels, len(f), self.experiment["psl"]["prohibited"]) * f
-        return np.stack([cv2.resize(map, image.shape[1::-1]) for map in grown(maps, size)])
+        return at_image_size(maps, small, image)
 
 
 def weights_of_classes(policy, v, labels, channels, prohibited):
@@ -163,39 +126,16 @@ def _settings(experiment):
     return {key: experiment[key] for key in ("data", "psl", "crf")}
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "images",
-        nargs="*",
-        metavar="IMAGE",
-        help=f"pictures to segment, at {LONGEST} pixels at most; or --data and --list",
-    )
     parser.add_argument("--experiment", required=True)
+    parser.add_argument("--data", required=True, help="root of a data set in VOC layout")
+    parser.add_argument("--list", dest="list_name", required=True, help="val, or the path of a list of ids")
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
-    parser.add_argument("--overlay", action="store_true", help="also draw each picture with its segmentation")
-    parser.add_argument("--data", help="root of a data set in VOC layout")
-    parser.add_argument("--list", dest="list_name", help="val, or the path of a list of ids")
-    parser.add_argument(
-        "--policy",
-        choices=POLICIES,
-        help="what weights the classes' maps; default: scores for pictures, none for a list",
-    )
+    parser.add_argument("--policy", choices=POLICIES, default="none", help="what weights the classes' maps (none)")
     parser.add_argument("--shard", dest="part", help="K/N: only that share of the list")
     parser.add_argument("--workers", type=int, default=1, help="processes for the CRF of a list; default: this one")
-    caffe_io.add_gpu_argument(parser)
-    a = parser.parse_args()
-    experiment = experiments.load(a.experiment)
-    if bool(a.images) == bool(a.data and a.list_name):
-        parser.error("give pictures, or --data and --list")
-    if a.images and a.policy == "labels":
-        parser.error("--policy labels is for a list, whose labels are known; for pictures: scores or none")
-    if a.images:
-        segment_files(experiment, a.images, a.model, a.out, a.policy or "scores", a.overlay, a.gpu)
-    else:
-        run(experiment, a.data, a.list_name, a.model, a.out, a.policy or "none", a.part, a.workers, a.gpu)
-
-
-if __name__ == "__main__":
-    command(main)
+    device.add_gpu_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    run(experiments.load(arguments.pop("experiment")), **arguments)

@@ -1,4 +1,4 @@
-"""Downloads, each file checked before it gets its name, and unpacked: `python3 -m aepsl.download --help`.
+"""Downloads, each file checked before it gets its name, and unpacked.
 
 A download that breaks off stays beside as NAME.part, and the next start continues it. What is there already is not
 fetched again, and what is unpacked already needs its archive no more.
@@ -16,9 +16,9 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from aepsl import sources as tables
-from aepsl.archives import unpack
-from aepsl.errors import InputError, command
+from aepsl.data import source_table
+from aepsl.data.archives import unpack
+from aepsl.errors import InputError
 from aepsl.files import digest, only_one
 
 ROUNDS = 4  # through all mirrors without a new byte, before a start gives up
@@ -33,8 +33,8 @@ def run(names, out, sources=None, optional=False):
     sources: path of the table, None for the usual one; optional: a file that cannot be downloaded, but only be had by
     hand, is a note on stderr and no error. Raises InputError.
     """
-    table = tables.load(sources)
-    entries = {name: tables.entry(table, name) for name in names}
+    table = source_table.load(sources)
+    entries = {name: source_table.entry(table, name) for name in names}
     os.makedirs(out, exist_ok=True)
     with only_one(out):
         for name, entry in entries.items():
@@ -204,16 +204,12 @@ def _size(path):
     return os.path.getsize(path) if os.path.exists(path) else 0
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", metavar="NAME", help="a file of the table of sources")
     parser.add_argument("--out", required=True, help="folder for the files, and for what is unpacked of them")
     parser.add_argument(
-        "--sources", help=f"another table than {tables.TABLE}; SOURCES in the environment does the same"
+        "--sources", help=f"another table than {source_table.TABLE}; SOURCES in the environment does the same"
     )
     parser.add_argument("--optional", action="store_true", help="a file that must be had by hand is no error")
-    run(**vars(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    command(main)
+    run(**vars(parser.parse_args(argv)))

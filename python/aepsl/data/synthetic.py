@@ -18,9 +18,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from aepsl.dataset import IGNORE, write_mask
-from aepsl.errors import InputError, command
+from aepsl.data.dataset import IGNORE
+from aepsl.errors import InputError
 from aepsl.files import folder_whole, write_text
+from aepsl.images import write_mask
 
 
 class Part(NamedTuple):
@@ -99,7 +100,7 @@ def render(rng, classes):
 
 
 def run(out, train=320, val=80, seed=1):
-    """Write the folder `out` in VOC layout (see aepsl.dataset), with the lists train_aug and val.
+    """Write the folder `out` in VOC layout (see aepsl.data.dataset), with the lists train_aug and val.
 
     It appears whole or not at all; same arguments, same bytes. Raises InputError if `out` is not empty.
     """
@@ -254,14 +255,10 @@ def _tint(rng):
     return rng.uniform(0, GROUND_VIVIDNESS) * np.array([np.cos(hue), np.sin(hue)])
 
 
-def main():
-    parser = argparse.ArgumentParser("python3 -m aepsl.synthetic", description="Draw the demo's data set.")
+def main(argv=None):
+    parser = argparse.ArgumentParser("python3 -m aepsl.data.synthetic", description="Draw the demo's data set.")
     parser.add_argument("--out", required=True, help="the folder to make, in VOC layout")
     parser.add_argument("--train", type=int, default=320, help="training images (320)")
     parser.add_argument("--val", type=int, default=80, help="validation images (80)")
     parser.add_argument("--seed", type=int, default=1)
-    run(**vars(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    command(main)
+    run(**vars(parser.parse_args(argv)))

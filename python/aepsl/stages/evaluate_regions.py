@@ -1,4 +1,4 @@
-"""How much of the objects the mined regions cover, and how much else: `python3 -m aepsl.measure --help`."""
+"""How much of the objects the mined regions cover, and how much else."""
 
 import argparse
 import os
@@ -6,12 +6,15 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import caffe_io
-from aepsl import experiment as experiments
-from aepsl.dataset import IGNORE, Dataset
-from aepsl.errors import InputError, command
-from aepsl.files import read_indexed, write_json
-from aepsl.mine import ClassificationNet, mined, unpacked
+from aepsl import experiments
+from aepsl.caffe_nets import device
+from aepsl.caffe_nets.whole_image import ClassificationNet
+from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.data.regions import unpacked
+from aepsl.errors import InputError
+from aepsl.files import write_json
+from aepsl.images import read_indexed
+from aepsl.stages.mine import mined
 
 
 class Tally:
@@ -84,7 +87,7 @@ def run(experiment, data, json, regions=None, model=None, gpu=None):
     write_json(json, shares[0] if regions else list(zip(thresholds, shares)))
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
@@ -92,10 +95,6 @@ def main():
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--regions", help="folder of mined regions")
     source.add_argument("--model", help="classification net of step 1, to try the thresholds of mining.sensitivity")
-    caffe_io.add_gpu_argument(parser)
-    arguments = vars(parser.parse_args())
+    device.add_gpu_argument(parser)
+    arguments = vars(parser.parse_args(argv))
     run(experiments.load(arguments.pop("experiment")), **arguments)
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,4 +1,4 @@
-"""An experiment for a data set of one's own: `python3 -m aepsl.new_experiment NAME --data FOLDER`.
+"""An experiment for a data set of one's own: `python3 -m aepsl.tools.new_experiment NAME --data FOLDER`.
 
 Its settings are voc12's, but for the classes, the lists and the number of images, which the data set gives.
 """
@@ -9,10 +9,10 @@ import os
 
 import yaml
 
-from aepsl import experiment as experiments
-from aepsl import nets
-from aepsl.dataset import LISTS, Dataset
-from aepsl.errors import InputError, command
+from aepsl import experiments
+from aepsl.caffe_nets import build
+from aepsl.data.dataset import LISTS, Dataset
+from aepsl.errors import InputError
 from aepsl.files import write_text
 
 MODEL = "voc12"
@@ -32,7 +32,7 @@ def run(name, data=None):
         experiments.load(name)
         return
     settings = derived(Dataset(data))
-    for net, text in nets.committed(dict(settings, name=name, folder=folder)).items():
+    for net, text in build.committed(dict(settings, name=name, folder=folder)).items():
         write_text(net, text)
     text = yaml.safe_dump(settings, sort_keys=False, default_flow_style=None, width=120)
     write_text(path, HEADER.format(model=MODEL, data=data) + text)  # last: it says that the experiment is whole
@@ -62,12 +62,8 @@ def derived(dataset):
     return settings
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name")
     parser.add_argument("--data", help="root of the data set, in VOC layout")
-    run(**vars(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    command(main)
+    run(**vars(parser.parse_args(argv)))

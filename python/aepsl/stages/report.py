@@ -1,9 +1,8 @@
-"""Prints a run's tables, the paper's rows beside ours: `python3 -m aepsl.report runs/demo`."""
+"""Prints a run's tables, the paper's rows beside ours."""
 
 import argparse
 import os
 
-from aepsl.errors import command
 from aepsl.files import read_json
 
 PAPER_ROWS = {  # tables 3 and 4: IoU of background and the 20 classes on VOC 2012 val, then their mean
@@ -64,11 +63,7 @@ def _shares(row):
     return f"{cells[0]:10.1f}{cells[1]:11.1f}{cells[2]:8.1f}"
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="folder of a finished run")
-    print(tables(read_json(os.path.join(parser.parse_args().run, "results.json"))))
-
-
-if __name__ == "__main__":
-    command(main)
+    print(tables(read_json(os.path.join(parser.parse_args(argv).run, "results.json"))))

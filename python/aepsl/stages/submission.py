@@ -1,4 +1,4 @@
-"""The archive that VOC's evaluation server takes: `python3 -m aepsl.submission --help`."""
+"""The archive that VOC's evaluation server takes."""
 
 import argparse
 import contextlib
@@ -8,10 +8,11 @@ import tarfile
 
 from PIL import Image
 
-from aepsl import experiment as experiments
-from aepsl.dataset import Dataset, palette
-from aepsl.errors import InputError, command
+from aepsl import experiments
+from aepsl.data.dataset import Dataset
+from aepsl.errors import InputError
 from aepsl.files import written_whole
+from aepsl.images import palette
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 
@@ -52,23 +53,19 @@ def _check(path, image_path):
     try:
         with Image.open(path) as mask, Image.open(image_path) as image:
             if mask.mode != "P" or mask.getpalette() != palette().ravel().tolist():
-                raise InputError(f"{path}: does not have VOC's palette; write it with aepsl.segment")
+                raise InputError(f"{path}: does not have VOC's palette; write it with aepsl.stages.segment")
             if mask.size != image.size:
                 raise InputError(f"{path}: is {mask.size}, its image {image.size}; segment the image anew")
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot be read; segment the image first") from None
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
     parser.add_argument("--list", dest="list_name", required=True, help="test, or the path of a list of ids")
     parser.add_argument("--masks", required=True, help="folder of segmentations")
     parser.add_argument("--out", required=True, help="the archive, .tgz")
-    arguments = vars(parser.parse_args())
+    arguments = vars(parser.parse_args(argv))
     run(experiments.load(arguments.pop("experiment")), **arguments)
-
-
-if __name__ == "__main__":
-    command(main)

@@ -8,7 +8,7 @@ import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from aepsl import caffe_io, nets
+from aepsl.caffe_nets import build, device
 from aepsl.files import write_text
 
 TOLERANCE = 1e-4  # relative to the largest value of a blob
@@ -21,7 +21,7 @@ def largest_difference(net, gpu):
     largest |CPU| of the same array.
     """
     expected, ours = (_forward_backward(net, processor) for processor in (None, gpu))
-    caffe_io.use(None)
+    device.use(None)
     differences = {name: _relative(ours[name], values) for name, values in expected.items()}
     return max(differences.items(), key=lambda item: item[1])
 
@@ -34,7 +34,7 @@ def _relative(ours, expected):
 
 def _forward_backward(net, gpu):
     """Copies of all arrays after one pass. gpu: its number, None for the CPU."""
-    caffe_io.use(gpu)
+    device.use(gpu)
     net.clear_param_diffs()
     net.forward()
     net.backward()
@@ -52,10 +52,10 @@ def net_with_inputs(experiment, task, batch=2):
     inputs = dict(data=60 * random.randn(batch, 3, crop, crop), labels=random.rand(batch, classes) < 0.5)
     inputs["labels"][:, 0] = True
     if task != "classification":
-        side = (crop - 1) // nets.STRIDE + 1
+        side = (crop - 1) // build.STRIDE + 1
         inputs["mask"] = random.choice([*range(classes + 1), 255], (batch, 1, side, side))
 
-    parameter = text_format.Merge(nets.train_net(experiment, task), caffe_pb2.NetParameter())
+    parameter = text_format.Merge(build.train_net(experiment, task), caffe_pb2.NetParameter())
     layer = parameter.layer[0]
     layer.Clear()
     layer.name, layer.type = "input", "Input"

@@ -1,4 +1,4 @@
-"""Training masks S from mined regions F and background B (section 3.1): `python3 -m aepsl.masks --help`."""
+"""Training masks S from mined regions F and background B (section 3.1)."""
 
 import argparse
 import os
@@ -6,17 +6,17 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import experiment as experiments
-from aepsl.dataset import IGNORE, Dataset, shard, write_mask
-from aepsl.errors import InputError, command
-from aepsl.files import read_indexed
-from aepsl.mine import unpacked
+from aepsl import experiments
+from aepsl.data.dataset import IGNORE, Dataset, shard
+from aepsl.data.regions import unpacked
+from aepsl.errors import InputError
+from aepsl.images import read_indexed, write_mask
 
 
 def run(experiment, data, regions, saliency, out, part=None):
     """Write the mask S of every training image to `out`, a PNG with VOC's palette.
 
-    regions: folder of `aepsl.mine`, its regions merged from as many steps as wanted; saliency: folder of 8-bit maps
+    regions: folder of mine, its regions merged from as many steps as wanted; saliency: folder of 8-bit maps
     ID.png, 255 for 1; part: 'k/n' makes only that share of the masks.
     """
     dataset = Dataset(data, experiment["classes"])
@@ -49,7 +49,7 @@ def mask(F, values, B):
     return S
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
@@ -57,9 +57,5 @@ def main():
     parser.add_argument("--saliency", required=True, help="folder of saliency maps")
     parser.add_argument("--out", required=True, help="folder for the masks")
     parser.add_argument("--shard", dest="part", help="K/N: only that share of the images")
-    arguments = vars(parser.parse_args())
+    arguments = vars(parser.parse_args(argv))
     run(experiments.load(arguments.pop("experiment")), **arguments)
-
-
-if __name__ == "__main__":
-    command(main)

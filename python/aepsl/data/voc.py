@@ -1,4 +1,4 @@
-"""The paper's data set, VOC 2012 with SBD's masks, in this project's layout: `python3 -m aepsl.voc --help`.
+"""The paper's data set, VOC 2012 with SBD's masks, in this project's layout.
 
 OUT/VOC2012, OUT/SBD, OUT/VOC2012test     what scripts/get_{voc,sbd,voc_test}.sh unpack; or folders elsewhere
 OUT/JPEGImages/ID.jpg                     links to VOC's images
@@ -21,10 +21,11 @@ import scipy.io
 from PIL import Image
 from tqdm import tqdm
 
-from aepsl import sources as tables
-from aepsl.dataset import LISTS, VOC_CLASSES, write_mask
-from aepsl.errors import InputError, command
+from aepsl.data import source_table
+from aepsl.data.dataset import LISTS, VOC_CLASSES
+from aepsl.errors import InputError
 from aepsl.files import only_one, read_words, write_if_changed
+from aepsl.images import write_mask
 
 
 def run(out, voc=None, sbd=None, test=None, sources=None):
@@ -38,7 +39,7 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
     voc = voc or os.path.join(out, "VOC2012")
     sbd = sbd or os.path.join(out, "SBD")
     test = test or next(filter(_has_test, (os.path.join(out, "VOC2012test"), voc)), None)
-    expected = tables.load(sources).get("expected", {})
+    expected = source_table.load(sources).get("expected", {})
     remedy = f"{voc} or {sbd} is not as released; scripts/get_voc.sh and scripts/get_sbd.sh fetch and unpack them"
 
     lists = _lists(voc, sbd, test)
@@ -167,7 +168,7 @@ def _text(lines):
     return "".join(line + "\n" for line in lines)
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description="Makes the paper's data set of VOC 2012 and SBD.")
     parser.add_argument("--out", required=True, help="the data set")
     parser.add_argument("--voc", help="folder VOC2012 with images, XML, masks and lists (OUT/VOC2012)")
@@ -176,10 +177,6 @@ def main():
     )
     parser.add_argument("--test", help="folder VOC2012 with the test images and their list (OUT/VOC2012test, if there)")
     parser.add_argument(
-        "--sources", help=f"another table than {tables.TABLE}; SOURCES in the environment does the same"
+        "--sources", help=f"another table than {source_table.TABLE}; SOURCES in the environment does the same"
     )
-    run(**vars(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    command(main)
+    run(**vars(parser.parse_args(argv)))

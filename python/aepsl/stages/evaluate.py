@@ -1,4 +1,4 @@
-"""IoU of segmentations: `python3 -m aepsl.evaluate --pred DIR --gt DIR --ids FILE --json OUT`."""
+"""IoU of segmentations, against true masks."""
 
 import argparse
 import os
@@ -6,9 +6,10 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from aepsl.dataset import IGNORE, VOC_CLASSES
-from aepsl.errors import InputError, command
-from aepsl.files import read_indexed, read_words, write_json
+from aepsl.data.dataset import IGNORE, VOC_CLASSES
+from aepsl.errors import InputError
+from aepsl.files import read_words, write_json
+from aepsl.images import read_indexed
 
 
 def run(pred, gt, ids, values, names):
@@ -68,14 +69,14 @@ def _size(mask):
     return f"{mask.shape[1]} x {mask.shape[0]}"
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pred", required=True, help="folder of predicted masks")
     parser.add_argument("--gt", required=True, help="folder of true masks")
     parser.add_argument("--ids", required=True, help="file of ids, one a line")
     parser.add_argument("--json", required=True, help="file to write")
     parser.add_argument("--classes", help="file of class names, values 1, 2, ...; VOC's 20 without it")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     ids = read_words(arguments.ids, "the ids to evaluate")
     names = ["background", *(read_words(arguments.classes, "class names") if arguments.classes else VOC_CLASSES)]
     result = run(arguments.pred, arguments.gt, ids, list(range(len(names))), names)
@@ -85,7 +86,3 @@ def main():
     print(f"{'mIoU':>14} {result['miou']:6.2f}")
     if result["absent"]:
         print(f"left out of the mean, not in the ground truth: {', '.join(result['absent'])}")
-
-
-if __name__ == "__main__":
-    command(main)

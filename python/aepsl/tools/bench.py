@@ -1,6 +1,6 @@
 """Speed as a ratio against a bound, and the full-size nets' needs: `make bench`.
 
-training   milliseconds of an iteration of `aepsl.train`, images decoded and all, against `caffe time` of the same net
+training   milliseconds of an iteration of training, images decoded and all, against `caffe time` of the same net
            and batch on data that is there already; measured in turns
 crf        images a second of the CRF of training images, which takes only the image's own labels, on all cores,
            against all 21 channels in one process
@@ -25,18 +25,19 @@ import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from aepsl import caffe_io, crf, nets, synthetic, train
-from aepsl import experiment as experiments
-from aepsl.dataset import write_mask
-from aepsl.errors import command
-from aepsl.files import read_image, read_indexed, write_grey, write_text
+from aepsl import experiments
+from aepsl.caffe_nets import build, device
+from aepsl.data import synthetic
+from aepsl.files import write_text
+from aepsl.images import read_image, read_indexed, write_grey, write_mask
+from aepsl.stages import crf, train
 
 PHOTO = (500, 375)  # width and height of most of VOC's images
 
 
 def training(repeats=5, iterations=5):
     print(f"\nA training iteration on the CPU, medians of {repeats} repeats of {iterations}")
-    print(f"{'':12}{'aepsl.train':>14}{'caffe time':>14}{'ratio':>8}")
+    print(f"{'':12}{'training':>14}{'caffe time':>14}{'ratio':>8}")
     for name in ("demo", "rehearsal"):
         experiment = experiments.load(name)
         with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +65,7 @@ def solver_on_stand_ins(experiment, task, folder):
         experiment["classes"] = list(synthetic.CLASSES) + experiment["classes"][len(synthetic.CLASSES) :]
         write_text(os.path.join(data, "classes.txt"), "\n".join(experiment["classes"]) + "\n")
     experiment["folder"] = folder
-    for path, text in nets.committed(experiment).items():
+    for path, text in build.committed(experiment).items():
         write_text(path, text)
     masks = None if task == "classification" else os.path.join(data, "SegmentationClassAug")
     train.write_prototxts(experiment, task, data, 32, os.path.join(folder, "run"), masks=masks)
@@ -83,7 +84,7 @@ def enlarge(data):
 
 def without_data(experiment):
     """The classification training net with DummyData in place of the data layer."""
-    net = text_format.Merge(nets.train_net(experiment, "classification"), caffe_pb2.NetParameter())
+    net = text_format.Merge(build.train_net(experiment, "classification"), caffe_pb2.NetParameter())
     settings = experiment["training"]["classification"]
     side = experiment["data"]["crop"]
     layer = net.layer[0]
@@ -160,12 +161,12 @@ def _full_size(task):
 
 def memory(counts=(1000, 10582)):
     print("\nPeak memory of the per-image stages, in MiB")
-    stages = ("saliency", "mine", "masks", "segment", "evaluate", "measure")
-    print(f"{'images':12}" + "".join(f"{stage:>10}" for stage in stages), flush=True)
+    stages = ("saliency", "mine", "masks", "segment", "evaluate", "evaluate-regions")
+    print(f"{'images':12}" + "".join(f"{stage:>18}" for stage in stages), flush=True)
     peaks = np.array([_stages_on(count, stages) for count in counts])
     for count, row in zip(counts, peaks):
-        print(f"{count:<12}" + "".join(f"{peak:10.0f}" for peak in row))
-    print(f"{'ratio':12}" + "".join(f"{ratio:10.2f}" for ratio in peaks[1] / peaks[0]), flush=True)
+        print(f"{count:<12}" + "".join(f"{peak:18.0f}" for peak in row))
+    print(f"{'ratio':12}" + "".join(f"{ratio:18.2f}" for ratio in peaks[1] / peaks[0]), flush=True)
 
 
 def _stages_on(count, stages):
@@ -209,9 +210,9 @@ def _stages_on(count, stages):
             evaluate=["--pred", f"{folder}/segmented/crf", "--gt", f"{root}/SegmentationClassAug"]
             + ["--ids", f"{root}/ImageSets/Segmentation/train_aug.txt", "--classes", f"{root}/classes.txt"]
             + ["--json", f"{folder}/out.json"],
-            measure=[*common, "--regions", f"{folder}/regions", "--json", f"{folder}/out.json"],
+            **{"evaluate-regions": [*common, "--regions", f"{folder}/regions", "--json", f"{folder}/out.json"]},
         )
-        return [_peak_of_command([sys.executable, "-m", f"aepsl.{stage}", *arguments[stage]]) for stage in stages]
+        return [_peak_of_command([sys.executable, "-m", "aepsl", stage, *arguments[stage]]) for stage in stages]
 
 
 def _peak_of_command(arguments):
@@ -236,17 +237,13 @@ def _in_a_process(function, *arguments):
 PARTS = {"training": training, "crf": crf_of_training_images, "full-size": full_size, "memory": memory}
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without it")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
         parser.error(f"no part {unknown[0]}; there are {', '.join(PARTS)}")
-    caffe_io.use(None)
+    device.use(None)
     for part in arguments.parts or PARTS:
         PARTS[part]()
-
-
-if __name__ == "__main__":
-    command(main)

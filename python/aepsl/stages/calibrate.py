@@ -6,11 +6,10 @@ SegmentationClassAug's own. Whatever misses the published figure here is wrong b
 
 import argparse
 
-from aepsl import experiment as experiments
-from aepsl.dataset import Dataset
-from aepsl.errors import command
+from aepsl import experiments
+from aepsl.data.dataset import Dataset
 from aepsl.files import write_json
-from aepsl.results import evaluated
+from aepsl.stages.results import evaluated
 
 # DeepLab-LargeFOV as released, on VOC 2012 val: plain, and with CRF.
 PUBLISHED = {"voc12": (62.25, 67.64)}
@@ -46,14 +45,10 @@ def report(name, plain, with_crf):
     return "\n".join(lines)
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
     parser.add_argument("--run", required=True, help="folder of the run")
-    arguments = vars(parser.parse_args())
+    arguments = vars(parser.parse_args(argv))
     run(experiments.load(arguments.pop("experiment")), **arguments)
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,4 +1,4 @@
-"""One run of Caffe's solver: `python3 -m aepsl.train --help`.
+"""One run of Caffe's solver.
 
 Its folder then holds the train.prototxt and solver.prototxt that it used, log.csv, train.json and final.caffemodel;
 `caffe train -solver FOLDER/solver.prototxt -weights WEIGHTS` repeats it. Interrupted and started again it goes on
@@ -20,10 +20,10 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from tqdm import tqdm
 
-from aepsl import caffe_io, nets
-from aepsl import experiment as experiments
-from aepsl.dataset import Dataset
-from aepsl.errors import InputError, command
+from aepsl import experiments
+from aepsl.caffe_nets import build, caffemodel, device
+from aepsl.data.dataset import Dataset
+from aepsl.errors import InputError
 from aepsl.files import read_json, sha256, write_if_changed, write_json, write_text, written_whole
 from aepsl.layers.psl import WEIGHTS
 
@@ -31,7 +31,7 @@ from aepsl.layers.psl import WEIGHTS
 def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl_weights="scores", gpu=None):
     """Train the net of `task` on the data set `data` and write the folder `out`.
 
-    experiment: settings (aepsl.experiment.load); weights: initial caffemodel, None to start from the fillers alone;
+    experiment: settings (aepsl.experiments.load); weights: initial caffemodel, None to start from the fillers alone;
     regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl);
     psl_weights: what weights S_hat: scores, labels or none (psl). Raises InputError for bad inputs, before Caffe
     starts, and for a loss that is not finite.
@@ -43,17 +43,17 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
 
     fresh = write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
     inputs = dict(
-        weights=weights and sha256(caffe_io.existing(weights)),
+        weights=weights and sha256(caffemodel.existing(weights)),
         regions=contents(regions, ids),
         masks=contents(masks, ids),
     )
     fresh |= write_if_changed(os.path.join(out, "inputs.json"), json.dumps(inputs, indent=1) + "\n")
-    caffe_io.use(gpu)
+    device.use(gpu)
     solver_path = os.path.join(out, "solver.prototxt")
-    settings = caffe_io.read_prototxt(solver_path, caffe_pb2.SolverParameter())
+    settings = caffemodel.read_prototxt(solver_path, caffe_pb2.SolverParameter())
     solver = caffe.get_solver(solver_path)
     if weights:
-        caffe_io.load_weights(solver.net, weights, nets.NEW_LAYERS)
+        caffemodel.load_weights(solver.net, weights, build.NEW_LAYERS)
     history = History(out, solver.net.outputs)
     if not fresh:
         history.resume(solver, experiment["seed"])
@@ -83,12 +83,12 @@ def write_prototxts(experiment, task, data, images, out, regions=None, masks=Non
 
     Returns False if the folder held the same ones already, so that its snapshot can be gone on from.
     """
-    net = caffe_io.read_prototxt(experiments.prototxt(experiment, task, "train"), caffe_pb2.NetParameter())
+    net = caffemodel.read_prototxt(experiments.prototxt(experiment, task, "train"), caffe_pb2.NetParameter())
     _set(net, "WeaklyLabelledImages", root=data, regions=regions, masks=masks)
     if task == "psl":
         _set(net, "ProhibitiveMask", weights=psl_weights)
     net_path = os.path.join(out, "train.prototxt")
-    solver = nets.solver(experiment, task, net_path, images, os.path.join(out, "snapshot"))
+    solver = build.solver(experiment, task, net_path, images, os.path.join(out, "snapshot"))
     fresh = False
     for path, text in ((net_path, text_format.MessageToString(net)), (os.path.join(out, "solver.prototxt"), solver)):
         fresh |= write_if_changed(path, text)
@@ -193,7 +193,7 @@ def _warn_if_saturated(loss, labels):
         )
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--task", required=True, choices=experiments.TASKS)
@@ -203,12 +203,8 @@ def main():
     parser.add_argument("--regions", help="folder of mined regions, erased from the images")
     parser.add_argument("--masks", help="folder of masks to learn from")
     parser.add_argument("--psl-weights", choices=WEIGHTS, default="scores", help="what weights S_hat")
-    caffe_io.add_gpu_argument(parser)
-    arguments = vars(parser.parse_args())
+    device.add_gpu_argument(parser)
+    arguments = vars(parser.parse_args(argv))
     experiment = experiments.load(arguments.pop("experiment"))
-    nets.check(experiment)
+    build.check(experiment)
     run(experiment, **arguments)
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,7 +1,7 @@
 """Background cues: a saliency map for each image, low where the background is (section 3.1 of the paper).
 
 The paper thresholds the maps of DRFI, which were never published. A folder of precomputed maps (of DRFI,
-or any other detector) is taken as it is; without one, a detector that needs no training makes them (aepsl.rbd).
+or any other detector) is taken as it is; without one, a detector that needs no training makes them (aepsl.stages.rbd).
 
     OUT/ID.png         8-bit grey, the image's size: saliency = value / 255
     OUT/settings.json  how the maps were made, so that a second run cannot mix two kinds
@@ -15,10 +15,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from aepsl import rbd
-from aepsl.dataset import Dataset, shard
-from aepsl.errors import InputError, command
-from aepsl.files import read_json, write_grey, write_json
+from aepsl.data.dataset import Dataset, shard
+from aepsl.errors import InputError
+from aepsl.files import read_json, write_json
+from aepsl.images import write_grey
+from aepsl.stages import rbd
 
 # JPEG keeps a grey map stored as colour grey within this many of 255 steps.
 GREY_TOLERANCE = 8
@@ -28,7 +29,7 @@ def run(data_root, ids, out, maps=None):
     """Write `out`/ID.png for the images `ids` (a list of ids) of the data set at `data_root`.
 
     `maps`: a folder with ID.png or ID.jpg, grey, each of its image's size, on any scale: each map is
-    brought to [0, 1] by its own minimum and maximum. None: aepsl.rbd makes the maps.
+    brought to [0, 1] by its own minimum and maximum. None: aepsl.stages.rbd makes the maps.
     Maps that are there already are kept, so a run that was stopped goes on where it was, and the runs of
     several shards may share `out`. One process works on one core.
     Raises InputError before the first map is written if an image or a map is missing, broken or of another size.
@@ -104,17 +105,13 @@ def _size(path):
         return image.size
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
     parser.add_argument("--list", required=True, help="its list of images (train_aug), or a path to a file of ids")
     parser.add_argument("--out", required=True, help="folder for the maps")
     parser.add_argument("--maps", help="folder of precomputed maps, ID.png or ID.jpg; without it RBD makes them")
     parser.add_argument("--shard", dest="part", help="K/N: only that share of the images")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     ids = shard(Dataset(arguments.data).ids(arguments.list), arguments.part)
     run(arguments.data, ids, arguments.out, arguments.maps)
-
-
-if __name__ == "__main__":
-    command(main)

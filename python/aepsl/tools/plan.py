@@ -13,12 +13,12 @@ import tempfile
 import caffe
 import numpy as np
 
-from aepsl import bench, cuda
-from aepsl import experiment as experiments
-from aepsl import sources as tables
-from aepsl.errors import command
+from aepsl import experiments
+from aepsl.caffe_nets import cuda
+from aepsl.data import source_table
 from aepsl.files import read_json
-from aepsl.results import seconds_of_stages
+from aepsl.stages.results import seconds_of_stages
+from aepsl.tools import bench
 
 # Peak of single-precision arithmetic as the makers state it, in TFLOPS; of cards with several forms, the slowest.
 PEAKS = {
@@ -41,9 +41,9 @@ PEAKS = {
 REFERENCE = "V100"  # where no GPU is seen
 # Assumed. DeepLab's paper trains LargeFOV at 4.84 images/s; on a TITAN X, a GPU of its day, that is 22% of the peak.
 SUSTAINED = 0.2
-# Measured on the CPU: seconds of an iteration of LargeFOV segmentation at batch 2 on 2 cores (`make bench`) ...
+# Measured on the CPU: seconds of an iteration of LargeFOV segmentation at batch 2 on 2 cores (`make bench`) ..
 ITERATION, BATCH, CORES = 7.5, 2, 2
-# ... seconds of one core for an image of 500 x 375 ...
+# ... seconds of one core for an image of 500 x 375 ..
 SECONDS = dict(saliency=0.04, masks=0.02, relabel=0.96, segment=1.92)
 # ... and kB that a stage leaves of a photo of VOC.
 KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
@@ -109,13 +109,13 @@ def images_of(experiment, run):
     path = os.path.join(run, "checked")
     if os.path.exists(path) and os.path.getsize(path):
         return read_json(path)
-    val = tables.load().get("expected", {}).get("lists", {}).get("val", {}).get("images", 0)
+    val = source_table.load().get("expected", {}).get("lists", {}).get("val", {}).get("images", 0)
     return dict(train=experiment["data"]["train_images"], val=experiment.get("synthetic", {}).get("val", val))
 
 
 def downloads(experiment):
     """{file: bytes} of what `make reproduce` downloads where the user has none of it."""
-    files = tables.load()["files"]
+    files = source_table.load()["files"]
     wanted = [experiment.get("initial_weights")] + [name for name in files if experiment["name"] == "voc12"]
     sizes = {name: files[name].get("size", 0) for name in wanted if name in files}
     return {name: size for name, size in sizes.items() if size and (name == wanted[0] or "unpack" in files[name])}
@@ -168,14 +168,10 @@ def memory_of_training(experiment, task):
     return 4 * floats + CONTEXT
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment")
     parser.add_argument("--gpus", type=int, default=0, help="how many GPUs; the CPU without it")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
-    a = parser.parse_args()
+    a = parser.parse_args(argv)
     print(report(experiments.load(a.experiment), f"runs/{a.experiment}", a.gpus, a.cores))
-
-
-if __name__ == "__main__":
-    command(main)

@@ -3,21 +3,19 @@
 ROOT/JPEGImages/ID.jpg
 ROOT/SegmentationClassAug/ID.png      or SegmentationClass/; needed only to evaluate
 ROOT/ImageSets/Segmentation/LIST.txt  one id a line
-ROOT/image_labels.txt                 ID NAME NAME ...
+ROOT/image_labels.txt                 ID NAME NAME ..
 ROOT/classes.txt                      optional: one name a line, mask values 1, 2, ...; VOC's 20 without it
 """
 
-import argparse
 import os
 
-import cv2
 import joblib
 import numpy as np
 from PIL import Image
 
-from aepsl import experiment as experiments
-from aepsl.errors import InputError, command
-from aepsl.files import read_image, read_indexed, read_words, why_unreadable, write_json, written_whole
+from aepsl.errors import InputError
+from aepsl.files import read_words
+from aepsl.images import read_image, read_indexed, why_unreadable
 
 VOC_CLASSES = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
@@ -132,62 +130,3 @@ def shard(ids, part):
     if not (k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
         raise InputError(f"--shard {part}: must be K/N with K from 1 to N, for example 1/4")
     return ids[int(k) - 1 :: int(n)]
-
-
-def palette(count=256):
-    """VOC's colour map, `count` x 3 uint8 RGB: the bits of the index spread over the channels."""
-    index = np.arange(count)[:, None, None] >> (3 * np.arange(8))[None, None, :]
-    bits = (index >> np.arange(3)[None, :, None]) & 1
-    return (bits << (7 - np.arange(8))).sum(-1).astype(np.uint8)
-
-
-def write_mask(path, mask):
-    """Write H x W uint8 class values as a PNG with VOC's palette."""
-    image = Image.fromarray(mask, "P")
-    image.putpalette(palette().tobytes())
-    with written_whole(path) as beside:
-        image.save(beside)
-
-
-def scaled(array, scale):
-    """`array` (H x W or H x W x 3) at `scale`: averaged if an image, nearest pixel if indices."""
-    if scale == 1:
-        return array
-    height, width = (max(1, int(round(side * scale))) for side in array.shape[:2])
-    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return cv2.resize(array, (width, height), interpolation=shrink if array.ndim == 3 else cv2.INTER_NEAREST)
-
-
-def run(experiment, data, json=None):
-    """Check all that the experiment will read of the data set `data`; raises InputError for the first fault.
-
-    json: file to write then, {"train": how many images, "val": how many}.
-    """
-    dataset = Dataset(data, experiment["classes"])
-    train, val = (dataset.ids(experiment["data"][key]) for key in ("train", "val"))
-    dataset.labels(train + val)
-    truths = dataset.mask_folder()
-    dataset.check(train)
-    if truths is None:
-        raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment['data']['val']} go there")
-    dataset.check(val, [truths])
-    for image_id in val:
-        path = os.path.join(truths, image_id + ".png")
-        unknown = np.setdiff1d(read_indexed(path), [*dataset.values, IGNORE])
-        if unknown.size:
-            raise InputError(f"{path}: has the value {unknown[0]}, which is no class of {experiment['name']}; mend it")
-    if json:
-        write_json(json, dict(train=len(train), val=len(val)))
-
-
-def main():
-    parser = argparse.ArgumentParser(description="Checks a data set: lists, labels, images, masks.")
-    parser.add_argument("--experiment", required=True)
-    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
-    parser.add_argument("--json", help="file to write then: the numbers of images")
-    arguments = parser.parse_args()
-    run(experiments.load(arguments.experiment), arguments.data, arguments.json)
-
-
-if __name__ == "__main__":
-    command(main)

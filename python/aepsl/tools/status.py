@@ -1,4 +1,4 @@
-"""Where a run is: `python3 -m aepsl.status runs/voc12`. Reads the run's folder alone, also while it runs."""
+"""Where a run is. Reads the run's folder alone, also while it runs."""
 
 import argparse
 import datetime
@@ -8,10 +8,10 @@ import time
 
 from caffe.proto import caffe_pb2
 
-from aepsl import caffe_io
-from aepsl.errors import InputError, command
+from aepsl.caffe_nets import caffemodel
+from aepsl.errors import InputError
 from aepsl.files import read_json
-from aepsl.results import seconds_of_stages
+from aepsl.stages.results import seconds_of_stages
 
 
 def report(run):
@@ -38,7 +38,7 @@ def of_training(run, stage):
     solver = os.path.join(folder, "solver.prototxt")
     if not os.path.exists(solver):
         return "", False, ""
-    total = caffe_io.read_prototxt(solver, caffe_pb2.SolverParameter()).max_iter
+    total = caffemodel.read_prototxt(solver, caffe_pb2.SolverParameter()).max_iter
     if os.path.exists(os.path.join(folder, "final.caffemodel")):
         return f"{total}/{total}", True, ""
     path = os.path.join(folder, "snapshot.json")
@@ -74,11 +74,7 @@ def _ago(path):
     return f"{datetime.timedelta(seconds=round(time.time() - os.stat(path).st_mtime))} ago"
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="folder of a run")
-    print(report(parser.parse_args().run))
-
-
-if __name__ == "__main__":
-    command(main)
+    print(report(parser.parse_args(argv).run))

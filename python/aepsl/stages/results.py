@@ -1,8 +1,8 @@
-"""Gathers a run's figures into results.json: `python3 -m aepsl.results --help`.
+"""Gathers a run's figures into results.json.
 
     {"rows": {"ae_step1": {"miou": 44.9, "iou": {"background": ..., ...}, "miou_no_crf": ..., "iou_no_crf": ...,
                            "absent": classes that the ground truth does not have, left out of the means,
-                           "errors": {"missed": ..., "confused": ..., "false": ...} with CRF, see aepsl.evaluate}},
+                           "errors": {"missed": ..., "confused": ..., "false": ...} with CRF, see evaluate}},
      "mining": {"step1": {"recall": ..., "precision": ..., "erased": ..., "converged_loss": ...}},
      "losses": {"step1": [[iteration, loss], ...]},
      "thresholds": [[threshold, {"recall": ..., "precision": ..., "erased": ...}], ...] of step 1,
@@ -15,11 +15,10 @@ import csv
 import glob
 import os
 
-from aepsl import evaluate
-from aepsl import experiment as experiments
-from aepsl.dataset import Dataset
-from aepsl.errors import command
+from aepsl import experiments
+from aepsl.data.dataset import Dataset
 from aepsl.files import read_json, write_json
+from aepsl.stages import evaluate
 
 
 def run(experiment, data, run, rows, json):
@@ -84,16 +83,12 @@ def seconds_of_stages(folder):
     return seconds
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
     parser.add_argument("--run", required=True, help="folder of the run")
     parser.add_argument("--rows", required=True, nargs="+", help="names of the segmentations under RUN/val")
     parser.add_argument("--json", required=True, help="file to write")
-    arguments = vars(parser.parse_args())
+    arguments = vars(parser.parse_args(argv))
     run(experiments.load(arguments.pop("experiment")), **arguments)
-
-
-if __name__ == "__main__":
-    command(main)

@@ -14,9 +14,10 @@ from concurrent.futures.process import BrokenProcessPool
 
 import caffe
 
-from aepsl import agreement, bench, caffe_io, cuda, plan
-from aepsl import experiment as experiments
+from aepsl import experiments
+from aepsl.caffe_nets import cuda, device
 from aepsl.errors import InputError
+from aepsl.tools import bench, gpu_agreement, plan
 
 ARCHITECTURES = "/opt/cuda/architectures"  # of the code in the image's libcaffe.so: 'compute_80 sm_70 ...'
 OLDEST_DRIVER = (11, 0)  # NVIDIA promises that it runs every 11.x
@@ -53,7 +54,7 @@ def driver():
     return f"{cuda.driver_release()}, up to CUDA {_dotted(newest)}; Caffe's runtime is CUDA {_dotted(runtime)}"
 
 
-def device(gpu):
+def card(gpu):
     capability = cuda.capability(gpu)
     return f"{cuda.name(gpu)}, compute capability {_dotted(capability)}: {code_for(capability, architectures())}"
 
@@ -81,14 +82,16 @@ def memory(gpu):
 
 
 def agrees(gpu):
-    name, difference = agreement.largest_difference(agreement.net_with_inputs(experiments.load("demo"), "psl"), gpu)
-    if not difference <= agreement.TOLERANCE:
+    name, difference = gpu_agreement.largest_difference(
+        gpu_agreement.net_with_inputs(experiments.load("demo"), "psl"), gpu
+    )
+    if not difference <= gpu_agreement.TOLERANCE:
         raise InputError(f"{name} is {difference:.1e} away from the CPU's; with TF32=1 that is to be expected")
     return f"the demo's net, forward and backward, is within {difference:.1e} of the CPU's ({name})"
 
 
 def training(gpu, batch, iterations=2):
-    caffe_io.use(gpu)
+    device.use(gpu)
     experiment = experiments.load("voc12")
     experiment["training"][LARGEST] = dict(experiment["training"][LARGEST], batch=batch)
     with tempfile.TemporaryDirectory() as folder:
@@ -117,18 +120,14 @@ def report(name, check, *arguments):
     return word == "ok"
 
 
-def main():
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+def main(argv=None):
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args(argv)
     ready = report("Caffe", caffe_itself) and report("driver", driver)
     if not ready:
         print(f"{'all else':18}{'-':8}needs a GPU, and was not run")
     for gpu in range(cuda.count() if ready else 0):
-        for name, check in (("", device), ("memory", memory), ("agreement", agrees)):
+        for name, check in (("", card), ("memory", memory), ("agreement", agrees)):
             ready &= report(f"GPU {gpu} {name}", check, gpu)
         for batch in (2, experiments.load("voc12")["training"][LARGEST]["batch"]):
             ready &= report(f"GPU {gpu} batch {batch}", training, gpu, batch)
     sys.exit(not ready)
-
-
-if __name__ == "__main__":
-    main()

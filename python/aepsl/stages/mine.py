@@ -1,6 +1,6 @@
 """One step of adversarial erasing: CAM, threshold, merge with the regions erased before (algorithm 1).
 
-`python3 -m aepsl.mine --help`. Regions are 16-bit PNGs of the image's size, one for an image: bit k of a pixel says
+Regions are 16-bit PNGs of the image's size, one for an image: bit k of a pixel says
 that it was mined for the image's k-th label, in this step or an earlier one; 0 is not erased.
 """
 
@@ -8,18 +8,17 @@ import argparse
 import os
 import sys
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import caffe_io
-from aepsl import experiment as experiments
-from aepsl.dataset import Dataset, shard
-from aepsl.errors import InputError, command
-from aepsl.files import finished, read_indexed, sha256, write_grey
-from aepsl.geometry import grown
+from aepsl import experiments
+from aepsl.caffe_nets import device
+from aepsl.caffe_nets.whole_image import ClassificationNet
+from aepsl.data.dataset import Dataset, shard
+from aepsl.data.regions import packed
+from aepsl.files import finished, sha256
+from aepsl.images import read_indexed, write_grey
 
-MOST_LABELS = 16
 MOST_ERASED_FIRST, MOST_ERASED = 0.4, 0.7  # beyond these shares of an image little object is left to find
 
 
@@ -47,28 +46,6 @@ def run(experiment, data, model, out, before=None, part=None, gpu=None):
     _warn_if_over_erased(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
 
 
-class ClassificationNet:
-    """The trained classification net of one step, for whole images."""
-
-    def __init__(self, experiment, model, gpu=None):
-        caffe_io.use(gpu)
-        self.settings = experiment["data"]
-        self.net = caffe_io.open_net(experiments.prototxt(experiment, "classification", "deploy"), model)
-        self.features = self.net.bottom_names["gap"][0]
-
-    def cam(self, image, classes, erased=None):
-        """Class activation maps H_c(u) = sum_k w_ck x_k(u) of reference [34], grown to the image's size.
-
-        image: H x W x 3 uint8 BGR; classes: indices from 0; erased: H x W, not 0 where erased, or None.
-        Returns len(classes) x H x W float32.
-        """
-        small = caffe_io.forward(self.net, image, self.settings, erased)
-        weights = self.net.params["fc8_cls"][0].data[classes]
-        maps = np.tensordot(weights, self.net.blobs[self.features].data[0], axes=1)
-        size = image.shape[:2]
-        return np.stack([cv2.resize(map, size[::-1]) for map in grown(maps, small)])
-
-
 def mined(maps, threshold):
     """The mined region of each map: N x H x W booleans.
 
@@ -91,20 +68,7 @@ def _warn_if_over_erased(out, share, most):
         )
 
 
-def packed(regions):
-    """N x H x W booleans as H x W uint16 bit sets; N at most 16."""
-    if len(regions) > MOST_LABELS:
-        raise InputError(f"an image has {len(regions)} labels; regions have room for {MOST_LABELS}")
-    bits = np.uint16(1) << np.arange(len(regions), dtype=np.uint16)
-    return (regions * bits[:, None, None]).sum(axis=0).astype(np.uint16)
-
-
-def unpacked(bits, count):
-    """The inverse of `packed` for `count` regions."""
-    return (bits[None] >> np.arange(count, dtype=np.uint16)[:, None, None] & 1).astype(bool)
-
-
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
@@ -112,10 +76,6 @@ def main():
     parser.add_argument("--out", required=True, help="folder for the regions")
     parser.add_argument("--before", help="folder of the regions of the step before")
     parser.add_argument("--shard", dest="part", help="K/N: only that share of the images")
-    caffe_io.add_gpu_argument(parser)
-    arguments = vars(parser.parse_args())
+    device.add_gpu_argument(parser)
+    arguments = vars(parser.parse_args(argv))
     run(experiments.load(arguments.pop("experiment")), **arguments)
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,4 +1,4 @@
-"""Opening nets: the processor, initial weights checked before Caffe sees them."""
+"""Caffemodels and prototxts, checked before Caffe sees them: it would abort, or pass over what is missing."""
 
 import os
 
@@ -7,44 +7,10 @@ import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from aepsl import cuda
-from aepsl.dataset import scaled
 from aepsl.errors import InputError
-from aepsl.geometry import padded
-from aepsl.gpu import claimed
 
 RIGHT_WEIGHTS = "Give the weights that this net was made for (weights/README.md)"
 OLD_SIZES = ("num", "channels", "height", "width")
-
-
-def use(gpu):
-    """Compute on the CPU if `gpu` is None, or else on a GPU: number `gpu`, or a free one of several in a list.
-
-    Without that GPU Caffe itself would end the process.
-    """
-    if gpu is None:
-        caffe.set_mode_cpu()
-        return
-    numbers = gpu if isinstance(gpu, list) else [gpu]
-    visible = [number for number in numbers if 0 <= number < cuda.count()]
-    if not cuda.BUILT_IN:
-        raise InputError(f"GPU {numbers[0]}: this Caffe is built without CUDA; GPU=0 takes the image that has it")
-    if not visible:
-        raise InputError(
-            f"GPU {numbers[0]}: {cuda.count()} GPUs are visible here, counted from 0; `make check-gpu` says more"
-        )
-    caffe.set_device(claimed(visible) if isinstance(gpu, list) else gpu)
-    caffe.set_mode_gpu()
-
-
-def add_gpu_argument(parser):
-    """The option --gpu of every stage that runs a net, for `use`."""
-    parser.add_argument(
-        "--gpu",
-        type=lambda text: [int(number) for number in text.split(",")],
-        metavar="N[,N...]",
-        help="numbers of the GPUs of which a free one is taken; the CPU without it",
-    )
 
 
 def read_prototxt(path, message):
@@ -133,20 +99,3 @@ def values(blob):
 def _same_shapes(ours, theirs):
     strip = lambda shape: shape if len(shape) < 2 or shape[0] != 1 else strip(shape[1:])  # noqa: E731
     return [strip(shape) for shape in ours] == [strip(shape) for shape in theirs]
-
-
-def forward(net, image, settings, erased=None):
-    """Run a deploy net on a whole image.
-
-    image: H x W x 3 uint8 BGR; settings: the experiment's `data` (scale, mean); erased: H x W, pixels that are not 0
-    become the mean. The image is scaled and padded to 8k + 1 with the mean. Returns (height, width) of the scaled
-    image, to which `geometry.grown` brings the net's maps.
-    """
-    pixels = scaled(image, settings["scale"]) - np.array(settings["mean"], np.float32)
-    if erased is not None:
-        pixels[scaled(erased, settings["scale"]) > 0] = 0
-    blob = padded(pixels).transpose(2, 0, 1)[None]
-    net.blobs["data"].reshape(*blob.shape)
-    net.blobs["data"].data[...] = blob
-    net.forward()
-    return pixels.shape[:2]

@@ -1,0 +1,42 @@
+"""AE-PSL in Caffe. Each command has a --help of its own."""
+
+import ast
+import importlib
+import os
+import sys
+
+from aepsl import cli
+
+COMMANDS = {  # drawer: its commands, each a module with main(argv); the stages in their order
+    "stages": "saliency train mine evaluate-regions masks segment evaluate results report calibrate submission",
+    "data": "check voc synthetic download",
+    "caffe_nets": "build surgery",
+    "tools": "plan status infer new-experiment bench check-gpu",
+}
+MODULES = {name: f"aepsl.{drawer}.{name.replace('-', '_')}" for drawer in COMMANDS for name in COMMANDS[drawer].split()}
+
+
+def summary(module):
+    """The first line of a module's docstring, without importing it."""
+    path = os.path.join(os.path.dirname(__file__), *module.split(".")[1:]) + ".py"
+    with open(path) as file:
+        return ast.get_docstring(ast.parse(file.read())).splitlines()[0]
+
+
+def main():
+    arguments = sys.argv[1:]
+    name = arguments[0] if arguments else "--help"
+    if name in MODULES:
+        sys.argv[0] = f"aepsl {name}"  # what argparse calls itself
+        module = importlib.import_module(MODULES[name])
+        cli.command(lambda: module.main(arguments[1:]))
+        return
+    lines = [__doc__, ""] + [f"  {each:18}{summary(module)}" for each, module in MODULES.items()]
+    if name in ("-h", "--help"):
+        print("\n".join(lines))
+    else:
+        sys.exit(f"aepsl: there is no command {name!r}; `aepsl --help` lists them")
+
+
+if __name__ == "__main__":
+    main()

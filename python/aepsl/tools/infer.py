@@ -1,0 +1,71 @@
+"""Segments pictures of your own with a trained net."""
+
+import argparse
+import os
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from aepsl import experiments
+from aepsl.caffe_nets import device
+from aepsl.errors import InputError
+from aepsl.images import palette, read_picture, scaled, write_colour, write_mask
+from aepsl.stages.segment import SegmentationNet
+
+LONGEST = 500  # pixels of a picture's longer side: no photo of VOC, whose objects the nets know, has more
+
+
+def run(experiment, paths, model, out, policy="scores", overlay=False, gpu=None):
+    """Segment pictures into `out`/NAME.png, with CRF and VOC's palette; with `overlay` also `out`/NAME_overlay.png.
+
+    paths: of the pictures; model: caffemodel; policy: scores or none. Mask values are 0 for background and k for the
+    experiment's k-th class. Raises InputError, before the first is segmented, for a picture that cannot be read and
+    for a result that would overwrite a picture or another result.
+    """
+    names = [os.path.join(out, os.path.splitext(os.path.basename(path))[0]) for path in paths]
+    pictures = {os.path.realpath(path) for path in paths}
+    written = {}
+    for path, name in zip(paths, names):
+        for result in [name + ".png"] + [name + "_overlay.png"] * overlay:
+            if result in written:
+                raise InputError(
+                    f"{path}: would overwrite the result of {written[result]}; segment them into two folders"
+                )
+            if os.path.realpath(result) in pictures:
+                raise InputError(f"{path}: its result would overwrite {result}; give --out another folder")
+            written[result] = path
+        read_picture(path)
+    os.makedirs(out, exist_ok=True)
+    net = SegmentationNet(experiment, model, gpu)
+    for path, name in zip(tqdm(paths, unit="image", disable=None), names):
+        image = read_picture(path)
+        mask = net.segmented(within(image, LONGEST), policy)[1].astype(np.uint8)
+        mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        write_mask(name + ".png", mask)
+        if overlay:
+            drawn = cv2.addWeighted(image, 0.5, palette()[mask][:, :, ::-1], 0.5, 0)
+            write_colour(name + "_overlay.png", np.where(mask[:, :, None] > 0, drawn, image))
+
+
+def within(image, longest):
+    """The image itself, or shrunk so that its longer side is `longest` pixels: H x W x 3 uint8."""
+    return scaled(image, min(1, longest / max(image.shape[:2])))
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("paths", nargs="+", metavar="IMAGE", help=f"pictures; segmented at {LONGEST} pixels at most")
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--model", required=True, help="caffemodel of the trained net")
+    parser.add_argument("--out", required=True, help="folder to write to")
+    parser.add_argument("--overlay", action="store_true", help="also draw each picture with its segmentation")
+    parser.add_argument(
+        "--policy",
+        choices=("scores", "none"),
+        default="scores",
+        help="what weights the classes' maps (scores); nets without a classification head need none",
+    )
+    device.add_gpu_argument(parser)
+    arguments = vars(parser.parse_args(argv))
+    run(experiments.load(arguments.pop("experiment")), **arguments)
