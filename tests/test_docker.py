@@ -165,6 +165,10 @@ def test_an_image_is_built_anew_when_its_own_stages_change(repository):
     path.write_text(text.replace("USE_NCCL=ON", "USE_NCCL=OFF"))
     assert recipe(repository, "cpu") == before["cpu"]
     assert recipe(repository, "cuda") != before["cuda"]
+    path.write_text(text)
+    pins = repository.root / "docker" / "requirements.txt"
+    pins.write_text(pins.read_text().replace("snakemake==7.32.4", "snakemake==7.32.3"))
+    assert all(recipe(repository, target) != before[target] for target in before)
 
 
 def test_rootfs_keeps_the_images_environment(repository):
