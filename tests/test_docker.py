@@ -44,6 +44,12 @@ class Repository:
             (root / "bin" / name).write_text(ENGINE)
             (root / "bin" / name).chmod(0o755)
 
+    def processor(self, flags):
+        """Give docker/run a processor with these flags."""
+        (self.root / "cpuinfo").write_text(f"processor : 0\nflags : fpu {flags}\n")
+        script = self.root / "docker" / "run"
+        script.write_text(script.read_text().replace("/proc/cpuinfo", str(self.root / "cpuinfo")))
+
     def call(self, script, *arguments, **environment):
         """Run docker/`script`; returns the process and [(arguments, environment)] of the engine's calls."""
         asked = self.root / "asked"
@@ -147,6 +153,28 @@ def test_in_the_image_already_only_those_gpus_are_seen_unless_a_cluster_chose(re
 def test_inside_the_image_the_command_simply_runs(repository):
     process, asked = repository.call("run", "printenv", "NVIDIA_TF32_OVERRIDE", AEPSL_IMAGE="cuda", TF32="1", GPU="0")
     assert (process.returncode, process.stdout, asked) == (0, "1\n", [])
+
+
+@pytest.mark.parametrize(
+    "flags, asked, kernel",
+    [
+        ("sse2 avx avx2 fma", {}, "Haswell"),
+        ("sse2 avx", {}, ""),
+        ("sse2 avx avx2 avx512f", {"BLAS_KERNEL": "SkylakeX"}, "SkylakeX"),
+    ],
+)
+def test_openblas_computes_the_same_everywhere_unless_a_kernel_is_asked_for(repository, flags, asked, kernel):
+    repository.processor(flags)
+    host = {"OPENBLAS_CORETYPE": "Zen", "OPENBLAS_NUM_THREADS": "3", "OMP_NUM_THREADS": "3", **asked}
+    arguments, environment = repository.run(**host)
+    names = values(arguments, "--env")
+    assert "OPENBLAS_CORETYPE" in names and environment["OPENBLAS_CORETYPE"] == kernel
+    assert "BLAS_KERNEL" in names  # for docker/run in the container
+    assert "OPENBLAS_NUM_THREADS" not in names and "OMP_NUM_THREADS" not in names
+    process, _ = repository.call("run", "env", AEPSL_IMAGE="cpu", **host)
+    inside = dict(line.split("=", 1) for line in process.stdout.splitlines())
+    assert inside["OPENBLAS_CORETYPE"] == kernel
+    assert "OPENBLAS_NUM_THREADS" not in inside and "OMP_NUM_THREADS" not in inside
 
 
 def recipe(repository, target):
