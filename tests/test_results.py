@@ -21,14 +21,6 @@ def test_stop_rule_ends_before_the_first_step_that_does_not_converge(losses, ste
     assert results.successful_steps(losses, 0.12) == steps
 
 
-@pytest.mark.parametrize("row", sorted(report.PAPER_ROWS))
-def test_the_papers_rows_are_of_one_piece(row):
-    """The mean of a row's 21 numbers is its last, to the paper's rounding: a slip of the pen would show."""
-    *iou, mean = map(float, report.PAPER_ROWS[row].split())
-    assert len(iou) == 21
-    assert np.mean(iou) == pytest.approx(mean, abs=0.11)
-
-
 def test_our_rows_stand_above_the_papers():
     iou = dict.fromkeys(["background", *experiments.load("voc12")["classes"]], 50.0)
     wrong = dict(missed=1.25, confused=2.5, false=3.75)
@@ -46,12 +38,13 @@ def test_our_rows_stand_above_the_papers():
     row = next(k for k, line in enumerate(lines) if line.startswith("psl "))
     assert lines[row].split()[-2:] == ["50.0", "49.0"]
     assert lines[row + 1].split()[-1] == "54.1"
+    assert lines[row + 3] == "  the paper, about" + " " * len(iou) * 7 + "   53.1"  # only the mean is published
     assert any(line.split() == ["of_max", "0.2", "50.0", "25.0", "20.0"] for line in lines)
     assert next(line for line in lines if line.startswith("step1")).split()[-2:] == ["0.050", "0.05"]
     assert lines[-2].split() == ["psl_none", "1.2", "2.5", "3.8"]
     assert lines[-1] == "Left out of the means, as val's masks do not have them: sofa."
     ours["experiment"] = "rehearsal"
-    assert "54.1" not in report.tables(ours)
+    assert "54.1" not in report.tables(ours) and "the paper" not in report.tables(ours)
 
 
 def test_submission_holds_every_image_under_vocs_names(small_set, tmp_path):
