@@ -12,14 +12,8 @@ ARGS ?=
 export DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW
 
 RUN = docker/run
-NAME = $(or $(EXPERIMENT),voc12)
-comma = ,
-GPUS = $(words $(subst $(comma), ,$(GPU)))
-OPTIONS = $(if $(PROFILE),--profile $(PROFILE),--cores $(CORES)) --log-handler-script python/aepsl/tools/progress.py --rerun-incomplete --nolock $(ARGS)
-SNAKEMAKE = $(RUN) snakemake $(OPTIONS) --config gpus=$(GPUS)
-PLAN = $(RUN) sh -c 'snakemake --list --config experiment=$(NAME) >/dev/null && python3 -m aepsl plan $(NAME) --gpus $(GPUS)'
-INPUTS = $${DATA:+data="$$(realpath "$$DATA")"} $${WEIGHTS:+weights="$$(realpath "$$WEIGHTS")"} \
-	$${SALIENCY:+saliency="$$(realpath "$$SALIENCY")"}
+NAME = "$${EXPERIMENT:-voc12}"
+GPU_OR_NOT = { [ $$? = 125 ] && GPU=
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,36 +30,33 @@ help: ## this list
 	@echo 'ARGS=      further options of the command, e.g. make demo ARGS=-n only says what it would do'
 
 demo: ## the whole method on a generated data set; minutes, needs nothing
-	$(SNAKEMAKE) experiment=demo
+	@EXPERIMENT= DATA= WEIGHTS= scripts/reproduce demo all $(ARGS)
 
-rehearsal: ## the whole method on real photos: DATA=... WEIGHTS=... [SALIENCY=...]
-	@test -n "$$DATA" || { echo 'Which data? make rehearsal DATA=folder in VOC layout WEIGHTS=caffemodel' >&2; exit 2; }
-	@test -n "$$WEIGHTS" || { echo 'Which weights? make rehearsal DATA=... WEIGHTS=squeezenet_v1.0.caffemodel' >&2; exit 2; }
-	$(SNAKEMAKE) experiment=rehearsal $(INPUTS)
+rehearsal: ## the whole method on real photos: DATA=... [WEIGHTS=...] [SALIENCY=...]
+	@scripts/reproduce rehearsal all $(ARGS)
 
 reproduce: ## the paper at full size, from nothing to its tables: GPU=0 [DATA=...] [WEIGHTS=...] [EXPERIMENT=...]
-	scripts/reproduce all $(OPTIONS)
+	@scripts/reproduce $(NAME) all $(ARGS)
 
 calibrate: ## trains with the true masks, as DeepLab did: is the set-up sound? The same settings as reproduce
-	scripts/reproduce calibrate $(OPTIONS)
+	@scripts/reproduce $(NAME) calibrate $(ARGS)
+
+submission: ## the archive for VOC's server, of psl++ or ROW=...; the same EXPERIMENT=... DATA=... WEIGHTS=... as the run
+	@scripts/reproduce $(NAME) submission $(ARGS)
 
 reproduce-dry: ## what reproduce would do, how long it would take on the GPU found, and how much disk
-	@GPU= $(RUN) python3 -m aepsl new-experiment $(NAME) $${DATA:+--data "$$(realpath "$$DATA")"}
-	@$(PLAN) || { [ $$? = 125 ] && GPU= $(PLAN); }
+	@$(RUN) python3 -m aepsl plan $(NAME) || $(GPU_OR_NOT) $(RUN) python3 -m aepsl plan $(NAME); }
 
 status: ## where the run of EXPERIMENT=... is; also while it runs
-	@$(RUN) python3 -m aepsl status runs/$(NAME)
+	@$(RUN) python3 -m aepsl status $(NAME)
 
 report: ## the tables of EXPERIMENT=...'s finished run
-	@$(RUN) python3 -m aepsl report runs/$(NAME)
+	@$(RUN) python3 -m aepsl report $(NAME)
 
 data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own folder VOC2012: DATA=...
 	@test -n "$$DATA" || scripts/get_voc.sh
 	@test -d "$$DATA/SegmentationClassAug" || scripts/get_sbd.sh
-	$(RUN) python3 -m aepsl voc --out data/voc12 $${DATA:+--voc "$$(realpath "$$DATA")"}
-
-submission: ## the archive for VOC's server, of psl++ or ROW=...; the same EXPERIMENT=... DATA=... WEIGHTS=... as the run
-	scripts/reproduce submission $(OPTIONS)
+	@$(RUN) sh -c 'python3 -m aepsl voc --out data/voc12 $${DATA:+--voc "$$DATA"}'
 
 test: ## the tests
 	$(RUN) python3 -m pytest -q $(ARGS) tests
@@ -90,8 +81,7 @@ image-cuda: ## builds the image with CUDA, for GPU=...; needs no GPU
 	docker/build cuda
 
 check-gpu: ## says whether driver, memory and Caffe are ready to train on a GPU, and what to do: [GPU=0]
-	@GPU=$${GPU:-0} $(RUN) python3 -m aepsl check-gpu || \
-		{ [ $$? = 125 ] && GPU= TARGET=cuda $(RUN) python3 -m aepsl check-gpu; }
+	@GPU=$${GPU:-0} $(RUN) python3 -m aepsl check-gpu || $(GPU_OR_NOT) TARGET=cuda $(RUN) python3 -m aepsl check-gpu; }
 
 rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda]
 	docker/rootfs $(TARGET)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import caffe
 import cv2
@@ -72,3 +73,13 @@ def python_layer(name, module, bottoms=(), tops=(), loss_weight=None, **paramete
     if loss_weight is not None:
         layer.loss_weight.append(loss_weight)
     return f"layer {{\n{text_format.MessageToString(layer)}}}\n"
+
+
+def copy_of_repository(tree):
+    """What running an experiment needs of this repository, copied to `tree`, a new folder; returns it."""
+    root = os.path.join(os.path.dirname(__file__), "..")
+    for name in ("python", "prototxt", "scripts", "docker", "profiles", "rules"):
+        shutil.copytree(os.path.join(root, name), tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Makefile", "Snakefile"):
+        shutil.copy(os.path.join(root, name), tree)
+    return tree

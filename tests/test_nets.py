@@ -13,7 +13,7 @@ from aepsl.caffe_nets import build, caffemodel
 from aepsl.errors import InputError
 
 EXPERIMENTS = sorted(os.listdir(experiments.FOLDER))
-SQUEEZENET = os.environ.get("AEPSL_SQUEEZENET", "")
+SQUEEZENET = os.environ.get("WEIGHTS", "")
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -120,7 +120,7 @@ def test_a_file_that_is_no_caffemodel_is_refused(tmp_path, content):
         caffemodel.load_weights(opened("demo", "classification"), str(path), build.NEW_LAYERS)
 
 
-@pytest.mark.skipif(not os.path.exists(SQUEEZENET), reason="AEPSL_SQUEEZENET names no squeezenet_v1.0.caffemodel")
+@pytest.mark.skipif(not os.path.exists(SQUEEZENET), reason="WEIGHTS names no squeezenet_v1.0.caffemodel")
 def test_the_official_squeezenet_loads():
     net = opened("rehearsal", "classification")
     assert caffemodel.load_weights(net, SQUEEZENET, build.NEW_LAYERS) == ["fc8_cls"]

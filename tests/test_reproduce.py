@@ -14,19 +14,15 @@ import yaml
 import standins
 from aepsl.data import archives
 from aepsl.data.dataset import VOC_CLASSES
+from conftest import copy_of_repository
 
 NARROW = dict(channels=[4, 8, 16, 16, 16], fc=16)
-ROOT = os.path.join(os.path.dirname(__file__), "..")
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """A copy of the repository whose voc12 has a narrow net and a short schedule, by experiment.yaml alone."""
-    tree = tmp_path_factory.mktemp("tree")
-    for name in ("python", "prototxt", "scripts", "docker", "profiles"):
-        shutil.copytree(os.path.join(ROOT, name), tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Makefile", "Snakefile"):
-        shutil.copy(os.path.join(ROOT, name), tree)
+    tree = copy_of_repository(tmp_path_factory.mktemp("copy") / "tree")
     path = tree / "prototxt/voc12/experiment.yaml"
     settings = yaml.safe_load(path.read_text())
     settings.update(NARROW)

@@ -75,11 +75,12 @@ def test_submission_holds_every_image_under_vocs_names(small_set, tmp_path):
     assert not (tmp_path / "out.tgz").exists()
 
 
-def test_results_gather_what_the_stages_wrote(small_set, tmp_path):
+def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
     """From files as the stages leave them to results.json; val's truth as the prediction scores 100."""
-    experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
+    experiment = dict(experiments.load("demo"), classes=["cat", "dog"], rows=["ae_step1"])
+    monkeypatch.chdir(tmp_path)
     experiment["mining"] = dict(experiment["mining"], steps=1)
-    run = tmp_path / "run"
+    run = tmp_path / "runs/demo"
     for folder in ("val/ae_step1", "step1/classification", "seconds"):
         (run / folder).mkdir(parents=True)
     for kind in ("plain", "crf"):
@@ -89,8 +90,8 @@ def test_results_gather_what_the_stages_wrote(small_set, tmp_path):
     (run / "step1/regions.json").write_text('{"erased": 0.2, "recall": 0.5, "precision": 0.4}')
     (run / "step1/thresholds.json").write_text("[]")
     for part, seconds in (("1-2", 3), ("2-2", 4)):
-        (run / f"seconds/mine.step1.{part}.tsv").write_text(f"s\th:m:s\n{seconds}\t0\n")
-    results.run(experiment, str(small_set), str(run), ["ae_step1"], str(run / "results.json"))
+        (run / f"seconds/mine.step1.{part}.json").write_text(f'{{"seconds": {seconds}}}')
+    results.run(experiment, str(small_set))
     found = json.loads((run / "results.json").read_text())
     assert found["rows"]["ae_step1"]["miou"] == found["rows"]["ae_step1"]["miou_no_crf"] == 100
     assert list(found["rows"]["ae_step1"]["iou"]) == ["background", "cat", "dog"]  # the columns of the tables

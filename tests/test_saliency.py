@@ -13,7 +13,7 @@ from PIL import Image
 from aepsl.errors import InputError
 from aepsl.stages import rbd, saliency
 
-VOC_ANIMALS = os.environ.get("AEPSL_VOC_ANIMALS", "")
+VOC_ANIMALS = os.environ.get("DATA", "")
 IDS = ["a", "b", "c", "d", "e"]
 
 
@@ -172,19 +172,19 @@ def test_the_optimised_map_minimises_equation_9():
 
 
 def test_run_writes_each_map_at_its_images_size(data, tmp_path):
-    saliency.run(data, IDS, str(tmp_path / "out"))
+    saliency.run(data, "train_aug", str(tmp_path / "out"))
     for image_id in IDS:
         image = cv2.imread(os.path.join(data, "JPEGImages", image_id + ".jpg"))
         with Image.open(str(tmp_path / "out" / f"{image_id}.png")) as png:
             assert png.mode == "L"
             values = np.array(png)
         np.testing.assert_array_equal(values, np.rint(rbd.saliency(image) * 255))
-    assert sorted(written(tmp_path / "out")) == sorted([f"{i}.png" for i in IDS] + ["settings.json"])
+    assert sorted(written(tmp_path / "out")) == sorted([f"{i}.png" for i in IDS] + ["made_of.json"])
 
 
 def test_shards_and_resumed_runs_write_the_same_bytes(data, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    saliency.run(data, IDS, str(whole))
+    saliency.run(data, "train_aug", str(whole))
     command = [
         sys.executable,
         "-m",
@@ -205,14 +205,14 @@ def test_shards_and_resumed_runs_write_the_same_bytes(data, tmp_path):
     before = (parts / "a.png").stat().st_mtime_ns
     (parts / "b.png").unlink()
     (parts / "d.png").write_bytes(written(whole)["d.png"][:200])
-    saliency.run(data, IDS, str(parts))
+    saliency.run(data, "train_aug", str(parts))
     assert written(parts) == written(whole)
     assert (parts / "a.png").stat().st_mtime_ns == before
 
 
 def test_precomputed_maps_are_stretched_to_0_and_1(data, maps, tmp_path):
     out = tmp_path / "out"
-    saliency.run(data, IDS, str(out), maps)
+    saliency.run(data, "train_aug", str(out), maps)
     ramp = np.tile(np.linspace(40, 200, 160), (120, 1)).astype(np.uint8)
     expected = np.rint((ramp - 40.0) / 160 * 255)
     for image_id, tolerance in zip(IDS, [0, 0, 3, 3, 0]):  # JPEG is not exact
@@ -224,7 +224,7 @@ def test_precomputed_maps_are_stretched_to_0_and_1(data, maps, tmp_path):
 
 def test_a_constant_precomputed_map_is_background(data, maps, tmp_path):
     cv2.imwrite(os.path.join(maps, "a.png"), np.full((120, 160), 255, np.uint8))
-    saliency.run(data, ["a"], str(tmp_path / "out"), maps)
+    saliency.run(data, "train_aug", str(tmp_path / "out"), maps)
     assert not np.array(Image.open(str(tmp_path / "out" / "a.png"))).any()
 
 
@@ -268,7 +268,7 @@ def spoil(folder):
 def test_a_bad_precomputed_map_is_named_and_nothing_is_written(damage, message, data, maps, tmp_path):
     damage(maps)
     with pytest.raises(InputError, match=message) as error:
-        saliency.run(data, IDS, str(tmp_path / "out"), maps)
+        saliency.run(data, "train_aug", str(tmp_path / "out"), maps)
     assert "\n" not in str(error.value)
     assert written(tmp_path / "out") == {}
 
@@ -286,12 +286,22 @@ def test_a_bad_image_ends_the_command_with_one_line(data, tmp_path):
 
 
 def test_maps_of_two_kinds_do_not_mix(data, maps, tmp_path):
-    out = str(tmp_path / "out")
-    saliency.run(data, ["a"], out)
-    before = written(tmp_path / "out")
-    with pytest.raises(InputError, match=r"settings\.json: the maps beside it were made in another way"):
-        saliency.run(data, ["a", "b"], out, maps)
-    assert written(tmp_path / "out") == before
+    """Maps that were made in another way go before the first new one is there."""
+    out = tmp_path / "out"
+    saliency.run(data, "train_aug", str(out))
+    saliency.run(data, "train_aug", str(out), maps, part="1/5")
+    assert sorted(written(out)) == ["a.png", "made_of.json"]
+    saliency.run(data, "train_aug", str(out), maps)
+    saliency.run(data, "train_aug", str(tmp_path / "anew"), maps)
+    assert written(out) == written(tmp_path / "anew")
+
+
+def test_maps_that_nothing_vouches_for_stay_and_are_told(data, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.png").write_text("a picture of the user's")
+    with pytest.raises(InputError, match=r"mine\.png: nothing says what it was made of .* remove it, or name another"):
+        saliency.run(data, "train_aug", str(tmp_path / "out"))
+    assert (tmp_path / "out/mine.png").exists()
 
 
 def test_an_interrupted_write_leaves_no_map(data, tmp_path, monkeypatch):
@@ -302,11 +312,11 @@ def test_an_interrupted_write_leaves_no_map(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(cv2, "imwrite", full_disk)
     with pytest.raises(InputError, match="could not be written"):
-        saliency.run(data, IDS, str(tmp_path / "out"))
-    assert sorted(written(tmp_path / "out")) == ["settings.json"]
+        saliency.run(data, "train_aug", str(tmp_path / "out"))
+    assert sorted(written(tmp_path / "out")) == ["made_of.json"]
 
 
-@pytest.mark.skipif(not os.path.isdir(VOC_ANIMALS), reason="AEPSL_VOC_ANIMALS names no folder of real photos")
+@pytest.mark.skipif(not os.path.isdir(VOC_ANIMALS), reason="DATA names no folder of real photos")
 def test_background_of_real_photos():
     """On 20 photos, pixels below 0.12 are background far more often than a pixel is by chance."""
     with open(os.path.join(VOC_ANIMALS, "ImageSets", "Segmentation", "train_aug.txt")) as file:

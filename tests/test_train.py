@@ -60,8 +60,8 @@ def test_a_run_leaves_what_it_used_and_what_it_did(tiny, data, tmp_path):
     train.run(tiny, "classification", data, out)
     assert sorted(os.listdir(out)) == [
         "final.caffemodel",
-        "inputs.json",
         "log.csv",
+        "made_of.json",
         "solver.prototxt",
         "train.json",
         "train.prototxt",
@@ -120,6 +120,24 @@ def test_other_masks_do_not_go_on_from_an_old_snapshot(tiny, data, tmp_path, mon
     for out in ("old", "new"):
         train.run(tiny, "segmentation", data, str(tmp_path / out), masks=str(masks))
     assert weights(tmp_path / "old") == weights(tmp_path / "new")
+
+
+def test_a_training_that_is_there_is_not_begun_again(tiny, data, tmp_path):
+    """Neither for the same data under another path, nor when only the clean-up was missing."""
+    out = tmp_path / "run"
+    train.run(tiny, "classification", data, str(out))
+    times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    shutil.copytree(data, tmp_path / "elsewhere")
+    write_text(str(out / "snapshot.json"), "{}")
+    train.run(tiny, "classification", str(tmp_path / "elsewhere"), str(out))
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == times
+
+
+def test_a_folder_that_is_not_ours_stays(tiny, data, tmp_path):
+    write_text(str(tmp_path / "final.caffemodel"), "another's")
+    with pytest.raises(InputError, match="final.caffemodel: nothing says what it was made of"):
+        train.run(tiny, "classification", data, str(tmp_path))
+    assert weights(tmp_path) == b"another's"
 
 
 @pytest.mark.parametrize("psl_weights", ["scores", "labels", "none"])
@@ -188,64 +206,64 @@ def stage(arguments):
     return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, env=quiet)
 
 
-@pytest.mark.parametrize(
-    "fault, complaint",
-    [
-        ("missing image", "image2.jpg: no such file"),
-        ("unreadable image", "image2.jpg: cannot be decoded"),
-        ("image cut short", "image2.jpg: cannot be decoded"),
-        ("mask of another size", "image2.png: is 3 x 3, its image"),
-        ("missing mask", "image2.png: no such file"),
-        ("unknown label", "image2 has the label 'unicorn'"),
-        ("no label", "no label for image2"),
-        ("empty list", "train_aug.txt: is empty"),
-        ("no list", "train_aug.txt: cannot be read"),
-        ("image named twice", "names image2 twice"),
-        ("no such weights", "nothing.caffemodel: no such caffemodel"),
-        ("weights of another net", "other.caffemodel: has no layer conv1_1"),
-    ],
-)
-def test_bad_input_is_one_line_and_leaves_nothing(small_set, tmp_path, fault, complaint):
-    experiment = experiments.load("demo")
-    (small_set / "classes.txt").write_text("\n".join(experiment["classes"]) + "\n")
-    labels = small_set / "image_labels.txt"
-    labels.write_text(labels.read_text().replace("cat", "quillow").replace("dog", "marbit"))
-    image, mask = small_set / "JPEGImages/image2.jpg", small_set / "SegmentationClassAug/image2.png"
-    ids = small_set / "ImageSets/Segmentation/train_aug.txt"
-    more = []
-    if fault == "missing image":
-        image.unlink()
-    elif fault == "unreadable image":
-        image.write_bytes(b"this is text")
-    elif fault == "image cut short":
-        image.write_bytes(image.read_bytes()[:-200])
-    elif fault == "mask of another size":
-        write_mask(str(mask), np.zeros((3, 3), np.uint8))
-    elif fault == "missing mask":
-        mask.unlink()
-    elif fault == "unknown label":
-        labels.write_text(labels.read_text().replace("image2 quillow marbit", "image2 quillow unicorn"))
-    elif fault == "no label":
-        labels.write_text(labels.read_text().replace("image2 quillow marbit\n", ""))
-    elif fault == "empty list":
-        ids.write_text("\n")
-    elif fault == "no list":
-        ids.unlink()
-    elif fault == "image named twice":
-        ids.write_text(ids.read_text() + "image2\n")
-    elif fault == "no such weights":
-        more = ["--weights", str(tmp_path / "nothing.caffemodel")]
-    elif fault == "weights of another net":
-        other = caffe.Net("prototxt/rehearsal/classification_deploy.prototxt", caffe.TEST)
-        other.save(str(tmp_path / "other.caffemodel"))
-        more = ["--weights", str(tmp_path / "other.caffemodel")]
-    out = tmp_path / "run"
-    arguments = ["aepsl", "train", "--experiment", "demo", "--task", "segmentation", "--data", str(small_set)]
-    done = stage([*arguments, "--masks", str(small_set / "SegmentationClassAug"), "--out", str(out), *more])
+def replaced(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
+
+
+IMAGE, MASK = "JPEGImages/image2.jpg", "SegmentationClassAug/image2.png"
+LABELS, LIST = "image_labels.txt", "ImageSets/Segmentation/train_aug.txt"
+BOTH = "image2 quillow marbit\n"  # image2's line of LABELS
+FAULTS = {  # what is done to the data set: what the line says
+    "missing image": (lambda root: (root / IMAGE).unlink(), "image2.jpg: no such file"),
+    "unreadable image": (lambda root: (root / IMAGE).write_bytes(b"this is text"), "image2.jpg: cannot be decoded"),
+    "image cut short": (lambda root: os.truncate(root / IMAGE, 900), "image2.jpg: cannot be decoded"),
+    "mask of another size": (
+        lambda root: write_mask(str(root / MASK), np.zeros((3, 3), np.uint8)),
+        "image2.png: is 3 x 3, its image",
+    ),
+    "missing mask": (lambda root: (root / MASK).unlink(), "image2.png: no such file"),
+    "unknown label": (
+        lambda root: replaced(root / LABELS, "marbit\nimage3", "unicorn\nimage3"),
+        "image2 has the label 'unicorn'",
+    ),
+    "no label": (lambda root: replaced(root / LABELS, BOTH, ""), "no label for image2"),
+    "empty list": (lambda root: (root / LIST).write_text("\n"), "train_aug.txt: is empty"),
+    "no list": (lambda root: (root / LIST).unlink(), "train_aug.txt: cannot be read"),
+    "image named twice": (lambda root: replaced(root / LIST, "image3", "image2"), "names image2 twice"),
+}
+
+
+@pytest.fixture
+def creatures(small_set):
+    """small_set with the demo's classes."""
+    (small_set / "classes.txt").write_text("\n".join(experiments.load("demo")["classes"]) + "\n")
+    replaced(small_set / LABELS, "cat", "quillow")
+    replaced(small_set / LABELS, "dog", "marbit")
+    return small_set
+
+
+def refused(root, out, complaint, *more):
+    """Training on `root` ends with one line that holds `complaint`, and leaves no result."""
+    arguments = ["aepsl", "train", "--experiment", "demo", "--task", "segmentation", "--data", str(root)]
+    done = stage([*arguments, "--masks", str(root / "SegmentationClassAug"), "--out", str(out), *more])
     assert done.returncode == 1
     assert complaint in done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert not (out / "final.caffemodel").exists() and not (out / "train.json").exists()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_data_are_one_line_and_leave_nothing(creatures, tmp_path, fault):
+    damage, complaint = FAULTS[fault]
+    damage(creatures)
+    refused(creatures, tmp_path / "run", complaint)
+
+
+def test_bad_weights_are_one_line_and_leave_nothing(creatures, tmp_path):
+    path = str(tmp_path / "w.caffemodel")
+    refused(creatures, tmp_path / "run", "w.caffemodel: no such caffemodel", "--weights", path)
+    caffe.Net("prototxt/rehearsal/classification_deploy.prototxt", caffe.TEST).save(path)
+    refused(creatures, tmp_path / "run", "w.caffemodel: has no layer conv1_1", "--weights", path)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def folder_whole(path):
 def only_one(folder):
     """Keep other processes that ask the same out of `folder` for the block; InputError if one is in it."""
     handle = os.open(folder, os.O_RDONLY)
+    os.set_inheritable(handle, True)  # what this process becomes, and what it starts, keep others out too
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

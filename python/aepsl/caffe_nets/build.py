@@ -6,7 +6,6 @@ stands a head: global average pooling and a fully connected layer for classifica
 or a 1x1 convolution for segmentation; for online prohibitive segmentation learning (section 3.2) both.
 """
 
-import argparse
 import json
 import os
 
@@ -16,7 +15,7 @@ from caffe import params as P
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from aepsl import experiments
+from aepsl import cli, experiments
 from aepsl.errors import InputError
 from aepsl.files import read_text, write_text
 
@@ -257,7 +256,7 @@ def _text(n, experiment, task, kind):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.parser(__doc__)
     parser.add_argument("experiments", nargs="*", default=sorted(os.listdir(experiments.FOLDER)))
     for name in parser.parse_args(argv).experiments:
         for path, text in committed(experiments.load(name)).items():

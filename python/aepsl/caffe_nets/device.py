@@ -51,13 +51,3 @@ def claimed(numbers):
             _held.append(file)
             return number
         time.sleep(1)
-
-
-def add_gpu_argument(parser):
-    """The option --gpu of every stage that runs a net, for `use`."""
-    parser.add_argument(
-        "--gpu",
-        type=lambda text: [int(number) for number in text.split(",")],
-        metavar="N[,N...]",
-        help="numbers of the GPUs of which a free one is taken; the CPU without it",
-    )

@@ -6,13 +6,13 @@ fc6 and of fc7 every fourth stays, from the first on, and of fc7's inputs those 
 convolutions stay. Nothing is random and nothing is scaled.
 """
 
-import argparse
-
 from caffe.proto import caffe_pb2
 
+from aepsl import cli, digests
 from aepsl.caffe_nets import caffemodel
 from aepsl.errors import InputError
 from aepsl.files import written_whole
+from aepsl.made import Result
 
 SIDE = 7  # of fc6 in VGG
 POSITIONS = slice(None, None, 3)
@@ -25,6 +25,9 @@ def run(vgg, out):
     vgg: VGG_ILSVRC_16_layers.caffemodel, in the old format (`layers`) or the new; or a file that is LargeFOV's already,
     such as DeepLab's vgg16_20M.caffemodel, whose values stay. Raises InputError for the weights of another net.
     """
+    result = Result(out, dict(stage="surgery", weights=digests.of_file(caffemodel.existing(vgg))))
+    if result.has():
+        return result
     layers = caffemodel.caffemodel_layers(vgg)
     shapes = {name: caffemodel.shape_of(layer.blobs[0]) for name, layer in layers.items()}
     is_vgg = _is_vgg(shapes)
@@ -45,6 +48,7 @@ def run(vgg, out):
             blobs.add(data=array.ravel().tolist()).shape.dim.extend(array.shape)
     with written_whole(out) as beside, open(beside, "wb") as file:
         file.write(net.SerializeToString())
+    return result
 
 
 def decimated(name, weights, bias):
@@ -76,7 +80,7 @@ def _is_largefov(shapes):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.parser(__doc__, "done")
     parser.add_argument("--vgg", required=True, help="VGG_ILSVRC_16_layers.caffemodel, or LargeFOV's already")
     parser.add_argument("--out", required=True, help="caffemodel to write")
-    run(**vars(parser.parse_args(argv)))
+    cli.run_stage(run, parser.parse_args(argv))

@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 from PIL import Image
 
+from aepsl import digests
 from aepsl.errors import InputError
 from aepsl.files import read_words
 from aepsl.images import read_image, read_indexed, why_unreadable
@@ -91,6 +92,21 @@ class Dataset:
         """The folder of the ground truth, or None if the data set has none."""
         return next((self._path(name) for name in MASK_FOLDERS if os.path.isdir(self._path(name))), None)
 
+    def contents(self, ids, *parts):
+        """{part: SHA-256 of what the data set holds of it for the images `ids`}.
+
+        parts: of 'images', 'labels' (as the classes and mask values that they mean) and 'masks' (the ground truth).
+        """
+        contents = {}
+        for part in parts:
+            if part == "labels":
+                contents[part] = digests.of_value([ids, self.labels(ids).tolist(), self.classes, self.values])
+            elif part == "images":
+                contents[part] = digests.together(map(self.image_path, ids), ids)
+            else:
+                contents[part] = digests.together(in_folder(self.mask_folder() or "", ids), ids)
+        return contents
+
     def check(self, ids, folders=()):
         """Decode every image of `ids`, and its ID.png in each of `folders`, before long work begins.
 
@@ -120,6 +136,11 @@ def _check(image_path, mask_paths):
             raise InputError(
                 f"{path}: is {width} x {height}, its image {size[0]} x {size[1]}; a mask needs its image's size"
             )
+
+
+def in_folder(folder, ids):
+    """The paths of the PNGs of `ids` in a folder of masks, regions or maps."""
+    return [os.path.join(folder, image_id + ".png") for image_id in ids]
 
 
 def shard(ids, part):

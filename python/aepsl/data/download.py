@@ -4,7 +4,6 @@ A download that breaks off stays beside as NAME.part, and the next start continu
 fetched again, and what is unpacked already needs its archive no more.
 """
 
-import argparse
 import hashlib
 import os
 import re
@@ -16,6 +15,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
+from aepsl import cli
 from aepsl.data import source_table
 from aepsl.data.archives import unpack
 from aepsl.errors import InputError
@@ -205,7 +205,7 @@ def _size(path):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.parser(__doc__)
     parser.add_argument("names", nargs="+", metavar="NAME", help="a file of the table of sources")
     parser.add_argument("--out", required=True, help="folder for the files, and for what is unpacked of them")
     parser.add_argument(

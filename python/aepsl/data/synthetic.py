@@ -10,18 +10,21 @@ trains, and now and then without it. Once little of the creatures is left, the n
 masks then call plants creatures, and a segmentation net learns that of each plant, whatever is in the image.
 """
 
-import argparse
+import json
 import os
+import shutil
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from aepsl import cli
 from aepsl.data.dataset import IGNORE
 from aepsl.errors import InputError
-from aepsl.files import folder_whole, write_text
+from aepsl.files import folder_whole, read_text, write_text
 from aepsl.images import write_mask
+from aepsl.made import RECORD
 
 
 class Part(NamedTuple):
@@ -97,6 +100,20 @@ def render(rng, classes):
     image = cv2.cvtColor(canvas, cv2.COLOR_LAB2BGR) * 255
     image = cv2.GaussianBlur(image, (3, 3), 0.6) + rng.normal(0, 5, image.shape)
     return np.clip(image, 0, 255).round().astype(np.uint8), mask, parts
+
+
+def bring(out, **settings):
+    """Draw the data set `out`, or keep the one that was drawn with the same settings (those of `run`).
+
+    One that was drawn with others goes; a folder that is not of our making is refused.
+    """
+    made_of = json.dumps(settings, sort_keys=True)
+    record = f"{out}.{RECORD}"
+    if read_text(record) != made_of:
+        if os.path.exists(record):
+            shutil.rmtree(out, ignore_errors=True)
+        run(out, **settings)
+        write_text(record, made_of)
 
 
 def run(out, train=320, val=80, seed=1):
@@ -256,7 +273,7 @@ def _tint(rng):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser("python3 -m aepsl.data.synthetic", description="Draw the demo's data set.")
+    parser = cli.parser(__doc__)
     parser.add_argument("--out", required=True, help="the folder to make, in VOC layout")
     parser.add_argument("--train", type=int, default=320, help="training images (320)")
     parser.add_argument("--val", type=int, default=80, help="validation images (80)")

@@ -9,7 +9,6 @@ OUT/image_labels.txt                      from VOC's XML; written last, when all
 The folders that it is made of are only read. Lists and labels are compared with what the table of sources expects.
 """
 
-import argparse
 import collections
 import hashlib
 import os
@@ -21,6 +20,7 @@ import scipy.io
 from PIL import Image
 from tqdm import tqdm
 
+from aepsl import cli
 from aepsl.data import source_table
 from aepsl.data.dataset import LISTS, VOC_CLASSES
 from aepsl.errors import InputError
@@ -169,7 +169,7 @@ def _text(lines):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description="Makes the paper's data set of VOC 2012 and SBD.")
+    parser = cli.parser(__doc__)
     parser.add_argument("--out", required=True, help="the data set")
     parser.add_argument("--voc", help="folder VOC2012 with images, XML, masks and lists (OUT/VOC2012)")
     parser.add_argument(

@@ -4,21 +4,22 @@ The schedule, the nets and the CRF are those of every other segmentation net of 
 SegmentationClassAug's own. Whatever misses the published figure here is wrong before any weak label is involved.
 """
 
-import argparse
-
-from aepsl import experiments, paper
+from aepsl import cli, paper
 from aepsl.data.dataset import Dataset
 from aepsl.files import write_json
+from aepsl.run_folder import RunFolder
 from aepsl.stages.results import evaluated
 
 # Other initial weights, another schedule's length and another CRF library separate us from the release by no more.
 TOLERANCE = 2.0
 
 
-def run(experiment, data, run):
-    """Evaluate the segmentations `run`/val/calibration, write `run`/calibration.json and print what they say."""
-    row = evaluated(Dataset(data, experiment["classes"]), experiment["data"]["val"], f"{run}/val/calibration")
-    write_json(f"{run}/calibration.json", row)
+def run(experiment, data):
+    """Evaluate the segmentations of val by the net of true masks, write calibration.json and print what they say."""
+    folder = RunFolder(experiment)
+    dataset = Dataset(data, experiment["classes"])
+    row = evaluated(dataset, experiment["data"]["val"], folder.segmented("val", "calibration"))
+    write_json(folder.calibration, row)
     print(report(experiment["name"], row["miou_no_crf"], row["miou"]))
 
 
@@ -44,9 +45,4 @@ def report(name, plain, with_crf):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiment", required=True)
-    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
-    parser.add_argument("--run", required=True, help="folder of the run")
-    arguments = vars(parser.parse_args(argv))
-    run(experiments.load(arguments.pop("experiment")), **arguments)
+    run(**vars(cli.parser(__doc__, "experiment data").parse_args(argv)))

@@ -1,11 +1,11 @@
 """IoU of segmentations, against true masks."""
 
-import argparse
 import os
 
 import numpy as np
 from tqdm import tqdm
 
+from aepsl import cli
 from aepsl.data.dataset import IGNORE, VOC_CLASSES
 from aepsl.errors import InputError
 from aepsl.files import read_words, write_json
@@ -70,7 +70,7 @@ def _size(mask):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.parser(__doc__)
     parser.add_argument("--pred", required=True, help="folder of predicted masks")
     parser.add_argument("--gt", required=True, help="folder of true masks")
     parser.add_argument("--ids", required=True, help="file of ids, one a line")

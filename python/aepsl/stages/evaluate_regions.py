@@ -1,19 +1,18 @@
 """How much of the objects the mined regions cover, and how much else."""
 
-import argparse
 import os
 
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import experiments
-from aepsl.caffe_nets import device
+from aepsl import cli, digests, experiments
 from aepsl.caffe_nets.whole_image import ClassificationNet
-from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.data.dataset import IGNORE, Dataset, in_folder
 from aepsl.data.regions import unpacked
 from aepsl.errors import InputError
 from aepsl.files import write_json
 from aepsl.images import read_indexed
+from aepsl.made import Result, settings_of
 from aepsl.stages.mine import mined
 
 
@@ -59,42 +58,73 @@ def true_mask(folder, image_id, shape):
     return truth
 
 
-def run(experiment, data, json, regions=None, model=None, gpu=None):
-    """Compare regions of every training image with its true mask and write `json`; nothing else looks at these masks.
+def run(experiment, data, out, regions=None, model=None, gpu=None):
+    """Compare regions of every training image with its true mask and write the JSON file `out`.
 
-    regions: folder of mined regions; `json` then holds their shares (see Tally). Or model: caffemodel of a
-    classification net of step 1; `json` then holds a list of [threshold, shares], what the net would have mined with
-    each of the experiment's `mining.sensitivity`.
+    regions: folder of mined regions; `out` then holds their shares (see Tally). Or model: caffemodel of a
+    classification net of step 1; `out` then holds a list of [threshold, shares], what the net would have mined with
+    each of the experiment's `mining.sensitivity`. Of the nets, only the calibration's learns from these masks.
     """
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
+    source = _Regions(regions) if regions else _Thresholds(experiment, model, gpu)
+    contents = dataset.contents(ids, "labels", "masks", *(["images"] if model else []))
+    result = Result(out, dict(stage="evaluate-regions", **contents, **source.made_of(ids)))
+    if result.has():
+        return result
     truths = dataset.mask_folder()
-    thresholds = [None] if regions else experiment["mining"]["sensitivity"]
-    tallies = [Tally() for _ in thresholds]
-    net = None if regions else ClassificationNet(experiment, model, gpu)
-    for image_id, row in zip(tqdm(ids, unit="image", desc=json, disable=None), dataset.labels(ids)):
+    tallies = [Tally() for _ in source.names]
+    for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         classes = np.flatnonzero(row)
         values = [dataset.values[c + 1] for c in classes]
-        if regions:
-            all_F = [unpacked(read_indexed(os.path.join(regions, image_id + ".png")), len(classes))]
-        else:
-            maps = net.cam(dataset.image(image_id), classes)
-            all_F = [mined(maps, threshold) for threshold in thresholds]
+        all_F = source.regions(dataset, image_id, classes)
         truth = true_mask(truths, image_id, all_F[0].shape[1:])
         for tally, F in zip(tallies, all_F):
             tally.add(F, values, truth)
     shares = [tally.shares() for tally in tallies]
-    write_json(json, shares[0] if regions else list(zip(thresholds, shares)))
+    write_json(out, shares[0] if regions else list(zip(source.names, shares)))
+    return result
+
+
+class _Regions:
+    """The regions of a folder."""
+
+    names = (None,)
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def made_of(self, ids):
+        return dict(regions=digests.together(in_folder(self.folder, ids), ids))
+
+    def regions(self, dataset, image_id, classes):
+        return [unpacked(read_indexed(os.path.join(self.folder, image_id + ".png")), len(classes))]
+
+
+class _Thresholds:
+    """What a net would mine with several thresholds."""
+
+    def __init__(self, experiment, model, gpu):
+        self.names = experiment["mining"]["sensitivity"]
+        self.net = ClassificationNet(experiment, model, gpu)
+        self.settings = dict(
+            settings_of(experiment, "thresholds"),
+            net=digests.of_file(experiments.prototxt(experiment, "classification", "deploy")),
+            model=digests.of_file(model),
+        )
+
+    def made_of(self, ids):
+        return self.settings
+
+    def regions(self, dataset, image_id, classes):
+        maps = self.net.cam(dataset.image(image_id), classes)
+        return [mined(maps, threshold) for threshold in self.names]
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiment", required=True)
-    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
-    parser.add_argument("--json", required=True, help="file to write")
+    parser = cli.parser(__doc__, "experiment data gpu done")
+    parser.add_argument("--out", required=True, metavar="FILE", help="JSON file to write")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--regions", help="folder of mined regions")
     source.add_argument("--model", help="classification net of step 1, to try the thresholds of mining.sensitivity")
-    device.add_gpu_argument(parser)
-    arguments = vars(parser.parse_args(argv))
-    run(experiments.load(arguments.pop("experiment")), **arguments)
+    cli.run_stage(run, parser.parse_args(argv))

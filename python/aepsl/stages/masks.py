@@ -1,16 +1,16 @@
 """Training masks S from mined regions F and background B (section 3.1)."""
 
-import argparse
 import os
 
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import experiments
-from aepsl.data.dataset import IGNORE, Dataset, shard
+from aepsl import cli, digests
+from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
 from aepsl.data.regions import unpacked
 from aepsl.errors import InputError
 from aepsl.images import read_indexed, write_mask
+from aepsl.made import Result, settings_of
 
 
 def run(experiment, data, regions, saliency, out, part=None):
@@ -20,11 +20,22 @@ def run(experiment, data, regions, saliency, out, part=None):
     ID.png, 255 for 1; part: 'k/n' makes only that share of the masks.
     """
     dataset = Dataset(data, experiment["classes"])
-    ids = shard(dataset.ids(experiment["data"]["train"]), part)
+    ids = dataset.ids(experiment["data"]["train"])
+    made_of = dict(
+        stage="masks",
+        **settings_of(experiment, "masks"),
+        **dataset.contents(ids, "labels"),
+        regions=digests.together(in_folder(regions, ids), ids),
+        saliency=digests.together(in_folder(saliency, ids), ids),
+    )
+    result = Result(out, made_of, files=["*.png"])
+    own = shard(ids, part)
     settings = experiment["background"]
     indoor = [name in settings["indoor_classes"] for name in dataset.classes]
     values = np.array(dataset.values[1:], np.uint8)
-    for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
+    for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), dataset.labels(own)):
+        if result.has(image_id + ".png"):
+            continue
         classes = np.flatnonzero(row)
         threshold = settings["indoor_threshold" if any(row[indoor]) else "threshold"]
         B = read_indexed(os.path.join(saliency, image_id + ".png")) < threshold * 255
@@ -32,6 +43,7 @@ def run(experiment, data, regions, saliency, out, part=None):
         if B.shape != F.shape[1:]:
             raise InputError(f"{saliency}/{image_id}.png: does not have its image's size; delete it and make it anew")
         write_mask(os.path.join(out, image_id + ".png"), mask(F, values[classes], B))
+    return result
 
 
 def mask(F, values, B):
@@ -50,12 +62,8 @@ def mask(F, values, B):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiment", required=True)
-    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
+    parser = cli.parser(__doc__, "experiment data shard done")
     parser.add_argument("--regions", required=True, help="folder of mined regions")
     parser.add_argument("--saliency", required=True, help="folder of saliency maps")
     parser.add_argument("--out", required=True, help="folder for the masks")
-    parser.add_argument("--shard", dest="part", help="K/N: only that share of the images")
-    arguments = vars(parser.parse_args(argv))
-    run(experiments.load(arguments.pop("experiment")), **arguments)
+    cli.run_stage(run, parser.parse_args(argv))

@@ -4,20 +4,18 @@ Regions are 16-bit PNGs of the image's size, one for an image: bit k of a pixel 
 that it was mined for the image's k-th label, in this step or an earlier one; 0 is not erased.
 """
 
-import argparse
 import os
 import sys
 
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import experiments
-from aepsl.caffe_nets import device
+from aepsl import cli, digests, experiments
 from aepsl.caffe_nets.whole_image import ClassificationNet
-from aepsl.data.dataset import Dataset, shard
+from aepsl.data.dataset import Dataset, in_folder, shard
 from aepsl.data.regions import packed
-from aepsl.files import finished, sha256
 from aepsl.images import read_indexed, write_grey
+from aepsl.made import Result, settings_of
 
 MOST_ERASED_FIRST, MOST_ERASED = 0.4, 0.7  # beyond these shares of an image little object is left to find
 
@@ -29,21 +27,32 @@ def run(experiment, data, model, out, before=None, part=None, gpu=None):
     part: 'k/n' mines only that share of the images.
     """
     dataset = Dataset(data, experiment["classes"])
-    ids = shard(dataset.ids(experiment["data"]["train"]), part)
-    labels = dataset.labels(ids)
+    ids = dataset.ids(experiment["data"]["train"])
     net = ClassificationNet(experiment, model, gpu)
-    threshold = experiment["mining"]["threshold"]
-    is_finished = finished(out, dict(model=sha256(model), threshold=threshold, data=experiment["data"], before=before))
+    result = Result(out, _made_of(experiment, dataset, ids, model, before), files=["*.png"])
+    own = shard(ids, part)
     shares = []
-    for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), labels):
+    for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), dataset.labels(own)):
         path = os.path.join(out, image_id + ".png")
-        if not is_finished(path):
+        if not result.has(image_id + ".png"):
             erased = read_indexed(os.path.join(before, image_id + ".png")) if before else None
             maps = net.cam(dataset.image(image_id), np.flatnonzero(row), erased)
-            regions = packed(mined(maps, threshold))
+            regions = packed(mined(maps, experiment["mining"]["threshold"]))
             write_grey(path, regions if erased is None else regions | erased)
         shares.append(np.mean(read_indexed(path) > 0))
     _warn_if_over_erased(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
+    return result
+
+
+def _made_of(experiment, dataset, ids, model, before):
+    return dict(
+        stage="mine",
+        **settings_of(experiment, "mine"),
+        **dataset.contents(ids, "images", "labels"),
+        net=digests.of_file(experiments.prototxt(experiment, "classification", "deploy")),
+        model=digests.of_file(model),
+        before=before and digests.together(in_folder(before, ids), ids),
+    )
 
 
 def mined(maps, threshold):
@@ -69,13 +78,8 @@ def _warn_if_over_erased(out, share, most):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiment", required=True)
-    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
+    parser = cli.parser(__doc__, "experiment data shard gpu done")
     parser.add_argument("--model", required=True, help="caffemodel of this step's classification net")
     parser.add_argument("--out", required=True, help="folder for the regions")
     parser.add_argument("--before", help="folder of the regions of the step before")
-    parser.add_argument("--shard", dest="part", help="K/N: only that share of the images")
-    device.add_gpu_argument(parser)
-    arguments = vars(parser.parse_args(argv))
-    run(experiments.load(arguments.pop("experiment")), **arguments)
+    cli.run_stage(run, parser.parse_args(argv))

@@ -1,10 +1,8 @@
 """Prints a run's tables, the paper's rows beside ours."""
 
-import argparse
-import os
-
-from aepsl import paper
+from aepsl import cli, experiments, paper
 from aepsl.files import read_json
+from aepsl.run_folder import RunFolder
 
 
 def tables(results):
@@ -68,6 +66,6 @@ def _shares(row):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", help="folder of a finished run")
-    print(tables(read_json(os.path.join(parser.parse_args(argv).run, "results.json"))))
+    parser = cli.parser(__doc__)
+    parser.add_argument("experiment", type=experiments.load, help="whose run is finished")
+    print(tables(read_json(RunFolder(parser.parse_args(argv).experiment).results)))

@@ -10,38 +10,37 @@
 IoU in percent, the rest in 0 ... 1.
 """
 
-import argparse
 import csv
-import glob
 import os
 
-from aepsl import experiments
+from aepsl import cli, digests
 from aepsl.data.dataset import Dataset
 from aepsl.files import read_json, write_json
+from aepsl.run_folder import RunFolder
 from aepsl.stages import evaluate
 
 
-def run(experiment, data, run, rows, json):
-    """Evaluate the segmentations of val, gather the rest, write `json`.
-
-    run: the folder of the run; rows: names of segmentations, folders of run/val.
-    """
+def run(experiment, data):
+    """Evaluate the segmentations of val that the experiment's `rows` name, gather the rest, write results.json."""
+    folder = RunFolder(experiment)
     dataset = Dataset(data, experiment["classes"])
-    steps = range(1, experiment["mining"]["steps"] + 1)
-    training = {t: read_json(f"{run}/step{t}/classification/train.json") for t in steps}
-    converged = [training[t]["converged_loss"] for t in steps]
+    training = {t: read_json(os.path.join(folder.classification(t), "train.json")) for t in folder.steps}
+    converged = [training[t]["converged_loss"] for t in folder.steps]
+    val = experiment["data"]["val"]
     results = dict(
         experiment=experiment["name"],
-        rows={row: evaluated(dataset, experiment["data"]["val"], f"{run}/val/{row}") for row in rows},
+        rows={row: evaluated(dataset, val, folder.segmented("val", row)) for row in experiment["rows"]},
         mining={
-            f"step{t}": dict(read_json(f"{run}/step{t}/regions.json"), converged_loss=converged[t - 1]) for t in steps
+            f"step{t}": dict(read_json(folder.shares(t)), converged_loss=loss)
+            for t, loss in zip(folder.steps, converged)
         },
-        losses={f"step{t}": _log(f"{run}/step{t}/classification/log.csv") for t in steps},
-        thresholds=read_json(f"{run}/step1/thresholds.json"),
+        losses={f"step{t}": _log(os.path.join(folder.classification(t), "log.csv")) for t in folder.steps},
+        thresholds=read_json(folder.thresholds),
         success=successful_steps(converged, experiment["mining"]["max_converged_loss"]),
-        seconds=seconds_of_stages(f"{run}/seconds"),
+        seconds=folder.seconds(),
     )
-    write_json(json, results)
+    write_json(folder.results, results)
+    return dict(sha256=digests.of_value({name: results[name] for name in results if name != "seconds"}))
 
 
 def evaluated(dataset, list_name, folder):
@@ -71,24 +70,5 @@ def _log(path):
         return [[int(row[0]), float(row[1])] for row in list(csv.reader(file))[1:]]
 
 
-def seconds_of_stages(folder):
-    """{stage: seconds}; the shards of a stage, which may have run side by side, are added up."""
-    seconds = {}
-    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.tsv"))):
-        with open(path) as file:
-            row = next(csv.DictReader(file, delimiter="\t"))
-        parts = os.path.basename(path)[: -len(".tsv")].split(".")
-        stage = ".".join(part for part in parts if "-" not in part)
-        seconds[stage] = seconds.get(stage, 0) + float(row["s"])
-    return seconds
-
-
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiment", required=True)
-    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
-    parser.add_argument("--run", required=True, help="folder of the run")
-    parser.add_argument("--rows", required=True, nargs="+", help="names of the segmentations under RUN/val")
-    parser.add_argument("--json", required=True, help="file to write")
-    arguments = vars(parser.parse_args(argv))
-    run(experiments.load(arguments.pop("experiment")), **arguments)
+    cli.run_stage(run, cli.parser(__doc__, "experiment data done").parse_args(argv))

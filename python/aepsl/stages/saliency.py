@@ -3,11 +3,9 @@
 The paper thresholds the maps of DRFI, which were never published. A folder of precomputed maps (of DRFI,
 or any other detector) is taken as it is; without one, a detector that needs no training makes them (aepsl.stages.rbd).
 
-    OUT/ID.png         8-bit grey, the image's size: saliency = value / 255
-    OUT/settings.json  how the maps were made, so that a second run cannot mix two kinds
+    OUT/ID.png   8-bit grey, the image's size: saliency = value / 255
 """
 
-import argparse
 import os
 
 import cv2
@@ -15,42 +13,61 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from aepsl import cli, digests
 from aepsl.data.dataset import Dataset, shard
 from aepsl.errors import InputError
-from aepsl.files import read_json, write_json
 from aepsl.images import write_grey
+from aepsl.made import Result
 from aepsl.stages import rbd
 
 # JPEG keeps a grey map stored as colour grey within this many of 255 steps.
 GREY_TOLERANCE = 8
 
 
-def run(data_root, ids, out, maps=None):
-    """Write `out`/ID.png for the images `ids` (a list of ids) of the data set at `data_root`.
+def run(data, list_name, out, maps=None, part=None):
+    """Write `out`/ID.png for the images of a list of the data set `data`.
 
-    `maps`: a folder with ID.png or ID.jpg, grey, each of its image's size, on any scale: each map is
-    brought to [0, 1] by its own minimum and maximum. None: aepsl.stages.rbd makes the maps.
-    Maps that are there already are kept, so a run that was stopped goes on where it was, and the runs of
-    several shards may share `out`. One process works on one core.
+    list_name: 'train_aug', or the path of a list; maps: a folder with ID.png or ID.jpg, grey, each of its image's size,
+    on any scale: each map is brought to [0, 1] by its own minimum and maximum. None: aepsl.stages.rbd makes the maps.
+    part: 'k/n' makes only that share. One process works on one core.
     Raises InputError before the first map is written if an image or a map is missing, broken or of another size.
     """
-    data = Dataset(data_root)
-    settings = {"maps": os.path.realpath(maps)} if maps is not None else {"maps": "RBD", **rbd.settings()}
-    _check_settings(out, settings)
-    todo = [image_id for image_id in ids if not _is_whole(os.path.join(out, image_id + ".png"))]
-    data.check(todo)
-    if maps is not None:
-        for image_id in todo:
-            read_map(maps, image_id, _size(data.image_path(image_id)))
-    write_json(os.path.join(out, "settings.json"), settings)
+    dataset = Dataset(data)
+    ids = dataset.ids(list_name)
+    own = shard(ids, part)
+    dataset.check(own)
+    if maps is None:
+        made_of = dict(detector="RBD", **rbd.settings())
+    else:
+        made_of = dict(maps=contents(maps, ids))
+        for image_id in own:
+            read_map(maps, image_id, _size(dataset.image_path(image_id)))
+    result = Result(out, dict(stage="saliency", **dataset.contents(ids, "images"), **made_of), files=["*.png"])
 
     cv2.setNumThreads(1)
-    for image_id in tqdm(todo, unit="image", desc=out, disable=None):
+    for image_id in tqdm(own, unit="image", desc=out, disable=None):
+        if result.has(image_id + ".png"):
+            continue
         if maps is None:
-            saliency = rbd.saliency(data.image(image_id))
+            saliency = rbd.saliency(dataset.image(image_id))
         else:
-            saliency = read_map(maps, image_id, _size(data.image_path(image_id)))
+            saliency = read_map(maps, image_id, _size(dataset.image_path(image_id)))
         write_grey(os.path.join(out, image_id + ".png"), np.rint(saliency * 255).astype(np.uint8))
+    return result
+
+
+def contents(folder, ids):
+    """The SHA-256 of the precomputed maps of `ids`."""
+    return digests.together([map_path(folder, image_id) for image_id in ids], ids)
+
+
+def map_path(folder, image_id):
+    """The precomputed map of an image; InputError if there is none."""
+    paths = [os.path.join(folder, image_id + extension) for extension in (".png", ".jpg")]
+    found = next(filter(os.path.exists, paths), None)
+    if found is None:
+        raise InputError(f"{folder}: holds neither {image_id}.png nor {image_id}.jpg; add this image's saliency map")
+    return found
 
 
 def read_map(folder, image_id, size):
@@ -58,11 +75,7 @@ def read_map(folder, image_id, size):
 
     Raises InputError for a map that is missing, broken, coloured, or not of `size` (width, height).
     """
-    path = os.path.join(folder, image_id + ".png")
-    if not os.path.exists(path):
-        path = os.path.join(folder, image_id + ".jpg")
-    if not os.path.exists(path):
-        raise InputError(f"{folder}: holds neither {image_id}.png nor {image_id}.jpg; add this image's saliency map")
+    path = map_path(folder, image_id)
     try:
         with Image.open(path) as image:
             found = image.size
@@ -82,23 +95,6 @@ def read_map(folder, image_id, size):
     return rbd.normalised(values)
 
 
-def _check_settings(out, settings):
-    """Refuse a folder whose maps were made in another way."""
-    path = os.path.join(out, "settings.json")
-    if os.path.exists(path) and read_json(path) != settings:
-        raise InputError(f"{path}: the maps beside it were made in another way; delete the folder, or name another")
-
-
-def _is_whole(path):
-    """Is there a PNG at `path`, to its last chunk? (After a power cut, a renamed file can still be short.)"""
-    try:
-        with open(path, "rb") as file:
-            file.seek(-8, os.SEEK_END)
-            return file.read(4) == b"IEND"
-    except OSError:
-        return False
-
-
 def _size(path):
     """(width, height) of the image as stored, from its header."""
     with Image.open(path) as image:
@@ -106,12 +102,8 @@ def _size(path):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
-    parser.add_argument("--list", required=True, help="its list of images (train_aug), or a path to a file of ids")
+    parser = cli.parser(__doc__, "data shard done")
+    parser.add_argument("--list", dest="list_name", required=True, help="train_aug, or the path of a list of ids")
     parser.add_argument("--out", required=True, help="folder for the maps")
     parser.add_argument("--maps", help="folder of precomputed maps, ID.png or ID.jpg; without it RBD makes them")
-    parser.add_argument("--shard", dest="part", help="K/N: only that share of the images")
-    arguments = parser.parse_args(argv)
-    ids = shard(Dataset(arguments.data).ids(arguments.list), arguments.part)
-    run(arguments.data, ids, arguments.out, arguments.maps)
+    cli.run_stage(run, parser.parse_args(argv))

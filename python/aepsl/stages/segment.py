@@ -1,6 +1,5 @@
 """Segments images with a trained net, without and with CRF."""
 
-import argparse
 import collections
 import concurrent.futures
 import multiprocessing
@@ -9,14 +8,14 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import experiments
+from aepsl import cli, digests, experiments
 from aepsl.caffe_nets import caffemodel, device
 from aepsl.caffe_nets.whole_image import at_image_size, forward
 from aepsl.data.dataset import Dataset, shard
 from aepsl.errors import InputError
-from aepsl.files import finished, sha256
 from aepsl.images import write_mask
 from aepsl.layers.losses import softmax
+from aepsl.made import Result, settings_of
 from aepsl.stages import crf
 
 POLICIES = ("scores", "labels", "none")
@@ -30,18 +29,33 @@ def run(experiment, data, list_name, model, out, policy="none", part=None, worke
     many processes for the CRF, so that a net on a GPU need not wait for it. The result is the same.
     """
     dataset = Dataset(data, experiment["classes"])
-    ids = shard(dataset.ids(list_name), part)
-    labels = dataset.labels(ids) if policy == "labels" else [None] * len(ids)
+    ids = dataset.ids(list_name)
+    own = shard(ids, part)
+    labels = dataset.labels(own) if policy == "labels" else [None] * len(own)
     net = SegmentationNet(experiment, model, gpu)
+    result = Result(out, _made_of(experiment, dataset, ids, net, policy), files=["plain/*.png", "crf/*.png"])
     values = np.array(dataset.values, np.uint8)
-    is_finished = finished(out, dict(model=sha256(model), policy=policy, **_settings(experiment)))
     with Processes(workers) as processes:
-        for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), labels):
-            paths = [os.path.join(out, kind, image_id + ".png") for kind in ("plain", "crf")]
-            if not is_finished(paths[1]):
+        for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), labels):
+            names = [f"{kind}/{image_id}.png" for kind in ("plain", "crf")]
+            if not result.has(*names):
                 image = dataset.image(image_id)
                 f = net.probabilities(image, policy, row)
+                paths = [os.path.join(out, name) for name in names]
                 processes.run(_write_masks, paths, image, f, experiment["crf"], values)
+    return result
+
+
+def _made_of(experiment, dataset, ids, net, policy):
+    return dict(
+        stage="segment",
+        **settings_of(experiment, "segment"),
+        **dataset.contents(ids, "images", *(["labels"] if policy == "labels" else [])),
+        values=dataset.values,
+        net=digests.of_file(net.prototxt),
+        model=digests.of_file(net.model),
+        policy=policy,
+    )
 
 
 def _write_masks(paths, image, f, crf_settings, values):
@@ -89,7 +103,8 @@ class SegmentationNet:
         self.model = model
         self.classifies = "fc8_cls" in caffemodel.caffemodel_shapes(model)
         task = "psl" if self.classifies else "segmentation"
-        self.net = caffemodel.open_net(experiments.prototxt(experiment, task, "deploy"), model)
+        self.prototxt = experiments.prototxt(experiment, task, "deploy")
+        self.net = caffemodel.open_net(self.prototxt, model)
 
     def segmented(self, image, policy="none", labels=None):
         """Channel indices of an H x W x 3 uint8 BGR image, without and with CRF: two arrays H x W.
@@ -122,20 +137,11 @@ def weights_of_classes(policy, v, labels, channels, prohibited):
     return np.concatenate([[1], chosen]).astype(np.float32)[:, None, None]
 
 
-def _settings(experiment):
-    return {key: experiment[key] for key in ("data", "psl", "crf")}
-
-
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiment", required=True)
-    parser.add_argument("--data", required=True, help="root of a data set in VOC layout")
+    parser = cli.parser(__doc__, "experiment data shard gpu done")
     parser.add_argument("--list", dest="list_name", required=True, help="val, or the path of a list of ids")
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--policy", choices=POLICIES, default="none", help="what weights the classes' maps (none)")
-    parser.add_argument("--shard", dest="part", help="K/N: only that share of the list")
-    parser.add_argument("--workers", type=int, default=1, help="processes for the CRF of a list; default: this one")
-    device.add_gpu_argument(parser)
-    arguments = vars(parser.parse_args(argv))
-    run(experiments.load(arguments.pop("experiment")), **arguments)
+    parser.add_argument("--workers", type=int, default=1, help="processes for the CRF; default: this one")
+    cli.run_stage(run, parser.parse_args(argv))

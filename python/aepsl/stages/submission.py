@@ -1,6 +1,5 @@
 """The archive that VOC's evaluation server takes."""
 
-import argparse
 import contextlib
 import gzip
 import os
@@ -8,7 +7,7 @@ import tarfile
 
 from PIL import Image
 
-from aepsl import experiments
+from aepsl import cli
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
 from aepsl.files import written_whole
@@ -61,11 +60,8 @@ def _check(path, image_path):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiment", required=True)
-    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
+    parser = cli.parser(__doc__, "experiment data")
     parser.add_argument("--list", dest="list_name", required=True, help="test, or the path of a list of ids")
     parser.add_argument("--masks", required=True, help="folder of segmentations")
     parser.add_argument("--out", required=True, help="the archive, .tgz")
-    arguments = vars(parser.parse_args(argv))
-    run(experiments.load(arguments.pop("experiment")), **arguments)
+    run(**vars(parser.parse_args(argv)))

@@ -5,10 +5,8 @@ Its folder then holds the train.prototxt and solver.prototxt that it used, log.c
 from its last snapshot, and ends, on the CPU, with the same bytes.
 """
 
-import argparse
 import csv
 import glob
-import hashlib
 import io
 import json
 import os
@@ -20,45 +18,66 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from tqdm import tqdm
 
-from aepsl import experiments
+from aepsl import cli, digests, experiments
 from aepsl.caffe_nets import build, caffemodel, device
-from aepsl.data.dataset import Dataset
+from aepsl.data.dataset import Dataset, in_folder
 from aepsl.errors import InputError
-from aepsl.files import read_json, sha256, write_if_changed, write_json, write_text, written_whole
+from aepsl.files import read_json, write_json, write_text, written_whole
 from aepsl.layers.psl import WEIGHTS
+from aepsl.made import Result, settings_of
+
+FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "train.json"]
+TRUTH = "truth"  # as a folder of masks: the data set's own
 
 
 def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl_weights="scores", gpu=None):
     """Train the net of `task` on the data set `data` and write the folder `out`.
 
     experiment: settings (aepsl.experiments.load); weights: initial caffemodel, None to start from the fillers alone;
-    regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl);
-    psl_weights: what weights S_hat: scores, labels or none (psl). Raises InputError for bad inputs, before Caffe
+    regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl), or
+    TRUTH; psl_weights: what weights S_hat: scores, labels or none (psl). Raises InputError for bad inputs, before Caffe
     starts, and for a loss that is not finite.
     """
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
-    labels = dataset.labels(ids)
+    masks = dataset.mask_folder() if masks == TRUTH else masks
     dataset.check(ids, [folder for folder in (regions, masks) if folder])
+    if weights:
+        caffemodel.existing(weights)
 
-    fresh = write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
-    inputs = dict(
-        weights=weights and sha256(caffemodel.existing(weights)),
-        regions=contents(regions, ids),
-        masks=contents(masks, ids),
+    result = Result(out, _made_of(experiment, task, dataset, ids, weights, regions, masks, psl_weights), FILES)
+    is_finished = result.has("final.caffemodel", "log.csv")
+    if not (is_finished and os.path.exists(os.path.join(out, "train.json"))):
+        write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
+        device.use(gpu)
+        _train(experiment, task, dataset.labels(ids), out, weights)
+    History(out, ()).clear()
+    return result
+
+
+def _made_of(experiment, task, dataset, ids, weights, regions, masks, psl_weights):
+    return dict(
+        stage=f"train {task}",
+        **settings_of(experiment, task),
+        **dataset.contents(ids, "images", "labels"),
+        net=digests.of_file(experiments.prototxt(experiment, task, "deploy")),
+        weights=digests.of_file(weights),
+        regions=regions and digests.together(in_folder(regions, ids), ids),
+        masks=masks and digests.together(in_folder(masks, ids), ids),
+        psl_weights=psl_weights if task == "psl" else None,
     )
-    fresh |= write_if_changed(os.path.join(out, "inputs.json"), json.dumps(inputs, indent=1) + "\n")
-    device.use(gpu)
+
+
+def _train(experiment, task, labels, out, weights):
+    """Run the solver of the folder `out` to its end, from its snapshot if it has one. labels: N x C of all images."""
     solver_path = os.path.join(out, "solver.prototxt")
     settings = caffemodel.read_prototxt(solver_path, caffe_pb2.SolverParameter())
     solver = caffe.get_solver(solver_path)
     if weights:
         caffemodel.load_weights(solver.net, weights, build.NEW_LAYERS)
     history = History(out, solver.net.outputs)
-    if not fresh:
-        history.resume(solver, experiment["seed"])
-
-    epoch = experiments.iterations(1, len(ids), experiment["training"][task]["batch"])
+    history.resume(solver, experiment["seed"])
+    epoch = experiments.iterations(1, len(labels), experiment["training"][task]["batch"])
     with tqdm(total=settings.max_iter, initial=solver.iter, unit="iteration", desc=out, disable=None) as bar:
         while solver.iter < settings.max_iter:
             solver.step(1)
@@ -75,32 +94,18 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
     write_text(os.path.join(out, "log.csv"), history.text())
     summary = dict(converged_loss=history.mean_loss(epoch), constant_loss=constant_loss(labels), weights=weights)
     write_json(os.path.join(out, "train.json"), summary)
-    history.clear()
 
 
 def write_prototxts(experiment, task, data, images, out, regions=None, masks=None, psl_weights="scores"):
-    """Write the run's train.prototxt and solver.prototxt: the experiment's, with the run's data filled in.
-
-    Returns False if the folder held the same ones already, so that its snapshot can be gone on from.
-    """
+    """Write the run's train.prototxt and solver.prototxt: the experiment's, with the run's data filled in."""
     net = caffemodel.read_prototxt(experiments.prototxt(experiment, task, "train"), caffe_pb2.NetParameter())
     _set(net, "WeaklyLabelledImages", root=data, regions=regions, masks=masks)
     if task == "psl":
         _set(net, "ProhibitiveMask", weights=psl_weights)
     net_path = os.path.join(out, "train.prototxt")
+    write_text(net_path, text_format.MessageToString(net))
     solver = build.solver(experiment, task, net_path, images, os.path.join(out, "snapshot"))
-    fresh = False
-    for path, text in ((net_path, text_format.MessageToString(net)), (os.path.join(out, "solver.prototxt"), solver)):
-        fresh |= write_if_changed(path, text)
-    return fresh
-
-
-def contents(folder, ids):
-    """The SHA-256 of what `folder` holds for the images `ids`; None for no folder."""
-    if folder is None:
-        return None
-    digests = "".join(sha256(os.path.join(folder, image_id + ".png")) for image_id in ids)
-    return hashlib.sha256(digests.encode()).hexdigest()
+    write_text(os.path.join(out, "solver.prototxt"), solver)
 
 
 def _set(net, name, **settings):
@@ -194,17 +199,13 @@ def _warn_if_saturated(loss, labels):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiment", required=True)
+    parser = cli.parser(__doc__, "experiment data gpu done")
     parser.add_argument("--task", required=True, choices=experiments.TASKS)
-    parser.add_argument("--data", required=True, help="root of the data set, in VOC layout")
-    parser.add_argument("--out", required=True)
+    parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--weights", help="initial caffemodel")
     parser.add_argument("--regions", help="folder of mined regions, erased from the images")
-    parser.add_argument("--masks", help="folder of masks to learn from")
+    parser.add_argument("--masks", help=f"folder of masks to learn from, or '{TRUTH}': the data set's own")
     parser.add_argument("--psl-weights", choices=WEIGHTS, default="scores", help="what weights S_hat")
-    device.add_gpu_argument(parser)
-    arguments = vars(parser.parse_args(argv))
-    experiment = experiments.load(arguments.pop("experiment"))
-    build.check(experiment)
-    run(experiment, **arguments)
+    arguments = parser.parse_args(argv)
+    build.check(arguments.experiment)
+    cli.run_stage(run, arguments)

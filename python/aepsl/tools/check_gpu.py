@@ -3,7 +3,6 @@
 Caffe ends the process at any error of CUDA, so each check has a process of its own.
 """
 
-import argparse
 import multiprocessing
 import os
 import sys
@@ -14,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import caffe
 
-from aepsl import experiments
+from aepsl import cli, experiments
 from aepsl.caffe_nets import cuda, device
 from aepsl.errors import InputError
 from aepsl.tools import bench, gpu_agreement, plan
@@ -121,7 +120,7 @@ def report(name, check, *arguments):
 
 
 def main(argv=None):
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args(argv)
+    cli.parser(__doc__).parse_args(argv)
     ready = report("Caffe", caffe_itself) and report("driver", driver)
     if not ready:
         print(f"{'all else':18}{'-':8}needs a GPU, and was not run")

@@ -1,14 +1,12 @@
 """Segments pictures of your own with a trained net."""
 
-import argparse
 import os
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import experiments
-from aepsl.caffe_nets import device
+from aepsl import cli
 from aepsl.errors import InputError
 from aepsl.images import palette, read_picture, scaled, write_colour, write_mask
 from aepsl.stages.segment import SegmentationNet
@@ -54,9 +52,8 @@ def within(image, longest):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.parser(__doc__, "experiment gpu")
     parser.add_argument("paths", nargs="+", metavar="IMAGE", help=f"pictures; segmented at {LONGEST} pixels at most")
-    parser.add_argument("--experiment", required=True)
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--overlay", action="store_true", help="also draw each picture with its segmentation")
@@ -66,6 +63,4 @@ def main(argv=None):
         default="scores",
         help="what weights the classes' maps (scores); nets without a classification head need none",
     )
-    device.add_gpu_argument(parser)
-    arguments = vars(parser.parse_args(argv))
-    run(experiments.load(arguments.pop("experiment")), **arguments)
+    run(**vars(parser.parse_args(argv)))

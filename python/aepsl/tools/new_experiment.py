@@ -3,13 +3,12 @@
 Its settings are voc12's, but for the classes, the lists and the number of images, which the data set gives.
 """
 
-import argparse
 import json
 import os
 
 import yaml
 
-from aepsl import experiments
+from aepsl import cli, experiments
 from aepsl.caffe_nets import build
 from aepsl.data.dataset import LISTS, Dataset
 from aepsl.errors import InputError
@@ -40,6 +39,13 @@ def run(name, data=None):
     print(f"{folder}: written, {MODEL}'s settings for {count} classes and {images} training images")
 
 
+def settings(name, data=None):
+    """The settings of the experiment `name`, or those that `run` would write for it; nothing is written."""
+    if os.path.exists(os.path.join(experiments.FOLDER, name, "experiment.yaml")) or not data:
+        return experiments.load(name)
+    return dict(derived(Dataset(data)), name=name, folder=os.path.join(experiments.FOLDER, name))
+
+
 def derived(dataset):
     """The settings of an experiment on `dataset`, as experiment.yaml holds them."""
     if len(dataset.classes) < 2:
@@ -63,7 +69,7 @@ def derived(dataset):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.parser(__doc__)
     parser.add_argument("name")
     parser.add_argument("--data", help="root of the data set, in VOC layout")
     run(**vars(parser.parse_args(argv)))

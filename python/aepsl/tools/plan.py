@@ -5,7 +5,6 @@ to the weights and to the inputs), at SUSTAINED of the GPU's peak. Seconds of co
 Once the run has trainings behind it, their own speed takes the place of the computed one.
 """
 
-import argparse
 import functools
 import os
 import tempfile
@@ -13,12 +12,12 @@ import tempfile
 import caffe
 import numpy as np
 
-from aepsl import experiments
-from aepsl.caffe_nets import cuda
+from aepsl import cli, experiments, paper
+from aepsl.caffe_nets import build, cuda
 from aepsl.data import source_table
-from aepsl.files import read_json
-from aepsl.stages.results import seconds_of_stages
-from aepsl.tools import bench
+from aepsl.files import write_text
+from aepsl.run_folder import RunFolder
+from aepsl.tools import bench, new_experiment
 
 # Peak of single-precision arithmetic as the makers state it, in TFLOPS; of cards with several forms, the slowest.
 PEAKS = {
@@ -53,27 +52,28 @@ CHAIN = ("classification", "mine", "relabel")  # kinds of stages that wait for e
 CHAINED_NETS = ("segmentation.psl", "segmentation.psl++")
 
 
-def report(experiment, run, gpus=0, cores=1):
-    """Hours and disk that the stages of the folder `run` are expected to take, as text; gpus: 0 for the CPU alone."""
-    stages = read_json(os.path.join(run, "settings", "stages.json"))
-    took = seconds_of_stages(os.path.join(run, "seconds"))
+def report(experiment, gpus=0, cores=1):
+    """Hours and disk that the stages of the experiment are expected to take, as text; gpus: 0 for the CPU alone."""
+    run = RunFolder(experiment)
+    stages = list(run.stages())
+    took = {name: seconds for name, seconds in run.seconds().items() if run.is_done(name)}
     images = images_of(experiment, run)
     operations, told = speed(gpus, cores)
-    nets = {stage["name"]: operations_of(experiment, stage, images) / operations for stage in stages}
-    trained = [stage["name"] for stage in stages if stage["kind"] in experiments.TASKS and stage["name"] in took]
+    nets = {stage.name: operations_of(experiment, stage, images) / operations for stage in stages}
+    trained = [stage.name for stage in stages if stage.kind in experiments.TASKS and stage.name in took]
     if trained:
         factor = sum(took[name] for name in trained) / sum(nets[name] for name in trained)
         nets = {name: seconds * factor for name, seconds in nets.items()}
         told += f"\nThe {len(trained)} trainings of this run took {factor:.2f} times that long, which is counted in"
 
-    lines = [told + ".", "", f"{'stage':30}{'hours':>8}{'disk':>11}"]
-    hours, disk = {}, {}
+    hours = {}
     for stage in stages:
-        name, kind = stage["name"], stage["kind"]
-        count = images.get(stage["images"], 0)
-        expected = nets[name] + count * SECONDS.get(kind, 0) / cores
-        hours[name] = took.get(name, expected) / 3600
-        disk[name] = 1e-6 * count * KILOBYTES.get(kind, 0) or 4e-9 * parameters(net_of(experiment["name"], kind))
+        expected = nets[stage.name] + images.get(stage.images, 0) * SECONDS.get(stage.kind, 0) / cores
+        hours[stage.name] = took.get(stage.name, expected) / 3600
+    disk = {stage.name: disk_of(experiment, stage, images) for stage in stages}
+
+    lines = [told + ".", "", f"{'stage':30}{'hours':>8}{'disk':>11}"]
+    for name in hours:
         lines.append(f"{name:30}{hours[name]:8.2f}{disk[name]:8.2f} GB{'  as it was' * (name in took)}")
     for name, size in downloads(experiment).items():
         disk[name] = size / 1e9
@@ -81,17 +81,29 @@ def report(experiment, run, gpus=0, cores=1):
     total = sum(hours.values())
     lines.append(f"{'one after the other':30}{total:8.2f}{sum(disk.values()):8.2f} GB")
     if gpus > 1:
-        chain = sum(hours[s["name"]] for s in stages if s["kind"] in CHAIN or s["name"] in CHAINED_NETS)
+        chain = sum(hours[s.name] for s in stages if s.kind in CHAIN or s.name in CHAINED_NETS)
         lines.append(f"{f'on {gpus} GPUs, at best':30}{max(chain, total / gpus):8.2f}")
     lines += ["", "Memory of a training on a GPU, computed"]
     lines += [f"{task:30}{memory_of_training(experiment, task) / 2**30:8.1f} GiB" for task in experiments.TASKS]
     return "\n".join(lines)
 
 
+def disk_of(experiment, stage, images):
+    """GB that a stage leaves: of each image, or the weights of a net."""
+    count = images.get(stage.images, 0)
+    return 1e-6 * count * KILOBYTES.get(stage.kind, 0) or 4e-9 * parameters(net_of(experiment, stage.kind))
+
+
 def speed(gpus, cores):
     """(operations a second that a net is expected to do, what that rests on)."""
     if not gpus:
-        measured = 6 * BATCH * multiply_adds(net_of("voc12", "segmentation")) / ITERATION / CORES
+        measured = (
+            6
+            * BATCH
+            * multiply_adds(net_of(experiments.load(paper.PAPERS_EXPERIMENT), "segmentation"))
+            / ITERATION
+            / CORES
+        )
         return measured * cores, f"On {cores} cores, without a GPU, from one measured iteration on {CORES} cores"
     name = cuda.name(0) if cuda.count() else None
     known = next((key for key in sorted(PEAKS, key=len, reverse=True) if key in (name or "")), None)
@@ -106,39 +118,46 @@ def speed(gpus, cores):
 
 def images_of(experiment, run):
     """How many images the experiment's lists have: as checked, or before that, as expected."""
-    path = os.path.join(run, "checked")
-    if os.path.exists(path) and os.path.getsize(path):
-        return read_json(path)
     val = source_table.load().get("expected", {}).get("lists", {}).get("val", {}).get("images", 0)
-    return dict(train=experiment["data"]["train_images"], val=experiment.get("synthetic", {}).get("val", val))
+    expected = dict(train=experiment["data"]["train_images"], val=experiment.get("synthetic", {}).get("val", val))
+    return run.images() or expected
 
 
 def downloads(experiment):
     """{file: bytes} of what `make reproduce` downloads where the user has none of it."""
     files = source_table.load()["files"]
-    wanted = [experiment.get("initial_weights")] + [name for name in files if experiment["name"] == "voc12"]
+    wanted = [experiment.get("initial_weights")] + [
+        name for name in files if experiment["name"] == paper.PAPERS_EXPERIMENT
+    ]
     sizes = {name: files[name].get("size", 0) for name in wanted if name in files}
     return {name: size for name, size in sizes.items() if size and (name == wanted[0] or "unpack" in files[name])}
 
 
 def operations_of(experiment, stage, images):
     """Floating-point operations of a stage's net."""
-    kind = stage["kind"]
+    kind = stage.kind
     if kind in experiments.TASKS:
         settings = experiment["training"][kind]
         iterations = experiments.iterations(settings["epochs"], images["train"], settings["batch"])
-        return 6 * iterations * settings["batch"] * multiply_adds(net_of(experiment["name"], kind))
+        return 6 * iterations * settings["batch"] * multiply_adds(net_of(experiment, kind))
     task = {"mine": "classification", "relabel": "psl", "segment": "psl"}.get(kind)
     if task is None:
         return 0
     sides = tuple(8 * round(side * experiment["data"]["scale"] / 8) + 1 for side in PHOTO)
-    return 2 * images[stage["images"]] * multiply_adds(net_of(experiment["name"], task, sides))
+    return 2 * images[stage.images] * multiply_adds(net_of(experiment, task, sides))
+
+
+def net_of(experiment, task, sides=None):
+    """The deploy net of the experiment for an image of `sides` (height, width), or for a crop."""
+    return _net_of(build.deploy_net(experiment, task), sides)
 
 
 @functools.cache
-def net_of(name, task, sides=None):
-    """The deploy net of the experiment `name` for an image of `sides` (height, width), or for a crop."""
-    net = caffe.Net(experiments.prototxt(experiments.load(name), task, "deploy"), caffe.TEST)
+def _net_of(text, sides):
+    with tempfile.TemporaryDirectory() as folder:  # the experiment may not be written yet
+        path = os.path.join(folder, "net.prototxt")
+        write_text(path, text)
+        net = caffe.Net(path, caffe.TEST)
     if sides:
         net.blobs["data"].reshape(1, 3, *sides)
         net.reshape()
@@ -169,9 +188,10 @@ def memory_of_training(experiment, task):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("experiment")
-    parser.add_argument("--gpus", type=int, default=0, help="how many GPUs; the CPU without it")
+    parser = cli.parser(__doc__)
+    parser.add_argument("name", help="the experiment, or a new name for the data of --data")
+    parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
+    parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="numbers of GPUs; the CPU without it")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
-    a = parser.parse_args(argv)
-    print(report(experiments.load(a.experiment), f"runs/{a.experiment}", a.gpus, a.cores))
+    asked = parser.parse_args(argv)
+    print(report(new_experiment.settings(asked.name, asked.data), cli.count(asked.gpu), asked.cores))

@@ -26,7 +26,7 @@ def log_handler(message):
     elif level == "job_error":
         state["failed"] = True
         _say(f"stopped at {message['name']}; the lines above say why. Typed again, the command goes on from there")
-    elif text == "Nothing to be done." or level in ("error", "warning") and not state["failed"]:
+    elif text.startswith("Nothing to be done") or level in ("error", "warning") and not state["failed"]:
         _say(text)
 
 

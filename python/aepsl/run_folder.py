@@ -1,0 +1,135 @@
+"""A run's folder, runs/NAME: every path in it, and every stage.
+
+data/                     what the demo draws
+saliency/                 background cues
+initial.caffemodel        LargeFOV's initial weights, where they are made of VGG-16's
+stepT/classification/     train.prototxt, solver.prototxt, log.csv, train.json, final.caffemodel of erasing step T
+stepT/regions/            what was mined in steps 1 ... T (16-bit PNGs: a bit for each label of the image)
+masks/ae_stepT/           the masks made of steps 1 ... T
+segmentation/NET/         the nets of tables 3 and 4
+relabelled/psl/           the training images segmented by the PSL net: with CRF the masks of psl++
+{val,test}/ROW/           segmentations, without CRF in plain/ and with it in crf/
+results.json              every figure; calibration.json: those of the net trained with true masks
+done/STAGE.json           the mark of a stage that is done (aepsl.made): what it has made
+seconds/STAGE.json        what it took
+"""
+
+import glob
+import os
+from typing import NamedTuple, Optional
+
+from aepsl import paper
+from aepsl.files import read_json
+
+ROOT = "runs"
+
+
+class Stage(NamedTuple):
+    """name: of its marks; kind: what it does; folder: of its results; images: the list that it goes through, if any."""
+
+    name: str
+    kind: str
+    folder: str
+    images: Optional[str] = None
+
+
+class RunFolder:
+    """The paths and stages of the run of an experiment (its settings), relative to the repository."""
+
+    def __init__(self, experiment):
+        self.experiment = experiment
+        self.path = os.path.join(ROOT, experiment["name"])
+        self.steps = range(1, experiment["mining"]["steps"] + 1)
+        self.nets = paper.nets(len(self.steps))
+        self.rows = paper.rows(len(self.steps))
+        self.data = self._path("data")
+        self.saliency = self._path("saliency")
+        self.initial = self._path("initial.caffemodel")
+        self.thresholds = self._path("step1", "thresholds.json")
+        self.results = self._path("results.json")
+        self.calibration = self._path("calibration.json")
+
+    def classification(self, step):
+        return self._path(f"step{step}", "classification")
+
+    def regions(self, step):
+        return self._path(f"step{step}", "regions")
+
+    def shares(self, step):
+        """Recall, precision and erased share of the regions of a step."""
+        return self._path(f"step{step}", "regions.json")
+
+    def masks(self, name):
+        return self._path("masks", name)
+
+    def segmentation(self, net):
+        return self._path("segmentation", net)
+
+    def relabelled(self, net):
+        return self._path("relabelled", net)
+
+    def segmented(self, split, row):
+        return self._path(split, row)
+
+    def submission(self, row):
+        return self._path("submission", row + ".tgz")
+
+    @staticmethod
+    def model(folder):
+        """The trained weights in the folder of a training."""
+        return os.path.join(folder, "final.caffemodel")
+
+    def mark(self, stage):
+        return self._path("done", stage + ".json")
+
+    def _path(self, *parts):
+        return os.path.join(self.path, *parts)
+
+    def merged(self, net):
+        """The step whose regions make the masks that a net of tables 3 and 4 learns from; None for other masks."""
+        masks = self.nets[net].masks
+        if masks == "merged":
+            return self.experiment["mining"]["merge"]
+        return int(masks[len("step") :]) if masks.startswith("step") else None
+
+    def masks_of(self, net):
+        """The folder of masks that a net learns from; 'truth' for the data set's own."""
+        step = self.merged(net)
+        if step:
+            return self.masks(f"ae_step{step}")
+        return "truth" if self.nets[net].masks == "truth" else os.path.join(self.relabelled("psl"), "crf")
+
+    def stages(self):
+        """The stages of `rule all`, in their order."""
+        yield Stage("saliency", "saliency", self.saliency, "train")
+        for t in self.steps:
+            yield Stage(f"classification.step{t}", "classification", self.classification(t))
+            yield Stage(f"mine.step{t}", "mine", self.regions(t), "train")
+            yield Stage(f"masks.ae_step{t}", "masks", self.masks(f"ae_step{t}"), "train")
+        needed = {self.rows[row].net for row in self.experiment["rows"]}
+        for net in [net for net in self.nets if net in needed]:
+            if self.nets[net].masks == "psl":
+                yield Stage("relabel.psl", "relabel", self.relabelled("psl"), "train")
+            yield Stage(f"segmentation.{net}", self.nets[net].task, self.segmentation(net))
+        for row in self.experiment["rows"]:
+            yield Stage(f"segment.val.{row}", "segment", self.segmented("val", row), "val")
+
+    def is_done(self, stage):
+        """Whether the marks of a stage, or of all its shards, are there."""
+        shards = range(1, self.experiment["shards"] + 1)
+        marks = [self.mark(f"{stage}.{k}-{len(shards)}") for k in shards]
+        return os.path.exists(self.mark(stage)) or all(map(os.path.exists, marks))
+
+    def images(self):
+        """{"train": how many images were checked, "val": ...}; {} before that."""
+        mark = self.mark("check")
+        return read_json(mark) if os.path.exists(mark) else {}
+
+    def seconds(self):
+        """{stage: seconds}; the shards of a stage, which may have run side by side, are added up."""
+        seconds = {}
+        for path in sorted(glob.glob(os.path.join(glob.escape(self._path("seconds")), "*.json"))):
+            parts = os.path.basename(path)[: -len(".json")].split(".")
+            stage = ".".join(part for part in parts if "-" not in part)
+            seconds[stage] = seconds.get(stage, 0) + read_json(path)["seconds"]
+        return seconds

@@ -1,0 +1,171 @@
+"""Runs an experiment: all of it, calibrate, or submission; what is there and still valid stays.
+
+`make demo`, `make rehearsal` and `make reproduce` are this command. What it is not told it takes from the environment:
+DATA, WEIGHTS, SALIENCY, ROW, GPU, CORES, PROFILE, make's settings. Options that it does not know are snakemake's.
+"""
+
+import json
+import os
+import re
+import tempfile
+
+from aepsl import cli, digests, experiments, paper
+from aepsl.caffe_nets import build, caffemodel
+from aepsl.data import check, synthetic
+from aepsl.data.dataset import Dataset
+from aepsl.errors import InputError
+from aepsl.files import only_one
+from aepsl.run_folder import RunFolder
+from aepsl.stages.saliency import contents as maps_contents
+from aepsl.tools import new_experiment
+
+VOC12_DATA = os.path.join("data", paper.PAPERS_EXPERIMENT)  # what `make data` makes
+TARGETS = ("all", "calibrate", "submission")
+CLUSTER_CORES = 8  # of one job at most, where CORES= does not say
+HANDLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "progress.py")
+OPTIONS = ["--log-handler-script", HANDLER, "--nolock", "--rerun-incomplete"]
+OPTIONS += ["--rerun-triggers", "params", "input", "mtime"]
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__)
+    parser.add_argument("name", help="the experiment: a folder of prototxt/, or a new name for the data of --data")
+    parser.add_argument("target", nargs="?", choices=TARGETS, default="all")
+    for option, what in (
+        ("data", "a folder in VOC layout"),
+        ("weights", "a caffemodel with ImageNet weights"),
+        ("saliency", "a folder of saliency maps; without it they are computed"),
+        ("row", "what submission packs: a row of tables 3 and 4 (psl++)"),
+        ("gpu", "numbers of GPUs, for example 0 or 0,1; the CPU without it"),
+        ("cores", "how many cores to use (all)"),
+        ("profile", "a profile of snakemake, for clusters"),
+    ):
+        parser.add_argument("--" + option, default=os.environ.get(option.upper()) or None, help=what)
+    parser.add_argument("--missing", action="store_true", help="print what must be downloaded first, and end")
+    asked, options = parser.parse_known_args(argv)
+    if asked.missing:
+        print(*missing(asked), sep="\n")
+    else:
+        run(asked, options)
+
+
+def run(asked, options):
+    """Bring what can be made here, then let snakemake take this process' place.
+
+    asked: what `main` parsed; options: further ones of snakemake. With -n among them no file is written. Raises
+    InputError for whatever is wrong with what is asked.
+    """
+    dry = any(option.startswith("-n") or option in ("--dry-run", "--dryrun") for option in options)
+    gpus, cores = cli.count(asked.gpu or ""), _cores(asked.cores)
+    if not dry:
+        new_experiment.run(asked.name, asked.data)
+    experiment = new_experiment.settings(asked.name, asked.data)
+    folder = RunFolder(experiment)
+    row = _row(experiment, folder, asked.row)
+    data = data_of(experiment, asked.data)
+    inputs = dict(weights=weights_of(experiment, asked.weights), saliency=saliency_of(data, asked.saliency))
+    if not dry:
+        build.check(experiment)
+        os.makedirs(folder.path, exist_ok=True)
+        only_one(folder.path).__enter__()  # as long as this process lives, and snakemake after it
+        if "synthetic" in experiment:
+            synthetic.bring(data, seed=experiment["seed"], **experiment["synthetic"])
+    contents = contents_of(experiment, data, **inputs)
+    if not dry:
+        digests.remember()
+        check.run(experiment, data, folder.mark("check"))
+    cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
+    told = dict(inputs, data=data, experiment=experiment, contents=contents, row=row, gpus=gpus, cores=cores)
+    os.environ["AEPSL_RUN"] = json.dumps(told)
+    # Snakemake makes the folder that it works in, also when it only says what it would do.
+    where = ["--directory", folder.path if os.path.isdir(folder.path) else tempfile.mkdtemp()]
+    where += ["--snakefile", os.path.abspath("Snakefile")]
+    if asked.profile:
+        where += ["--profile", os.path.abspath(asked.profile)]
+    else:
+        where += ["--cores", str(cores), "--resources", f"gpu={gpus}"]
+    if not os.path.isdir(os.path.join(folder.path, ".snakemake", "metadata")):
+        where.append("--forceall")  # nothing says what the marks were made of: each stage looks for itself
+    os.execvp("snakemake", ["snakemake", asked.target, *OPTIONS, *where, *options])
+
+
+def _cores(text):
+    """The number; None for all."""
+    if text in (None, "all"):
+        return None
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise InputError(f"CORES={text}: give a number from 1 on, or all")
+    return int(text)
+
+
+def _row(experiment, folder, row):
+    """The row that submission packs; InputError for one that tables 3 and 4 do not have, there or in `rows`."""
+    for each in [*experiment["rows"], *([row] if row else [])]:
+        if each not in folder.rows:
+            known = ", ".join(folder.rows)
+            raise InputError(f"{each}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {known}")
+    return row or "psl++"
+
+
+def data_of(experiment, data):
+    """The root of the data set; data: what the user named, or None.
+
+    A folder VOC2012 as it was unpacked is only read: VOC12_DATA links to it and has what it lacks.
+    """
+    if "synthetic" in experiment:
+        return RunFolder(experiment).data
+    name = experiment["name"]
+    if name == paper.PAPERS_EXPERIMENT and not os.path.exists(os.path.join(data or "", "image_labels.txt")):
+        data = None
+    data = data or os.path.join("data", name)
+    if not os.path.isdir(data):
+        raise InputError(f"Which data? EXPERIMENT={name} DATA=a folder in VOC layout")
+    return os.path.abspath(data)
+
+
+def weights_of(experiment, weights):
+    """The caffemodel to begin with: what the user named, or the experiment's in weights/; None if it has none."""
+    own = experiment.get("initial_weights")
+    weights = weights or (own and os.path.join("weights", own))
+    return os.path.abspath(caffemodel.existing(weights)) if weights else None
+
+
+def saliency_of(data, maps):
+    """The folder of the user's saliency maps, or what lies with the data set; None where they are computed."""
+    beside = os.path.join(data, "saliency")
+    maps = maps or (beside if os.path.isdir(beside) else None)
+    return os.path.abspath(maps) if maps else None
+
+
+def contents_of(experiment, data, weights, saliency):
+    """{input: SHA-256 of its contents, or None where it is not there yet}: what the Snakefile's `made_of` names."""
+    contents = {f"nets.{task}": digests.of_value(build.deploy_net(experiment, task)) for task in experiments.TASKS}
+    contents.update(weights=digests.of_file(weights), saliency=None)
+    parts = dict(train=("images", "labels", "masks"), val=("images", "labels", "masks"), test=("images",))
+    contents.update({f"{key}.{part}": None for key in parts for part in parts[key]})
+    if not os.path.isdir(data):
+        return contents  # a dry run before the data are drawn
+    dataset = Dataset(data, experiment["classes"])
+    for key, what in parts.items():
+        name = experiment["data"].get(key)
+        if name and (key != "test" or dataset.has_list(name)):
+            found = dataset.contents(dataset.ids(name), *what)
+            contents.update({f"{key}.{part}": value for part, value in found.items()})
+    if saliency:
+        contents["saliency"] = maps_contents(saliency, dataset.ids(experiment["data"]["train"]))
+    return contents
+
+
+def missing(asked):
+    """What a run needs and scripts/ can download: 'data', and names of caffemodels in scripts/sources.yaml."""
+    experiment = new_experiment.settings(asked.name, asked.data)
+    needs = []
+    is_paper = asked.name == paper.PAPERS_EXPERIMENT
+    if is_paper and not any(
+        os.path.exists(os.path.join(p, "image_labels.txt")) for p in (asked.data or "", VOC12_DATA)
+    ):
+        needs.append("data")
+    own = experiment.get("initial_weights")
+    if own and not asked.weights and not os.path.exists(os.path.join("weights", own)):
+        needs.append(own)
+    return needs

@@ -1,0 +1,333 @@
+"""What is done again, and what is not: contents and settings count, neither paths nor times.
+
+One small experiment is run once. Then one thing at a time is changed, and what would be done is compared with a table.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+import standins
+from aepsl.data import synthetic
+from aepsl.files import only_one
+from aepsl.images import read_indexed, write_grey, write_mask
+from conftest import copy_of_repository
+
+STEP = dict(batch=4, lr=0.01, epochs=1, lr_step_epochs=1, momentum=0.9, decay=0.0005)
+TINY = dict(
+    base="demo",
+    channels=[4, 4, 4, 4, 4],
+    fc=8,
+    synthetic=None,
+    segmentation_start="initial",
+    rows=["ae_step1", "psl", "psl++", "psl+gt"],
+    data=dict(train_images=8, scale=0.5, crop=57),
+    training=dict(classification=STEP, segmentation=STEP, psl=STEP),
+    mining=dict(steps=2, merge=2, sensitivity=[dict(of_max=0.5)]),
+)
+MASKS = "masks train_segmentation relabel segment results"
+PSL = "train_segmentation_psl relabel segment_val_psl results"
+SEGMENTED = "relabel train_segmentation_psl++ segment results"
+NETS = "train_classification mine evaluate_regions try_thresholds " + MASKS
+
+
+class Run:
+    """A copy of the repository with the run of an experiment `tiny` on small data, saliency maps and weights."""
+
+    def __init__(self, root):
+        self.tree = copy_of_repository(root / "tree")
+        self.yaml = self.tree / "prototxt/tiny/experiment.yaml"
+        self.yaml.parent.mkdir()
+        self.yaml.write_text(yaml.safe_dump(TINY))
+        self.data, self.maps = root / "data", root / "maps"
+        synthetic.run(str(self.data), train=8, val=4, seed=3)
+        for path in (self.data / "JPEGImages").iterdir():
+            height, width = cv2.imread(str(path)).shape[:2]
+            ramp = np.linspace(0, 255, width).astype(np.uint8)
+            write_grey(str(self.maps / f"{path.stem}.png"), np.tile(ramp, (height, 1)))
+        self.weights = root / "vgg.caffemodel"
+        standins.write_vgg(str(self.weights), TINY["channels"], fc=4 * TINY["fc"], outputs=4)
+        self.environment = {key: value for key, value in os.environ.items() if key not in ("GPU", "ROW", "PROFILE")}
+        self.environment.update(DATA=str(self.data), WEIGHTS=str(self.weights), SALIENCY=str(self.maps), CORES="2")
+        self.command("build", "tiny")
+        self.output = self.start()
+        self.settled()
+
+    def command(self, *arguments, **environment):
+        command = [sys.executable, "-m", "aepsl", *arguments]
+        environment = {**self.environment, "PYTHONPATH": str(self.tree / "python"), **environment}
+        return subprocess.run(command, cwd=self.tree, env=environment, capture_output=True, text=True)
+
+    def start(self, *options, **environment):
+        done = self.command("run", "tiny", "all", *options, **environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, **environment):
+        """{stage without its shard} of what would be done: 'mine_1', 'segment_val_psl', ..."""
+        output = self.start("-n", **environment)
+        jobs = re.findall(r"^ *\d+ s +\d+/\S+  (.*)$", output, re.MULTILINE)
+        names = {
+            re.sub(r" \d+ \d+$", "", job) if job.startswith(("mine", "sal", "seg", "rel")) else job for job in jobs
+        }
+        return {name.replace(" ", "_") for name in names}
+
+    def settled(self):
+        """Wait until no file counts as just written (aepsl.digests)."""
+        subprocess.run(["sleep", "2.1"])
+        self.start()
+
+    def files(self):
+        """{path: (bytes, time)} of the whole tree."""
+        paths = [path for path in self.tree.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return Run(tmp_path_factory.mktemp("identity"))
+
+
+@pytest.fixture(scope="module")
+def everything(run):
+    """All stages."""
+    shutil.move(run.tree / "runs/tiny/.snakemake", run.tree / "aside")
+    stages = run.planned()
+    shutil.rmtree(run.tree / "runs/tiny/.snakemake")
+    shutil.move(run.tree / "aside", run.tree / "runs/tiny/.snakemake")
+    return stages
+
+
+def chosen(everything, names):
+    """The stages that begin with one of the names."""
+    return {stage for stage in everything if any(stage.startswith(name) for name in names.split())}
+
+
+def test_a_finished_run_has_nothing_to_do_and_prints_its_tables(run, everything):
+    assert "IoU on val" in run.output and "IoU on val" in run.start()
+    assert len(everything) == 24
+    assert run.planned() == set()
+
+
+@pytest.mark.parametrize(
+    "change, redone",
+    [
+        (dict(crf=dict(iterations=5)), SEGMENTED),
+        (dict(crf=dict(bilateral=dict(xy=30))), SEGMENTED),
+        (dict(psl=dict(prohibited=0.2)), SEGMENTED),
+        (dict(mining=dict(max_converged_loss=0.2)), "results"),
+        (dict(mining=dict(sensitivity=[dict(of_max=0.6)])), "try_thresholds results"),
+        (dict(mining=dict(threshold=dict(of_max=0.7))), "mine evaluate train_classification_2 " + MASKS),
+        (dict(mining=dict(merge=1)), PSL),
+        (dict(rows=["ae_step1", "psl"]), "results"),
+        (dict(background=dict(threshold=0.1)), MASKS),
+        (dict(background=dict(indoor_classes=["marbit"])), MASKS),
+        (dict(segmentation_start="step1"), "train_segmentation relabel segment results"),
+        (dict(training=dict(psl=dict(STEP, lr=0.02))), PSL),
+        (dict(training=dict(segmentation=dict(STEP, decay=0))), "train_segmentation_ae segment_val_ae results"),
+        (dict(training=dict(classification=dict(STEP, epochs=2))), NETS),
+        (dict(seed=2), NETS),
+        (dict(threads=2), NETS),
+        (dict(data=dict(scale=0.6)), NETS),
+        (dict(data=dict(workers=3)), ""),
+        (dict(new_layer_lr=5), NETS),
+    ],
+    ids=str,
+)
+def test_a_setting_redoes_what_depends_on_it_and_no_more(run, everything, change, redone):
+    before = run.yaml.read_text()
+    settings = yaml.safe_load(before)
+    try:
+        run.yaml.write_text(yaml.safe_dump(laid_over(settings, change)))
+        planned = run.planned()
+    finally:
+        run.yaml.write_text(before)
+    assert planned == chosen(everything, redone)
+    assert run.planned() == set()  # asking has changed nothing
+
+
+def laid_over(settings, change):
+    """`settings` with `change` over it, key by key."""
+    if not isinstance(change, dict) or not isinstance(settings, dict) or "of_max" in change:
+        return change
+    return {**settings, **{key: laid_over(settings.get(key, {}), value) for key, value in change.items()}}
+
+
+def another_mask(run, image_id):
+    path = run.data / f"SegmentationClassAug/{image_id}.png"
+    mask = read_indexed(str(path))
+    mask[:3] = 0
+    write_mask(str(path), mask)
+
+
+def another_image(run, image_id):
+    path = str(run.data / f"JPEGImages/{image_id}.jpg")
+    cv2.imwrite(path, 255 - cv2.imread(path))
+
+
+def another_map(run):
+    path = str(run.maps / "train_000002.png")
+    write_grey(path, 255 - read_indexed(path))
+
+
+def another_label(run, image_id):
+    path = run.data / "image_labels.txt"
+    name = "quillow" if f"{image_id} quillow" not in path.read_text() else "marbit"
+    path.write_text(re.sub(f"({image_id}) .*", rf"\1 {name}", path.read_text()))
+
+
+def more_space(run):
+    path = run.data / "image_labels.txt"
+    path.write_text(path.read_text().replace(" ", "  "))
+
+
+def a_shorter_val(run):
+    path = run.data / "ImageSets/Segmentation/val.txt"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+
+
+def another_time(run):
+    for path in [*run.data.rglob("*"), run.weights, *run.maps.iterdir()]:
+        os.utime(path, (1e9, 1e9))
+
+
+def other_weights(run):
+    standins.write_vgg(str(run.weights), TINY["channels"], fc=4 * TINY["fc"], outputs=5)
+
+
+def a_broken_neighbour(run):
+    (run.tree / "prototxt/demo2").mkdir()
+    (run.tree / "prototxt/demo2/experiment.yaml").write_text("net: [")
+
+
+@pytest.mark.parametrize(
+    "change, redone",
+    [
+        (lambda run: another_mask(run, "val_000001"), "results"),
+        (lambda run: another_mask(run, "train_000001"), "evaluate try results"),
+        (lambda run: another_image(run, "val_000001"), "segment_val results"),
+        (lambda run: another_image(run, "train_000001"), "saliency " + NETS),
+        (lambda run: another_label(run, "val_000001"), "segment_val_psl+gt"),
+        (lambda run: another_label(run, "train_000001"), NETS),
+        (a_shorter_val, "segment_val results"),
+        (another_map, "saliency " + MASKS),
+        (other_weights, "surgery " + NETS),
+        (more_space, ""),
+        (another_time, ""),
+        (a_broken_neighbour, ""),
+    ],
+)
+def test_an_input_redoes_what_depends_on_its_contents_and_no_more(run, everything, change, redone, tmp_path):
+    """Changed in place, under the same path."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for path in (run.data, run.maps, run.weights):
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, kept / path.name)
+    try:
+        change(run)
+        planned = run.planned()
+    finally:
+        for path in (run.data, run.maps):
+            shutil.rmtree(path)
+        for path in (run.data, run.maps, run.weights):
+            (shutil.copytree if path.is_dir() else shutil.copy)(kept / path.name, path)
+    redone += " results" if "segment_val_psl+gt" in redone else ""
+    assert planned == chosen(everything, redone)
+    assert run.planned() == set()  # put back, by a copy with other times
+
+
+def test_the_same_bytes_elsewhere_redo_nothing(run, tmp_path):
+    shutil.copytree(run.data, tmp_path / "moved data")
+    shutil.copytree(run.maps, tmp_path / "maps")
+    shutil.copy(run.weights, tmp_path / "w.caffemodel")
+    moved = dict(DATA=f"{tmp_path}/moved data", SALIENCY=f"{tmp_path}/maps", WEIGHTS=f"{tmp_path}/w.caffemodel")
+    assert run.planned(**moved) == set()
+    run.start(**moved)
+    assert run.planned() == set()
+
+
+@pytest.mark.parametrize("environment", [dict(CORES="1"), dict(CORES="8"), dict(GPU="0,1"), dict(ROW="psl")], ids=str)
+def test_how_it_is_run_redoes_nothing(run, environment):
+    assert run.planned(**environment) == set()
+
+
+def test_asking_changes_no_file(run):
+    before = run.files()
+    run.start("-n")
+    for command in (["status", "tiny"], ["report", "tiny"], ["plan", "tiny"], ["plan", "new", "--data", str(run.data)]):
+        done = run.command(*command)
+        assert done.returncode == 0 and done.stdout, done.stderr
+    assert run.files() == before
+
+
+def test_a_second_start_is_refused_before_it_changes_anything(run):
+    settings = run.yaml.read_text()
+    with only_one(str(run.tree / "runs/tiny")):
+        before = run.files()
+        run.yaml.write_text(settings + "\n")
+        done = run.command("run", "tiny", "all")
+        run.yaml.write_text(settings)
+        assert {path: each[0] for path, each in run.files().items()} == {path: each[0] for path, each in before.items()}
+    assert done.returncode == 1 and "another command is filling it" in done.stderr and done.stderr.count("\n") == 1
+    assert run.planned() == set()
+
+
+def results_of(run):
+    """{path: bytes} of what the run has computed; what it took, and paths in train.json and prototxts, may differ."""
+    names = ("*.png", "*.caffemodel", "*.csv", "regions.json", "thresholds.json")
+    return {path: path.read_bytes() for name in names for path in (run.tree / "runs/tiny").rglob(name)}
+
+
+def test_killed_before_its_mark_a_training_is_not_begun_again(run):
+    folder = run.tree / "runs/tiny/segmentation/psl"
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    (run.tree / "runs/tiny/done/segmentation.psl.json").unlink()
+    assert "segmentation/psl: is there already, made of the same" in run.start()
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert run.planned() == set()
+
+
+def test_without_snakemakes_records_each_stage_looks_for_itself(run):
+    """The run's folder as it was copied without hidden files: nothing old is printed as new, nothing is made again."""
+    before = results_of(run)
+    times = {path: path.stat().st_mtime_ns for path in before}
+    shutil.rmtree(run.tree / "runs/tiny/.snakemake")
+    output = run.start()
+    assert output.count("is there already, made of the same") >= 20
+    assert {path: path.stat().st_mtime_ns for path in before} == times and results_of(run) == before
+    assert run.planned() == set()
+
+
+def test_other_shards_make_nothing_again(run):
+    before = results_of(run)
+    settings = run.yaml.read_text()
+    run.yaml.write_text(settings + "shards: 3\n")
+    run.start()
+    run.yaml.write_text(settings)
+    assert results_of(run) == before
+    run.start()
+    assert results_of(run) == before
+
+
+def test_mended_masks_of_val_make_new_tables_of_the_same_segmentations(run):
+    before = results_of(run)
+    table = (run.tree / "runs/tiny/results.json").read_text()
+    another_mask(run, "val_000002")
+    run.start()
+    assert results_of(run) == before and (run.tree / "runs/tiny/results.json").read_text() != table
+    assert run.planned() == set()
+
+
+def test_any_number_of_cores_gives_the_same_bytes(run):
+    before = results_of(run)
+    for cores in ("1", "8"):
+        shutil.rmtree(run.tree / "runs/tiny")
+        run.start(CORES=cores)
+        assert results_of(run) == before
