@@ -8,14 +8,14 @@ import pytest
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
 from aepsl.images import read_indexed, write_grey
-from aepsl.layers.data import Prefetch, Sampler
+from aepsl.layers.data import PARAMETERS, Prefetch, Sampler
 from conftest import python_layer
 
 MEAN = np.array([104.008, 116.669, 122.675], np.float32)
 
 
 def sampler(root, **more):
-    settings = dict(Sampler.DEFAULTS, root=str(root), list="train_aug", classes=["cat", "dog"], batch=4, crop=33)
+    settings = dict(PARAMETERS, root=str(root), list="train_aug", classes=["cat", "dog"], batch=4, crop=33)
     return Sampler(**{**settings, **more})
 
 

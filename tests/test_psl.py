@@ -20,6 +20,7 @@ from aepsl.stages import segment
 from aepsl.stages.segment import SegmentationNet
 from aepsl.tools import infer
 from conftest import inputs, python_layer
+from written_out import written_out_cross_entropy, written_out_squared
 
 N, C, H, W = 3, 4, 5, 6
 LABELS = np.array([[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 1]], np.float32)
@@ -109,26 +110,20 @@ def test_whole_objective_and_its_gradient(psl_net):
     S_hat = net.blobs["mask_hat"].data[:, 0]
     np.testing.assert_array_equal(S_hat, stated(f, softmax(z), labels))
 
-    def J(scores, mask):
-        means = []
-        for image, target, y in zip(softmax(scores), mask, labels):
-            allowed = [0] + [c + 1 for c in np.flatnonzero(y)]
-            p = [image[int(c), row, column] for (row, column), c in np.ndenumerate(target) if c in allowed]
-            if p:
-                means.append(-np.log(p).mean())
-        return np.mean(means) if means else 0
-
     t = labels / labels.sum(axis=1, keepdims=True)
-    assert float(net.blobs["loss_cls"].data) == pytest.approx(((softmax(z) - t) ** 2).sum() / len(z), rel=1e-5)
-    assert float(net.blobs["loss_seg"].data) == pytest.approx(J(f, S), rel=1e-5)
-    assert float(net.blobs["loss_psl"].data) == pytest.approx(J(f, S_hat), rel=1e-5)
+    assert float(net.blobs["loss_cls"].data) == pytest.approx(written_out_squared(z, labels), rel=1e-5)
+    assert float(net.blobs["loss_seg"].data) == pytest.approx(written_out_cross_entropy(f, S, labels), rel=1e-5)
+    assert float(net.blobs["loss_psl"].data) == pytest.approx(written_out_cross_entropy(f, S_hat, labels), rel=1e-5)
 
     ours = net.blobs["fc8_seg"].diff
     for index in [(0, 0, 1, 1), (0, 1, 2, 2), (1, 2, 0, 3), (1, 0, 4, 4), (0, 2, 3, 1)]:
         step = np.zeros_like(f)
         step[index] = 1e-6
-        total = lambda scores: J(scores, S) + J(scores, S_hat)  # noqa: E731
-        expected = (total(f + step) - total(f - step)) / 2e-6
+        up, down = (
+            written_out_cross_entropy(scores, S, labels) + written_out_cross_entropy(scores, S_hat, labels)
+            for scores in (f + step, f - step)
+        )
+        expected = (up - down) / 2e-6
         assert ours[index] == pytest.approx(expected, abs=1e-5)
     p, r = softmax(z), softmax(z) - t
     expected = 2 / len(z) * p * (r - (p * r).sum(axis=1, keepdims=True))

@@ -142,6 +142,13 @@ def data_layer(experiment, task):
     )
 
 
+def batch_shapes(experiment, task, batch):
+    """The shapes of what a training net learns from: images, labels and, but for classification, masks."""
+    crop, classes = experiment["data"]["crop"], len(experiment["classes"])
+    side = (crop - 1) // STRIDE + 1
+    return [[batch, 3, crop, crop], [batch, classes], [batch, 1, side, side]][: 2 if task == "classification" else 3]
+
+
 def classification_loss(n, scores):
     return _python("losses.SquaredClassificationLoss", scores, n.labels, loss_weight=1, propagate_down=[True, False])
 
@@ -167,13 +174,12 @@ def _python(name, *bottoms, **more):
     return L.Python(*bottoms, module="aepsl.layers." + file, layer=layer, **more)
 
 
-def train_net(experiment, task):
-    """The training net of `task` as text."""
+def train_net(experiment, task, source=data_layer):
+    """The training net of `task` as text; source(experiment, task): the layer that gives batches, a list of tops."""
     n = _Net()
-    if task == "classification":
-        n.data, n.labels = data_layer(experiment, task)
-    else:
-        n.data, n.labels, n.mask = data_layer(experiment, task)
+    n.data, n.labels, *masks = source(experiment, task)
+    if masks:
+        (n.mask,) = masks
     trunk = TRUNKS[experiment["net"]](n, n.data, experiment)
     if task in ("classification", "psl"):
         n.loss_cls = classification_loss(n, classification_head(n, trunk, experiment))

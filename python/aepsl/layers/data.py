@@ -17,31 +17,36 @@ from aepsl.layers.base import listed, parameters
 DEPTH = 2  # batches that each worker holds ready
 
 
+PARAMETERS = dict(  # and their defaults
+    root=None,  # the data set in VOC layout (aepsl.data.dataset)
+    list=None,  # of its ids, for example 'train_aug'
+    classes=None,  # names, in the order of the labels
+    batch=1,  # images
+    crop=321,  # side in pixels; smaller images are padded at the bottom and right
+    scale=1,  # of every image, as it is loaded
+    mean=[104.008, 116.669, 122.675],  # BGR; what is erased and what is padded has this colour
+    mirror=True,  # every second crop, at random
+    seed=1,  # of order, crops and mirroring
+    regions=None,  # folder of mined regions ID.png, of the image's size: pixels that are not 0 are erased
+    masks=None,  # folder of masks ID.png, of the image's size, in the data set's mask values
+    mask_stride=8,  # the net's: masks become mask[::stride, ::stride]
+    workers=1,  # processes that decode ahead
+)
+
+
 class WeaklyLabelledImages(caffe.Layer):
     """Tops: data N x 3 x crop x crop, BGR minus the mean; labels N x C, 0 or 1; with `masks` also mask N x 1 x h x w.
 
     Which images a batch holds, where they are cropped and whether they are mirrored is a function of
     (seed, iteration) alone: the same with any number of workers, and after a resume at any iteration.
 
-    Parameters, for example
+    PARAMETERS says what param_str may hold, for example
         {"root": "data/voc12", "list": "train_aug", "classes": ["aeroplane", ...], "batch": 30, "crop": 321,
          "mean": [104.008, 116.669, 122.675], "regions": "runs/voc12/step1/regions"}
-
-    root, list    the data set in VOC layout (aepsl.data.dataset) and the list of its ids
-    classes       names, in the order of the labels
-    batch, crop   images a batch; side of a crop in pixels; smaller images are padded at the bottom and right
-    scale         of every image, as it is loaded
-    mean          BGR; what is erased and what is padded has this colour
-    mirror        mirror every second crop, at random
-    seed          of order, crops and mirroring
-    regions       folder of mined regions ID.png, of the image's size: pixels that are not 0 are erased
-    masks         folder of masks ID.png, of the image's size, in the data set's mask values
-    mask_stride   the net's: masks become mask[::stride, ::stride]
-    workers       processes that decode ahead
     """
 
     def setup(self, bottom, top):
-        self.sampler = Sampler(**parameters(self.param_str, Sampler.DEFAULTS))
+        self.sampler = Sampler(**parameters(self.param_str, PARAMETERS))
         expected = len(self.sampler.shapes)
         if len(bottom) or len(top) != expected:
             raise ValueError(
@@ -71,22 +76,6 @@ class WeaklyLabelledImages(caffe.Layer):
 
 class Sampler:
     """Fills the batch of any iteration; holds no state that changes."""
-
-    DEFAULTS = dict(
-        root=None,
-        list=None,
-        classes=None,
-        batch=1,
-        crop=321,
-        scale=1,
-        mean=[104.008, 116.669, 122.675],
-        mirror=True,
-        seed=1,
-        regions=None,
-        masks=None,
-        mask_stride=8,
-        workers=1,
-    )
 
     def __init__(self, **settings):
         vars(self).update(settings)

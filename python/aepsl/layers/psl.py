@@ -10,6 +10,11 @@ from aepsl.layers.losses import softmax
 WEIGHTS = ("scores", "labels", "none")
 
 
+def with_background(v):
+    """[1, v] of section 3.2: ... x C values of the classes, as ... x (C + 1) float64, background's 1 first."""
+    return np.concatenate([np.ones((*np.shape(v)[:-1], 1)), v], axis=-1)
+
+
 def prohibitive_mask(scores, v, labels):
     """S_hat_u = argmax_c [1, v]_c f_{u,c}, f = softmax(scores); 255 where the winner is not a label of the image.
 
@@ -17,9 +22,8 @@ def prohibitive_mask(scores, v, labels):
     Returns N x h x w in the dtype of `scores`.
     """
     n = len(scores)
-    weights = np.concatenate([np.ones((n, 1)), v], axis=1)[:, :, None, None]
-    winner = (weights * softmax(scores)).argmax(axis=1)
-    allowed = np.concatenate([np.ones((n, 1), bool), labels > 0], axis=1)
+    winner = (with_background(v)[:, :, None, None] * softmax(scores)).argmax(axis=1)
+    allowed = with_background(labels) > 0
     return np.where(allowed[np.arange(n)[:, None, None], winner], winner, IGNORE).astype(scores.dtype)
 
 

@@ -15,6 +15,7 @@ from aepsl.data.dataset import Dataset, shard
 from aepsl.errors import InputError
 from aepsl.images import write_mask
 from aepsl.layers.losses import softmax
+from aepsl.layers.psl import with_background
 from aepsl.made import Result, settings_of
 from aepsl.stages import crf
 
@@ -134,7 +135,7 @@ def weights_of_classes(policy, v, labels, channels, prohibited):
     if policy == "none":
         return np.ones((channels, 1, 1), np.float32)
     chosen = np.where(v < prohibited, 0, v) if policy == "scores" else labels
-    return np.concatenate([[1], chosen]).astype(np.float32)[:, None, None]
+    return with_background(chosen).astype(np.float32)[:, None, None]
 
 
 def main(argv=None):

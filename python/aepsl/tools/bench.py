@@ -22,8 +22,7 @@ import time
 import caffe
 import cv2
 import numpy as np
-from caffe.proto import caffe_pb2
-from google.protobuf import text_format
+from caffe import layers as L
 
 from aepsl import experiments
 from aepsl.caffe_nets import build, device
@@ -83,18 +82,15 @@ def enlarge(data):
 
 
 def without_data(experiment):
-    """The classification training net with DummyData in place of the data layer."""
-    net = text_format.Merge(build.train_net(experiment, "classification"), caffe_pb2.NetParameter())
-    settings = experiment["training"]["classification"]
-    side = experiment["data"]["crop"]
-    layer = net.layer[0]
-    layer.type = "DummyData"
-    layer.ClearField("python_param")
-    layer.dummy_data_param.shape.add(dim=[settings["batch"], 3, side, side])
-    layer.dummy_data_param.data_filler.add(type="gaussian", std=60)
-    layer.dummy_data_param.shape.add(dim=[settings["batch"], len(experiment["classes"])])
-    layer.dummy_data_param.data_filler.add(type="constant", value=1)
-    return text_format.MessageToString(net)
+    """The classification training net on batches that are there already."""
+    shapes = build.batch_shapes(experiment, "classification", experiment["training"]["classification"]["batch"])
+
+    def source(experiment, task):
+        fillers = [dict(type="gaussian", std=60), dict(type="constant", value=1)]
+        shape = [dict(dim=each) for each in shapes]
+        return L.DummyData(ntop=2, dummy_data_param=dict(shape=shape, data_filler=fillers))
+
+    return build.train_net(experiment, "classification", source)
 
 
 def caffe_time(prototxt, iterations):

@@ -5,8 +5,7 @@ import tempfile
 
 import caffe
 import numpy as np
-from caffe.proto import caffe_pb2
-from google.protobuf import text_format
+from caffe import layers as L
 
 from aepsl.caffe_nets import build, device
 from aepsl.files import write_text
@@ -48,23 +47,19 @@ def _forward_backward(net, gpu):
 def net_with_inputs(experiment, task, batch=2):
     """The training net of `task` with random inputs in place of its data layer, and without dropout."""
     random = np.random.RandomState(1)
-    crop, classes = experiment["data"]["crop"], len(experiment["classes"])
-    inputs = dict(data=60 * random.randn(batch, 3, crop, crop), labels=random.rand(batch, classes) < 0.5)
+    shapes = build.batch_shapes(experiment, task, batch)
+    classes = len(experiment["classes"])
+    inputs = dict(data=60 * random.randn(*shapes[0]), labels=random.rand(*shapes[1]) < 0.5)
     inputs["labels"][:, 0] = True
-    if task != "classification":
-        side = (crop - 1) // build.STRIDE + 1
-        inputs["mask"] = random.choice([*range(classes + 1), 255], (batch, 1, side, side))
+    if len(shapes) == 3:
+        inputs["mask"] = random.choice([*range(classes + 1), 255], shapes[2])
 
-    parameter = text_format.Merge(build.train_net(experiment, task), caffe_pb2.NetParameter())
-    layer = parameter.layer[0]
-    layer.Clear()
-    layer.name, layer.type = "input", "Input"
-    for name, values in inputs.items():
-        layer.top.append(name)
-        layer.input_param.shape.add(dim=values.shape)
+    def source(experiment, task):
+        return L.Input(ntop=len(shapes), input_param=dict(shape=[dict(dim=shape) for shape in shapes]))
+
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "net.prototxt")
-        write_text(path, text_format.MessageToString(parameter))
+        write_text(path, build.train_net(experiment, task, source))
         caffe.set_random_seed(1)
         net = caffe.Net(path, caffe.TEST)  # in this phase Dropout lets everything pass
     for name, values in inputs.items():
