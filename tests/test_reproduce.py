@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +9,8 @@ import time
 
 import pytest
 import yaml
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 
 import standins
 from aepsl.data import archives
@@ -25,7 +26,7 @@ def tree(tmp_path_factory):
     tree = copy_of_repository(tmp_path_factory.mktemp("copy") / "tree")
     path = tree / "prototxt/voc12/experiment.yaml"
     settings = yaml.safe_load(path.read_text())
-    settings.update(NARROW)
+    settings.update(NARROW, shards=2)
     settings["data"].update(crop=65, workers=1)
     for task in ("classification", "segmentation", "psl"):
         settings["training"][task] = dict(settings["training"][task], batch=2, epochs=1)
@@ -106,12 +107,33 @@ def test_from_nothing_to_the_tables(tree, made):
     for row in rows:
         assert row in output
     assert "the paper" in output
+    expected = {
+        "ae_step1": ("masks/ae_step1", None),
+        "ae_step4": ("masks/ae_step4", None),
+        "psl": ("masks/ae_step3", "scores"),
+        "psl_labels": ("masks/ae_step3", "labels"),
+        "psl_none": ("masks/ae_step3", "none"),
+        "psl++": ("relabelled/psl/crf", "scores"),
+    }
+    assert {net: learned_from(run, net) for net in expected} == expected
+    assert learned_from(run, "../step3/classification") == ("step2/regions", None)
+
+
+def learned_from(run, net):
+    """(folder of masks or, without masks, of regions; what weights S_hat) in the train.prototxt of a finished net."""
+    parameter = text_format.Merge((run / f"segmentation/{net}/train.prototxt").read_text(), caffe_pb2.NetParameter())
+    data, *others = (layer.python_param for layer in parameter.layer if layer.type == "Python")
+    settings = json.loads(data.param_str)
+    weights = [json.loads(each.param_str)["weights"] for each in others if each.layer == "ProhibitiveMask"]
+    return (settings["masks"] or settings["regions"]).replace("runs/voc12/", ""), weights[0] if weights else None
 
 
 def test_a_name_and_a_data_set_are_all_that_another_experiment_needs(tree, made, small_set):
     weights = f"{made.folder}/{standins.VGG}"
     for again in (False, True):
-        process = make(tree, "reproduce", "ARGS=--until check", EXPERIMENT="pets", DATA=str(small_set), WEIGHTS=weights)
+        process = make(
+            tree, "reproduce", "ARGS=--until saliency", EXPERIMENT="pets", DATA=str(small_set), WEIGHTS=weights
+        )
         output = process.communicate()[0]
         assert process.returncode == 0, output
         assert ("prototxt/pets: written, voc12's settings for 2 classes and 6 training images" in output) != again
@@ -125,7 +147,7 @@ def test_a_name_and_a_data_set_are_all_that_another_experiment_needs(tree, made,
     del model["background"]["indoor_classes"]
     assert settings == model
     assert len(list((tree / "prototxt/pets").iterdir())) == 10
-    assert (tree / "runs/pets/checked").exists()
+    assert (tree / "runs/pets/done/check.json").exists()
 
 
 def test_voc_as_it_was_unpacked_is_completed_and_only_read(tree, made, tmp_path):
@@ -135,14 +157,14 @@ def test_voc_as_it_was_unpacked_is_completed_and_only_read(tree, made, tmp_path)
     before = sorted(own.rglob("*"))
     settings = dict(DATA=str(own), WEIGHTS=f"{made.folder}/{standins.VGG}")
     with standins.Server(made.folder) as server:
-        process = make(tree, "reproduce", "ARGS=--until check", SOURCES=made.sources(server.url), **settings)
+        process = make(tree, "reproduce", "ARGS=--until saliency", SOURCES=made.sources(server.url), **settings)
         output = process.communicate()[0]
     assert process.returncode == 0, output
     assert standins.VOC not in server.sent and sorted(own.rglob("*")) == before
     image = tree / f"data/voc12/JPEGImages/{made.ids['train'][0]}.jpg"
     assert os.readlink(image) == str(own / f"JPEGImages/{image.name}")
     assert (tree / "data/voc12/ImageSets/Segmentation/train_aug.txt").read_text().split() == made.ids["train_aug"]
-    assert (tree / "runs/voc12/checked").exists()
+    assert (tree / "runs/voc12/done/check.json").exists()
 
 
 def test_an_unknown_experiment_without_data_is_one_line(tree):
@@ -158,89 +180,24 @@ def test_one_class_is_no_experiment(tree, made, small_set):
     assert "classes.txt: names one class" in process.communicate()[0] and not (tree / "prototxt/cats").exists()
 
 
-def commands(tree, cores=1):
-    """{output folder or file: command line} of every stage that the demo's workflow would run now."""
-    command = ["snakemake", "--cores", str(cores), "--nolock", "-np", "--config", "experiment=demo"]
-    printed = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout
-    stages = [line.split() for line in printed.splitlines() if " -m aepsl " in line]
-    name = lambda words: next(words[k + 1] for k, word in enumerate(words) if word in ("--out", "--json"))  # noqa: E731
-    return {name(words): words for words in stages if "--out" in words or "--json" in words}
-
-
-def test_every_row_of_table_4_is_made_of_what_the_paper_says(tree):
-    """Which masks, weights of S_hat, net and policy stand behind a row: the paper's section 4.3.2."""
-    stages = commands(tree)
-    after = lambda stage, option: stages[f"runs/demo/{stage}"][1 + stages[f"runs/demo/{stage}"].index(option)]  # noqa: E731
-    masks = dict.fromkeys(("psl", "psl_labels", "psl_none"), "runs/demo/masks/ae_step3")
-    masks.update({f"ae_step{t}": f"runs/demo/masks/ae_step{t}" for t in (1, 2, 3, 4)})
-    masks["psl++"] = "runs/demo/relabelled/psl/crf"
-    for model, folder in masks.items():
-        assert after(f"segmentation/{model}", "--masks") == folder
-        assert after(f"segmentation/{model}", "--weights") == "'runs/demo/step1/classification/final.caffemodel'"
-        assert after(f"segmentation/{model}", "--task") == ("psl" if model.startswith("psl") else "segmentation")
-    weights = dict({"psl": "scores", "psl++": "scores"}, psl_labels="labels", psl_none="none")
-    assert {model: after(f"segmentation/{model}", "--psl-weights") for model in weights} == weights
-    assert after("relabelled/psl", "--model") == "runs/demo/segmentation/psl/final.caffemodel"
-    assert after("relabelled/psl", "--policy") == "labels" and after("relabelled/psl", "--list") == "train_aug"
-    rows = {"psl++": ("psl++", "scores"), "psl+gt": ("psl++", "labels"), "psl_no_policy": ("psl", "none")}
-    rows.update(ae_step3=("ae_step3", "none"), psl_labels=("psl_labels", "scores"))
-    for row, (model, policy) in rows.items():
-        assert after(f"val/{row}", "--model") == f"runs/demo/segmentation/{model}/final.caffemodel"
-        assert after(f"val/{row}", "--policy") == policy
-    assert after("step3/classification", "--regions") == "runs/demo/step2/regions"
-    assert after("step3/regions", "--before") == "runs/demo/step2/regions"
-
-
 @pytest.mark.parametrize(
-    "change, redone, kept",
+    "arguments, complaint",
     [
-        (dict(), "", "step segmentation val"),
-        (dict(mining=dict(merge=2)), "segmentation/psl segmentation/psl_none val/psl++", "step segmentation/ae val/ae"),
-        (dict(crf=dict(iterations=5)), "relabelled/psl segmentation/psl++ val/ae_step1", "step segmentation/psl_none"),
-        (dict(data=dict(workers=3), shards=2), "", "step segmentation val"),
-        (dict(segmentation_start="initial"), "segmentation/ae_step1 segmentation/psl", "step"),
-        (dict(background=dict(threshold=0.1)), "masks/ae_step1 segmentation/psl_labels", "step"),
-        (dict(mining=dict(threshold=dict(of_max=0.5))), "step1/regions step2/classification", "step1/classification"),
+        (["demo", "submission", "--row", "psl+"], "psl+: no row of tables 3 and 4; `rows` in experiment.yaml and ROW="),
+        (["dmeo"], "prototxt/dmeo/experiment.yaml: no such experiment; known are "),
+        (["rehearsal"], "Which data? EXPERIMENT=rehearsal DATA=a folder in VOC layout"),
+        (["demo", "--cores", "0"], "CORES=0: give a number from 1 on, or all"),
+        (["demo", "--gpu", "first"], "GPU=first: give nvidia-smi's numbers: GPU=0 or GPU=0,1"),
     ],
 )
-def test_a_setting_redoes_what_hangs_on_it_and_no_more(tree, change, redone, kept):
-    run, path = tree / "runs/demo", tree / "prototxt/demo/experiment.yaml"
-    shutil.rmtree(run, ignore_errors=True)
-    command = ["snakemake", "--cores", "1", "--nolock", "-n", "--config", "experiment=demo"]
-    plan = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout
-    outputs = [line.split(": ", 1)[1].split(", ") for line in plan.splitlines() if line.startswith("    output: ")]
-    for file in sum(outputs, []):
-        (tree / file).parent.mkdir(parents=True, exist_ok=True)
-        (tree / file).touch()
-    for file in run.rglob("*"):
-        os.utime(file, (1e9, 1e9))
-    before = path.read_text()
-    settings = yaml.safe_load(before)
-    for key, value in change.items():
-        settings[key] = {**settings[key], **value} if isinstance(value, dict) else value
-    try:
-        path.write_text(yaml.safe_dump(settings))
-        planned = " ".join(commands(tree, cores=5))
-    finally:
-        path.write_text(before)
-    assert all(f"runs/demo/{stage}" in planned for stage in redone.split()), planned
-    assert not any(f"runs/demo/{stage}" in planned for stage in kept.split()), planned
-
-
-@pytest.mark.parametrize(
-    "settings, complaint",
-    [
-        (
-            ["experiment=demo", "row=psl+"],
-            "error: psl+: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take",
-        ),
-        (["experiment=dmeo"], "error: prototxt/dmeo/experiment.yaml: no such experiment; known are "),
-    ],
-)
-def test_a_wrong_setting_of_the_workflow_is_one_line(tree, settings, complaint):
-    command = ["snakemake", "--cores", "1", "--nolock", "-n", "--config", *settings]
-    done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
-    assert done.returncode and done.stderr.startswith(complaint) and done.stderr.count("\n") == 1
+def test_what_is_asked_wrongly_is_one_line_and_begins_nothing(tree, arguments, complaint):
+    before = sorted(tree.rglob("*"))
+    command = [sys.executable, "-m", "aepsl", "run", *arguments]
+    environment = {key: value for key, value in os.environ.items() if key not in ("DATA", "GPU", "WEIGHTS")}
+    environment["PYTHONPATH"] = str(tree / "python")
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith(f"error: {complaint}") and done.stderr.count("\n") == 1
+    assert sorted(tree.rglob("*")) == before
 
 
 SBATCH = """#!/bin/sh
@@ -276,11 +233,11 @@ def test_slurm_runs_the_jobs_and_tells_of_those_that_fail(tree, made, small_set,
         )
         return process.communicate()[0], process.returncode
 
-    output, code = start("check")
+    output, code = start("surgery")
     assert code == 0, output
     asked = (tmp_path / "asked").read_text().splitlines()
-    assert len(asked) == 1 and "--job-name aepsl.check --cpus-per-task 2 --gres gpu:0" in asked[0]
-    assert json.loads((tree / "runs/flock/checked").read_text()) == dict(train=6, val=3)
+    assert len(asked) == 1 and "--job-name aepsl.surgery --cpus-per-task 1 --gres gpu:0" in asked[0]
+    assert json.loads((tree / "runs/flock/done/check.json").read_text()) == dict(train=6, val=3)
 
     output, code = start("train_classification")  # this image has no CUDA
     assert code != 0 and "stopped at train_classification" in output
