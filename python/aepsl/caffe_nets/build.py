@@ -114,7 +114,7 @@ def segmentation_head(n, trunk, experiment):
 
 def _new_layer(experiment):
     return dict(
-        param=weight_and_bias(experiment["training"]["new_layer_lr"]),
+        param=weight_and_bias(experiment["new_layer_lr"]),
         weight_filler=dict(type="gaussian", std=0.01),
         bias_filler=dict(type="constant", value=0),
     )
