@@ -565,3 +565,10 @@ def test_the_paper_and_what_stands_in_for_it():
     assert threads == dict(demo=1, rehearsal=1, voc12=4)
     assert {name: experiments.load(name)["new_layer_lr"] for name in threads} == dict(demo=1, rehearsal=10, voc12=10)
     assert "initial_weights" not in experiments.load("demo") and "channels" not in experiments.load("rehearsal")
+
+
+def test_a_setting_can_be_printed(capsys):
+    for key in ("initial_weights", "synthetic", "threads"):
+        experiments.main(["demo", key])
+    experiments.main(["rehearsal", "initial_weights"])
+    assert capsys.readouterr().out == '{"train": 320, "val": 80}\n1\nsqueezenet_v1.0.caffemodel\n'

@@ -1,9 +1,11 @@
 """An experiment: the settings of prototxt/NAME/experiment.yaml, the only place where they stand."""
 
+import argparse
+import json
 import os
 import re
 
-from aepsl import experiment_check, yaml_file
+from aepsl import cli, experiment_check, yaml_file
 from aepsl.errors import InputError
 
 FOLDER = "prototxt"
@@ -119,3 +121,17 @@ def prototxt(experiment, task, kind):
 def iterations(epochs, images, batch):
     """How many batches `epochs` are, rounded to the nearest."""
     return max(1, int(round(epochs * images / batch)))
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description="Prints a setting of an experiment; nothing if it has none.")
+    parser.add_argument("name")
+    parser.add_argument("key", help="for example initial_weights")
+    arguments = parser.parse_args(argv)
+    value = load(arguments.name).get(arguments.key)
+    if value is not None:
+        print(value if isinstance(value, str) else json.dumps(value))
+
+
+if __name__ == "__main__":
+    cli.command(main)
