@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from aepsl import experiment_check, experiments
+from aepsl.caffe_nets import build
 from aepsl.errors import InputError
 
 VOC12 = os.path.join(experiments.FOLDER, "voc12", "experiment.yaml")
@@ -572,3 +573,24 @@ def test_a_setting_can_be_printed(capsys):
         experiments.main(["demo", key])
     experiments.main(["rehearsal", "initial_weights"])
     assert capsys.readouterr().out == '{"train": 320, "val": 80}\n1\nsqueezenet_v1.0.caffemodel\n'
+
+
+def test_a_faulty_experiment_keeps_no_other_from_its_nets(folder, capsys):
+    first = folder("alpha", "base: voc12\nshards: 0\n")
+    last = folder("beta", "base: voc13\n")
+    folder("gamma", "base: voc12\nclasses: [cat, dog]\n")
+    os.makedirs(os.path.join(experiments.FOLDER, "no_experiment"))
+    with pytest.raises(InputError) as error:
+        build.main([])
+    assert str(error.value).startswith(f"{last}: `base` is 'voc13'; ")
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {first}: `shards` is 0; ") and told.count("\n") == 1
+    for name in ("gamma", "voc12"):
+        build.check(experiments.load(name))
+    assert os.listdir(os.path.dirname(first)) == ["experiment.yaml"]
+
+
+def test_nets_without_a_fault_are_written_without_a_word(folder, capsys):
+    build.main(["voc12"])
+    build.check(experiments.load("voc12"))
+    assert capsys.readouterr() == ("", "")
