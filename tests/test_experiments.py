@@ -9,7 +9,9 @@ import yaml
 
 from aepsl import experiment_check, experiments
 from aepsl.caffe_nets import build
+from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
+from aepsl.tools import new_experiment
 
 VOC12 = os.path.join(experiments.FOLDER, "voc12", "experiment.yaml")
 NAMES = experiments.known()
@@ -509,7 +511,7 @@ def test_a_fault_of_the_base_is_told_of_its_file(folder):
     "name", ["", ".", "..", "../demo", "a/b", "-x", ".x", "a..b", "a b", "a\n", "ä", "$(x)", "a'b"]
 )
 def test_a_name_that_would_be_another_path_is_refused(folder, name):
-    for refuses in (experiments.checked_name, experiments.load):
+    for refuses in (experiments.checked_name, experiments.load, new_experiment.run):
         with pytest.raises(InputError) as error:
             refuses(name)
         line = f"{name!r}: no name of an experiment; letters, digits and . _ + - make one, as voc12"
@@ -594,3 +596,50 @@ def test_nets_without_a_fault_are_written_without_a_word(folder, capsys):
     build.main(["voc12"])
     build.check(experiments.load("voc12"))
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_experiment_for_a_data_set_is_what_differs_from_voc12(folder, small_set, capsys):
+    settings = new_experiment.derived(Dataset(str(small_set)))
+    assert experiments.known() == ["voc12"]
+    expected = {"classes": ["cat", "dog"], "data.train_images": 6, "data.test": REMOVED}
+    assert settings == changed({**expected, "background.indoor_classes": []})
+    new_experiment.run("pets", str(small_set))
+    with open(os.path.join(experiments.FOLDER, "pets/experiment.yaml")) as file:
+        text = file.read()
+    assert text.startswith(f"# What the data set {small_set} gives; everything else is voc12's, ")
+    assert yaml.safe_load(text) == dict(
+        base="voc12",
+        classes=["cat", "dog"],
+        data=dict(test=None, train_images=6),
+        background=dict(indoor_classes=[]),
+    )
+    loaded = experiments.load("pets")
+    assert loaded == dict(settings, name="pets", folder=os.path.join(experiments.FOLDER, "pets"))
+    build.check(loaded)
+    assert "written, voc12's settings for 2 classes and 6 training images" in capsys.readouterr().out
+
+
+def test_lists_and_indoor_classes_of_a_data_set_are_used(folder, small_set):
+    (small_set / "classes.txt").write_text("cat\nchair\n")
+    lists = small_set / "ImageSets/Segmentation"
+    (lists / "train_aug.txt").rename(lists / "train.txt")
+    (lists / "test.txt").write_text("image1\n")
+    settings = new_experiment.derived(Dataset(str(small_set)))
+    assert settings["data"]["train"] == "train" and settings["data"]["test"] == "test"
+    assert settings["background"]["indoor_classes"] == ["chair"]
+
+
+@pytest.mark.parametrize(
+    "names, complaint",
+    [
+        ("cat\nbackground\n", f"`classes[1]` is 'background'; it must be {NAME}"),
+        ("cat\ndog\ncat\n", "`classes` has 'cat' twice; remove one"),
+        ("cat\n", "names one class; the classification net needs two or more to tell apart"),
+    ],
+)
+def test_a_data_set_that_makes_no_experiment_leaves_nothing(folder, small_set, names, complaint):
+    (small_set / "classes.txt").write_text(names)
+    with pytest.raises(InputError) as error:
+        new_experiment.run("pets", str(small_set))
+    assert str(error.value) == f"{small_set}/classes.txt: {complaint}"
+    assert sorted(os.listdir(experiments.FOLDER)) == ["data", "voc12"]
