@@ -12,7 +12,7 @@ from aepsl import experiments
 from aepsl.caffe_nets import build, caffemodel
 from aepsl.errors import InputError
 
-EXPERIMENTS = sorted(os.listdir(experiments.FOLDER))
+EXPERIMENTS = experiments.known()
 SQUEEZENET = os.environ.get("WEIGHTS", "")
 
 

@@ -38,8 +38,7 @@ def tiny(tmp_path_factory):
     experiment.update(channels=[4, 4, 4, 4, 4], fc=8, folder=str(tmp_path_factory.mktemp("tiny")))
     experiment["data"].update(scale=0.5, crop=57)
     for settings in experiment["training"].values():
-        if isinstance(settings, dict):
-            settings.update(batch=6, epochs=3, lr_step_epochs=2)
+        settings.update(batch=6, epochs=3, lr_step_epochs=2)
     for path, text in build.committed(experiment).items():
         write_text(path, text)
     return experiment
@@ -196,7 +195,7 @@ def test_saturation_is_said(tiny, data, tmp_path, capsys):
     hot = copy.deepcopy(tiny)
     hot["training"]["classification"]["lr"] = 30
     hot["training"]["classification"]["epochs"] = 1
-    hot["training"]["new_layer_lr"] = 1
+    hot["new_layer_lr"] = 1
     train.run(hot, "classification", data, str(tmp_path / "run"))
     assert "saturates" in capsys.readouterr().err
 

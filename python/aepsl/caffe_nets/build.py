@@ -7,7 +7,7 @@ or a 1x1 convolution for segmentation; for online prohibitive segmentation learn
 """
 
 import json
-import os
+import sys
 
 from caffe import NetSpec
 from caffe import layers as L
@@ -113,7 +113,7 @@ def segmentation_head(n, trunk, experiment):
 
 def _new_layer(experiment):
     return dict(
-        param=weight_and_bias(experiment["training"]["new_layer_lr"]),
+        param=weight_and_bias(experiment["new_layer_lr"]),
         weight_filler=dict(type="gaussian", std=0.01),
         bias_filler=dict(type="constant", value=0),
     )
@@ -262,8 +262,17 @@ def _text(n, experiment, task, kind):
 
 
 def main(argv=None):
+    """A faulty experiment keeps no other from being written. Raises InputError for the last one."""
     parser = cli.parser(__doc__)
-    parser.add_argument("experiments", nargs="*", default=sorted(os.listdir(experiments.FOLDER)))
+    parser.add_argument("experiments", nargs="*", default=experiments.known())
+    faults = []
     for name in parser.parse_args(argv).experiments:
-        for path, text in committed(experiments.load(name)).items():
-            write_text(path, text)
+        try:
+            for path, text in committed(experiments.load(name)).items():
+                write_text(path, text)
+        except InputError as error:
+            faults.append(error)
+    for error in faults[:-1]:
+        print(f"error: {error}", file=sys.stderr)
+    if faults:
+        raise faults[-1]

@@ -1,0 +1,68 @@
+"""Reading YAML without its traps: a key that stands twice, and numbers that it reads as other numbers."""
+
+import json
+import re
+
+import yaml
+
+from aepsl.errors import InputError
+
+
+def read(path):
+    """The mapping that the file holds. Raises FileNotFoundError, and InputError if it holds none that is plain."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = yaml.load(file.read(), _Loader)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not text in UTF-8; save it as that") from None
+    except _Trap as trap:
+        raise InputError(f"{path}: {trap}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        what = "is empty" if value is None else f"is a {'list' if isinstance(value, list) else 'single value'}"
+        raise InputError(f"{path}: {what}; it must hold lines `key: value`")
+    try:
+        json.dumps(value, default=str, skipkeys=True)
+    except ValueError:
+        raise InputError(f"{path}: an alias `*` stands within what it repeats; write it out") from None
+    return value
+
+
+class _Trap(yaml.YAMLError):
+    """What YAML allows and nobody means. The message names the line."""
+
+
+class _Loader(yaml.SafeLoader):
+    def compose_mapping_node(self, anchor):
+        """As composed, before merge keys are put in: those may give a key that stands beside them."""
+        node = super().compose_mapping_node(anchor)
+        seen = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            line = key.start_mark.line + 1
+            if (key.tag, key.value) in seen:
+                first = seen[key.tag, key.value]
+                raise _Trap(f"line {line}: `{key.value}` stands in line {first} already; remove one of the two")
+            seen[key.tag, key.value] = line
+        return node
+
+
+def _number(construct):
+    """Only what is written as people do: YAML takes 0321 for 209 and 1:30 for 90."""
+
+    def checked(loader, node):
+        value = construct(loader, node)
+        if ":" in node.value or re.fullmatch(r"[-+]?0[0-9_]+", node.value):
+            line = node.start_mark.line + 1
+            raise _Trap(f"line {line}: YAML takes {node.value} for {value}; write it without a leading 0 or a colon")
+        return value
+
+    return checked
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _number(yaml.SafeLoader.construct_yaml_int))
+_Loader.add_constructor("tag:yaml.org,2002:float", _number(yaml.SafeLoader.construct_yaml_float))
