@@ -58,8 +58,11 @@ data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own 
 	@test -d "$$DATA/SegmentationClassAug" || scripts/get_sbd.sh
 	@$(RUN) sh -c 'python3 -m aepsl voc --out data/voc12 $${DATA:+--voc "$$DATA"}'
 
-test: ## the tests
-	$(RUN) python3 -m pytest -q $(ARGS) tests
+test: ## the tests, but for the longest
+	$(RUN) python3 -m pytest -q -m 'not long' $(ARGS) tests
+
+test-long: ## the longest tests
+	$(RUN) python3 -m pytest -q -m long $(ARGS) tests
 
 lint: ## ruff
 	$(RUN) ruff check .
@@ -86,5 +89,5 @@ check-gpu: ## says whether driver, memory and Caffe are ready to train on a GPU,
 rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda]
 	docker/rootfs $(TARGET)
 
-.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test lint bench nets shell \
+.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long lint bench nets shell \
 	image image-cuda check-gpu rootfs
