@@ -86,6 +86,29 @@ def make(folder, train=8, sbd=6, val=4, test=3, size=(100, 80), seed=1):
     """
     made, rng = Standins(folder), np.random.default_rng(seed)
     os.makedirs(folder, exist_ok=True)
+    voc_train, voc_val, only_sbd, unlisted, tested = _ids(made, train, val, sbd, test)
+    voc, mats, maps = _scenes(made, rng, size, [*voc_train, *voc_val, *only_sbd, *unlisted], voc_train + voc_val)
+    top = "VOCdevkit/VOC2012"
+    for name in ("train", "val"):
+        voc[f"{top}/ImageSets/Segmentation/{name}.txt"] = _lines(made.ids[name])
+    voc[f"{top}/ImageSets/Segmentation/trainval.txt"] = _lines(sorted(voc_train + voc_val))
+    voc[f"{top}/ImageSets/Main/cat_train.txt"] = _lines(["2007_000001 -1"])
+    tests = {f"{top}/ImageSets/Segmentation/test.txt": _lines(made.ids["test"])}
+    for k, image_id in enumerate(tested):
+        tests[f"{top}/JPEGImages/{image_id}.jpg"] = _encoded(".jpg", _scene(rng, size, first=k)[0])
+
+    dataset = "benchmark_RELEASE/dataset"
+    berkeley = {f"{dataset}/cls/{image_id}.mat": _mat(mask) for image_id, mask in mats.items()}
+    berkeley.update({f"{dataset}/{name}.txt": _lines(made.ids[f"sbd_{name}"]) for name in ("train", "val")})
+    berkeley[f"{dataset}/img/{only_sbd[0]}.jpg"] = voc[f"{top}/JPEGImages/{only_sbd[0]}.jpg"]
+    berkeley["benchmark_RELEASE/README"] = b"stand-in\n"
+    for name, members in ((VOC, voc), (TEST, tests), (SBD, berkeley), (SALIENCY, maps)):
+        write_tar(os.path.join(folder, name), members)
+    return made
+
+
+def _ids(made, train, val, sbd, test):
+    """New ids for VOC's train and val, for images that only SBD has masks of, that no list names, and for test."""
     numbers = itertools.count(1)
     take = lambda count: [f"{2007 + n % 5}_{n:06d}" for n in itertools.islice(numbers, count)]  # noqa: E731
     voc_train, voc_val, only_sbd, unlisted, tested = take(train), take(val), take(sbd), take(2), take(test)
@@ -99,16 +122,20 @@ def make(folder, train=8, sbd=6, val=4, test=3, size=(100, 80), seed=1):
         "train_aug": voc_train + only_sbd,
     }
     made.ids = {name: sorted(ids) for name, ids in made.ids.items()}
+    return voc_train, voc_val, only_sbd, unlisted, tested
 
-    voc, tests, maps, mats = {}, {}, {}, {}
+
+def _scenes(made, rng, size, ids, own):
+    """What the archives hold of each image: VOC's files, SBD's masks, saliency maps; own: ids that VOC has masks of."""
+    voc, mats, maps = {}, {}, {}
     top = "VOCdevkit/VOC2012"
-    for k, image_id in enumerate(voc_train + voc_val + only_sbd + unlisted):
+    for k, image_id in enumerate(ids):
         image, mask, names = _scene(rng, size, first=k)
         difficult = VOC_CLASSES[(k + 7) % 20] if k % 4 == 0 else None
         voc[f"{top}/JPEGImages/{image_id}.jpg"] = _encoded(".jpg", image)
         voc[f"{top}/Annotations/{image_id}.xml"] = _annotation(image_id, mask.shape, names, difficult)
         made.labels[image_id] = [name for name in VOC_CLASSES if name in names or name == difficult]
-        if image_id in voc_train + voc_val:
+        if image_id in own:
             voc[f"{top}/SegmentationClass/{image_id}.png"] = _palette_png(mask)
             made.masks[image_id] = mask
         if image_id in made.ids["sbd_train"] + made.ids["sbd_val"]:
@@ -118,22 +145,7 @@ def make(folder, train=8, sbd=6, val=4, test=3, size=(100, 80), seed=1):
         if image_id in made.ids["train_aug"]:
             salient = cv2.GaussianBlur((mask > 0).astype(np.float32), (9, 9), 0) * 230 + rng.uniform(0, 10, mask.shape)
             maps[f"saliency/{image_id}.png"] = _encoded(".png", salient.astype(np.uint8))
-    for name in ("train", "val"):
-        voc[f"{top}/ImageSets/Segmentation/{name}.txt"] = _lines(made.ids[name])
-    voc[f"{top}/ImageSets/Segmentation/trainval.txt"] = _lines(sorted(voc_train + voc_val))
-    voc[f"{top}/ImageSets/Main/cat_train.txt"] = _lines(["2007_000001 -1"])
-    for k, image_id in enumerate(tested):
-        tests[f"{top}/JPEGImages/{image_id}.jpg"] = _encoded(".jpg", _scene(rng, size, first=k)[0])
-    tests[f"{top}/ImageSets/Segmentation/test.txt"] = _lines(made.ids["test"])
-
-    dataset = "benchmark_RELEASE/dataset"
-    berkeley = {f"{dataset}/cls/{image_id}.mat": _mat(mask) for image_id, mask in mats.items()}
-    berkeley.update({f"{dataset}/{name}.txt": _lines(made.ids[f"sbd_{name}"]) for name in ("train", "val")})
-    berkeley[f"{dataset}/img/{only_sbd[0]}.jpg"] = voc[f"{top}/JPEGImages/{only_sbd[0]}.jpg"]
-    berkeley["benchmark_RELEASE/README"] = b"stand-in\n"
-    for name, members in ((VOC, voc), (TEST, tests), (SBD, berkeley), (SALIENCY, maps)):
-        write_tar(os.path.join(folder, name), members)
-    return made
+    return voc, mats, maps
 
 
 def write_tar(path, members):

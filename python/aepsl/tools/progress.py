@@ -1,7 +1,4 @@
-"""Snakemake's output as one line a job: `snakemake --log-handler-script python/aepsl/progress.py`.
-
-Its own, longer text goes to .snakemake/log all the same.
-"""
+"""Snakemake's output as one line a job, in place of its own, longer text (snakemake --log-handler-script)."""
 
 import sys
 import time
