@@ -15,6 +15,8 @@ def log_handler(message):
     level, text = message["level"], str(message.get("msg"))
     if level == "run_info":
         state["total"] = text.split()[-1]  # it ends with the number of jobs
+        if state["total"] == "1" and "\nall " in text:
+            _say("every stage is done already")
     elif level == "progress":
         state.update(done=message["done"], total=message["total"])
     elif level == "job_info" and message["name"] != "all":
