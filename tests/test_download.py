@@ -262,18 +262,18 @@ def test_every_file_of_the_real_table_says_what_it_is_and_how_it_is_checked():
                 assert len(checksum) == 2 * hashlib.new(kind).digest_size, name
 
 
-def test_readme_and_table_of_sources_say_the_same():
+def test_docs_and_table_of_sources_say_the_same():
     """Every file with its size and where it comes from, and the checksums of weights."""
     texts = {}
-    for path in ("README.md", "weights/README.md"):
+    for path in ("docs/voc12.md", "weights/README.md"):
         with open(path) as file:
             texts[path] = file.read()
     for name, each in source_table.load()["files"].items():
         if not each.get("urls"):
             continue
-        assert f"`{name}`" in texts["README.md"]
-        assert f"{each['size']:,} bytes" in texts["README.md"] if "size" in each else True
-        assert urllib.parse.urlsplit(each["urls"][0]).hostname in texts["README.md"]
+        assert f"`{name}`" in texts["docs/voc12.md"]
+        assert f"{each['size']:,} bytes" in texts["docs/voc12.md"] if "size" in each else True
+        assert urllib.parse.urlsplit(each["urls"][0]).hostname in texts["docs/voc12.md"]
         if name.endswith(".caffemodel"):
             assert all(checksum in texts["weights/README.md"] for checksum in download.checksums(each).values())
 

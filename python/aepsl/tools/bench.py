@@ -206,7 +206,7 @@ def _stages_on(count, stages):
             evaluate=["--pred", f"{folder}/segmented/crf", "--gt", f"{root}/SegmentationClassAug"]
             + ["--ids", f"{root}/ImageSets/Segmentation/train_aug.txt", "--classes", f"{root}/classes.txt"]
             + ["--json", f"{folder}/out.json"],
-            **{"evaluate-regions": [*common, "--regions", f"{folder}/regions", "--json", f"{folder}/out.json"]},
+            **{"evaluate-regions": [*common, "--regions", f"{folder}/regions", "--out", f"{folder}/shares.json"]},
         )
         return [_peak_of_command([sys.executable, "-m", "aepsl", stage, *arguments[stage]]) for stage in stages]
 

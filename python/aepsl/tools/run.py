@@ -4,6 +4,7 @@
 DATA, WEIGHTS, SALIENCY, ROW, GPU, CORES, PROFILE, make's settings. Options that it does not know are snakemake's.
 """
 
+import glob
 import json
 import os
 import re
@@ -84,7 +85,7 @@ def run(asked, options):
         where += ["--profile", os.path.abspath(asked.profile)]
     else:
         where += ["--cores", str(cores), "--resources", f"gpu={gpus}"]
-    if not os.path.isdir(os.path.join(folder.path, ".snakemake", "metadata")):
+    if not glob.glob(os.path.join(glob.escape(folder.path), ".snakemake", "metadata", "*")):
         where.append("--forceall")  # nothing says what the marks were made of: each stage looks for itself
     os.execvp("snakemake", ["snakemake", asked.target, *OPTIONS, *where, *options])
 

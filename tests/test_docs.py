@@ -1,0 +1,306 @@
+"""README.md, docs/ and FIDELITY.md against the repository: the commands, paths, names and tests that they give."""
+
+import glob
+import importlib
+import os
+import re
+import subprocess
+from typing import NamedTuple
+
+import pytest
+
+from aepsl import experiments
+from conftest import copy_of_repository
+
+PAGES = ["README.md", *sorted(glob.glob("docs/*.md"))]
+ALL = [*PAGES, "FIDELITY.md", "weights/README.md"]
+README_BYTES = 7000
+ENDINGS = tuple(".py .md .yaml .smk .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split())
+# What they name that no repository has, as runs and users make it; downloads are in SOURCES.
+MADE = """
+aepsl-cuda.tar data/voc12 data/voc12/ done/ made_of.json results.json runs/.digests.json runs/NAME
+runs/NAME/.snakemake runs/voc12/submission/psl++.tgz seconds/ segmented/holiday.png segmented/holiday_overlay.png
+train.json
+""".split()
+SOURCES = "scripts/sources.yaml"
+OTHERS = ["libcaffe.so", "caffe.NCCL"]  # names of Caffe's
+
+
+class Here(NamedTuple):
+    """A command that is run right here: its exit code, some of what it prints, and what is typed in place of it."""
+
+    code: int
+    prints: str
+    instead: str = ""
+
+
+NO_RUN, NO_RESULTS = "error: runs/{}: is no run that has begun", "error: runs/{}/results.json: no such file"
+ENVIRONMENT = "DATA WEIGHTS SALIENCY EXPERIMENT GPU ROW PROFILE CORES ARGS MAKEFLAGS MAKELEVEL MFLAGS SOURCES".split()
+RUN_HERE = {
+    "make help": Here(0, "make demo "),
+    "aepsl": Here(0, "  evaluate-regions  "),
+    "aepsl build": Here(0, ""),
+    "aepsl infer": Here(0, "--overlay", "aepsl infer --help"),
+    "python3 -m aepsl": Here(0, "  evaluate-regions  "),
+    "python3 -m aepsl run rehearsal": Here(1, "error: Which data? EXPERIMENT=rehearsal DATA="),
+    "make shell": Here(0, ""),
+    "make shell DATA=/their/folder": Here(0, ""),
+    "make nets": Here(0, ""),
+    "make status": Here(2, NO_RUN.format("voc12")),
+    "make status EXPERIMENT=NAME": Here(2, NO_RUN.format("demo"), "make status EXPERIMENT=demo"),
+    "make report": Here(2, NO_RESULTS.format("voc12")),
+    "make report EXPERIMENT=NAME": Here(2, NO_RESULTS.format("demo"), "make report EXPERIMENT=demo"),
+    "make reproduce-dry GPU=0": Here(0, "Computed, not measured: "),
+    "make demo ARGS=-n": Here(0, "  train_classification 1"),
+    "make calibrate": Here(0, "  train_segmentation calibration", "make calibrate EXPERIMENT=demo ARGS=-n"),
+    "make calibrate EXPERIMENT=demo": Here(
+        0, "  train_segmentation calibration", "make calibrate EXPERIMENT=demo ARGS=-n"
+    ),
+    "make submission": Here(0, "  segment test psl++", "make submission EXPERIMENT=demo ARGS=-n"),
+    "make submission EXPERIMENT=demo": Here(0, "  segment test psl++", "make submission EXPERIMENT=demo ARGS=-n"),
+    "make submission ROW=ae_step3": Here(
+        0, "  segment test ae_step3", "make submission ROW=ae_step3 EXPERIMENT=demo ARGS=-n"
+    ),
+}
+
+RUN_BY = {  # command: the test that runs it, or what it starts
+    "aepsl picture demo --out docs/demo.png": "test_picture.test_what_is_erased_what_is_learnt_and_what_comes_of_it",
+    "python3 -m aepsl infer holiday.jpg --experiment rehearsal"
+    " --model runs/rehearsal/segmentation/psl_none/final.caffemodel --out segmented --overlay": (
+        "test_psl.test_pictures_become_masks_and_overlays"
+    ),
+    "python3 -m aepsl surgery": "test_reproduce.test_from_nothing_to_the_tables",
+    "python3 -m aepsl run NAME [all|calibrate|submission]": (
+        "test_identity.test_a_finished_run_has_nothing_to_do_and_prints_its_tables"
+    ),
+    "caffe train -solver runs/demo/segmentation/psl/solver.prototxt"
+    " -weights runs/demo/step1/classification/final.caffemodel": (
+        "test_train.test_stock_caffe_repeats_the_first_iteration"
+    ),
+    "scripts/get_weights.sh": "test_voc.test_from_download_to_data_set",
+    "scripts/get_voc_test.sh": "test_voc.test_from_download_to_data_set",
+    "scripts/get_saliency.sh": "test_voc.test_without_saliency_maps_the_script_says_what_happens_then",
+    "scripts/reproduce": "test_reproduce.test_from_nothing_to_the_tables",
+    "make data": "test_reproduce.test_from_nothing_to_the_tables",
+    "SOURCES=my.yaml make data": "test_reproduce.test_from_nothing_to_the_tables",
+    "make data DATA=/path/to/VOCdevkit/VOC2012": (
+        "test_reproduce.test_voc_as_it_was_unpacked_is_completed_and_only_read"
+    ),
+    "make reproduce": "test_reproduce.test_from_nothing_to_the_tables",
+    "make reproduce ARGS=-n": "test_identity.test_asking_changes_no_file",
+    "make reproduce EXPERIMENT=NAME DATA=/path": (
+        "test_reproduce.test_a_name_and_a_data_set_are_all_that_another_experiment_needs"
+    ),
+    "make reproduce EXPERIMENT=NAME DATA=/path [WEIGHTS=...] [SALIENCY=...] [GPU=0]": (
+        "test_reproduce.test_a_name_and_a_data_set_are_all_that_another_experiment_needs"
+    ),
+    "make reproduce GPU=0 PROFILE=profiles/slurm CORES=8": (
+        "test_reproduce.test_slurm_runs_the_jobs_and_tells_of_those_that_fail"
+    ),
+    "make reproduce-dry": "test_status.test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings",
+    "make check-gpu GPU=0": "test_cuda.test_check_gpu_without_a_gpu_says_what_to_do",
+    "make rootfs TARGET=cuda": "test_docker.test_rootfs_keeps_the_images_environment",
+    "BLAS_KERNEL=SkylakeX make demo": (
+        "test_docker.test_openblas_computes_the_same_everywhere_unless_a_kernel_is_asked_for"
+    ),
+}
+
+NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
+    "They need a GPU": [
+        "make test GPU=0",
+        "make reproduce GPU=0",
+        "make reproduce GPU=0,1",
+        "make calibrate GPU=0",
+        "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+    ],
+    "They need photos and an hour": [
+        "make rehearsal",
+        "make rehearsal DATA=... WEIGHTS=...",
+        "make rehearsal DATA=/path/to/a/folder WEIGHTS=/path/to/squeezenet_v1.0.caffemodel",
+    ],
+    "They need a cluster, or root": [
+        "mkdir aepsl-cuda && tar xf aepsl-cuda.tar -C aepsl-cuda --exclude='dev/*'",
+        "apptainer build aepsl-cuda.sif aepsl-cuda",
+        "apptainer exec --nv aepsl-cuda.sif make check-gpu",
+        "chroot aepsl-cuda sh -c 'cd /this/repository && make test'",
+    ],
+    "They take minutes": ["make demo", "make bench", "make bench ARGS=training"],
+    "It takes an hour": ["make image-cuda"],
+    "They are the tests": ["make test", "make test-long", "make test DATA=... WEIGHTS=..."],
+    "They are the container engines' own": ["docker image prune", "podman image prune"],
+}
+
+
+def test_readme_is_short():
+    assert os.path.getsize("README.md") <= README_BYTES
+
+
+# Commands
+
+STARTS = "make python3 aepsl docker podman caffe sudo apptainer chroot git mkdir".split()
+COMMAND = re.compile(rf"([A-Z_]+=\S+ )*({'|'.join(STARTS)})( |$)|scripts/\w+(\.sh)?( |$)")
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
+
+
+def blocks(text):
+    """[(kind, content)] of the fenced blocks of a page."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def inline(text):
+    """What stands in backticks outside the blocks."""
+    outside = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([^`]+)`", " ".join(outside.split()))
+
+
+def command_lines(path):
+    """The command lines of a page without comments: in its blocks, where those of kind sh hold nothing else, and in
+    backticks."""
+    text = read(path)
+    lines = []
+    for kind, content in blocks(text):
+        content = re.sub(r" +#.*", "", re.sub(r"\\\n *", "", content)).splitlines()
+        lines += content if kind == "sh" else filter(COMMAND.match, content)
+    return lines + list(filter(COMMAND.match, inline(text)))
+
+
+def test_every_command_line_is_in_one_table():
+    tables = [*RUN_HERE, *RUN_BY, *sum(NOT_RUN.values(), [])]
+    assert len(tables) == len(set(tables))
+    assert {line for path in PAGES for line in command_lines(path)} == set(tables)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    return copy_of_repository(tmp_path_factory.mktemp("copy") / "tree")
+
+
+@pytest.mark.parametrize("command", RUN_HERE)
+def test_a_command_does_what_the_docs_say(command, tree):
+    """Where it says that something is wrong, in one line."""
+    code, prints, instead = RUN_HERE[command]
+    environment = {key: value for key, value in os.environ.items() if key not in ENVIRONMENT}
+    done = subprocess.run(
+        (instead or command).split(),
+        cwd=tree,
+        env=dict(environment, PYTHONPATH=str(tree / "python")),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == code and prints in done.stdout, done.stdout
+    assert done.stdout.count("error: ") == (code != 0) and "Traceback" not in done.stdout
+
+
+def test_docs_name_what_no_test_runs():
+    section = read("docs/voc12.md").split("\n## What no test runs\n")[1]
+    items = " ".join(section.split()).split(" - ")[1:]
+    assert {item.split(": `")[0]: list(filter(COMMAND.match, inline(item))) for item in items} == NOT_RUN
+
+
+# Tests, links, paths and names
+
+
+def defined(module, name):
+    """Whether a file of tests defines a test."""
+    path = f"tests/{module}.py"
+    return os.path.exists(path) and re.search(rf"^def {name}\(", read(path), re.MULTILINE)
+
+
+@pytest.mark.parametrize("test", sorted(set(RUN_BY.values())))
+def test_the_tables_tests_exist(test):
+    assert defined(*test.split("."))
+
+
+def test_tests_that_the_docs_name_exist():
+    named = {code for path in ALL for code in inline(read(path)) if code.startswith("test_")}
+    assert len(named) > 20
+    for code in named:
+        module, _, name = code.partition(".")
+        assert defined(module, name or r"test_\w+"), code
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_links_lead_somewhere(path):
+    links = re.findall(r"\]\(([^)]+)\)", read(path))
+    for link in links:
+        target, _, part = link.partition("#")
+        assert not part, f"{link}: headings change; link to the page"
+        if not target.startswith("http"):
+            assert os.path.exists(os.path.join(os.path.dirname(path), target)), link
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_paths_in_backticks_exist(path):
+    for code in inline(read(path)):
+        if is_path(code) and code not in MADE and code not in read(SOURCES):
+            assert found(code), code
+
+
+def is_path(code):
+    return bool(re.fullmatch(r"[\w.+/-]+", code)) and ("/" in code or code.endswith(ENDINGS))
+
+
+def found(code):
+    """Whether the repository has it, apart from runs and data; NAME stands for any name."""
+    pattern = code.replace("NAME", "*")
+    paths = glob.glob(pattern) or ("/" not in code and glob.glob(f"**/{code}", recursive=True)) or []
+    return any(not path.startswith(("runs/", "data/")) for path in paths)
+
+
+def test_what_is_made_later_is_named():
+    named = {code for path in ALL for code in inline(read(path))}
+    assert named.issuperset(MADE)
+
+
+def test_the_readmes_tree_exists():
+    ((_, tree),) = [block for block in blocks(read("README.md")) if block[1].startswith("Snakefile")]
+    for line in tree.splitlines():
+        for path in re.split("  +", line)[0].split(", "):
+            assert found(path), path
+
+
+def test_names_in_files_are_defined_there():
+    """`mined` in `python/aepsl/stages/mine.py`"""
+    pairs = [
+        pair for path in ALL for pair in re.findall(r"`([\w ]+)`\s+in\s+`([\w/.]+\.(?:py|smk)|Snakefile)`", read(path))
+    ]
+    assert len(pairs) >= 3
+    for name, path in pairs:
+        text = read(path)
+        assert re.search(rf"^((def |class ){name}\(|{name}:)", text, re.MULTILINE), (name, path)
+
+
+def test_code_and_settings_in_backticks_exist():
+    """`stages.mine.mined` below aepsl, `mining.merge` among the settings."""
+    codes = [code.split("(")[0] for path in ALL for code in inline(read(path)) if not code.startswith("test_")]
+    dotted = {code for code in codes if re.fullmatch(r"[a-z_]\w*(\.\w+)+", code) and not is_path(code)}
+    assert len(dotted) > 20
+    for name in dotted - set(OTHERS):
+        assert is_setting(name) or is_code(name), name
+
+
+def is_setting(name):
+    settings = experiments.load("voc12")
+    for key in name.split("."):
+        settings = settings.get(key) if isinstance(settings, dict) else None
+    return settings is not None
+
+
+def is_code(name):
+    """Whether aepsl has it: a module, or what is in one."""
+    parts = ["aepsl", *name.split(".")]
+    for count in range(len(parts), 1, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:]:
+            thing = getattr(thing, part, None)
+        return thing is not None
+    return False
