@@ -14,8 +14,8 @@ def log_handler(message):
     """Print what a user wants to see of one of snakemake's messages."""
     level, text = message["level"], str(message.get("msg"))
     if level == "run_info":
-        state["total"] = text.split()[-1]  # it ends with the number of jobs
-        if state["total"] == "1" and "\nall " in text:
+        before, state["total"] = state["total"], text.split()[-1]  # it ends with the number of jobs
+        if state["total"] == "1" and "\nall " in text and before == "?":  # a dry run says it twice
             _say("every stage is done already")
     elif level == "progress":
         state.update(done=message["done"], total=message["total"])
