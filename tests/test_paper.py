@@ -1,11 +1,8 @@
 """What stands in aepsl.paper against what the paper's sentences say of it."""
 
-import glob
-
 import pytest
-import yaml
 
-from aepsl import paper
+from aepsl import experiments, paper
 from aepsl.layers.psl import WEIGHTS
 from aepsl.stages.segment import POLICIES
 
@@ -75,10 +72,9 @@ def test_v_needs_a_classification_branch():
     assert all(paper.nets(4)[row.net].task == "psl" for row in paper.rows(4).values() if row.policy == "scores")
 
 
-@pytest.mark.parametrize("path", sorted(glob.glob("prototxt/*/experiment.yaml")))
-def test_experiments_ask_for_rows_that_there_are(path):
-    with open(path) as file:
-        experiment = yaml.safe_load(file)
+@pytest.mark.parametrize("name", experiments.known())
+def test_experiments_ask_for_rows_that_there_are(name):
+    experiment = experiments.load(name)
     assert set(experiment["rows"]) <= set(paper.rows(experiment["mining"]["steps"]))
 
 
