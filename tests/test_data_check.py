@@ -6,6 +6,7 @@ import struct
 import zlib
 
 import cv2
+import joblib
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -18,7 +19,8 @@ from aepsl.images import read_image, read_indexed, read_picture, write_grey, wri
 from aepsl.stages import evaluate
 
 NAMES = ["cat", "dog", "hot dog"]
-EXPERIMENT = dict(experiments.load("demo"), classes=None)  # the data set's
+DEMO = experiments.load("demo")
+EXPERIMENT = dict(DEMO, data=dict(DEMO["data"], test="test"), classes=None)  # the data set's
 WIDTH, HEIGHT = 24, 16
 
 
@@ -196,7 +198,7 @@ def masks(change, numbers):
 
 def write(name, content):
     def fault(root):
-        (root / name).unlink()
+        (root / name).unlink(missing_ok=True)
         (root / name).write_bytes(content)
 
     return fault
@@ -340,6 +342,15 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     ),
     "a list that is a pipe": (as_file(LIST, os.mkfifo), "train_aug.txt: cannot be read"),
     "labels that are a folder": (as_file("image_labels.txt", os.mkdir), "image_labels.txt: cannot be read"),
+    "an image in both lists": (
+        replaced("ImageSets/Segmentation/val.txt", "i42\n", "i3\n"),
+        ("1 images of val are training images too (i3)",),
+    ),
+    "a broken test image": (
+        both(write("ImageSets/Segmentation/test.txt", b"new\n"), write("JPEGImages/new.jpg", b"")),
+        "new.jpg: is empty",
+    ),
+    "no image of test": (write("ImageSets/Segmentation/test.txt", b"i99\n"), "i99.jpg: no such file"),
     # files of images
     "jpeg": (renamed(IMAGE, "JPEGImages/i3.jpeg"), None),
     "JPG": (renamed(IMAGE, "JPEGImages/i3.JPG"), None),
@@ -474,6 +485,31 @@ def test_both_ways_to_read_turn_alike(tmp_path, extension, orientation):
     assert np.abs(read_image(path).astype(int) - expected).max() <= 2
 
 
+@pytest.mark.parametrize("name", "a.jpg turned.jpg a.png turned.png indexed.png a.gif a.webp".split())
+def test_broken_files_are_one_line(tmp_path, name, rng):
+    """Cut at every place, and with bytes that are others: read, or refused, both ways."""
+    path = str(tmp_path / name)
+    image = rng.randint(0, 256, (6, 7, 3)).astype(np.uint8)
+    if name == "indexed.png":
+        write_mask(path, image[:, :, 0])
+    else:
+        photo(path, image, 6 if "turned" in name else None)
+    with open(path, "rb") as file:
+        content = file.read()
+    cut = [content[:length] for length in range(0, len(content), 1 + len(content) // 200)]
+    changed = [bytearray(content) for _ in range(200)]
+    for each in changed:
+        each[rng.randint(len(each))] ^= 1 << rng.randint(8)
+    for each in [*cut, *changed]:
+        with open(path, "wb") as file:
+            file.write(each)
+        for read in (read_picture, read_image, read_indexed):
+            try:
+                read(path)
+            except InputError as error:
+                assert "\n" not in str(error)
+
+
 @pytest.mark.parametrize("settings", [dict(), dict(progressive=True), dict(subsampling=0), dict(comment=b"x" * 40000)])
 def test_a_plain_jpeg_is_what_opencv_reads(tmp_path, settings, rng):
     """The bytes of every run hang on it."""
@@ -481,6 +517,16 @@ def test_a_plain_jpeg_is_what_opencv_reads(tmp_path, settings, rng):
     photo(path, cv2.resize(rng.randint(0, 256, (9, 12, 3)).astype(np.uint8), (120, 90)), **settings)
     assert decoding.header(path) == (120, 90, 1, True, 8)
     np.testing.assert_array_equal(read_image(path), cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
+
+
+def test_threads_find_images_together(root):
+    """Of many that ask at once, none sees a half-read folder."""
+    for _ in range(20):
+        dataset = Dataset(str(root))
+        (root / "JPEGImages/i3.jpg").rename(root / "JPEGImages/i3.JPG")
+        paths = joblib.Parallel(8, prefer="threads")(joblib.delayed(dataset.image_path)("i3") for _ in range(8))
+        assert set(paths) == {f"{root}/JPEGImages/i3.JPG"}
+        (root / "JPEGImages/i3.JPG").rename(root / "JPEGImages/i3.jpg")
 
 
 @pytest.mark.parametrize("orientation", [6, 3])

@@ -79,11 +79,11 @@ def _jpeg_header(file):
         if marker == b"\xda":  # here the pixels begin
             return found and (*found, has_exif)
         if b"\xc0" <= marker <= b"\xcf" and marker not in b"\xc4\xc8\xcc":
-            bits, height, width = file.read(1)[0], *(int.from_bytes(file.read(2), "big") for _ in range(2))
-            channels = file.read(1)[0]
-            if not (width and height):
+            frame = file.read(6)
+            height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+            if len(frame) < 6 or not (width and height):
                 return None
-            found = width, height, bits, bits == 8 and channels in (1, 3)
+            found = width, height, frame[0], frame[0] == 8 and frame[5] in (1, 3)
         elif marker == b"\xe1":
             has_exif |= file.read(4) in (b"Exif", b"http")  # XMP has an orientation too
         file.seek(body + length)
@@ -153,6 +153,14 @@ def load(image, path):
     return image
 
 
+def by_opencv(path, flags):
+    """What OpenCV reads; None where it does not."""
+    try:
+        return cv2.imread(path, flags)
+    except cv2.error:  # more than 2**20 pixels in a row, for one
+        return None
+
+
 def pixels(path, bits):
     """A picture of any kind as H x W x 3 uint8, BGR, as stored, with its full range.
 
@@ -162,7 +170,7 @@ def pixels(path, bits):
     with opened(path) as image:
         load(image, path)
         if bits == 16:
-            return _eight_bits(path, cv2.imread(path, cv2.IMREAD_UNCHANGED))
+            return _eight_bits(path, by_opencv(path, cv2.IMREAD_UNCHANGED))
         if image.mode == "F" or image.mode.startswith("I"):
             return _eight_bits(path, np.array(image))
         try:

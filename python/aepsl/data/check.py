@@ -24,23 +24,32 @@ SHOWN = 3  # ids
 def run(experiment, data, mark=None):
     """Check all that the experiment will read of the data set `data`; raises InputError for the first fault.
 
-    Masks of training images are checked where they are. mark: file for how many images there are, {"train": ...,
-    "val": ...}; if it is there, and nothing has changed since, nothing is done. Returns what it holds.
+    Masks of training images are checked where they are; of test images there are none. mark: file for how many images
+    there are, {"train": ..., "val": ...}; if it is there, and nothing has changed since, nothing is done. Returns what
+    it holds.
     """
     dataset = Dataset(data, experiment["classes"])
     train, val = (_listed(dataset, experiment["data"][key]) for key in ("train", "val"))
+    test = experiment["data"].get("test")
+    test = _listed(dataset, test) if test and dataset.has_list(test) else []
     images = dict(train=len(train), val=len(val))
     labels = dataset.labels(train + val) > 0
     _refuse_many_labels(data, train, labels)
     if mark:
-        contents = [dataset.contents(ids, "images", "labels", "masks") for ids in (train, val)]
-        if Result(mark, dict(stage="check", train=contents[0], val=contents[1])).has():
+        parts = ("images", "labels", "masks")
+        contents = dict(train=dataset.contents(train, *parts), val=dataset.contents(val, *parts))
+        if test:
+            contents.update(test=dataset.contents(test, "images"))
+        if Result(mark, dict(stage="check", **contents)).has():
             return images
     truths = dataset.mask_folder()
     if truths is None:
         raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment['data']['val']} go there")
+    both = sorted(set(train) & set(val))
+    if both:
+        _warn(f"{len(both)} images of val are training images too ({_shown(both)}): its figures will look too good")
     has_mask = np.array([os.path.lexists(path) for path in in_folder(truths, train)])
-    dataset.check([image_id for image_id, has in zip(train, has_mask) if not has])
+    dataset.check([image_id for image_id, has in zip(train, has_mask) if not has] + test)
     masked = [image_id for image_id, has in zip(train, has_mask) if has]
     for name, ids, rows in (("train", masked, labels[: len(train)][has_mask]), ("val", val, labels[len(train) :])):
         masks = _Masks(dataset, truths, experiment["data"][name], ids, rows)
@@ -103,7 +112,7 @@ class _Masks(NamedTuple):
             (gaps, MOST_GAPS, "lack a class of the labels"),
         ):
             count = np.count_nonzero(bad)
-            shown = ", ".join(self.ids[k] for k in np.flatnonzero(bad)[:SHOWN]) + (", ..." if count > SHOWN else "")
+            shown = _shown([self.ids[k] for k in np.flatnonzero(bad)])
             told = f"{self.folder}: {count} of {len(self.ids)} masks of {self.list_name} {what} ({shown})"
             too_many = count > most * len(self.ids) or (bad is wrong and swapped)
             if count == len(self.ids) > 0 or (count >= FEW and too_many):
@@ -131,6 +140,10 @@ class _Masks(NamedTuple):
                 "write classes.txt in the order of the masks' values"
             )
         return "compare classes.txt with the masks' values, and image_labels.txt with the images"
+
+
+def _shown(ids):
+    return ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
 
 
 def _warn(line):

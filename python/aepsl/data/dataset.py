@@ -86,12 +86,7 @@ class Dataset:
     def image_path(self, image_id):
         """JPEGImages/ID.jpg, .jpeg or .png, whatever their case; ID.jpg where there is none of them."""
         if self._images is None:
-            self._images = {}
-            folder = self._path("JPEGImages")
-            for file in os.listdir(folder) if os.path.isdir(folder) else ():
-                stem, extension = os.path.splitext(file)
-                if extension.lower() in lists.IMAGE_EXTENSIONS:
-                    self._images.setdefault(stem, []).append(file)
+            self._images = _by_stem(self._path("JPEGImages"))
         found = self._images.get(image_id, [image_id + ".jpg"])
         if len(found) > 1:
             raise InputError(f"{self._path('JPEGImages')}: has {' and '.join(sorted(found))}; remove all but one")
@@ -170,6 +165,16 @@ class Dataset:
 
     def _path(self, *parts):
         return os.path.join(self.root, *parts)
+
+
+def _by_stem(folder):
+    """{stem: [names of images]} of a folder."""
+    found = {}
+    for file in os.listdir(folder) if os.path.isdir(folder) else ():
+        stem, extension = os.path.splitext(file)
+        if extension.lower() in lists.IMAGE_EXTENSIONS:
+            found.setdefault(stem, []).append(file)
+    return found
 
 
 def in_folder(folder, ids):

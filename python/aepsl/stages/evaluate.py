@@ -65,6 +65,8 @@ def errors(confusion):
 
 def _check(pred, gt, ids):
     """InputError for the first file of `ids` whose header says that it cannot be compared."""
+    if gt is None:
+        raise InputError("no true masks to compare with; they go to SegmentationClassAug of the data set")
     if not ids or len(set(ids)) < len(ids):
         twice = next((image_id for image_id in ids if ids.count(image_id) > 1), None)
         raise InputError(f"the ids of the images: {f'{twice} is there twice' if twice else 'there are none'}")
