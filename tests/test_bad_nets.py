@@ -338,6 +338,24 @@ def test_bad_prototxts_are_one_line(tiny, tmp_path, kind, fault):
         one_line(error, path, piece)
 
 
+@pytest.mark.parametrize(
+    "content, piece",
+    [
+        (None, "no such prototxt"),
+        (b"\xff\xfe", "is no text"),
+        (b"lyer {", "line 1:1"),
+        (b"max_iter: many", "line 1:11"),
+    ],
+)
+def test_a_prototxt_that_is_none_is_one_line(tmp_path, content, piece):
+    path = tmp_path / "solver.prototxt"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        caffemodel.read_prototxt(str(path), caffe_pb2.SolverParameter())
+    one_line(error, str(path), piece)
+
+
 # --- Sizes -----------------------------------------------------------------------------------------------------------
 
 
@@ -442,36 +460,19 @@ def test_nothing_is_written_from_values_that_are_not_finite(tiny, data, tmp_path
 
 # --- Training --------------------------------------------------------------------------------------------------------
 
-SCRIPT = (
-    "import json, sys; from aepsl import cli; from aepsl.stages import train; "
-    "cli.command(lambda: train.run(**json.load(open(sys.argv[1]))))"
-)
-
-
-def trained(experiment, task, data, folder, weights=None):
-    """Train in a process of its own; returns (exit code, what it said on stderr). Nothing half written may be there."""
-    masks = None if task == "classification" else train.TRUTH
-    arguments = dict(experiment=experiment, task=task, data=data, out=str(folder), weights=weights, masks=masks)
-    path = str(folder) + ".json"
-    write_text(path, json.dumps(arguments))
-    quiet = {**os.environ, "GLOG_minloglevel": "3"}
-    command = [sys.executable, "-c", SCRIPT, path]
-    done = subprocess.run(command, capture_output=True, text=True, env=quiet, timeout=120)
-    err = [line for line in done.stderr.splitlines() if "iteration/s" not in line and "?it" not in line]
-    final = os.path.exists(folder / "final.caffemodel")
-    assert final == (done.returncode == 0)
-    return done.returncode, "\n".join(err)
-
-
-@pytest.mark.parametrize("task", experiments.TASKS)
-@pytest.mark.parametrize("factor", [1e2, 1e3, 1e4, 1e6])
-def test_a_training_that_diverges_is_one_line(tmp_path, data, task, factor):
-    experiment = written(tmp_path / "tiny")
-    experiment["training"][task].update(lr=experiment["training"][task]["lr"] * factor, epochs=12, lr_step_epochs=12)
-    code, err = trained(experiment, task, data, tmp_path / "run")
-    if factor == 1e6:
-        assert code == 1 and "the rate is too large: lower training." + task in err
-    assert (code, err) == (0, "") or code == 1 and err.startswith("error: ") and "\n" not in err
+SCRIPT = """
+import json, os, sys
+from aepsl import cli
+from aepsl.stages import train
+for path in sys.argv[1:]:
+    child = os.fork()  # what is imported above serves all
+    if not child:
+        os.dup2(os.open(path + ".err", os.O_WRONLY | os.O_CREAT), 2)
+        cli.command(lambda: train.run(**json.load(open(path))))
+        os._exit(0)
+    with open(path + ".code", "w") as file:
+        file.write(str(os.waitpid(child, 0)[1]))
+"""
 
 
 def changed(*keys_and_value):
@@ -484,7 +485,22 @@ def changed(*keys_and_value):
     return change
 
 
-NUMBERS = {
+def with_rate(task, factor):
+    def change(experiment):
+        settings = experiment["training"][task]
+        settings.update(lr=settings["lr"] * factor, epochs=12, lr_step_epochs=12)
+
+    return change
+
+
+def in_the_last_iteration(epochs):
+    """Iterations of 24 images, with a rate that makes weights infinite."""
+    return lambda experiment: experiment["training"]["segmentation"].update(
+        batch=24, epochs=epochs, lr_step_epochs=epochs, lr=3e38
+    )
+
+
+NUMBERS = {  # what is done to the experiment: what the line says
     "lr nan": (changed("training", "segmentation", "lr", np.nan), "training.segmentation.lr is nan"),
     "lr inf": (changed("training", "segmentation", "lr", np.inf), "training.segmentation.lr is inf"),
     "lr negative": (changed("training", "segmentation", "lr", -1), "training.segmentation.lr is -1"),
@@ -495,22 +511,66 @@ NUMBERS = {
     "mean inf": (changed("data", "mean", [np.inf, 1, 1]), "the initial weights or `data.mean`"),
     "input scale huge": (changed("input_scale", 1e37), "at iteration 0"),
     "initial weights huge": (None, "the initial weights or `data.mean`"),
+    "infinite at the end": (in_the_last_iteration(1), "at iteration 1 (rate 3e+38)"),
+    "infinite at a snapshot": (in_the_last_iteration(2), "at iteration 1 (rate 3e+38)"),
 }
+RATES = {f"{task} x {factor:g}": (task, factor) for task in experiments.TASKS for factor in (1e2, 1e3, 1e4, 1e6)}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, data):
+    """{name: (status, what it said on stderr, its folder)} of all of RATES and NUMBERS, each in its own process."""
+    root = tmp_path_factory.mktemp("trained")
+    changes = {name: (task, with_rate(task, factor)) for name, (task, factor) in RATES.items()}
+    changes.update({name: ("segmentation", change) for name, (change, _) in NUMBERS.items()})
+    paths = {}
+    for name, (task, change) in changes.items():
+        experiment, weights = written(root / name / "net"), None
+        if change:
+            change(experiment)
+            for path, text in build.committed(experiment).items():
+                write_text(path, text)
+        else:
+            weights = saved(experiment, task, root / name / "w.caffemodel", 1e20)
+        masks = None if task == "classification" else train.TRUTH
+        out = str(root / name / "run")
+        arguments = dict(experiment=experiment, task=task, data=data, out=out, weights=weights, masks=masks)
+        paths[name] = str(root / name / "arguments.json")
+        write_text(paths[name], json.dumps(arguments))
+    quiet = {**os.environ, "GLOG_minloglevel": "3"}
+    subprocess.run([sys.executable, "-c", SCRIPT, *paths.values()], env=quiet, check=True, timeout=600)
+    results = {}
+    for name, path in paths.items():
+        with open(path + ".err") as err, open(path + ".code") as code:
+            results[name] = int(code.read()), err.read(), root / name / "run"
+    return results
+
+
+def is_one_line(err):
+    return err.startswith("error: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_a_training_that_diverges_is_one_line(trained, name):
+    """Neither an abort, which is a signal, nor a traceback, nor a result; a smaller rate may also go well."""
+    status, err, out = trained[name]
+    task, factor = RATES[name]
+    if factor < 1e6 and (status, err) == (0, ""):
+        assert (out / "final.caffemodel").exists()
+        return
+    assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1
+    assert is_one_line(err) and ("is too large: lower training." + task in err), err
+    assert not (out / "final.caffemodel").exists()
 
 
 @pytest.mark.parametrize("fault", NUMBERS)
-def test_numbers_that_are_none_are_one_line_before_anything_is_learned(tmp_path, data, fault):
-    change, piece = NUMBERS[fault]
-    experiment, weights = written(tmp_path / "tiny"), None
-    if change is None:
-        weights = saved(experiment, "segmentation", tmp_path / "w.caffemodel", 1e20)
-    else:
-        change(experiment)
-        for path, text in build.committed(experiment).items():
-            write_text(path, text)
-    code, err = trained(experiment, "segmentation", data, tmp_path / "run", weights)
-    assert code == 1 and err.startswith("error: ") and "\n" not in err, err
-    assert piece in err
+def test_numbers_that_are_none_are_one_line(trained, fault):
+    status, err, out = trained[fault]
+    assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1
+    assert is_one_line(err) and NUMBERS[fault][1] in err, err
+    assert not {"final.caffemodel", "log.csv", "train.json", "snapshot.json"} & set(
+        os.listdir(out) if out.exists() else []
+    )
 
 
 # --- Saturation ------------------------------------------------------------------------------------------------------

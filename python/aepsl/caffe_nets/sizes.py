@@ -5,7 +5,7 @@ import math
 from aepsl.errors import InputError
 
 INT_MAX = 2**31 - 1  # elements of a blob or of a convolution's column buffer, at most
-MOST = 2**30  # floats of everything that one image needs, 4 GiB: voc12's net takes photos of 700 x 700 pixels
+MOST = 2**30  # floats of everything that one image needs, 4 GiB: photos of 689 x 689 pixels in voc12's net
 
 
 def counts(net, height, width, batch=1):

@@ -114,7 +114,7 @@ def _train(experiment, task, labels, out, weights, on_cpu):
 
 def _say_diverged(out, task, settings, iteration, layer):
     """Raise the InputError of a training whose `layer` gave values that are not finite at `iteration`."""
-    rate = settings.base_lr * settings.gamma ** (iteration // settings.stepsize)
+    rate = settings.base_lr * settings.gamma ** (max(0, iteration - 1) // settings.stepsize)  # that of the step before
     if iteration == 0:
         cause = "nothing was learned yet, so the initial weights or `data.mean` in experiment.yaml are at fault"
     else:
