@@ -344,7 +344,7 @@ def test_bad_prototxts_are_one_line(tiny, tmp_path, kind, fault):
         (None, "no such prototxt"),
         (b"\xff\xfe", "is no text"),
         (b"lyer {", "line 1:1"),
-        (b"max_iter: many", "line 1:11"),
+        (b"net: 7", "line 1:6"),
     ],
 )
 def test_a_prototxt_that_is_none_is_one_line(tmp_path, content, piece):
@@ -568,9 +568,8 @@ def test_numbers_that_are_none_are_one_line(trained, fault):
     status, err, out = trained[fault]
     assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1
     assert is_one_line(err) and NUMBERS[fault][1] in err, err
-    assert not {"final.caffemodel", "log.csv", "train.json", "snapshot.json"} & set(
-        os.listdir(out) if out.exists() else []
-    )
+    for name in ("final.caffemodel", "log.csv", "train.json", "snapshot.json"):
+        assert not (out / name).exists()
 
 
 # --- Saturation ------------------------------------------------------------------------------------------------------
@@ -585,11 +584,12 @@ def test_a_saturated_classification_ends_with_its_remedy(tmp_path, data):
     assert not (tmp_path / "run/final.caffemodel").exists()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_slow_or_short_training_is_not_stuck(tmp_path, data, seed):
+@pytest.mark.parametrize("rate", [1e-7, 0.01])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_slow_or_short_training_is_not_stuck(tmp_path, data, seed, rate):
     """Rates that are too small, too: its losses do not fall, but its scores are not extreme."""
     experiment = written(tmp_path / "tiny", seed=seed)
-    experiment["training"]["classification"].update(lr=1e-7, epochs=12, lr_step_epochs=12)
+    experiment["training"]["classification"].update(lr=rate, epochs=12, lr_step_epochs=12)
     train.run(experiment, "classification", data, str(tmp_path / "run"))
     assert (tmp_path / "run/final.caffemodel").exists()
 
