@@ -15,7 +15,7 @@ from conftest import copy_of_repository
 A = "python/aepsl/"
 MUTATIONS = {  # what is wrong then: file, what stands there, what takes its place, the test files that should see it
     # Section 3.1: mining
-    "CAM of the image before it was erased": (A + "stages/mine.py", "(row), erased)", "(row), None)", "method"),
+    "CAM of the image before it was erased": (A + "stages/mine.py", "erased, image_id)", "None, image_id)", "method"),
     "maps of another class": (A + "caffe_nets/whole_image.py", ".data[classes]", ".data[classes * 0]", "method"),
     "CAM with the other sign": (A + "caffe_nets/whole_image.py", "data[0], axes=1)", "data[0], axes=1) * -1", "method"),
     "CAM after a ReLU": (
