@@ -41,8 +41,7 @@ def test_every_row_is_made_of_what_the_paper_says():
 
 def test_the_papers_masks_are_of_three_steps():
     """Section 4.3.1: "regions mined from the first three steps"; table 3 has four."""
-    with open(f"prototxt/{paper.PAPERS_EXPERIMENT}/experiment.yaml") as file:
-        mining = yaml.safe_load(file)["mining"]
+    mining = experiments.load(paper.PAPERS_EXPERIMENT)["mining"]
     assert (mining["merge"], mining["steps"]) == (3, len(paper.CONVERGED_LOSSES))
 
 
