@@ -114,7 +114,7 @@ def test_the_container_has_no_rights_that_it_does_not_need(repository):
         ((folder, options),) = [value.split(":") for value in values(arguments, "--tmpfs")]
         assert folder == "/tmp" and {"nosuid", "nodev", "size=4g"}.issubset(options.split(","))
         assert not [each for each in arguments if "privileged" in each and each != "no-new-privileges"]
-        assert "aepsl" in values(arguments, "--label")
+        assert values(arguments, "--label") == [f"aepsl={repository.root}"]
 
 
 def test_only_what_commands_write_is_writable(repository):
