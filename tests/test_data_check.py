@@ -399,6 +399,16 @@ def test_data_sets(root, case, capsys):
     assert found is None or found["val"] == 20
 
 
+def test_two_rare_classes_that_are_swapped(original):
+    """Too few images for the share of all to tell; 3 of 400."""
+    labels, drawn = np.zeros((400, 3), bool), np.zeros((400, 4), bool)
+    labels[:, 0], labels[:3] = True, [0, 0, 1]
+    drawn[:, 1], drawn[:3] = True, [0, 0, 1, 0]
+    masks = check._Masks(Dataset(str(original)), "masks", "val", [f"i{k}" for k in range(400)], labels)
+    outcome(lambda: masks.compare(drawn), "3 of 400 masks of val do not have the classes of the labels (i0, i1, i2)")
+    outcome(lambda: masks.compare(drawn), "where labels say 'hot dog' they have the value of 'dog'")
+
+
 def test_labels_that_vocs_masks_lack_are_warned_of():
     """VOC's XML names difficult objects, its masks do not: the paper's own data must pass."""
     assert 10582 * check.MOST_GAPS > 16458 - 15555  # labels by XML, and by masks, of train_aug

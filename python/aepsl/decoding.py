@@ -153,14 +153,6 @@ def load(image, path):
     return image
 
 
-def by_opencv(path, flags):
-    """What OpenCV reads; None where it does not."""
-    try:
-        return cv2.imread(path, flags)
-    except cv2.error:  # more than 2**20 pixels in a row, for one
-        return None
-
-
 def pixels(path, bits):
     """A picture of any kind as H x W x 3 uint8, BGR, as stored, with its full range.
 
@@ -170,7 +162,7 @@ def pixels(path, bits):
     with opened(path) as image:
         load(image, path)
         if bits == 16:
-            return _eight_bits(path, by_opencv(path, cv2.IMREAD_UNCHANGED))
+            return _eight_bits(path, cv2.imread(path, cv2.IMREAD_UNCHANGED))
         if image.mode == "F" or image.mode.startswith("I"):
             return _eight_bits(path, np.array(image))
         try:

@@ -16,8 +16,7 @@ def read_image(path, header=None):
     Pictures of any depth and kind, see decoding.pixels. Raises InputError for a file that is no image.
     """
     header = header or decoding.header(path)
-    as_stored = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = decoding.by_opencv(path, as_stored) if header.plain else None
+    image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
     if image is None:
         image = decoding.pixels(path, header.bits)
     return decoding.turned(image, header.orientation)
