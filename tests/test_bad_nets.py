@@ -16,7 +16,7 @@ from google.protobuf import text_format
 
 import standins
 from aepsl import experiments
-from aepsl.caffe_nets import build, caffemodel, sizes, surgery
+from aepsl.caffe_nets import build, caffemodel, finite, sizes, surgery
 from aepsl.caffe_nets.whole_image import ClassificationNet
 from aepsl.data import synthetic
 from aepsl.errors import InputError
@@ -25,6 +25,7 @@ from aepsl.layers.data import PARAMETERS, Prefetch, Sampler
 from aepsl.stages import evaluate_regions, mine, segment, train
 from aepsl.stages.segment import SegmentationNet
 from aepsl.tools import infer
+from conftest import inputs, python_layer
 
 
 @pytest.fixture(scope="module")
@@ -570,6 +571,33 @@ def test_numbers_that_are_none_are_one_line(trained, fault):
     assert is_one_line(err) and NUMBERS[fault][1] in err, err
     for name in ("final.caffemodel", "log.csv", "train.json", "snapshot.json"):
         assert not (out / name).exists()
+
+
+@pytest.mark.parametrize("layer, on_cpu", [("conv", True), ("full", True), ("full", False)])
+def test_what_is_not_finite_ends_the_step_before_the_backward_pass(net_of, layer, on_cpu):
+    """Also where pooling hides it: of windows without a number it makes -FLT_MAX, and that times 0 is 0."""
+    net = net_of(
+        inputs(x=(2, 1, 4, 4), y=(2, 3)) + 'layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" '
+        "convolution_param { num_output: 1 kernel_size: 1 weight_filler { type: 'constant' value: 1 } } }\n"
+        'layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }\n'
+        'layer { name: "full" type: "InnerProduct" bottom: "pool" top: "full" inner_product_param { num_output: 3 } }\n'
+        + python_layer(
+            "SquaredClassificationLoss", "aepsl.layers.losses", ["full", "y"], ["loss"], loss_weight=1
+        ).replace("loss_weight: 1.0", "loss_weight: 1.0 propagate_down: true propagate_down: false")
+    )
+    net.blobs["x"].data[...] = net.blobs["y"].data[...] = 1
+
+    def fail(layer):
+        raise InputError(layer)
+
+    finite.watch(net, fail, on_cpu)
+    net.forward()
+    net.backward()
+    net.params[layer][0].data[...] = np.nan
+    net.forward()
+    assert np.isfinite(net.blobs["loss"].data) == (layer == "conv")
+    with pytest.raises(InputError, match=layer):
+        net.backward()
 
 
 # --- Saturation ------------------------------------------------------------------------------------------------------
