@@ -23,7 +23,7 @@ FILE = "text (the name of a file, without a folder)"
 CORES = "an integer, at least 1 and at most 64 (cores of one training or net on the CPU; more change the last digits)"
 CROP = "an integer, at least 9 and at most 8193 (8k + 1 pixels)"
 LR = "a number, more than 0 and at most 1000 (times lr, for the last layer)"
-NAME = "text (a name without white space; background is there unasked)"
+NAME = "text (a name without commas and tabs; background is there unasked)"
 REMOVED = object()
 
 
@@ -129,6 +129,12 @@ WRONG_VALUES = [
     ("data.workers", 0, "is 0; it must be an integer, at least 1 and at most 64"),
     ("data.workers", 65, "is 65; it must be an integer, at least 1 and at most 64"),
     ("training", None, "is null; it must be lines `key: value`"),
+    ("training.psl", 5, "is 5; it must be lines `key: value`"),
+    ("mining", "all", "is 'all'; it must be lines `key: value`"),
+    ("background", 0.12, "is 0.12; it must be lines `key: value`"),
+    ("psl", 0.1, "is 0.1; it must be lines `key: value`"),
+    ("crf", True, "is true; it must be lines `key: value`"),
+    ("crf.gaussian", [], "is []; it must be lines `key: value`"),
     ("training.psl.lr", 0, "is 0; it must be a number, more than 0 and at most 1000"),
     ("training.psl.lr", -0.1, "is -0.1; it must be a number, more than 0 and at most 1000"),
     ("training.psl.lr", 1001, "is 1001; it must be a number, more than 0 and at most 1000"),
@@ -206,7 +212,8 @@ OTHER_FAULTS = [
     ({"convs": [1, 1, 1.5, 1, 1]}, f"`convs[2]` is 1.5; it must be {POSITIVE}"),
     ({"channels": [8, 8, 8, 8, "8"]}, "`channels[4]` is the text '8'; write 8"),
     ({"classes": ["cat", "cat"]}, "`classes` has 'cat' twice; remove one"),
-    ({"classes": ["cat", "hot dog"]}, f"`classes[1]` is 'hot dog'; it must be {NAME}"),
+    ({"classes": ["cat", "hot, dog"]}, f"`classes[1]` is 'hot, dog'; it must be {NAME}"),
+    ({"classes": ["cat", " dog"]}, f"`classes[1]` is ' dog'; it must be {NAME}"),
     ({"classes": ["cat", "dog\n"]}, f"`classes[1]` is 'dog\\n'; it must be {NAME}"),
     ({"classes": ["", "cat"]}, f"`classes[0]` is ''; it must be {NAME}"),
     ({"classes": ["background", "cat"]}, f"`classes[0]` is 'background'; it must be {NAME}"),
@@ -625,8 +632,12 @@ def test_lists_and_indoor_classes_of_a_data_set_are_used(folder, small_set):
 @pytest.mark.parametrize(
     "names, complaint",
     [
-        ("cat\nbackground\n", f"`classes[1]` is 'background'; it must be {NAME}"),
-        ("cat\ndog\ncat\n", "`classes` has 'cat' twice; remove one"),
+        (
+            "cat\nbackground\n",
+            "line 2 names 'background', which is there unasked, as value 0; remove the line: "
+            "the first name is of value 1",
+        ),
+        ("cat\ndog\ncat\n", "names 'cat' twice; remove one of the two lines"),
         ("cat\n", "names one class; the classification net needs two or more to tell apart"),
     ],
 )

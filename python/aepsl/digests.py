@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import time
+from stat import S_ISREG
 
 import joblib
 
@@ -68,5 +69,7 @@ def _stat(path):
     try:
         stat = os.stat(path)
     except OSError:
+        return None
+    if not S_ISREG(stat.st_mode):  # a pipe would never end
         return None
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]

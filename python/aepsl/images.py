@@ -1,53 +1,61 @@
 """Images, masks and their palette: reading and writing."""
 
-import os
-
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from aepsl import decoding
 from aepsl.errors import InputError
 from aepsl.files import written_whole
 
 
-def read_image(path):
-    """The image as H x W x 3 uint8, BGR, as stored.
+def read_image(path, header=None):
+    """The image as H x W x 3 uint8, BGR, upright: turned as its EXIF orientation says, as viewers show it.
 
-    EXIF orientation is ignored: VOC's masks belong to the pixels as they are stored.
+    header: decoding.header(path), if the caller has it. What a data set's masks belong to, Dataset.image finds out.
+    Pictures of any depth and kind, see decoding.pixels. Raises InputError for a file that is no image.
     """
-    image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    header = header or decoding.header(path)
+    as_stored = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = decoding.by_opencv(path, as_stored) if header.plain else None
     if image is None:
-        raise InputError(f"{path}: {why_unreadable(path)}")
-    return image
+        image = decoding.pixels(path, header.bits)
+    return decoding.turned(image, header.orientation)
 
 
 def read_picture(path):
-    """A picture of the user's own as H x W x 3 uint8, BGR, turned as its EXIF orientation says.
+    """read_image for a picture of the user's own, which nobody has checked; InputError if it was cut short."""
+    check_whole(path)
+    return read_image(path)
 
-    Raises InputError for a file that is no picture, or was cut short.
-    """
-    try:
-        with Image.open(path) as image:  # OpenCV would fill in what a file cut short lacks
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))[:, :, ::-1].copy()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise InputError(f"{path}: cannot be decoded; give a picture, whole, in JPEG, PNG or the like") from None
+
+def check_whole(path):
+    """Decode an image and return its decoding.Header; InputError for one that was cut short."""
+    header = decoding.header(path)
+    with decoding.opened(path) as image:  # OpenCV would fill in what a file cut short lacks
+        decoding.load(image, path)
+    return header
 
 
 def read_indexed(path):
-    """An indexed or grey PNG as H x W uint8 or uint16: palette indices, not colours."""
-    try:
-        with Image.open(path) as image:  # OpenCV would turn a palette PNG into colours
-            if image.mode not in ("P", "L", "I", "I;16", "1"):
-                raise InputError(
-                    f"{path}: has colours ({image.mode}) where class indices are needed; "
-                    "save it as an indexed or grey PNG"
-                )
-            array = np.array(image)
-    except (OSError, SyntaxError):
-        raise InputError(f"{path}: {why_unreadable(path)}") from None
-    return array.astype(np.uint16 if array.dtype.itemsize > 1 else np.uint8)
+    """An indexed or grey PNG as H x W uint8 or uint16: palette indices, or grey values as stored; not colours."""
+    with decoding.opened(path, ["PNG"]) as image:  # OpenCV would turn a palette PNG into colours
+        refuse_colours(path, image)
+        array = np.array(decoding.load(image, path))
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.dtype.itemsize > 1:
+        return array.astype(np.uint16)
+    bits = decoding.header(path).bits if image.mode == "L" else 8
+    return array // (255 // (2**bits - 1))  # Pillow brightens grey of 2 and 4 bits
+
+
+def refuse_colours(path, image):
+    """InputError for an open Pillow image that does not hold class indices."""
+    if image.mode not in ("P", "L", "I", "I;16", "1"):
+        raise InputError(
+            f"{path}: has colours ({image.mode}) where class indices are needed; save it as an indexed or grey PNG"
+        )
 
 
 def write_grey(path, array):
@@ -64,15 +72,6 @@ def _write_image(path, array):
     with written_whole(path) as beside:
         if not cv2.imwrite(beside, array):
             raise InputError(f"{path}: could not be written; is the disk full?")
-
-
-def why_unreadable(path):
-    """What is wrong with an image file that did not open, and the remedy."""
-    if not os.path.exists(path):
-        return "no such file; check the list of ids and the data folder"
-    if os.path.getsize(path) == 0:
-        return "is empty; copy it again from the archive"
-    return "cannot be decoded; copy it again from the archive"
 
 
 def palette(count=256):

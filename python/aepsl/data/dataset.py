@@ -1,22 +1,23 @@
 """A data set in VOC layout: lists of ids, image labels, images, masks, the palette.
 
-ROOT/JPEGImages/ID.jpg
+ROOT/JPEGImages/ID.jpg                or .jpeg, .png
 ROOT/SegmentationClassAug/ID.png      or SegmentationClass/; needed only to evaluate
 ROOT/ImageSets/Segmentation/LIST.txt  one id a line
 ROOT/image_labels.txt                 ID NAME NAME ..
 ROOT/classes.txt                      optional: one name a line, mask values 1, 2, ...; VOC's 20 without it
+
+What the three text files may look like, aepsl.data.lists says.
 """
 
 import os
 
 import joblib
 import numpy as np
-from PIL import Image
 
-from aepsl import digests
+from aepsl import decoding, digests
+from aepsl.data import lists
 from aepsl.errors import InputError
-from aepsl.files import read_words
-from aepsl.images import read_image, read_indexed, why_unreadable
+from aepsl.images import check_whole, read_image, read_indexed
 
 VOC_CLASSES = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
@@ -46,16 +47,15 @@ class Dataset:
                 f"{self._path('classes.txt')}: does not name {', '.join(unknown)}, "
                 "which the experiment uses; add it there or change `classes` in experiment.yaml"
             )
+        self._images = None  # {id: [files]}, once it is asked for
         self.values = [0] + [names.index(name) + 1 for name in self.classes]
 
     def ids(self, name):
         """The ids of the list `name` ('train_aug'), or of a text file if `name` is a path to one."""
-        path = name if os.sep in name else self._path(LISTS, name + ".txt")
-        ids = read_words(path, "the ids of the images")
-        if len(set(ids)) < len(ids):
-            twice = next(i for k, i in enumerate(ids) if i in ids[:k])
-            raise InputError(f"{path}: names {twice} twice; remove one of the two lines")
-        return ids
+        return lists.read_list(self.list_path(name)).ids
+
+    def list_path(self, name):
+        return name if os.sep in name else self._path(LISTS, name + ".txt")
 
     def has_list(self, name):
         return os.path.exists(self._path(LISTS, name + ".txt"))
@@ -63,30 +63,59 @@ class Dataset:
     def labels(self, ids):
         """Image labels O of `ids` as N x C float32, 0 or 1."""
         path = self._path("image_labels.txt")
-        try:
-            with open(path) as file:
-                rows = {words[0]: words[1:] for words in map(str.split, file) if words}
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; it gives each image's labels: ID NAME NAME ...") from None
+        rows = lists.read_labels(path)
         labels = np.zeros((len(ids), len(self.classes)), np.float32)
+        columns = {name: column for column, name in enumerate(self.classes)}
         for row, image_id in enumerate(ids):
             if not rows.get(image_id):
                 raise InputError(f"{path}: no label for {image_id}; add a line '{image_id} NAME ...'")
-            for name in rows[image_id]:
-                if name not in self.classes:
-                    raise InputError(
-                        f"{path}: {image_id} has the label '{name}', which is none of "
-                        f"{' '.join(self.classes)}; correct it, or add it to `classes` in experiment.yaml"
-                    )
-                labels[row, self.classes.index(name)] = 1
+            for name in lists.names_in(rows[image_id], columns):
+                if name not in columns:
+                    raise InputError(f"{path}: {image_id} has the label '{name}', {self._none_of_the_classes(name)}")
+                labels[row, columns[name]] = 1
         return labels
 
+    def _none_of_the_classes(self, name):
+        """Why a label is none, and the remedy."""
+        of_words = next((each for each in self.classes if name in each.split()), None)
+        if of_words:
+            return f"but the class is '{of_words}'; write tabs or commas between id and names, for it has spaces"
+        known = " ".join(self.classes) if len(self.classes) <= 30 else f"the {len(self.classes)} classes"
+        return f"which is none of {known}; correct it, or add it to `classes` in experiment.yaml"
+
     def image_path(self, image_id):
-        return self._path("JPEGImages", image_id + ".jpg")
+        """JPEGImages/ID.jpg, .jpeg or .png, whatever their case; ID.jpg where there is none of them."""
+        if self._images is None:
+            self._images = _by_stem(self._path("JPEGImages"))
+        found = self._images.get(image_id, [image_id + ".jpg"])
+        if len(found) > 1:
+            raise InputError(f"{self._path('JPEGImages')}: has {' and '.join(sorted(found))}; remove all but one")
+        return self._path("JPEGImages", found[0])
 
     def image(self, image_id):
-        """H x W x 3 uint8, BGR."""
-        return read_image(self.image_path(image_id))
+        """H x W x 3 uint8, BGR, of its mask's size. InputError where nothing says which way up it is, see `upright`."""
+        path = self.image_path(image_id)
+        header = decoding.header(path)
+        self.upright(image_id, path, header)
+        return read_image(path, header)
+
+    def upright(self, image_id, path, header):
+        """InputError for an image that EXIF says is stored turned, unless its mask proves that to be so.
+
+        Masks, regions and maps belong to what labelling tools showed: some turn, some do not. Only a mask that has the
+        size of the turned image, and not of the stored one, tells. Then the image is turned wherever it is read.
+        """
+        if header.orientation == 1:
+            return
+        path_of_mask = in_folder(self.mask_folder() or "", [image_id])[0]
+        mask = decoding.header(path_of_mask)[:2] if os.path.isfile(path_of_mask) else None
+        if mask == header.size != header[:2]:
+            return
+        why = "no mask tells" if mask is None else "its mask does not tell"
+        raise InputError(
+            f"{path}: EXIF's orientation is {header.orientation}, and {why} whether to turn it; store it as it is "
+            "labelled, without the tag: `exiftran -ai` turns it, `exiftool -Orientation=` only removes the tag"
+        )
 
     def mask_folder(self):
         """The folder of the ground truth, or None if the data set has none."""
@@ -110,32 +139,42 @@ class Dataset:
     def check(self, ids, folders=()):
         """Decode every image of `ids`, and its ID.png in each of `folders`, before long work begins.
 
-        Raises InputError for a missing or broken file, and for a PNG whose size is not its image's.
+        Returns for each id [the values that occur in its PNG] of each folder. Raises InputError for a missing or
+        broken file, for a PNG whose size is not its image's, and for what `upright` refuses.
         """
-        paths = [(self.image_path(i), [os.path.join(folder, i + ".png") for folder in folders]) for i in ids]
-        joblib.Parallel(n_jobs=-1, prefer="threads")(joblib.delayed(_check)(*path) for path in paths)
+        return joblib.Parallel(n_jobs=-1, prefer="threads")(joblib.delayed(self._check)(i, folders) for i in ids)
+
+    def _check(self, image_id, folders):
+        path = self.image_path(image_id)
+        header = check_whole(path)
+        self.upright(image_id, path, header)
+        found = []
+        for path in (os.path.join(folder, image_id + ".png") for folder in folders):
+            values = read_indexed(path)
+            if values.shape != header.size[::-1]:
+                raise InputError(
+                    f"{path}: is {values.shape[1]} x {values.shape[0]}, its image {header.size[0]} x {header.size[1]}; "
+                    "a mask needs its image's size"
+                )
+            found.append(np.flatnonzero(np.bincount(values.ravel())))
+        return found
 
     def _class_names(self):
         path = self._path("classes.txt")
-        return read_words(path, "the class names") if os.path.exists(path) else VOC_CLASSES
+        return lists.read_classes(path) if os.path.lexists(path) else VOC_CLASSES
 
     def _path(self, *parts):
         return os.path.join(self.root, *parts)
 
 
-def _check(image_path, mask_paths):
-    try:
-        with Image.open(image_path) as image:
-            image.load()  # unlike OpenCV, Pillow refuses a file that was cut short
-            size = image.size
-    except (OSError, SyntaxError):
-        raise InputError(f"{image_path}: {why_unreadable(image_path)}") from None
-    for path in mask_paths:
-        height, width = read_indexed(path).shape
-        if (width, height) != size:
-            raise InputError(
-                f"{path}: is {width} x {height}, its image {size[0]} x {size[1]}; a mask needs its image's size"
-            )
+def _by_stem(folder):
+    """{stem: [names of images]} of a folder."""
+    found = {}
+    for file in os.listdir(folder) if os.path.isdir(folder) else ():
+        stem, extension = os.path.splitext(file)
+        if extension.lower() in lists.IMAGE_EXTENSIONS:
+            found.setdefault(stem, []).append(file)
+    return found
 
 
 def in_folder(folder, ids):

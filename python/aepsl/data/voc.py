@@ -17,14 +17,14 @@ from xml.etree import ElementTree
 import joblib
 import numpy as np
 import scipy.io
-from PIL import Image
 from tqdm import tqdm
 
-from aepsl import cli
+from aepsl import cli, decoding
 from aepsl.data import source_table
 from aepsl.data.dataset import LISTS, VOC_CLASSES
+from aepsl.data.lists import read_list
 from aepsl.errors import InputError
-from aepsl.files import only_one, read_words, write_if_changed
+from aepsl.files import only_one, write_if_changed
 from aepsl.images import write_mask
 
 
@@ -81,17 +81,17 @@ def _lists(voc, sbd, test):
     """{name: sorted ids}; train_aug is all of VOC's train and of SBD, but for VOC's val."""
     if not os.path.isdir(voc):
         raise InputError(f"{voc}: no such folder; run scripts/get_voc.sh, or name your folder VOC2012 with --voc")
-    lists = {name: read_words(os.path.join(voc, LISTS, name + ".txt"), "VOC's ids") for name in ("train", "val")}
+    lists = {name: read_list(os.path.join(voc, LISTS, name + ".txt"), "VOC's ids").ids for name in ("train", "val")}
     augmented = os.path.join(voc, "SegmentationClassAug")
     if os.path.isdir(sbd):
-        more = [i for name in ("train", "val") for i in read_words(os.path.join(sbd, name + ".txt"), "SBD's ids")]
+        more = [i for name in ("train", "val") for i in read_list(os.path.join(sbd, name + ".txt"), "SBD's ids").ids]
     elif os.path.isdir(augmented):
         more = [name[: -len(".png")] for name in os.listdir(augmented) if name.endswith(".png")]
     else:
         raise InputError(f"{sbd}: no such folder; run scripts/get_sbd.sh, or name SBD's folder `dataset` with --sbd")
     lists["train_aug"] = (set(lists["train"]) | set(more)) - set(lists["val"])
     if test:
-        lists["test"] = read_words(os.path.join(test, LISTS, "test.txt"), "the ids of VOC's test images")
+        lists["test"] = read_list(os.path.join(test, LISTS, "test.txt"), "the ids of VOC's test images").ids
     return {name: sorted(set(ids)) for name, ids in lists.items()}
 
 
@@ -122,9 +122,7 @@ def _convert(path, image, target):
         mask = scipy.io.loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"]
     except (KeyError, IndexError, ValueError, TypeError, OSError, scipy.io.matlab.miobase.MatReadError):
         raise InputError(f"{path}: holds no GTcls.Segmentation; unpack SBD's archive again") from None
-    with Image.open(image) as opened:
-        size = opened.size
-    if mask.shape != size[::-1] or mask.dtype != np.uint8 or mask.max() > len(VOC_CLASSES):
+    if mask.shape != decoding.header(image).size[::-1] or mask.dtype != np.uint8 or mask.max() > len(VOC_CLASSES):
         raise InputError(f"{path}: is no mask of {image}; unpack SBD's archive again")
     write_mask(target, mask)
 

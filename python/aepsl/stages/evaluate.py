@@ -5,11 +5,12 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import cli
+from aepsl import cli, decoding
 from aepsl.data.dataset import IGNORE, VOC_CLASSES
+from aepsl.data.lists import read_classes, read_list
 from aepsl.errors import InputError
-from aepsl.files import read_words, write_json
-from aepsl.images import read_indexed
+from aepsl.files import write_json
+from aepsl.images import read_indexed, refuse_colours
 
 
 def run(pred, gt, ids, values, names):
@@ -17,18 +18,15 @@ def run(pred, gt, ids, values, names):
 
     values: the mask values of the classes, background (0) first; names: theirs.
     Returns {'miou': ..., 'iou': {name: ...}, 'absent': [names that the ground truth does not have], 'errors': ...},
-    see `errors`.
+    see `errors`. Raises InputError for a file that is missing, or not of its counterpart's size, before the first is
+    decoded.
     """
+    _check(pred, gt, ids)
     confusion = np.zeros((len(values), len(values) + 1), np.int64)
     index = np.full(256, len(values))
     index[values] = np.arange(len(values))
     for image_id in tqdm(ids, unit="image", desc=pred, disable=None):
         predicted, truth = (read_indexed(os.path.join(folder, image_id + ".png")) for folder in (pred, gt))
-        if predicted.shape != truth.shape:
-            raise InputError(
-                f"{pred}/{image_id}.png: is {_size(predicted)}, the ground truth {_size(truth)}; "
-                "segment the image at its own size"
-            )
         unknown = np.setdiff1d(truth[truth != IGNORE], values)
         if unknown.size:
             raise InputError(f"{gt}/{image_id}.png: has the value {unknown[0]}, which is no class of this evaluation")
@@ -65,8 +63,28 @@ def errors(confusion):
     return {kind: float(100 * count / objects) for kind, count in counts.items()}
 
 
-def _size(mask):
-    return f"{mask.shape[1]} x {mask.shape[0]}"
+def _check(pred, gt, ids):
+    """InputError for the first file of `ids` whose header says that it cannot be compared."""
+    if gt is None:
+        raise InputError("no true masks to compare with; they go to SegmentationClassAug of the data set")
+    if not ids or len(set(ids)) < len(ids):
+        twice = next((image_id for image_id in ids if ids.count(image_id) > 1), None)
+        raise InputError(f"the ids of the images: {f'{twice} is there twice' if twice else 'there are none'}")
+    for image_id in ids:
+        sizes = []
+        for folder in (pred, gt):
+            path = os.path.join(folder, image_id + ".png")
+            with decoding.opened(path, ["PNG"]) as image:
+                refuse_colours(path, image)
+                sizes.append(image.size)
+        path = os.path.join(pred, image_id + ".png")
+        if decoding.header(path).bits > 8:
+            raise InputError(f"{path}: has 16 bits; a mask has 8, for values up to {IGNORE}")
+        if sizes[0] != sizes[1]:
+            ours, truth = (f"{width} x {height}" for width, height in sizes)
+            raise InputError(
+                f"{pred}/{image_id}.png: is {ours}, the ground truth {truth}; segment the image at its own size"
+            )
 
 
 def main(argv=None):
@@ -77,8 +95,8 @@ def main(argv=None):
     parser.add_argument("--json", required=True, help="file to write")
     parser.add_argument("--classes", help="file of class names, values 1, 2, ...; VOC's 20 without it")
     arguments = parser.parse_args(argv)
-    ids = read_words(arguments.ids, "the ids to evaluate")
-    names = ["background", *(read_words(arguments.classes, "class names") if arguments.classes else VOC_CLASSES)]
+    ids = read_list(arguments.ids, "the ids to evaluate").ids
+    names = ["background", *(read_classes(arguments.classes) if arguments.classes else VOC_CLASSES)]
     result = run(arguments.pred, arguments.gt, ids, list(range(len(names))), names)
     write_json(arguments.json, result)
     for name, value in result["iou"].items():

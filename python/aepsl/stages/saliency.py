@@ -10,10 +10,9 @@ import os
 
 import cv2
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-from aepsl import cli, digests
+from aepsl import cli, decoding, digests
 from aepsl.data.dataset import Dataset, shard
 from aepsl.errors import InputError
 from aepsl.images import write_grey
@@ -41,7 +40,7 @@ def run(data, list_name, out, maps=None, part=None):
     else:
         made_of = dict(maps=contents(maps, ids))
         for image_id in own:
-            read_map(maps, image_id, _size(dataset.image_path(image_id)))
+            read_map(maps, image_id, decoding.header(dataset.image_path(image_id)).size)
     result = Result(out, dict(stage="saliency", **dataset.contents(ids, "images"), **made_of), files=["*.png"])
 
     cv2.setNumThreads(1)
@@ -51,7 +50,7 @@ def run(data, list_name, out, maps=None, part=None):
         if maps is None:
             saliency = rbd.saliency(dataset.image(image_id))
         else:
-            saliency = read_map(maps, image_id, _size(dataset.image_path(image_id)))
+            saliency = read_map(maps, image_id, decoding.header(dataset.image_path(image_id)).size)
         write_grey(os.path.join(out, image_id + ".png"), np.rint(saliency * 255).astype(np.uint8))
     return result
 
@@ -76,13 +75,13 @@ def read_map(folder, image_id, size):
     Raises InputError for a map that is missing, broken, coloured, or not of `size` (width, height).
     """
     path = map_path(folder, image_id)
-    try:
-        with Image.open(path) as image:
-            found = image.size
-            grey = image.mode in ("1", "L", "I", "I;16", "F")
-            values = np.array(image if grey else image.convert("RGB"), np.float32)
-    except (OSError, SyntaxError):
-        raise InputError(f"{path}: cannot be decoded; copy it again, or compute this map anew") from None
+    with decoding.opened(path) as image:
+        decoding.load(image, path)
+        found = image.size
+        grey = image.mode in ("1", "L", "I", "I;16", "F")
+        values = np.array(image if grey else image.convert("RGB"), np.float32)
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: has values that are not finite; compute this map anew")
     if found != tuple(size):
         raise InputError(
             f"{path}: is {found[0]} x {found[1]}, its image {size[0]} x {size[1]}; "
@@ -93,12 +92,6 @@ def read_map(folder, image_id, size):
             raise InputError(f"{path}: has colours; a saliency map is grey, the brighter the more salient")
         values = values.mean(axis=2)
     return rbd.normalised(values)
-
-
-def _size(path):
-    """(width, height) of the image as stored, from its header."""
-    with Image.open(path) as image:
-        return image.size
 
 
 def main(argv=None):

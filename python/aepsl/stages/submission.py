@@ -5,9 +5,7 @@ import gzip
 import os
 import tarfile
 
-from PIL import Image
-
-from aepsl import cli
+from aepsl import cli, decoding
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
 from aepsl.files import written_whole
@@ -49,14 +47,14 @@ def _anonymous(member):
 
 
 def _check(path, image_path):
-    try:
-        with Image.open(path) as mask, Image.open(image_path) as image:
-            if mask.mode != "P" or mask.getpalette() != palette().ravel().tolist():
-                raise InputError(f"{path}: does not have VOC's palette; write it with aepsl.stages.segment")
-            if mask.size != image.size:
-                raise InputError(f"{path}: is {mask.size}, its image {image.size}; segment the image anew")
-    except OSError as error:
-        raise InputError(f"{error.filename or path}: cannot be read; segment the image first") from None
+    if not os.path.exists(path):
+        raise InputError(f"{path}: cannot be read; segment the image first")
+    with decoding.opened(path, ["PNG"]) as mask:
+        if mask.mode != "P" or mask.getpalette() != palette().ravel().tolist():
+            raise InputError(f"{path}: does not have VOC's palette; write it with aepsl.stages.segment")
+        size = decoding.header(image_path).size
+        if mask.size != size:
+            raise InputError(f"{path}: is {mask.size}, its image {size}; segment the image anew")
 
 
 def main(argv=None):

@@ -1,0 +1,147 @@
+"""Reads what users write by hand: lists of ids, image labels, class names.
+
+All are UTF-8, with a byte order mark or without, lines ended in any way. Empty lines and spaces at the ends do not
+count.
+"""
+
+import os
+import re
+import stat
+from typing import NamedTuple
+
+from aepsl.errors import InputError
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
+MOST_CLASSES = 254  # 0 is background, 255 is not counted
+LONGEST_ID = 200  # bytes: files are written under ID.partNUMBER.png first, of at most 255
+PRESENT, ABSENT = ("1", "0"), "-1"  # VOC's Main lists: an object, a difficult one, none
+
+_FOLDER = re.compile(r"/?(JPEGImages|SegmentationClass\w*)/")
+
+
+class List(NamedTuple):
+    """ids: of the images; absent: how many more the file names only to say that a class is not in them."""
+
+    ids: list
+    absent: int
+
+
+def read_list(path, what="the ids of the images"):
+    """A List of a text file with one image a line.
+
+    A line is ID or ID.jpg (.jpeg, .png), with JPEGImages/ before it or not; several columns must name one id, as
+    `/JPEGImages/ID.jpg /SegmentationClassAug/ID.png` does. `ID 1`, `ID 0`, `ID -1` are VOC's Main lists, which say
+    whether a class is in the image: where these differ, images with -1 are left out. Raises InputError for what is no
+    such list, for an id twice, and for one that could lead out of a folder.
+    """
+    rows = []
+    for number, line in lines(path, what):
+        words = re.split("[ \t]+", line)
+        flag = words.pop() if len(words) == 2 and words[1] in (*PRESENT, ABSENT) else None
+        ids = [plain_id(word) for word in words]
+        fault = _fault(words[0], ids[0])
+        if not fault and len(set(ids)) > 1:
+            fault = f"names {ids[0]!r} and {ids[1]!r}; give one id a line, without spaces in it"
+        if fault:
+            raise InputError(f"{path}: line {number} {fault}")
+        rows.append((ids[0], flag))
+    seen = set()
+    for image_id, _ in rows:
+        if image_id in seen:
+            raise InputError(f"{path}: names {image_id} twice; remove one of the two lines")
+        seen.add(image_id)
+    present = [image_id for image_id, flag in rows if flag != ABSENT]
+    if not present:  # a flag that is the same in each line tells nothing apart
+        return List([image_id for image_id, _ in rows], 0)
+    return List(present, len(rows) - len(present))
+
+
+def read_labels(path):
+    """{id: [text after the id, split at tabs and commas]} of a file with lines `ID NAME NAME ...`.
+
+    Several lines for one id are united. Names of two words need tabs or commas between names: see `names_in`.
+    """
+    rows = {}
+    for _, line in lines(path, "each image's labels: ID NAME NAME ...", each=""):
+        first, *names = re.split("[\t,]", line)
+        image_id, _, name = first.strip().partition(" ")
+        fields = (" ".join(each.split()) for each in (name, *names))
+        rows.setdefault(plain_id(image_id), []).extend(filter(None, fields))
+    return rows
+
+
+def names_in(fields, classes):
+    """The names in the fields of `read_labels`: a class's name of any number of words, or words that are one each."""
+    for field in fields:
+        if field in classes:
+            yield field
+        else:
+            yield from field.split()
+
+
+def read_classes(path):
+    """The class names of a file with one a line, of one or more words. Raises InputError for what cannot be names."""
+    rows = list(lines(path, "the class names"))
+    if len(rows) == 1 and " " in rows[0][1]:
+        raise InputError(f"{path}: has all on one line; give one name a line")
+    names = []
+    for number, line in rows:
+        name = " ".join(filter(None, line.split(" ")))
+        if name.strip("_").lower() == "background":
+            raise InputError(
+                f"{path}: line {number} names {name!r}, which is there unasked, as value 0; "
+                "remove the line: the first name is of value 1"
+            )
+        if name in names:
+            raise InputError(f"{path}: names {name!r} twice; remove one of the two lines")
+        if "," in name or not name.isprintable():
+            raise InputError(f"{path}: line {number} is {name!r}; a name has no commas and no tabs")
+        names.append(name)
+    if len(names) > MOST_CLASSES:
+        raise InputError(f"{path}: names {len(names)} classes; masks have room for {MOST_CLASSES}")
+    return names
+
+
+def plain_id(word):
+    """The id that a word of a list names: without a leading JPEGImages/ or the like, and without its extension."""
+    word = _FOLDER.sub("", word, count=1) if _FOLDER.match(word) else word
+    stem, extension = os.path.splitext(word)
+    return stem if extension.lower() in IMAGE_EXTENSIONS else word
+
+
+def _fault(word, image_id):
+    """Why the id that `word` names cannot become the name of a file; None if it can."""
+    if image_id in ("", ".", "..") or "/" in image_id or "\\" in image_id:
+        return f"names {word!r}; an id is the name of an image in JPEGImages, without folders"
+    if not image_id.isprintable():
+        return f"names {word!r}; an id has no control characters"
+    if len(image_id.encode()) > LONGEST_ID:
+        return f"names an id of {len(image_id)} letters; name the image anew, with {LONGEST_ID} at most"
+    return None
+
+
+def lines(path, what, each=", one a line"):
+    """[(number, line)] of what is not empty in a text file; `what`, `each`: what it gives, for the InputError."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
+            raise OSError
+        with open(path, "rb") as file:
+            content = file.read()
+    except (OSError, ValueError):
+        raise InputError(f"{path}: cannot be read; it gives {what}{each}") from None
+    rows = re.split("\r\n|\r|\n", _decoded(path, content))
+    rows = [(number, row.strip(" \t")) for number, row in enumerate(rows, 1)]
+    rows = [row for row in rows if row[1]]
+    if not rows:
+        raise InputError(f"{path}: is empty; it gives {what}{each}")
+    return rows
+
+
+def _decoded(path, content):
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in content:
+        raise InputError(f"{path}: is no UTF-8, but UTF-16 or no text; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}: line {number} is no UTF-8, but Latin-1 or the like; save it as UTF-8") from None
