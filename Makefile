@@ -9,11 +9,13 @@ ROW ?=
 PROFILE ?=
 CORES ?= all
 ARGS ?=
-export DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW
+SETTINGS = DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW
+export $(SETTINGS)
+# Commands get a setting as it was typed: $ in it means nothing to make.
+$(foreach each,$(SETTINGS) TARGET,$(eval override $(each) := $$(value $(each))))
 
 RUN = docker/run
 NAME = "$${EXPERIMENT:-voc12}"
-GPU_OR_NOT = { [ $$? = 125 ] && GPU=
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,18 +47,20 @@ submission: ## the archive for VOC's server, of psl++ or ROW=...; the same EXPER
 	@scripts/reproduce $(NAME) submission $(ARGS)
 
 reproduce-dry: ## what reproduce would do, how long it would take on the GPU found, and how much disk
-	@$(RUN) python3 -m aepsl plan $(NAME) || $(GPU_OR_NOT) $(RUN) python3 -m aepsl plan $(NAME); }
+	@$(RUN) python3 -m aepsl plan -- $(NAME) || \
+		{ [ $$? = 125 ] && GPU= $(RUN) python3 -m aepsl plan --gpu "$$GPU" -- $(NAME); }
 
 status: ## where the run of EXPERIMENT=... is; also while it runs
-	@$(RUN) python3 -m aepsl status $(NAME)
+	@$(RUN) python3 -m aepsl status -- $(NAME)
 
 report: ## the tables of EXPERIMENT=...'s finished run
-	@$(RUN) python3 -m aepsl report $(NAME)
+	@$(RUN) python3 -m aepsl report -- $(NAME)
 
 data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own folder VOC2012: DATA=...
 	@test -n "$$DATA" || scripts/get_voc.sh
 	@test -d "$$DATA/SegmentationClassAug" || scripts/get_sbd.sh
-	@$(RUN) sh -c 'python3 -m aepsl voc --out data/voc12 $${DATA:+--voc "$$DATA"}'
+	@mkdir -p data/voc12
+	@WRITABLE=data/voc12 $(RUN) sh -c 'python3 -m aepsl voc --out data/voc12 $${DATA:+--voc="$$DATA"}'
 
 test: ## the tests, but for the longest
 	$(RUN) python3 -m pytest -q -m 'not long' $(ARGS) tests
@@ -74,8 +78,8 @@ bench: ## speed against its bounds, and memory; ARGS=training for one part
 nets: ## writes the prototxts anew
 	$(RUN) python3 -m aepsl build
 
-shell: ## a shell in the image; every make target works there too
-	$(RUN) bash
+shell: ## a shell in the image; make works there too. It can write to runs, prototxt, docs: [WRITABLE=another folder]
+	@WRITABLE=$${WRITABLE:-docs} $(RUN) bash
 
 image: ## builds the image, unless it is there and up to date
 	docker/build
@@ -84,10 +88,11 @@ image-cuda: ## builds the image with CUDA, for GPU=...; needs no GPU
 	docker/build cuda
 
 check-gpu: ## says whether driver, memory and Caffe are ready to train on a GPU, and what to do: [GPU=0]
-	@GPU=$${GPU:-0} $(RUN) python3 -m aepsl check-gpu || $(GPU_OR_NOT) TARGET=cuda $(RUN) python3 -m aepsl check-gpu; }
+	@GPU=$${GPU:-0} $(RUN) python3 -m aepsl check-gpu
 
+rootfs: export IMAGE := $(TARGET)
 rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda]
-	docker/rootfs $(TARGET)
+	@docker/rootfs "$$IMAGE"
 
 .PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long lint bench nets shell \
 	image image-cuda check-gpu rootfs

@@ -3,4 +3,4 @@
 folder=${1:-$(dirname "$0")/../weights}
 [ $# = 0 ] || shift
 [ $# != 0 ] || set -- VGG_ILSVRC_16_layers.caffemodel squeezenet_v1.0.caffemodel
-exec "$(dirname "$0")/download" "$folder" "$@"
+exec "$(dirname "$0")/download" "$folder" -- "$@"

@@ -3,6 +3,7 @@
 No test can rely on a real engine, let alone one with a GPU.
 """
 
+import csv
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ arguments = sys.argv[1:]
 with open(os.environ["ASKED"], "a") as file:
     file.write(json.dumps([arguments, dict(os.environ)]) + "\n")
 if arguments[:2] == ["image", "inspect"]:
-    if "IMAGE" not in os.environ:
+    if "IMAGE" not in os.environ or arguments[2] == "aepsl:cuda" and os.environ.get("IMAGES") == "cpu":
         sys.exit("no such image")
     print("PATH=/bin\nQUOTED=it's = quoted")
 elif arguments[0] == "run" and os.environ.get("REFUSES"):
@@ -40,8 +41,8 @@ class Repository:
         self.root = root
         shutil.copytree("docker", root / "docker")
         (root / "bin").mkdir()
-        for name in ("docker", "podman"):
-            (root / "bin" / name).write_text(ENGINE)
+        for name, text in (("docker", ENGINE), ("podman", ENGINE), ("nvidia-smi", "#!/bin/sh\n")):
+            (root / "bin" / name).write_text(text)
             (root / "bin" / name).chmod(0o755)
 
     def processor(self, flags):
@@ -49,6 +50,15 @@ class Repository:
         (self.root / "cpuinfo").write_text(f"processor : 0\nflags : fpu {flags}\n")
         script = self.root / "docker" / "run"
         script.write_text(script.read_text().replace("/proc/cpuinfo", str(self.root / "cpuinfo")))
+
+    def no_gpu(self):
+        """Give docker/run a machine without GPUs."""
+        script = self.root / "docker" / "run"
+        text = script.read_text()
+        for sign in ("/dev/nvidiactl", "/dev/dxg", "nvidia-smi"):
+            assert sign in text
+            text = text.replace(f"[ -e {sign} ]", "false").replace(f"command -v {sign}", "false")
+        script.write_text(text)
 
     def call(self, script, *arguments, **environment):
         """Run docker/`script`; returns the process and [(arguments, environment)] of the engine's calls."""
@@ -59,6 +69,7 @@ class Repository:
         environment["PATH"] = f"{self.root / 'bin'}:{environment['PATH']}"
         process = subprocess.run(
             [str(self.root / "docker" / script), *arguments],
+            cwd=self.root,
             env=environment,
             capture_output=True,
             text=True,
@@ -76,11 +87,122 @@ class Repository:
 
 @pytest.fixture
 def repository(tmp_path):
-    return Repository(tmp_path)
+    return Repository(tmp_path / "repository")
 
 
 def values(arguments, option):
     return [value for key, value in zip(arguments, arguments[1:]) if key == option]
+
+
+def mounts(arguments):
+    """{path: whether the container may write to it}, as docker and podman read --mount, a line of CSV."""
+    found = {}
+    for value in values(arguments, "--mount"):
+        (fields,) = csv.reader([value], strict=True)
+        options = dict(field.partition("=")[::2] for field in fields)
+        assert options["type"] == "bind" and options["source"] == options["target"] and options["source"] not in found
+        found[options["source"]] = "readonly" not in options
+    return found
+
+
+def test_the_container_has_no_rights_that_it_does_not_need(repository):
+    for engine in ("docker", "podman"):
+        arguments, _ = repository.run(ENGINE=engine)
+        assert {"--cap-drop=all", "--read-only", "--network=none"}.issubset(arguments)
+        assert "no-new-privileges" in values(arguments, "--security-opt")
+        assert values(arguments, "--pids-limit") == ["4096"]
+        ((folder, options),) = [value.split(":") for value in values(arguments, "--tmpfs")]
+        assert folder == "/tmp" and {"nosuid", "nodev", "size=4g"}.issubset(options.split(","))
+        assert not [each for each in arguments if "privileged" in each and each != "no-new-privileges"]
+        assert values(arguments, "--label") == [f"aepsl={repository.root}"]
+
+
+def test_only_what_commands_write_is_writable(repository):
+    root = str(repository.root)
+    arguments, _ = repository.run()
+    assert mounts(arguments) == {root: False, f"{root}/runs": True}
+    (repository.root / "prototxt").mkdir()
+    (repository.root / "data").mkdir()
+    arguments, _ = repository.run(TARGET="cuda", WRITABLE="data")
+    written = {path for path, writable in mounts(arguments).items() if writable}
+    assert written == {f"{root}/{name}" for name in ("runs", "prototxt", ".cuda-cache", "data")}
+
+
+@pytest.mark.parametrize("folder", [".", "..", "/", "/etc", "/usr/bin", "docker/../"])
+def test_what_runs_outside_the_image_cannot_be_made_writable(repository, folder):
+    process, asked = repository.call("run", "true", WRITABLE=folder)
+    assert (process.returncode, asked) == (2, []) and process.stderr.startswith(f"{folder}: ")
+    assert process.stderr.count("\n") == 1
+
+
+def test_root_overrides_rights_only_among_files_of_others(repository):
+    for uid, owner, added in ((0, 0, []), (0, 1234, ["--cap-add=dac_override"]), (1234, 1234, []), (1234, 0, [])):
+        for name, number in (("id", uid), ("stat", owner)):
+            path = repository.root / "bin" / name
+            path.write_text(f"#!/bin/sh\necho {number}\n")
+            path.chmod(0o755)
+        arguments, _ = repository.run()
+        assert [each for each in arguments if each.startswith("--cap-add")] == added
+
+
+def test_links_are_followed_once_and_never_into_the_system(repository, tmp_path):
+    """Links to where they lie, to parents, to each other; to folders and files elsewhere; to what the image has too."""
+    data, disk, photos = (tmp_path / name for name in ("one/data", "two/disk", "three/photos"))
+    for folder in (data / "JPEGImages", disk, photos):
+        folder.mkdir(parents=True)
+    leads = dict(here=".", up="..", disk=disk, root="/", usr="/usr", proc="/proc/self", etc="/etc/passwd", gone="gone")
+    for name, target in dict(leads, home=repository.root).items():
+        (data / name).symlink_to(target)
+    (disk / "back").symlink_to(data)
+    for k in range(400):
+        (photos / f"{k}.jpg").touch()
+        (data / f"JPEGImages/{k}.jpg").symlink_to(photos / f"{k}.jpg")
+    expected = {str(path): False for path in (data, data.parent, disk, photos, repository.root)}
+    expected[f"{repository.root}/runs"] = True
+    assert mounts(repository.run(DATA=str(data))[0]) == expected
+    (repository.root / "data").symlink_to(data)
+    assert mounts(repository.run()[0]) == expected
+
+
+def test_links_that_a_command_can_make_are_not_followed(repository, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder in ("runs", "prototxt"):
+        (repository.root / folder).mkdir()
+        (repository.root / folder / "link").symlink_to(elsewhere)
+    arguments, _ = repository.run(DATA=str(repository.root / "runs"))
+    assert set(mounts(arguments)) == {str(repository.root / each) for each in (".", "runs", "prototxt")}
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/usr", "/etc/passwd", "/proc", "/dev/null", "/tmp", "..", "/nowhere", "/usr/bin/../share"]
+)
+@pytest.mark.parametrize("name", ["DATA", "WEIGHTS", "SALIENCY", "SOURCES"])
+def test_folders_of_the_system_and_around_the_repository_are_one_line(repository, name, path):
+    process, asked = repository.call("run", "true", **{name: path})
+    assert (process.returncode, asked) == (2, []) and process.stderr.count("\n") == 1 and path in process.stderr
+
+
+def test_without_a_gpu_nothing_is_built_for_one(repository):
+    repository.no_gpu()
+    process, asked = repository.call("run", "true", GPU="0")
+    assert (process.returncode, asked) == (125, [])
+    assert process.stderr.startswith("GPU=0: there is no NVIDIA GPU here") and process.stderr.count("\n") == 1
+
+
+def test_a_gpu_is_asked_for_before_the_hour_of_building(repository):
+    process, asked = repository.call("run", "true", GPU="0", REFUSES="no such device", IMAGES="cpu")
+    assert process.returncode == 125 and "(no such device)" in process.stderr.splitlines()[-1]
+    assert asked[-1][0][-2:] == ["aepsl:cpu", "true"]
+    assert not [arguments for arguments, _ in asked if arguments[0] == "build" and "aepsl:cuda" in arguments]
+
+
+@pytest.mark.parametrize("target", ["x; touch pwned", "gpu", "--help", "cpu\n"])
+@pytest.mark.parametrize("script", ["build", "rootfs"])
+def test_another_image_is_one_line(repository, script, target):
+    process, asked = repository.call(script, target)
+    assert (process.returncode, asked) == (2, []) and process.stderr.startswith(f"TARGET={target}: ")
+    assert not (repository.root / "pwned").exists()
 
 
 def test_without_a_gpu_the_cpu_image_runs(repository):

@@ -13,15 +13,15 @@ from aepsl import experiments
 from conftest import copy_of_repository
 
 PAGES = ["README.md", *sorted(glob.glob("docs/*.md"))]
-ALL = [*PAGES, "FIDELITY.md", "weights/README.md"]
+ALL = [*PAGES, "FIDELITY.md", "SECURITY.md", "weights/README.md"]
 README_BYTES = 7000
 ENDINGS = tuple(".py .md .yaml .smk .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split())
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
-aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ image_labels.txt made_of.json results.json runs/.digests.json
-runs/NAME
-runs/NAME/.snakemake runs/voc12/submission/psl++.tgz seconds/ segmented/holiday.png segmented/holiday_overlay.png
-train.json
+aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ image_labels.txt made_of.json results.json .cuda-cache/ runs/
+runs/.digests.json runs/NAME
+runs/NAME/.snakemake runs/voc12/submission/psl++.tgz runs/segmented/holiday.png runs/segmented/holiday_overlay.png
+seconds/ train.json
 """.split()
 SOURCES = "scripts/sources.yaml"
 OTHERS = ["libcaffe.so", "caffe.NCCL"]  # names of Caffe's
@@ -67,7 +67,7 @@ RUN_HERE = {
 RUN_BY = {  # command: the test that runs it, or what it starts
     "aepsl picture demo --out docs/demo.png": "test_picture.test_what_is_erased_what_is_learnt_and_what_comes_of_it",
     "python3 -m aepsl infer holiday.jpg --experiment rehearsal"
-    " --model runs/rehearsal/segmentation/psl_none/final.caffemodel --out segmented --overlay": (
+    " --model runs/rehearsal/segmentation/psl_none/final.caffemodel --out runs/segmented --overlay": (
         "test_psl.test_pictures_become_masks_and_overlays"
     ),
     "python3 -m aepsl surgery": "test_reproduce.test_from_nothing_to_the_tables",

@@ -1,11 +1,8 @@
 """What stands in aepsl.paper against what the paper's sentences say of it."""
 
-import glob
-
 import pytest
-import yaml
 
-from aepsl import paper
+from aepsl import experiments, paper
 from aepsl.layers.psl import WEIGHTS
 from aepsl.stages.segment import POLICIES
 
@@ -44,8 +41,7 @@ def test_every_row_is_made_of_what_the_paper_says():
 
 def test_the_papers_masks_are_of_three_steps():
     """Section 4.3.1: "regions mined from the first three steps"; table 3 has four."""
-    with open(f"prototxt/{paper.PAPERS_EXPERIMENT}/experiment.yaml") as file:
-        mining = yaml.safe_load(file)["mining"]
+    mining = experiments.load(paper.PAPERS_EXPERIMENT)["mining"]
     assert (mining["merge"], mining["steps"]) == (3, len(paper.CONVERGED_LOSSES))
 
 
@@ -75,10 +71,9 @@ def test_v_needs_a_classification_branch():
     assert all(paper.nets(4)[row.net].task == "psl" for row in paper.rows(4).values() if row.policy == "scores")
 
 
-@pytest.mark.parametrize("path", sorted(glob.glob("prototxt/*/experiment.yaml")))
-def test_experiments_ask_for_rows_that_there_are(path):
-    with open(path) as file:
-        experiment = yaml.safe_load(file)
+@pytest.mark.parametrize("name", experiments.known())
+def test_experiments_ask_for_rows_that_there_are(name):
+    experiment = experiments.load(name)
     assert set(experiment["rows"]) <= set(paper.rows(experiment["mining"]["steps"]))
 
 

@@ -64,6 +64,7 @@ def command(main):
         if not error.filename:
             raise
         line = f"{error.filename}: {error.strerror}"
+    line = "".join(c if c >= " " else repr(c)[1:-1] for c in line)  # a name may hold a line break
     sys.stderr.write(f"error: {line}\n")
     sys.stderr.flush()
     # Not sys.exit: Caffe's and OpenBLAS' threads may still run, and nothing is left to clean up.

@@ -16,6 +16,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from aepsl import cli, experiments
+from aepsl.caffe_nets import sizes
 from aepsl.errors import InputError
 from aepsl.files import read_text, write_text
 
@@ -244,10 +245,41 @@ def committed(experiment):
 
 
 def check(experiment):
-    """Raise InputError if a prototxt is not what experiment.yaml says: stages would follow one or the other."""
+    """Raise InputError if a prototxt is not what experiment.yaml says: stages would follow one or the other.
+
+    And if the batch or the crop of a task is larger than Caffe can take.
+    """
     for path, text in committed(experiment).items():
-        if read_text(path) != text:
-            raise InputError(f"{path}: is not what experiment.yaml beside it says; `make nets` writes it anew")
+        _compare(path, text)
+    for task in experiments.TASKS:
+        _check_size(experiment, task)
+
+
+def checked(experiment, task, kind):
+    """The path of the prototxt that `task` is trained ("train") or used ("deploy") with, for Caffe to open.
+
+    Raises InputError if it is not there, or not what experiment.yaml says: at most faults Caffe would abort. And as
+    `check` for the sizes of this task.
+    """
+    path = experiments.prototxt(experiment, task, kind)
+    _check_size(experiment, task)
+    _compare(path, dict(train=train_net, deploy=deploy_net)[kind](experiment, task))
+    return path
+
+
+def _check_size(experiment, task):
+    sizes.check(text_format.Parse(deploy_net(experiment, task), caffe_pb2.NetParameter()), experiment, task)
+
+
+def _compare(path, text):
+    try:
+        found = read_text(path)
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is no text; `make nets` writes it anew") from None
+    if found is None:
+        raise InputError(f"{path}: no such prototxt; `make nets` writes it")
+    if found != text:
+        raise InputError(f"{path}: is not what experiment.yaml beside it says; `make nets` writes it anew")
 
 
 class _Net(NetSpec):

@@ -29,7 +29,7 @@ def run(vgg, out):
     if result.has():
         return result
     layers = caffemodel.caffemodel_layers(vgg)
-    shapes = {name: caffemodel.shape_of(layer.blobs[0]) for name, layer in layers.items()}
+    shapes = {name: caffemodel.shape_of(layer.blobs[0]) or [1] for name, layer in layers.items()}
     is_vgg = _is_vgg(shapes)
     if not is_vgg and not _is_largefov(shapes):
         found = ", ".join(f"{name} {shapes.get(name, 'missing')}" for name in ("conv5_3", "fc6", "fc7"))
@@ -40,7 +40,7 @@ def run(vgg, out):
     for name, layer in layers.items():
         if not name.startswith("conv") and name not in ("fc6", "fc7"):
             continue
-        weights, bias = (caffemodel.values(blob) for blob in layer.blobs)
+        weights, bias = _weights_and_bias(vgg, layer, is_row=is_vgg and name.startswith("fc"))
         if is_vgg and name.startswith("fc"):
             weights, bias = decimated(name, weights, bias)
         blobs = net.layer.add(name=name, type="Convolution").blobs
@@ -49,6 +49,25 @@ def run(vgg, out):
     with written_whole(out) as beside, open(beside, "wb") as file:
         file.write(net.SerializeToString())
     return result
+
+
+def _weights_and_bias(path, layer, is_row):
+    """The two arrays of a layer of the file `path`; is_row: each filter is a row, as in a fully connected layer.
+
+    Raises InputError if they are not two, not finite, or if there is not one bias for each filter.
+    """
+    if len(layer.blobs) != 2:
+        raise InputError(
+            f"{path}: its layer {layer.name} holds {len(layer.blobs)} arrays in place of weights and biases. "
+            f"{caffemodel.RIGHT_WEIGHTS}"
+        )
+    weights, bias = caffemodel.arrays(path, layer)
+    filters = weights.shape[-2 if is_row else 0]
+    if bias.size != filters:
+        raise InputError(
+            f"{path}: its layer {layer.name} has {bias.size} biases for {filters} filters. {caffemodel.RIGHT_WEIGHTS}"
+        )
+    return weights, bias
 
 
 def decimated(name, weights, bias):

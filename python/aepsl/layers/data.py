@@ -1,9 +1,11 @@
 """WeaklyLabelledImages: crops of images with their image labels, erased regions and masks, decoded ahead."""
 
+import contextlib
 import itertools
 import mmap
 import multiprocessing
 import os
+import signal
 
 import caffe
 import cv2
@@ -152,22 +154,33 @@ class Prefetch:
         self.taken = 0
         self.workers = []
         context = multiprocessing.get_context("fork")
-        for w in range(sampler.workers):
-            slots = [[_shared(shape) for shape in sampler.shapes] for _ in range(DEPTH)]
-            pipe, other_end = context.Pipe()
-            iterations = itertools.count(start + w, sampler.workers)
-            process = context.Process(target=_work, args=(sampler, iterations, slots, other_end), daemon=True)
-            process.start()
-            other_end.close()  # so that its death ends our wait
-            self.workers.append((process, pipe, slots))
+        try:
+            for w in range(sampler.workers):
+                slots = [[_shared(shape) for shape in sampler.shapes] for _ in range(DEPTH)]
+                pipe, other_end = context.Pipe()
+                iterations = itertools.count(start + w, sampler.workers)
+                not_its = [pipe, *(each for _, each, _ in self.workers)]
+                arguments = (sampler, iterations, slots, other_end, not_its, os.getpid())
+                process = context.Process(target=_work, args=arguments, daemon=True)
+                process.start()
+                other_end.close()  # so that its death ends our wait
+                self.workers.append((process, pipe, slots))
+        except (OSError, ValueError, OverflowError) as error:  # no memory, or no process more
+            raise InputError(
+                f"no room for batches that are decoded ahead ({error}); a smaller `batch`, `crop` or fewer `workers` "
+                "in experiment.yaml need less"
+            ) from None
 
     def next(self, arrays):
-        """Copy the next batch into `arrays`."""
+        """Copy the next batch into `arrays`.
+
+        Raises InputError for an image that cannot be read, and for a process that ended.
+        """
         turn, w = divmod(self.taken, len(self.workers))
         process, pipe, slots = self.workers[w]
         try:
             error = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             process.join()
             raise InputError(
                 f"a process that decodes images ended with code {process.exitcode}; "
@@ -177,7 +190,8 @@ class Prefetch:
             raise InputError(error)
         for array, filled in zip(arrays, slots[turn % DEPTH]):
             array[...] = filled
-        pipe.send("taken")
+        with contextlib.suppress(OSError):  # one that ended after this batch is missed at its next
+            pipe.send("taken")
         self.taken += 1
 
 
@@ -185,18 +199,22 @@ def _shared(shape):
     return np.frombuffer(mmap.mmap(-1, 4 * int(np.prod(shape))), np.float32).reshape(shape)
 
 
-def _work(sampler, iterations, slots, pipe):
+def _work(sampler, iterations, slots, pipe, not_its, parent):
+    """Fill the slots in turn. Ends in silence when the process `parent` has, Ctrl-C or not; not_its: pipes to close."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
-    parent = os.getppid()
-    for turn, iteration in enumerate(iterations):
-        if turn >= DEPTH:  # the slot is free once its last batch was taken
-            while not pipe.poll(timeout=5):
-                if os.getppid() != parent:
-                    return
-            pipe.recv()
-        try:
-            sampler.fill(iteration, slots[turn % DEPTH])
-        except Exception as error:
-            pipe.send(str(error) if isinstance(error, InputError) else repr(error))
-            return
-        pipe.send(None)
+    for each in not_its:
+        each.close()
+    with contextlib.suppress(EOFError, OSError):
+        for turn, iteration in enumerate(iterations):
+            if turn >= DEPTH:  # the slot is free once its last batch was taken
+                while not pipe.poll(timeout=5):
+                    if os.getppid() != parent:
+                        return
+                pipe.recv()
+            try:
+                sampler.fill(iteration, slots[turn % DEPTH])
+            except Exception as error:
+                pipe.send(str(error) if isinstance(error, InputError) else repr(error))
+                return
+            pipe.send(None)

@@ -117,7 +117,7 @@ class _Thresholds:
         return self.settings
 
     def regions(self, dataset, image_id, classes):
-        maps = self.net.cam(dataset.image(image_id), classes)
+        maps = self.net.cam(dataset.image(image_id), classes, name=image_id)
         return [mined(maps, threshold) for threshold in self.names]
 
 

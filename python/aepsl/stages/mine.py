@@ -36,7 +36,7 @@ def run(experiment, data, model, out, before=None, part=None, gpu=None):
         path = os.path.join(out, image_id + ".png")
         if not result.has(image_id + ".png"):
             erased = read_indexed(os.path.join(before, image_id + ".png")) if before else None
-            maps = net.cam(dataset.image(image_id), np.flatnonzero(row), erased)
+            maps = net.cam(dataset.image(image_id), np.flatnonzero(row), erased, image_id)
             regions = packed(mined(maps, experiment["mining"]["threshold"]))
             write_grey(path, regions if erased is None else regions | erased)
         shares.append(np.mean(read_indexed(path) > 0))

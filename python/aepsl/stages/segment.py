@@ -8,9 +8,9 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import cli, digests, experiments
-from aepsl.caffe_nets import caffemodel, device
-from aepsl.caffe_nets.whole_image import at_image_size, forward
+from aepsl import cli, digests
+from aepsl.caffe_nets import caffemodel
+from aepsl.caffe_nets.whole_image import WholeImages, at_image_size
 from aepsl.data.dataset import Dataset, shard
 from aepsl.errors import InputError
 from aepsl.images import write_mask
@@ -41,7 +41,7 @@ def run(experiment, data, list_name, model, out, policy="none", part=None, worke
             names = [f"{kind}/{image_id}.png" for kind in ("plain", "crf")]
             if not result.has(*names):
                 image = dataset.image(image_id)
-                f = net.probabilities(image, policy, row)
+                f = net.probabilities(image, policy, row, image_id)
                 paths = [os.path.join(out, name) for name in names]
                 processes.run(_write_masks, paths, image, f, experiment["crf"], values)
     return result
@@ -95,35 +95,39 @@ class Processes:
             self.executor.shutdown()
 
 
-class SegmentationNet:
+class SegmentationNet(WholeImages):
     """A trained segmentation net, with or without a classification head, for whole images."""
 
     def __init__(self, experiment, model, gpu=None):
-        device.use(gpu)
-        self.experiment = experiment
-        self.model = model
         self.classifies = "fc8_cls" in caffemodel.caffemodel_shapes(model)
-        task = "psl" if self.classifies else "segmentation"
-        self.prototxt = experiments.prototxt(experiment, task, "deploy")
-        self.net = caffemodel.open_net(self.prototxt, model)
+        super().__init__(experiment, "psl" if self.classifies else "segmentation", model, gpu)
+        self.experiment = experiment
 
-    def segmented(self, image, policy="none", labels=None):
+    def segmented(self, image, policy="none", labels=None, name="the image"):
         """Channel indices of an H x W x 3 uint8 BGR image, without and with CRF: two arrays H x W.
 
-        labels: C values, 0 or 1, for the policy 'labels'.
+        labels: C values, 0 or 1, for the policy 'labels'; name: of the image, for messages.
         """
-        f = self.probabilities(image, policy, labels)
+        f = self.probabilities(image, policy, labels, name)
         return f.argmax(axis=0), crf.refined(image, f, self.experiment["crf"]).argmax(axis=0)
 
-    def probabilities(self, image, policy="none", labels=None):
-        """[1, v] * softmax(scores), grown to the image: (C + 1) x H x W float32, background first."""
+    def probabilities(self, image, policy="none", labels=None, name="the image"):
+        """[1, v] * softmax(scores), grown to the image: (C + 1) x H x W float32, background first.
+
+        Raises InputError if the net has no head for the policy, or if its scores are not finite.
+        """
         if policy == "scores" and not self.classifies:
             raise InputError(f"{self.model}: has no classification head, which the policy 'scores' needs; use 'none'")
-        small = forward(self.net, image, self.experiment["data"])
-        f = softmax(self.net.blobs["fc8_seg"].data)[0]
-        v = softmax(self.net.blobs["fc8_cls"].data)[0] if self.classifies else None
+        small = self.forward(image, name=name)
+        f = softmax(self._scores("fc8_seg", name))[0]
+        v = softmax(self._scores("fc8_cls", name))[0] if self.classifies else None
         maps = weights_of_classes(policy, v, labels, len(f), self.experiment["psl"]["prohibited"]) * f
         return at_image_size(maps, small, image)
+
+    def _scores(self, blob, name):
+        scores = self.net.blobs[blob].data
+        self.check(scores, name)
+        return scores
 
 
 def weights_of_classes(policy, v, labels, channels, prohibited):

@@ -9,8 +9,8 @@ import csv
 import glob
 import io
 import json
+import math
 import os
-import sys
 
 import caffe
 import numpy as np
@@ -19,14 +19,17 @@ from google.protobuf import text_format
 from tqdm import tqdm
 
 from aepsl import cli, digests, experiments
-from aepsl.caffe_nets import build, caffemodel, device
+from aepsl.caffe_nets import build, caffemodel, device, finite
 from aepsl.data.dataset import Dataset, in_folder
 from aepsl.errors import InputError
 from aepsl.files import read_json, write_json, write_text, written_whole
+from aepsl.layers.losses import softmax
 from aepsl.layers.psl import WEIGHTS
 from aepsl.made import Result, settings_of
 
 FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "train.json"]
+SHORTEST = 20  # iterations whose mean loss says something
+SURE = 0.95  # mean of the largest probability where scores have saturated; a net that knows nothing has 1 / classes
 TRUTH = "truth"  # as a folder of masks: the data set's own
 
 
@@ -36,8 +39,9 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
     experiment: settings (aepsl.experiments.load); weights: initial caffemodel, None to start from the fillers alone;
     regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl), or
     TRUTH; psl_weights: what weights S_hat: scores, labels or none (psl). Raises InputError for bad inputs, before Caffe
-    starts, and for a loss that is not finite.
+    starts, for a training that diverges, and for a classification that saturates.
     """
+    _check_rates(experiment, task)
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
     masks = dataset.mask_folder() if masks == TRUTH else masks
@@ -50,7 +54,7 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
     if not (is_finished and os.path.exists(os.path.join(out, "train.json"))):
         write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
         device.use(gpu)
-        _train(experiment, task, dataset.labels(ids), out, weights)
+        _train(experiment, task, dataset.labels(ids), out, weights, on_cpu=gpu is None)
     History(out, ()).clear()
     return result
 
@@ -68,7 +72,14 @@ def _made_of(experiment, task, dataset, ids, weights, regions, masks, psl_weight
     )
 
 
-def _train(experiment, task, labels, out, weights):
+def _check_rates(experiment, task):
+    for name in ("lr", "momentum", "decay"):
+        value = experiment["training"][task][name]
+        if not 0 <= value < math.inf:
+            raise InputError(f"{experiment['name']}: training.{task}.{name} is {value}; give a number from 0 on")
+
+
+def _train(experiment, task, labels, out, weights, on_cpu):
     """Run the solver of the folder `out` to its end, from its snapshot if it has one. labels: N x C of all images."""
     solver_path = os.path.join(out, "solver.prototxt")
     settings = caffemodel.read_prototxt(solver_path, caffe_pb2.SolverParameter())
@@ -77,18 +88,23 @@ def _train(experiment, task, labels, out, weights):
         caffemodel.load_weights(solver.net, weights, build.NEW_LAYERS)
     history = History(out, solver.net.outputs)
     history.resume(solver, experiment["seed"])
+    fail = lambda layer: _say_diverged(out, task, settings, solver.iter, layer)  # noqa: E731
+    finite.watch(solver.net, fail, on_cpu)
     epoch = experiments.iterations(1, len(labels), experiment["training"][task]["batch"])
     with tqdm(total=settings.max_iter, initial=solver.iter, unit="iteration", desc=out, disable=None) as bar:
         while solver.iter < settings.max_iter:
-            solver.step(1)
+            with np.errstate(invalid="ignore", over="ignore"):  # `finite.watch` says it better
+                solver.step(1)
             loss = history.add(solver)
             if solver.iter % settings.snapshot == 0 and solver.iter < settings.max_iter:
+                _check_weights(solver, fail)
                 history.save(solver, experiment["seed"])
-            if solver.iter == epoch and task == "classification":
-                _warn_if_saturated(history.mean_loss(epoch // 4 + 1), labels)
+            if task == "classification":
+                _check_saturation(solver, history, labels, max(SHORTEST, epoch // 2))
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
 
+    _check_weights(solver, fail)
     with written_whole(os.path.join(out, "final.caffemodel")) as beside:
         solver.net.save(beside)
     write_text(os.path.join(out, "log.csv"), history.text())
@@ -96,9 +112,28 @@ def _train(experiment, task, labels, out, weights):
     write_json(os.path.join(out, "train.json"), summary)
 
 
+def _say_diverged(out, task, settings, iteration, layer):
+    """Raise the InputError of a training whose `layer` gave values that are not finite at `iteration`."""
+    rate = settings.base_lr * settings.gamma ** (max(0, iteration - 1) // settings.stepsize)  # that of the step before
+    if iteration == 0:
+        cause = "nothing was learned yet, so the initial weights or `data.mean` in experiment.yaml are at fault"
+    else:
+        cause = f"the rate is too large: lower training.{task}.lr in experiment.yaml and run `make nets`"
+    raise InputError(
+        f"{out}: values that are not finite at iteration {iteration} (rate {rate:g}), from layer {layer} on; {cause}"
+    )
+
+
+def _check_weights(solver, fail):
+    """fail(layer) for weights that are not finite: neither a snapshot nor a result may hold them."""
+    layer = finite.first_faulty_weights(solver.net)
+    if layer:
+        fail(layer)
+
+
 def write_prototxts(experiment, task, data, images, out, regions=None, masks=None, psl_weights="scores"):
     """Write the run's train.prototxt and solver.prototxt: the experiment's, with the run's data filled in."""
-    net = caffemodel.read_prototxt(experiments.prototxt(experiment, task, "train"), caffe_pb2.NetParameter())
+    net = caffemodel.read_prototxt(build.checked(experiment, task, "train"), caffe_pb2.NetParameter())
     _set(net, "WeaklyLabelledImages", root=data, regions=regions, masks=masks)
     if task == "psl":
         _set(net, "ProhibitiveMask", weights=psl_weights)
@@ -188,13 +223,34 @@ def _seed(seed, iteration):
     caffe.set_random_seed((seed * 1_000_003 + iteration) % 2**31)
 
 
-def _warn_if_saturated(loss, labels):
-    constant = constant_loss(labels)
-    if loss > 1.1 * constant:
-        print(
-            f"warning: after its first epoch the classification loss is {loss:.3f}; scores that ignore the image "
-            f"reach {constant:.3f}. The squared loss saturates where the rate is too large: lower `lr`",
-            file=sys.stderr,
+def is_stuck(losses, constant, count):
+    """Whether the loss stays above what scores that do not look at the image reach.
+
+    losses: of every iteration so far; constant: what such scores reach; count: iterations to compare. Their last
+    `count` must have a mean above 1.1 times `constant`, and one that is not lower, beyond their scatter, than the mean
+    of the `count` before; False where there are fewer than twice `count`.
+    """
+    before, last = losses[-2 * count : -count], losses[-count:]
+    if len(before) < count:
+        return False
+    scatter = math.sqrt((np.var(before) + np.var(last)) / count)
+    return bool(np.mean(last) > max(1.1 * constant, np.mean(before) - 2 * scatter))
+
+
+def _check_saturation(solver, history, labels, count):
+    """Raise InputError for a net that is sure of everything, and stuck with it.
+
+    A gradient of the squared loss has a factor p (1 - p): once a rate too large has made every score extreme, nothing
+    changes any more. Looked at every `count` iterations; a net that is merely slow is not sure.
+    """
+    if solver.iter % count:
+        return
+    losses, constant = [row[1] for row in history.rows[-2 * count :]], constant_loss(labels)
+    if is_stuck(losses, constant, count) and softmax(solver.net.blobs["fc8_cls"].data).max(axis=1).mean() > SURE:
+        raise InputError(
+            f"{history.folder}: stuck at iteration {solver.iter}: the classification loss is {np.mean(losses):.3f} and "
+            f"falls no more; scores that ignore the image reach {constant:.3f}. The squared loss saturates where the "
+            "rate is too large: lower training.classification.lr in experiment.yaml and run `make nets`"
         )
 
 

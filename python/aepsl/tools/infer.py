@@ -38,7 +38,7 @@ def run(experiment, paths, model, out, policy="scores", overlay=False, gpu=None)
     net = SegmentationNet(experiment, model, gpu)
     for path, name in zip(tqdm(paths, unit="image", disable=None), names):
         image = read_picture(path)
-        mask = net.segmented(within(image, LONGEST), policy)[1].astype(np.uint8)
+        mask = net.segmented(within(image, LONGEST), policy, name=path)[1].astype(np.uint8)
         mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         write_mask(name + ".png", mask)
         if overlay:

@@ -35,7 +35,8 @@ def run(name, data=None):
         write_text(net, text)
     changes = {"base": MODEL, **experiments.difference(settings, _model())}
     text = yaml.safe_dump(changes, sort_keys=False, default_flow_style=None, width=120)
-    write_text(path, HEADER.format(model=MODEL, data=data) + text)  # last: it says that the experiment is whole
+    shown = data if data.isprintable() else ascii(data)  # a line break in it would begin a setting
+    write_text(path, HEADER.format(model=MODEL, data=shown) + text)  # last: it says that the experiment is whole
     count, images = len(settings["classes"]), settings["data"]["train_images"]
     print(f"{folder}: written, {MODEL}'s settings for {count} classes and {images} training images")
 

@@ -161,10 +161,9 @@ def missing(asked):
     """What a run needs and scripts/ can download: 'data', and names of caffemodels in scripts/sources.yaml."""
     experiment = new_experiment.settings(asked.name, asked.data)
     needs = []
-    is_paper = asked.name == paper.PAPERS_EXPERIMENT
-    if is_paper and not any(
-        os.path.exists(os.path.join(p, "image_labels.txt")) for p in (asked.data or "", VOC12_DATA)
-    ):
+    # A folder VOC2012 as it was unpacked is linked to anew: it may be another than the last time.
+    has_data = os.path.exists(os.path.join(asked.data or VOC12_DATA, "image_labels.txt"))
+    if asked.name == paper.PAPERS_EXPERIMENT and not has_data:
         needs.append("data")
     own = experiment.get("initial_weights")
     if own and not asked.weights and not os.path.exists(os.path.join("weights", own)):

@@ -1,0 +1,220 @@
+"""Changes lines of the method one at a time, in a copy, and tells which no test sees: `python3 tests/mutations.py`.
+
+By hand, in the image (`make shell`): a few minutes. A line that survives needs a test. NAME...: only those.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from conftest import copy_of_repository
+
+A = "python/aepsl/"
+MUTATIONS = {  # what is wrong then: file, what stands there, what takes its place, the test files that should see it
+    # Section 3.1: mining
+    "CAM of the image before it was erased": (A + "stages/mine.py", "erased, image_id)", "None, image_id)", "method"),
+    "maps of another class": (A + "caffe_nets/whole_image.py", ".data[classes]", ".data[classes * 0]", "method"),
+    "CAM with the other sign": (A + "caffe_nets/whole_image.py", "data[0], axes=1)", "data[0], axes=1) * -1", "method"),
+    "CAM after a ReLU": (
+        A + "caffe_nets/whole_image.py",
+        "return at_image_size(maps, small, image)",
+        "return at_image_size(np.maximum(maps, 0), small, image)",
+        "method",
+    ),
+    "maps grown by another stride": (
+        A + "caffe_nets/whole_image.py",
+        "np.arange(pixels) / STRIDE",
+        "np.arange(pixels) / 9",
+        "mine",
+    ),
+    "a pixel at the threshold is mined": (A + "stages/mine.py", "(maps > bound)", "(maps >= bound)", "method"),
+    "a map without evidence is mined": (A + "stages/mine.py", " & (highest > 0)", "", "mine"),
+    "the largest pixels are the smallest": (A + "stages/mine.py", "1 - value, axis", "value, axis", "mine"),
+    "the threshold comes before growing": (
+        A + "caffe_nets/whole_image.py",
+        "return at_image_size(maps, small, image)",
+        "return at_image_size(maps * (maps > 0.3 * maps.max(axis=(1, 2), keepdims=True)), small, image)",
+        "method",
+    ),
+    "regions of earlier steps are forgotten": (A + "stages/mine.py", "else regions | erased", "else regions", "method"),
+    "erased pixels are black": (
+        A + "layers/data.py",
+        "pixels[erased[window] > 0] = 0",
+        "pixels[erased[window] > 0] = -self.mean",
+        "data_layer",
+    ),
+    "the mean is not subtracted": (
+        A + "layers/data.py",
+        "image[window] - self.mean",
+        "image[window] - 0 * self.mean",
+        "data_layer",
+    ),
+    "the stop rule ends at its bound": (A + "stages/results.py", "loss > most", "loss >= most", "method"),
+    # Section 3.1: masks
+    "indoor only when every label is": (
+        A + "stages/masks.py",
+        "any(row[indoor])",
+        "all(row[indoor]) and row.sum() == 1",
+        "method",
+    ),
+    "background wins where a region lies": (
+        A + "stages/masks.py",
+        "    S[F.any(axis=0) & B] = IGNORE\n",
+        "    S[F.any(axis=0) & B] = 0\n",
+        "masks",
+    ),
+    "the last of two labels wins": (A + "stages/masks.py", "    S[F.sum(axis=0) > 1] = IGNORE\n", "", "masks"),
+    # The losses
+    "half the squared loss's gradient": (A + "layers/losses.py", "2 / len(z) * p", "1 / len(z) * p", "losses"),
+    "labels are not divided by their number": (
+        A + "layers/losses.py",
+        "y / y.sum(axis=1, keepdims=True)",
+        "y",
+        "losses",
+    ),
+    "J sums over pixels": (A + "layers/losses.py", "1 / counts[counts > 0]", "1 / counts.max()", "losses"),
+    "J counts labels of other images": (
+        A + "layers/losses.py",
+        "(mask[:, None] == classes) & allowed",
+        "(mask[:, None] == classes)",
+        "losses",
+    ),
+    # Section 3.2: PSL
+    "no gradient of S_hat": (
+        A + "caffe_nets/build.py",
+        "n.loss_psl = segmentation_loss(n, scores, n.mask_hat)",
+        'n.loss_psl = segmentation_loss(n, scores, n.mask_hat); n.loss_psl.fn.params["propagate_down"] = [False] * 3',
+        "psl",
+    ),
+    "S_hat counts five times": (
+        A + "caffe_nets/build.py",
+        "n.loss_psl = segmentation_loss(n, scores, n.mask_hat)",
+        'n.loss_psl = segmentation_loss(n, scores, n.mask_hat); n.loss_psl.fn.params["loss_weight"] = 5',
+        "psl",
+    ),
+    "S_hat keeps classes that are no labels": (A + "layers/psl.py", "winner, IGNORE)", "winner, winner)", "psl"),
+    "background has the weight 0": (
+        A + "layers/psl.py",
+        "np.ones((*np.shape(v)[:-1], 1))",
+        "np.zeros((*np.shape(v)[:-1], 1))",
+        "psl",
+    ),
+    "p itself is prohibited": (A + "stages/segment.py", "v < prohibited", "v <= prohibited", "psl"),
+    "what is prohibited becomes p": (
+        A + "stages/segment.py",
+        "v < prohibited, 0, v",
+        "v < prohibited, prohibited, v",
+        "psl",
+    ),
+    # The CRF, evaluation
+    "five iterations": (A + "stages/crf.py", 'inference(settings["iterations"])', "inference(5)", "method"),
+    "red and blue change places": (A + "stages/crf.py", "image[:, :, ::-1]", "image", "method"),
+    "the crf folder is not refined": (
+        A + "stages/segment.py",
+        "values[crf.refined(image, f, crf_settings).argmax(axis=0)]",
+        "values[f.argmax(axis=0)]",
+        "method",
+    ),
+    "a class that is never predicted is left out": (
+        A + "stages/evaluate.py",
+        "present = truth > 0",
+        "present = hits > 0",
+        "evaluate",
+    ),
+    "255 counts": (A + "stages/evaluate.py", "counted = truth != IGNORE", "counted = truth < 256", "evaluate"),
+    # Training
+    "nothing is mirrored": (
+        A + "layers/data.py",
+        "step = -1 if self.mirror and random.randint(2) else 1",
+        "step = 1",
+        "method",
+    ),
+    "the last crop offset is never taken": (
+        A + "layers/data.py",
+        "side - self.crop) + 1)",
+        "side - self.crop - 1) + 1)",
+        "method",
+    ),
+    "labels shrink from the second pixel": (
+        A + "layers/data.py",
+        "[:: self.mask_stride, :: self.mask_stride]",
+        "[1 :: self.mask_stride, 1 :: self.mask_stride]",
+        "data_layer",
+    ),
+    "initial weights do not reach the net": (
+        A + "stages/train.py",
+        "    if weights:\n        caffemodel.load",
+        "    if False:\n        caffemodel.load",
+        "method",
+    ),
+    "regions do not reach the net": (
+        A + "stages/train.py",
+        "root=data, regions=regions,",
+        "root=data, regions=None,",
+        "method",
+    ),
+    "the converged loss is of two epochs": (
+        A + "stages/train.py",
+        "history.mean_loss(epoch), constant",
+        "history.mean_loss(2 * epoch), constant",
+        "method",
+    ),
+    # voc12
+    "another crop": ("prototxt/voc12/experiment.yaml", "crop: 321", "crop: 313", "method"),
+    "another threshold": (
+        "prototxt/voc12/experiment.yaml",
+        "threshold: {of_max: 0.2}",
+        "threshold: {of_max: 0.3}",
+        "method",
+    ),
+    "another merge": ("prototxt/voc12/experiment.yaml", "merge: 3", "merge: 2", "method"),
+    "another background": ("prototxt/voc12/experiment.yaml", "  threshold: 0.12", "  threshold: 0.1", "method"),
+    "another prohibited": ("prototxt/voc12/experiment.yaml", "prohibited: 0.1", "prohibited: 0.2", "method"),
+    "another CRF": ("prototxt/voc12/experiment.yaml", "rgb: 5}", "rgb: 3}", "method"),
+    "psl++ from the masks of psl": (
+        A + "paper.py",
+        '"psl++": Net("psl", "psl"',
+        '"psl++": Net("psl", "merged"',
+        "paper",
+    ),
+}
+
+
+def survives(tree, file, old, new, tests):
+    """Whether the tests pass with `new` in place of `old`, the first time that it stands in `file`."""
+    path = os.path.join(tree, file)
+    with open(path) as opened:
+        text = opened.read()
+    if old not in text:
+        raise SystemExit(f"{file}: holds no {old!r} any more; correct MUTATIONS")
+    try:
+        with open(path, "w") as opened:
+            opened.write(text.replace(old, new, 1))
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+        command += [f"tests/test_{name}.py" for name in tests.split()]
+        environment = dict(os.environ, PYTHONPATH=os.path.join(tree, "python"))
+        return subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.DEVNULL).returncode == 0
+    finally:
+        with open(path, "w") as opened:
+            opened.write(text)
+
+
+def main():
+    chosen = sys.argv[1:] or list(MUTATIONS)
+    with tempfile.TemporaryDirectory() as folder:
+        tree = copy_of_repository(pathlib.Path(folder) / "tree")
+        shutil.copytree(os.path.dirname(os.path.abspath(__file__)), tree / "tests")
+        survivors = []
+        for name in chosen:
+            if survives(tree, *MUTATIONS[name]):
+                survivors.append(name)
+            print(f"{'SURVIVES' if name in survivors else 'seen':10}{name}", flush=True)
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} changes are seen")
+    sys.exit(bool(survivors))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,672 @@
+"""Weights, prototxts, sizes and rates with which Caffe would abort, or go on in silence: one line each."""
+
+import copy
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+
+import caffe
+import numpy as np
+import pytest
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+import standins
+from aepsl import experiments
+from aepsl.caffe_nets import build, caffemodel, sizes, surgery
+from aepsl.caffe_nets.whole_image import ClassificationNet
+from aepsl.data import synthetic
+from aepsl.errors import InputError
+from aepsl.files import write_text
+from aepsl.layers.data import PARAMETERS, Prefetch, Sampler
+from aepsl.stages import evaluate_regions, mine, segment, train
+from aepsl.stages.segment import SegmentationNet
+from aepsl.tools import infer
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """24 images of the demo's data set."""
+    root = str(tmp_path_factory.mktemp("synthetic") / "data")
+    synthetic.run(root, train=24, val=4, seed=3)
+    return root
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """The demo's experiment with a smaller net, batch and schedule, in a folder of its own."""
+    return written(tmp_path / "tiny")
+
+
+def written(folder, **changes):
+    experiment = copy.deepcopy(experiments.load("demo"))
+    experiment.update(channels=[4, 4, 4, 4, 4], fc=8, folder=str(folder), **changes)
+    experiment["data"].update(scale=0.5, crop=57)
+    for settings in experiment["training"].values():
+        settings.update(batch=6, epochs=3, lr_step_epochs=2)
+    for path, text in build.committed(experiment).items():
+        write_text(path, text)
+    return experiment
+
+
+def opened(experiment, task):
+    caffe.set_random_seed(3)
+    return caffe.Net(experiments.prototxt(experiment, task, "deploy"), caffe.TEST)
+
+
+def saved(experiment, task, path, scale=1):
+    """A caffemodel of the task's net with the fillers' weights times `scale`; returns its path."""
+    net = opened(experiment, task)
+    for blobs in net.params.values():
+        blobs[0].data[...] *= scale
+    net.save(str(path))
+    return str(path)
+
+
+def one_line(error, *pieces):
+    line = str(error.value)
+    assert "\n" not in line
+    for piece in pieces:
+        assert piece in line, line
+
+
+# --- Weights ---------------------------------------------------------------------------------------------------------
+
+
+def layer_of(net, name="fc7"):
+    return next(layer for layer in [*net.layer, *net.layers] if layer.name == name)
+
+
+def blob_of(net, k=0):
+    return layer_of(net).blobs[k]
+
+
+def with_value(k, value):
+    def change(net):
+        blob_of(net, k).data[3] = value
+
+    return change
+
+
+def with_shape(*dims):
+    def change(net):
+        blob_of(net).shape.dim[:] = dims
+
+    return change
+
+
+def as_doubles(values):
+    def change(net):
+        blob = blob_of(net)
+        doubles = values(list(blob.data))
+        blob.ClearField("data")
+        blob.double_data.extend(doubles)
+
+    return change
+
+
+def as_old(change):
+    """Apply `change` to the same weights in the format of 2014."""
+
+    def changed(net):
+        old = caffe_pb2.NetParameter()
+        for layer in net.layer:
+            if not layer.blobs:
+                continue
+            blobs = old.layers.add(name=layer.name).blobs
+            for blob in layer.blobs:
+                sides = [1] * (4 - len(blob.shape.dim)) + list(blob.shape.dim)
+                blobs.add(data=blob.data, **dict(zip(caffemodel.OLD_SIZES, sides)))
+        net.CopyFrom(old)
+        change(net)
+
+    return changed
+
+
+def twice(net):
+    (net.layer if net.layer else net.layers).add().CopyFrom(layer_of(net))
+
+
+def in_both_formats(net):
+    net.layers.add(name="fc7").blobs.add(data=[1], num=1, channels=1, height=1, width=1)
+
+
+def without_bias(net):
+    del layer_of(net).blobs[1]
+
+
+def without_blobs(net):
+    layer_of(net).ClearField("blobs")
+
+
+def of_two_shapes(net):
+    for side in caffemodel.OLD_SIZES:
+        setattr(blob_of(net), side, 2)
+
+
+def without_shape(net):
+    blob_of(net).ClearField("shape")
+
+
+def of_2013(net):
+    old = caffe_pb2.NetParameter()
+    for layer in net.layer:
+        old.layers.add().layer.name = layer.name
+    net.CopyFrom(old)
+
+
+HOLDS = "fc7 says that it has the shape"
+SHAPES = "its layer fc7 has the shapes"
+NOT_FINITE = "its layer fc7 has values that are not finite"
+WEIGHTS = {  # what is done to a caffemodel: what the line says
+    "nan": (with_value(0, np.nan), NOT_FINITE),
+    "inf": (with_value(0, np.inf), NOT_FINITE),
+    "minus inf": (with_value(0, -np.inf), NOT_FINITE),
+    "inf and minus inf": (lambda net: blob_of(net).data.__setitem__(slice(0, 2), [np.inf, -np.inf]), NOT_FINITE),
+    "nan in the bias": (with_value(1, np.nan), NOT_FINITE),
+    "a value too few": (lambda net: blob_of(net).data.pop(), f"{HOLDS} [8, 8, 1, 1], and holds 63 values"),
+    "a value too many": (lambda net: blob_of(net).data.append(0), "and holds 65 values"),
+    "no values": (lambda net: blob_of(net).ClearField("data"), "and holds 0 values"),
+    "bias too short": (lambda net: blob_of(net, 1).data.pop(), "fc7 says that it has the shape [8], and holds 7"),
+    "layer twice": (twice, "has two layers fc7"),
+    "layer in both formats": (in_both_formats, "has two layers fc7"),
+    "without bias": (without_bias, "its layer fc7 has the shapes [[8, 8, 1, 1]], the net's has"),
+    "without blobs": (without_blobs, "has no layer fc7"),
+    "negative sides": (with_shape(-8, -8, 1, 1), SHAPES),
+    "a side of zero": (with_shape(8, 8, 0, 1), SHAPES),
+    "huge sides": (with_shape(2**31, 2**31, 4, 1), SHAPES),
+    "sides that wrap round": (with_shape(2**32, 2**32, 1, 64), SHAPES),
+    "sides in another order": (with_shape(1, 1, 8, 8, 1), SHAPES),
+    "33 sides": (with_shape(*[1] * 31, 64, 1), SHAPES),
+    "fewer filters": (with_shape(4, 16, 1, 1), "its layer fc7 has the shapes [[4, 16, 1, 1]"),
+    "two shapes": (of_two_shapes, SHAPES),
+    "no shape": (without_shape, SHAPES),
+    "doubles with nan": (as_doubles(lambda values: [np.nan, *values[1:]]), NOT_FINITE),
+    "doubles beyond floats": (as_doubles(lambda values: [1e300, *values[1:]]), NOT_FINITE),
+    "doubles too few": (as_doubles(lambda values: values[1:]), "and holds 63 values"),
+    "old, nan": (as_old(with_value(0, np.nan)), NOT_FINITE),
+    "old, a value too few": (as_old(lambda net: blob_of(net).data.pop()), "and holds 63 values"),
+    "old, layer twice": (as_old(twice), "has two layers fc7"),
+    "old, without bias": (as_old(without_bias), SHAPES),
+    "old, a side of zero": (as_old(lambda net: setattr(blob_of(net), "height", 0)), SHAPES),
+    "of 2013": (of_2013, "has no layer conv1_1"),
+}
+
+
+@pytest.mark.parametrize("fault", WEIGHTS)
+def test_bad_weights_are_one_line_with_file_and_layer(tiny, tmp_path, fault):
+    change, piece = WEIGHTS[fault]
+    path = tmp_path / "w.caffemodel"
+    saved(tiny, "classification", path)
+    message = caffe_pb2.NetParameter.FromString(path.read_bytes())
+    change(message)
+    path.write_bytes(message.SerializeToString())
+    with pytest.raises(InputError) as error:
+        caffemodel.open_net(experiments.prototxt(tiny, "classification", "deploy"), str(path))
+    one_line(error, str(path), piece)
+
+
+FILES = {
+    "empty": lambda good: b"",
+    "text": lambda good: b"this is text\n",
+    "half": lambda good: good[: len(good) // 2],
+    "cut by a byte": lambda good: good[:-1],
+    "zeros": lambda good: bytes(len(good)),
+    "more behind it": lambda good: good + b"\x0c",
+    "other bytes": lambda good: bytes(np.random.RandomState(1).randint(0, 256, 5000).astype(np.uint8)),
+    "HDF5": lambda good: b"\x89HDF\r\n\x1a\n" + bytes(2000),
+    "PNG": lambda good: b"\x89PNG\r\n\x1a\n" + bytes(2000),
+}
+
+
+@pytest.mark.parametrize("fault", FILES)
+def test_files_that_are_no_caffemodels_are_one_line(tiny, tmp_path, fault):
+    path = tmp_path / "w.caffemodel"
+    saved(tiny, "classification", path)
+    path.write_bytes(FILES[fault](path.read_bytes()))
+    with pytest.raises(InputError) as error:
+        caffemodel.open_net(experiments.prototxt(tiny, "classification", "deploy"), str(path))
+    one_line(error, f"{path}: is no caffemodel or was cut short")
+
+
+def test_what_is_no_file_and_what_is_too_large_is_not_read(tiny, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(2**31)
+    for name, piece in (("pipe", "is no file"), (".", "is no file"), ("large", "larger than 2 GB")):
+        with pytest.raises(InputError) as error:
+            caffemodel.caffemodel_layers(str(tmp_path / name))
+        one_line(error, piece)
+
+
+@pytest.mark.parametrize("change", [as_doubles(list), as_old(lambda net: None)], ids=["doubles", "old"])
+def test_other_forms_of_the_same_weights_load(tiny, tmp_path, change):
+    path = tmp_path / "w.caffemodel"
+    net = opened(tiny, "classification")
+    net.save(str(path))
+    message = caffe_pb2.NetParameter.FromString(path.read_bytes())
+    change(message)
+    path.write_bytes(message.SerializeToString())
+    loaded = caffemodel.open_net(experiments.prototxt(tiny, "classification", "deploy"), str(path))
+    for name, blobs in net.params.items():
+        for ours, theirs in zip(loaded.params[name], blobs):
+            np.testing.assert_array_equal(ours.data, theirs.data)
+
+
+def vgg_without_bias(net):
+    del layer_of(net, "conv3_2").blobs[1]
+
+
+def vgg_with_other_biases(net):
+    blob = layer_of(net, "fc7").blobs[1]
+    del blob.data[5:]
+    blob.width = 5
+
+
+def vgg_with(name, value):
+    return lambda net: layer_of(net, name).blobs[0].data.__setitem__(7, value)
+
+
+VGG = {
+    "without bias": (vgg_without_bias, "its layer conv3_2 holds 1 arrays in place of weights and biases"),
+    "other biases": (vgg_with_other_biases, "its layer fc7 has 5 biases for 512 filters"),
+    "nan in fc6": (vgg_with("fc6", np.nan), "its layer fc6 has values that are not finite"),
+    "inf in conv1_1": (vgg_with("conv1_1", np.inf), "its layer conv1_1 has values that are not finite"),
+    "values missing": (lambda net: layer_of(net, "fc7").blobs[0].data.pop(), HOLDS),
+    "layer twice": (twice, "has two layers fc7"),
+}
+
+
+@pytest.mark.parametrize("fault", VGG)
+def test_bad_weights_of_vgg_are_one_line(tmp_path, fault):
+    change, piece = VGG[fault]
+    path, out = tmp_path / "vgg.caffemodel", tmp_path / "out.caffemodel"
+    standins.write_vgg(path, [4, 4, 8, 8, 8], fc=512, outputs=10)
+    message = caffe_pb2.NetParameter.FromString(path.read_bytes())
+    change(message)
+    path.write_bytes(message.SerializeToString())
+    with pytest.raises(InputError) as error:
+        surgery.run(str(path), str(out))
+    one_line(error, str(path), piece)
+    assert not out.exists()
+
+
+# --- Prototxts -------------------------------------------------------------------------------------------------------
+
+OTHER = "is not what experiment.yaml beside it says; `make nets` writes it anew"
+PROTOTXTS = {  # what becomes of a prototxt: what the line says
+    "missing": (None, "no such prototxt; `make nets` writes it"),
+    "empty": (lambda text: b"", OTHER),
+    "binary": (lambda text: b"\xff\xfe\x00", "is no text"),
+    "a brace less": (lambda text: text.rstrip()[:-1].encode(), OTHER),
+    "unknown layer type": (lambda text: text.replace('"ReLU"', '"Relu"', 1).encode(), OTHER),
+    "unknown field": (lambda text: text.replace("num_output", "num_outputs", 1).encode(), OTHER),
+    "wrong bottom": (lambda text: text.replace('bottom: "pool1"', 'bottom: "pool9"', 1).encode(), OTHER),
+    "no input": (lambda text: (text[: text.index("layer {")] + text[text.index("layer {", 200) :]).encode(), OTHER),
+    "another kernel": (lambda text: text.replace("kernel_size: 3", "kernel_size: 999", 1).encode(), OTHER),
+}
+
+
+NETS = ["classification_deploy", "psl_deploy", "segmentation_train"]
+SOLVER = [("psl_solver", fault) for fault in ("missing", "empty", "binary")]
+
+
+@pytest.mark.parametrize("kind, fault", [*itertools.product(NETS, PROTOTXTS), *SOLVER])
+def test_bad_prototxts_are_one_line(tiny, tmp_path, kind, fault):
+    """By the stage that opens it, and by the check before everything."""
+    change, piece = PROTOTXTS[fault]
+    path = os.path.join(tiny["folder"], f"{kind}.prototxt")
+    task = kind.split("_")[0]
+    model = saved(tiny, task, tmp_path / "w.caffemodel")
+    with open(path) as file:
+        text = file.read()
+    os.unlink(path)
+    if change:
+        with open(path, "wb") as file:
+            file.write(change(text))
+    calls = [lambda: build.check(tiny)]
+    if kind.endswith("deploy"):
+        calls.append(lambda: {"classification": ClassificationNet, "psl": SegmentationNet}[task](tiny, model))
+    elif kind.endswith("train"):
+        calls.append(lambda: train.write_prototxts(tiny, task, "data", 24, str(tmp_path / "run")))
+    for call in calls:
+        with pytest.raises(InputError) as error:
+            call()
+        one_line(error, path, piece)
+
+
+@pytest.mark.parametrize(
+    "content, piece",
+    [
+        (None, "no such prototxt"),
+        (b"\xff\xfe", "is no text"),
+        (b"lyer {", "line 1:1"),
+        (b"net: 7", "line 1:6"),
+    ],
+)
+def test_a_prototxt_that_is_none_is_one_line(tmp_path, content, piece):
+    path = tmp_path / "solver.prototxt"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        caffemodel.read_prototxt(str(path), caffe_pb2.SolverParameter())
+    one_line(error, str(path), piece)
+
+
+# --- Sizes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", experiments.known())
+@pytest.mark.parametrize("task", experiments.TASKS)
+@pytest.mark.parametrize("size", [(9, 9), (65, 97), (1, 257)])
+def test_sizes_are_those_of_caffe(name, task, size):
+    text = build.deploy_net(experiments.load(name), task)
+    parameter = text_format.Parse(text, caffe_pb2.NetParameter())
+    net = opened(experiments.load(name), task)
+    net.blobs["data"].reshape(1, 3, *size)
+    net.reshape()
+    ours = sizes.counts(parameter, *size)
+    theirs = {blob: net.blobs[blob].count for blob in net.blobs if "_split_" not in blob}  # those share memory
+    assert {blob: ours.pop(blob) for blob in theirs} == theirs
+    for columns, count in ours.items():
+        layer = columns[: -len("'s columns")]
+        assert count == np.prod(net.params[layer][0].shape[1:]) * np.prod(net.blobs[net.top_names[layer][0]].shape[2:])
+
+
+def test_a_photo_that_caffe_cannot_hold_is_too_large():
+    """conv1_2 of VGG takes 64 * 9 numbers a pixel through its buffer: 3.7 million pixels are its end."""
+    parameter = text_format.Parse(build.deploy_net(experiments.load("voc12"), "psl"), caffe_pb2.NetParameter())
+    assert max(sizes.counts(parameter, 2001, 3001).values()) == 576 * 2001 * 3001 > sizes.INT_MAX
+    assert sizes.takes(parameter, 505, 505) and sizes.takes(parameter, 641, 481)
+    assert not sizes.takes(parameter, 2001, 3001) and not sizes.takes(parameter, 1025, 769)
+
+
+@pytest.mark.parametrize("task", experiments.TASKS)
+@pytest.mark.parametrize("batch, crop", [(65536, 321), (30, 1401), (1, 8193)])
+def test_batches_that_caffe_cannot_hold_are_refused_at_once(task, batch, crop):
+    experiment = copy.deepcopy(experiments.load("voc12"))
+    experiment["training"][task]["batch"] = batch
+    experiment["data"]["crop"] = crop
+    with pytest.raises(InputError) as error:
+        build.checked(experiment, task, "train")
+    one_line(error, f"training.{task}.batch {batch} and data.crop {crop}", "conv1_")
+
+
+def test_too_large_an_image_is_scaled_down_and_that_is_said(tiny, tmp_path, rng, monkeypatch, capsys):
+    model = saved(tiny, "psl", tmp_path / "w.caffemodel")
+    net = SegmentationNet(tiny, model)
+    image = rng.randint(0, 256, (120, 200, 3)).astype(np.uint8)
+    before = net.probabilities(image, "none")
+    at_size = sum(sizes.counts(net.parameter, 65, 105).values())
+    capsys.readouterr()
+    monkeypatch.setattr(sizes, "MOST", at_size)
+    np.testing.assert_array_equal(net.probabilities(image, "none"), before)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sizes, "MOST", at_size - 1)
+    maps = net.probabilities(image, "none", name="image7")
+    assert maps.shape == before.shape and net.net.blobs["data"].data.shape[2:] < (65, 105)
+    err = capsys.readouterr().err
+    assert err == "image7: 200 x 120 pixels are too many for the net at scale 0.5; it is processed at 0.475\n"
+
+
+def test_an_erased_region_is_scaled_down_with_its_image(tiny, tmp_path, rng, monkeypatch):
+    net = ClassificationNet(tiny, saved(tiny, "classification", tmp_path / "w.caffemodel"))
+    image = rng.randint(0, 256, (120, 200, 3)).astype(np.uint8)
+    monkeypatch.setattr(sizes, "MOST", sum(sizes.counts(net.parameter, 33, 33).values()))
+    maps = net.cam(image, np.array([1, 3]), np.ones((120, 200), np.uint16))
+    assert maps.shape == (2, 120, 200)
+    assert not net.net.blobs["data"].data.any()
+
+
+# --- What nets give --------------------------------------------------------------------------------------------------
+
+
+def stages(experiment, data, model, task, out):
+    ids = os.path.join(data, "ImageSets/Segmentation/val.txt")
+    with open(ids) as file:
+        first = file.readline().strip()
+    photo = os.path.join(data, "JPEGImages", first + ".jpg")
+    if task == "classification":
+        return {
+            "mine": lambda: mine.run(experiment, data, model, out),
+            "evaluate-regions": lambda: evaluate_regions.run(experiment, data, out + "/r.json", model=model),
+        }
+    return {
+        "segment": lambda: segment.run(experiment, data, "val", model, out, "scores"),
+        "relabel": lambda: segment.run(experiment, data, "train_aug", model, out, "labels"),
+        "infer": lambda: infer.run(experiment, [photo], model, out),
+    }
+
+
+@pytest.mark.parametrize(
+    "task, stage",
+    [("classification", "mine"), ("classification", "evaluate-regions")]
+    + [("psl", stage) for stage in ("segment", "relabel", "infer")],
+)
+@pytest.mark.parametrize("scale", [1e8, 1e30])
+def test_nothing_is_written_from_values_that_are_not_finite(tiny, data, tmp_path, task, stage, scale):
+    """Weights that are finite, and too large: one line with image, model and layer."""
+    model = saved(tiny, task, tmp_path / "w.caffemodel", scale)
+    with pytest.raises(InputError) as error:
+        stages(tiny, data, model, task, str(tmp_path / "out"))[stage]()
+    one_line(error, "_00000", model, "not finite, from the layer conv")
+    assert not [
+        name for _, _, names in os.walk(tmp_path / "out") for name in names if name.endswith((".png", "r.json"))
+    ]
+
+
+# --- Training --------------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import json, os, sys
+from aepsl import cli
+from aepsl.stages import train
+for path in sys.argv[1:]:
+    child = os.fork()  # what is imported above serves all
+    if not child:
+        os.dup2(os.open(path + ".err", os.O_WRONLY | os.O_CREAT), 2)
+        cli.command(lambda: train.run(**json.load(open(path))))
+        os._exit(0)
+    with open(path + ".code", "w") as file:
+        file.write(str(os.waitpid(child, 0)[1]))
+"""
+
+
+def changed(*keys_and_value):
+    def change(experiment):
+        *keys, last, value = keys_and_value
+        for key in keys:
+            experiment = experiment[key]
+        experiment[last] = value
+
+    return change
+
+
+def with_rate(task, factor):
+    def change(experiment):
+        settings = experiment["training"][task]
+        settings.update(lr=settings["lr"] * factor, epochs=12, lr_step_epochs=12)
+
+    return change
+
+
+def in_the_last_iteration(epochs):
+    """Iterations of 24 images, with a rate that makes weights infinite."""
+    return lambda experiment: experiment["training"]["segmentation"].update(
+        batch=24, epochs=epochs, lr_step_epochs=epochs, lr=3e38
+    )
+
+
+NUMBERS = {  # what is done to the experiment: what the line says
+    "lr nan": (changed("training", "segmentation", "lr", np.nan), "training.segmentation.lr is nan"),
+    "lr inf": (changed("training", "segmentation", "lr", np.inf), "training.segmentation.lr is inf"),
+    "lr negative": (changed("training", "segmentation", "lr", -1), "training.segmentation.lr is -1"),
+    "decay nan": (changed("training", "segmentation", "decay", np.nan), "training.segmentation.decay is nan"),
+    "momentum inf": (changed("training", "segmentation", "momentum", np.inf), "training.segmentation.momentum is inf"),
+    "decay huge": (changed("training", "segmentation", "decay", 1e30), "at iteration 1 (rate 0.03)"),
+    "mean nan": (changed("data", "mean", [np.nan, 1, 1]), "at iteration 0 (rate 0.03), from layer data on"),
+    "mean inf": (changed("data", "mean", [np.inf, 1, 1]), "the initial weights or `data.mean`"),
+    "input scale huge": (changed("input_scale", 1e37), "at iteration 0"),
+    "initial weights huge": (None, "the initial weights or `data.mean`"),
+    "infinite at the end": (in_the_last_iteration(1), "at iteration 1 (rate 3e+38)"),
+    "infinite at a snapshot": (in_the_last_iteration(2), "at iteration 1 (rate 3e+38)"),
+}
+RATES = {f"{task} x {factor:g}": (task, factor) for task in experiments.TASKS for factor in (1e2, 1e3, 1e4, 1e6)}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, data):
+    """{name: (status, what it said on stderr, its folder)} of all of RATES and NUMBERS, each in its own process."""
+    root = tmp_path_factory.mktemp("trained")
+    changes = {name: (task, with_rate(task, factor)) for name, (task, factor) in RATES.items()}
+    changes.update({name: ("segmentation", change) for name, (change, _) in NUMBERS.items()})
+    paths = {}
+    for name, (task, change) in changes.items():
+        experiment, weights = written(root / name / "net"), None
+        if change:
+            change(experiment)
+            for path, text in build.committed(experiment).items():
+                write_text(path, text)
+        else:
+            weights = saved(experiment, task, root / name / "w.caffemodel", 1e20)
+        masks = None if task == "classification" else train.TRUTH
+        out = str(root / name / "run")
+        arguments = dict(experiment=experiment, task=task, data=data, out=out, weights=weights, masks=masks)
+        paths[name] = str(root / name / "arguments.json")
+        write_text(paths[name], json.dumps(arguments))
+    quiet = {**os.environ, "GLOG_minloglevel": "3"}
+    subprocess.run([sys.executable, "-c", SCRIPT, *paths.values()], env=quiet, check=True, timeout=600)
+    results = {}
+    for name, path in paths.items():
+        with open(path + ".err") as err, open(path + ".code") as code:
+            results[name] = int(code.read()), err.read(), root / name / "run"
+    return results
+
+
+def is_one_line(err):
+    return err.startswith("error: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_a_training_that_diverges_is_one_line(trained, name):
+    """Neither an abort, which is a signal, nor a traceback, nor a result; a smaller rate may also go well."""
+    status, err, out = trained[name]
+    task, factor = RATES[name]
+    if factor < 1e6 and (status, err) == (0, ""):
+        assert (out / "final.caffemodel").exists()
+        return
+    assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1
+    assert is_one_line(err) and ("is too large: lower training." + task in err), err
+    assert not (out / "final.caffemodel").exists()
+
+
+@pytest.mark.parametrize("fault", NUMBERS)
+def test_numbers_that_are_none_are_one_line(trained, fault):
+    status, err, out = trained[fault]
+    assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1
+    assert is_one_line(err) and NUMBERS[fault][1] in err, err
+    for name in ("final.caffemodel", "log.csv", "train.json", "snapshot.json"):
+        assert not (out / name).exists()
+
+
+# --- Saturation ------------------------------------------------------------------------------------------------------
+
+
+def test_a_saturated_classification_ends_with_its_remedy(tmp_path, data):
+    experiment = written(tmp_path / "tiny")
+    experiment["training"]["classification"].update(lr=30, epochs=20, lr_step_epochs=20)
+    with pytest.raises(InputError) as error:
+        train.run(experiment, "classification", data, str(tmp_path / "run"))
+    one_line(error, "stuck at iteration 40", "The squared loss saturates", "lower training.classification.lr")
+    assert not (tmp_path / "run/final.caffemodel").exists()
+
+
+@pytest.mark.parametrize("rate", [1e-7, 0.01])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_slow_or_short_training_is_not_stuck(tmp_path, data, seed, rate):
+    """Rates that are too small, too: its losses do not fall, but its scores are not extreme."""
+    experiment = written(tmp_path / "tiny", seed=seed)
+    experiment["training"]["classification"].update(lr=rate, epochs=12, lr_step_epochs=12)
+    train.run(experiment, "classification", data, str(tmp_path / "run"))
+    assert (tmp_path / "run/final.caffemodel").exists()
+
+
+@pytest.mark.parametrize(
+    "before, last, verdict",
+    [
+        (1.33, 1.33, True),  # the saturated one
+        (1.0, 1.33, True),  # and rising
+        (1.33, 1.1, False),  # still falling
+        (0.7, 0.7, False),  # where scores that know nothing are
+        (0.9, 0.3, False),
+    ],
+)
+def test_what_counts_as_stuck(rng, before, last, verdict):
+    scatter = rng.uniform(-0.1, 0.1, 40)
+    losses = list(np.repeat([before, last], 20) + scatter)
+    assert train.is_stuck(losses, 0.65, 20) is verdict
+    assert not train.is_stuck(losses[1:], 0.65, 20)
+
+
+# --- The processes that decode ---------------------------------------------------------------------------------------
+
+
+def prefetch_of(root, **more):
+    settings = dict(PARAMETERS, root=str(root), list="train_aug", classes=["cat", "dog"], batch=4, crop=33)
+    sampler = Sampler(**{**settings, **more})
+    return Prefetch(sampler, start=0), [np.empty(shape, np.float32) for shape in sampler.shapes]
+
+
+def test_a_worker_that_dies_after_it_delivered_is_one_line(small_set):
+    """Its two batches are there and are served; the third is missed."""
+    prefetch, arrays = prefetch_of(small_set)
+    process, pipe, slots = prefetch.workers[0]
+    until(lambda: slots[1][1].any())
+    time.sleep(0.3)  # the message comes after the batch
+    process.kill()
+    process.join()
+    prefetch.next(arrays)
+    prefetch.next(arrays)
+    with pytest.raises(InputError) as error:
+        prefetch.next(arrays)
+    one_line(error, "a process that decodes images ended with code -9")
+
+
+def until(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("not within a minute")
+
+
+def test_no_memory_for_batches_is_one_line(small_set):
+    with pytest.raises(InputError) as error:
+        prefetch_of(small_set, batch=2**45)
+    one_line(error, "no room for batches that are decoded ahead", "a smaller `batch`")
+
+
+PARENT = (
+    "import os, sys, time, numpy as np; from aepsl.layers.data import *; "
+    "sampler = Sampler(**dict(PARAMETERS, root=sys.argv[1], list='train_aug', classes=['cat', 'dog'], crop=33, "
+    "workers=2)); prefetch = Prefetch(sampler, 0); print(*[p.pid for p, _, _ in prefetch.workers], flush=True); "
+    "prefetch.next([np.empty(shape, np.float32) for shape in sampler.shapes]); print('ready', flush=True); "
+    "time.sleep(99)"
+)
+
+
+@pytest.mark.parametrize("signal", ["KILL", "INT"])
+def test_workers_end_in_silence_with_their_parent(small_set, signal):
+    command = [sys.executable, "-c", PARENT, str(small_set)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    workers = process.stdout.readline().split()
+    assert process.stdout.readline() == "ready\n"
+    if signal == "INT":  # Ctrl-C goes to all of them
+        for pid in workers:
+            subprocess.run(["kill", "-INT", pid], check=True)
+    process.kill()
+    err = process.communicate(timeout=60)[1]  # ends when the last of them has closed it
+    assert err == ""

@@ -1,0 +1,353 @@
+"""Names and paths are data: whatever is in them, each command works, or says in one line why not.
+
+Never a word of the shell, of make, a wildcard of snakemake, an option of a mount, an expression, or a way out.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import cv2
+import pytest
+import yaml
+
+from aepsl import experiments
+from aepsl.errors import InputError
+from aepsl.stages import report
+from aepsl.tools import new_experiment, plan, run, status
+from conftest import copy_of_repository
+from test_docker import Repository, mounts
+
+NAMES = [
+    "a b",
+    " a ",
+    "it's",
+    'say "a"',
+    "a; touch pwned",
+    "a && touch pwned",
+    "a | touch pwned",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "$(shell touch pwned)",
+    "${x}",
+    "$a$$b$",
+    "{x}",
+    "{1}",
+    "{",
+    "%(x)s",
+    "a%20b",
+    "*",
+    "[a]?",
+    "a,b",
+    "a,readonly=false,target=usr",
+    "a:b",
+    "a=b",
+    "a#b",
+    "a\\b",
+    "-x",
+    "--help",
+    "~",
+    "ü",
+    "a\tb",
+]
+# What holds most of them at once; there must be a folder of that name, so no slash.
+ODD = 'o\'n "e" {x} {1}, $(touch pwned) `touch pwned`; touch pwned # ü%20:=*\\'
+
+
+def ran_nothing(*folders):
+    """Whether no name ran as a command: there is no file `pwned`."""
+    found = [os.path.join(top, "pwned") for folder in folders for top, _, files in os.walk(folder) if "pwned" in files]
+    return not found and not os.path.exists("pwned")
+
+
+# make and the shell
+
+
+@pytest.fixture
+def makefile(tmp_path):
+    """A folder with the Makefile, and in place of the scripts that it calls one that writes down what it was given."""
+    tree = tmp_path / "tree"
+    (tree / "docker").mkdir(parents=True)
+    (tree / "scripts").mkdir()
+    shutil.copy("Makefile", tree)
+    for name in ("docker/run", "docker/rootfs", "scripts/reproduce"):
+        (tree / name).write_text(
+            f"#!{sys.executable}\nimport json, os, sys\njson.dump([sys.argv, dict(os.environ)], open('given', 'w'))\n"
+        )
+        (tree / name).chmod(0o755)
+    return tree
+
+
+def typed(tree, target, *arguments, **environment):
+    """What `make TARGET ARGUMENTS` gives the script that it calls: its arguments, its environment."""
+    keep = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    command = ["make", "--no-print-directory", target, *arguments]
+    done = subprocess.run(command, cwd=tree, env={**keep, **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    given = json.loads((tree / "given").read_text())
+    (tree / "given").unlink()
+    assert ran_nothing(tree)
+    return given
+
+
+@pytest.mark.parametrize("name", [*NAMES, "a\nb", ODD])
+def test_make_hands_a_setting_on_as_it_was_typed(makefile, name):
+    settings = dict.fromkeys("DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW".split(), name)
+    for arguments, environment in (([], settings), ([f"{key}={value}" for key, value in settings.items()], {})):
+        if arguments and name != name.lstrip():
+            continue  # make cuts white space at the beginning
+        argv, given = typed(makefile, "reproduce", *arguments, **environment)
+        assert {key: given[key] for key in settings} == settings
+        assert argv == ["scripts/reproduce", name, "all"]
+    argv, _ = typed(makefile, "status", EXPERIMENT=name)
+    assert argv[-2:] == ["--", name]
+
+
+def test_make_hands_the_name_of_an_image_on_as_it_was_typed(makefile):
+    name = ODD.replace("#", "")
+    assert typed(makefile, "rootfs", f"TARGET={name}")[0] == ["docker/rootfs", name]
+    assert typed(makefile, "rootfs")[0] == ["docker/rootfs", ""]
+
+
+# docker/run
+
+
+@pytest.fixture
+def repository(tmp_path):
+    return Repository(tmp_path / "repository")
+
+
+in_engine = pytest.mark.skipif(os.path.exists("/etc/aepsl.env"), reason="docker/run runs nothing in an engine here")
+
+
+@in_engine
+@pytest.mark.parametrize("names", [(*NAMES, ODD)[k : k + 4] for k in range(0, len(NAMES), 4)])
+def test_folders_are_mounted_whatever_their_names_are(repository, names):
+    keys = ("DATA", "WEIGHTS", "SALIENCY", "WRITABLE")
+    for engine, top in (("docker", repository.root.parent), ("podman", repository.root)):
+        folders = {key: top / key / name for key, name in zip(keys, names)}
+        for folder in folders.values():
+            folder.mkdir(parents=True)
+        given = {key: os.path.relpath(folder, repository.root) for key, folder in folders.items()}
+        arguments, environment = repository.run(ENGINE=engine, **given)
+        found = mounts(arguments)
+        for key, folder in folders.items():
+            assert key == "WRITABLE" or environment[key] == str(folder)
+            assert found.get(str(folder), False) is (key == "WRITABLE")
+            assert str(folder) in found or top == repository.root
+    assert ran_nothing(repository.root.parent)
+
+
+@in_engine
+@pytest.mark.parametrize("name", ["-x", "--help", "~", "$(touch pwned)", " a"])
+def test_a_name_that_stands_alone_is_a_path(repository, name):
+    (repository.root / name).mkdir()
+    assert repository.run(DATA=name)[1]["DATA"] == str(repository.root / name)
+    assert ran_nothing(repository.root.parent)
+
+
+@in_engine
+@pytest.mark.parametrize("name", ["a\nb", "a\n", "\n", "a\rb"])
+def test_a_line_break_in_a_name_is_one_line(repository, name):
+    folder = repository.root.parent / name
+    folder.mkdir()
+    for key in ("DATA", "WEIGHTS", "SALIENCY", "SOURCES", "WRITABLE"):
+        process, asked = repository.call("run", "true", **{key: str(folder)})
+        assert (process.returncode, asked) == (2, []) and "has a line break in its name" in process.stderr
+        assert process.stderr.count("\n") == 1
+
+
+@in_engine
+@pytest.mark.parametrize("name", ["a b", "a,b", "a:b", "$(touch pwned)", "-x", "*", ODD.replace(":", "")])
+def test_a_clone_runs_whatever_its_folder_is_called(tmp_path, name):
+    repository = Repository(tmp_path / name / "clone")
+    if ":" in name:
+        process, asked = repository.call("run", "true")
+        assert (process.returncode, asked) == (2, []) and process.stderr.count("\n") == 1
+        assert "with a colon" in process.stderr
+        return
+    arguments, environment = repository.run()
+    root = str(repository.root)
+    assert mounts(arguments) == {root: False, f"{root}/runs": True}
+    assert arguments[arguments.index("--workdir") + 1] == root and environment["PYTHONPATH"] == f"{root}/python"
+    assert ran_nothing(tmp_path)
+
+
+@in_engine
+@pytest.mark.parametrize("name", ["-x", "a b", ODD])
+def test_downloads_go_to_a_folder_of_any_name(repository, name):
+    shutil.copytree("scripts", repository.root / "scripts")
+    for script in ("get_voc.sh", "get_weights.sh", "get_saliency.sh"):
+        process, asked = repository.call(f"../scripts/{script}", name)
+        assert process.returncode == 0, process.stderr
+        arguments, _ = asked[-1]
+        assert mounts(arguments)[str(repository.root / name)] is True
+        assert f"--out={repository.root / name}" in arguments
+    assert ran_nothing(repository.root.parent)
+
+
+# Names of experiments, rows and settings
+
+NO_NAMES = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "../../evil",
+    "/abs",
+    "x/y",
+    "x; touch pwned",
+    "$(touch pwned)",
+    "a\nb",
+    "a b",
+    "-x",
+    "{x}",
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_no_command_takes_a_name_that_is_none(tmp_path, monkeypatch, small_set, name):
+    tree = copy_of_repository(tmp_path / "tree")
+    monkeypatch.chdir(tree)
+    monkeypatch.setattr(os, "execvp", lambda *arguments: pytest.fail(f"starts {arguments}"))
+    before = sorted(tmp_path.rglob("*"))
+    for command in (run, plan, new_experiment):
+        for options in ([], [f"--data={small_set}"]):
+            with pytest.raises(InputError, match="no name of an experiment"):
+                command.main([*options, "--", name])
+    for command in (status, report):
+        with pytest.raises(InputError, match="no name of an experiment"):
+            command.main(["--", name])
+    assert sorted(tmp_path.rglob("*")) == before and ran_nothing(tree)
+
+
+@pytest.mark.parametrize(
+    "row", ["__import__('os').system('touch pwned')", "psl++; touch pwned", "{x}", "../psl", "a\nb"]
+)
+def test_a_row_that_is_none_is_refused_before_anything(tmp_path, monkeypatch, row):
+    monkeypatch.chdir(copy_of_repository(tmp_path / "tree"))
+    monkeypatch.setattr(os, "execvp", lambda *arguments: pytest.fail(f"starts {arguments}"))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="no row of tables 3 and 4"):
+        run.main(["demo", "submission", f"--row={row}"])
+    assert sorted(tmp_path.rglob("*")) == before and ran_nothing(tmp_path)
+
+
+def leaves(settings, above=()):
+    """[(keys, value)] of all settings, lists as one."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*above, key))
+        else:
+            yield (*above, key), value
+
+
+@pytest.mark.parametrize("value", ["1; touch pwned", "$(touch pwned)", "../../evil", "{x} y", "-x y"])
+def test_no_setting_takes_a_command(value):
+    """Each in turn; seed is the one that once ran."""
+    settings = {key: each for key, each in experiments.load("voc12").items() if key not in ("name", "folder")}
+    tried = [keys for keys, _ in leaves(settings)]
+    assert ("seed",) in tried and len(tried) > 40
+    if "/" in value:  # lists are read, wherever they lie, and a class name is no path
+        allowed = [("classes",), ("data", "train"), ("data", "val"), ("data", "test")]
+        tried = [keys for keys in tried if keys not in allowed]
+    for *above, last in tried:
+        changes = {last: [value, "cat"] if last in ("classes", "rows") else value}
+        for key in reversed(above):
+            changes = {key: changes}
+        with pytest.raises(InputError, match="it must be"):
+            experiments.complete(experiments.laid_over(settings, changes), "experiment.yaml")
+
+
+# The commands themselves, in the image
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the repository in a folder of an odd name, and in another the data, weights and maps."""
+    top = tmp_path_factory.mktemp("top")
+    odd = ODD.replace(":", "")
+    return copy_of_repository(top / odd / "tree")
+
+
+def start(tree, *command, **environment):
+    """A command of the tree, typed in it: its process."""
+    ours = ("DATA", "WEIGHTS", "SALIENCY", "EXPERIMENT", "GPU", "ROW", "CORES", "PROFILE", "MAKEFLAGS", "MAKELEVEL")
+    keep = {key: value for key, value in os.environ.items() if key not in ours}
+    environment = {**keep, "PYTHONPATH": str(tree / "python"), **environment}
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+
+
+def is_one_line(done, *words):
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    return done.returncode and len(lines) == 1 and lines[0].startswith("error: ") and all(w in lines[0] for w in words)
+
+
+@pytest.mark.parametrize("target", ["reproduce", "calibrate", "submission", "reproduce-dry", "status", "report"])
+def test_a_target_of_make_takes_no_other_name(tree, target):
+    name = "-x" if target in ("submission", "report") else "$(touch pwned); touch pwned"
+    done = start(tree, "make", "--no-print-directory", target, EXPERIMENT=name)
+    assert is_one_line(done, "no name of an experiment"), done.stderr
+    assert ran_nothing(tree.parent.parent)
+
+
+CLASSES = ["{x}", "$(touch${IFS}pwned);'`"]
+
+
+@pytest.fixture
+def odd_set(small_set):
+    """small_set with classes of odd names, and grey pictures as saliency maps in maps/."""
+    for path in (small_set / "classes.txt", small_set / "image_labels.txt"):
+        path.write_text(path.read_text().replace("cat", CLASSES[0]).replace("dog", CLASSES[1]))
+    (small_set / "maps").mkdir()
+    for path in (small_set / "JPEGImages").iterdir():
+        cv2.imwrite(str(small_set / f"maps/{path.stem}.png"), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    (small_set / "w.caffemodel").touch()
+    return small_set
+
+
+@pytest.fixture(scope="module")
+def odd_experiment(tree):
+    """The experiment `odd` of the tree: the demo's nets for odd_set."""
+    settings = dict(base="demo", synthetic=None, classes=CLASSES, shards=1, background=dict(indoor_classes=[]))
+    settings["data"] = dict(train="train_aug", train_images=6)
+    (tree / "prototxt/odd").mkdir()
+    (tree / "prototxt/odd/experiment.yaml").write_text(yaml.safe_dump(settings))
+    assert start(tree, sys.executable, "-m", "aepsl", "build", "odd").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["-x", "a\nb", ODD])
+def test_commands_work_on_data_of_any_name(tree, odd_experiment, odd_set, name):
+    shutil.copytree(odd_set, tree / name)
+    shutil.rmtree(tree / "runs", ignore_errors=True)
+    settings = dict(DATA=name, WEIGHTS=f"{name}/w.caffemodel", SALIENCY=f"{name}/maps", EXPERIMENT="odd")
+    done = start(tree, "make", "reproduce", "ARGS=--until saliency", **settings)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tree / "runs/odd/saliency").glob("*.png"))) == 6
+    if name == ODD:
+        done = start(tree, sys.executable, "-m", "aepsl", "check", f"--data={ODD}", "--experiment", "odd")
+        assert done.returncode == 0, done.stderr
+        done = start(tree, "make", "reproduce", "ARGS=-n", **settings)
+        assert done.returncode == 0, done.stderr
+        done = start(tree, "make", "status", **settings)
+        assert done.returncode == 0 and "6/6" in done.stdout, done.stderr
+        assert is_one_line(start(tree, "make", "report", **settings), "results.json")
+        assert is_one_line(start(tree, "make", "reproduce", **dict(settings, WEIGHTS="a\nb")), "a\\nb")
+    assert ran_nothing(tree.parent.parent)
+
+
+def test_a_line_break_in_a_name_begins_no_setting(tmp_path, monkeypatch, odd_set):
+    monkeypatch.chdir(copy_of_repository(tmp_path / "tree"))
+    os.rename(odd_set, "a\nseed: 5")
+    new_experiment.run("odd", "a\nseed: 5")
+    with open("prototxt/odd/experiment.yaml") as file:
+        written = yaml.safe_load(file)
+    assert written["classes"] == CLASSES and set(written) <= {"base", "classes", "data", "background"}
+
+
+def test_a_clone_with_a_colon_is_one_line_in_the_image_too(tmp_path):
+    tree = copy_of_repository(tmp_path / "a:b")
+    done = start(tree, "make", "--no-print-directory", "status")
+    assert done.returncode and "with a colon" in done.stderr and "Traceback" not in done.stderr
