@@ -291,6 +291,19 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
         lambda root: [replaced("image_labels.txt", f"i{k}\t", f"i{k}\tcat\t")(root) for k in (1, 2, 4, 5, 7)],
         ("5 of 40 masks of train_aug lack a class of the labels (i1, i2, i4, ...)",),
     ),
+    "a label more for 8 of 40": (
+        lambda root: [
+            replaced("image_labels.txt", f"i{k}\t", f"i{k}\tcat\t")(root) for k in (1, 2, 4, 5, 7, 8, 10, 11)
+        ],
+        "8 of 40 masks of train_aug lack a class of the labels (i1, i2, i4, ...)",
+    ),
+    "a label more for 4 of 14": (
+        both(
+            write(LIST, "".join(f"i{k}\n" for k in range(14)).encode()),
+            lambda root: [replaced("image_labels.txt", f"i{k}\t", f"i{k}\tcat\t")(root) for k in (1, 2, 4, 5)],
+        ),
+        ("4 of 14 masks of train_aug lack a class of the labels",),
+    ),
     "a label more for all": (replaced("image_labels.txt", "\t", "\tcat\t"), "lack a class of the labels"),
     "three wrong labels of 40": (
         lambda root: [replaced("image_labels.txt", f"i{k}\t", f"i{k}\tcat\ni900\t")(root) for k in (1, 5, 8)],

@@ -17,7 +17,7 @@ from aepsl.made import Result
 # Of the images of a list. Of VOC's train_aug at most 8% lack a label in the mask: XML names difficult objects, masks do
 # not. A mask that has what no label names, or nothing of what they name, is another thing.
 MOST_CONTRADICTIONS, MOST_GAPS = 0.05, 0.15
-FEW = 2  # images: so many at least make an error, or all that there are
+FEWEST_CONTRADICTIONS, FEWEST_GAPS = 2, 5  # images that make an error, however few there are
 SHOWN = 3  # ids
 
 
@@ -107,15 +107,15 @@ class _Masks(NamedTuple):
         wrong = extra | ~(drawn & self.labels).any(axis=1)
         gaps = (self.labels & ~drawn).any(axis=1) & ~wrong
         swapped = self._swapped(drawn)
-        for bad, most, what in (
-            (wrong, MOST_CONTRADICTIONS, "do not have the classes of the labels"),
-            (gaps, MOST_GAPS, "lack a class of the labels"),
+        for bad, most, fewest, what in (
+            (wrong, MOST_CONTRADICTIONS, FEWEST_CONTRADICTIONS, "do not have the classes of the labels"),
+            (gaps, MOST_GAPS, FEWEST_GAPS, "lack a class of the labels"),
         ):
             count = np.count_nonzero(bad)
             shown = _shown([self.ids[k] for k in np.flatnonzero(bad)])
             told = f"{self.folder}: {count} of {len(self.ids)} masks of {self.list_name} {what} ({shown})"
             too_many = count > most * len(self.ids) or (bad is wrong and swapped)
-            if count == len(self.ids) > 0 or (count >= FEW and too_many):
+            if too_many and count >= min(fewest, len(self.ids)):
                 raise InputError(f"{told}; {self._remedy(swapped, drawn[bad])}")
             if count:
                 _warn(f"{told}; look at them, and at their lines in image_labels.txt")
@@ -126,7 +126,7 @@ class _Masks(NamedTuple):
         for c, name in enumerate(self.dataset.classes):
             has_label = self.labels[:, c]
             instead = extra[has_label & ~drawn[:, c]].sum(axis=0)
-            if instead.max(initial=0) >= FEW and 2 * instead.max() > np.count_nonzero(has_label):
+            if instead.max(initial=0) >= FEWEST_CONTRADICTIONS and 2 * instead.max() > np.count_nonzero(has_label):
                 return name, self.dataset.classes[int(instead.argmax())]
         return None
 
