@@ -19,6 +19,7 @@ import os
 from typing import NamedTuple, Optional
 
 from aepsl import paper
+from aepsl.errors import InputError
 from aepsl.files import read_json
 
 ROOT = "runs"
@@ -34,7 +35,10 @@ class Stage(NamedTuple):
 
 
 class RunFolder:
-    """The paths and stages of the run of an experiment (its settings), relative to the repository."""
+    """The paths and stages of the run of an experiment (its settings), relative to the repository.
+
+    Raises InputError if its `rows` name one that there is not.
+    """
 
     def __init__(self, experiment):
         self.experiment = experiment
@@ -48,6 +52,15 @@ class RunFolder:
         self.thresholds = self._path("step1", "thresholds.json")
         self.results = self._path("results.json")
         self.calibration = self._path("calibration.json")
+        for row in experiment["rows"]:
+            self.checked_row(row)
+
+    def checked_row(self, row):
+        """`row`; InputError if tables 3 and 4 have no such row, and we add none."""
+        if row not in self.rows:
+            known = ", ".join(self.rows)
+            raise InputError(f"{row}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {known}")
+        return row
 
     def classification(self, step):
         return self._path(f"step{step}", "classification")

@@ -62,7 +62,7 @@ def run(asked, options):
         new_experiment.run(asked.name, asked.data)
     experiment = new_experiment.settings(asked.name, asked.data)
     folder = RunFolder(experiment)
-    row = _row(experiment, folder, asked.row)
+    row = folder.checked_row(asked.row or "psl++")
     data = data_of(experiment, asked.data)
     inputs = dict(weights=weights_of(experiment, asked.weights), saliency=saliency_of(data, asked.saliency))
     if not dry:
@@ -97,15 +97,6 @@ def _cores(text):
     if not re.fullmatch(r"[1-9]\d*", text):
         raise InputError(f"CORES={text}: give a number from 1 on, or all")
     return int(text)
-
-
-def _row(experiment, folder, row):
-    """The row that submission packs; InputError for one that tables 3 and 4 do not have, there or in `rows`."""
-    for each in [*experiment["rows"], *([row] if row else [])]:
-        if each not in folder.rows:
-            known = ", ".join(folder.rows)
-            raise InputError(f"{each}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {known}")
-    return row or "psl++"
 
 
 def data_of(experiment, data):
