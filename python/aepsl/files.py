@@ -122,15 +122,3 @@ def digest(path, kind):
         for block in iter(lambda: file.read(1 << 20), b""):
             checksum.update(block)
     return checksum.hexdigest()
-
-
-def read_words(path, what):
-    """The words of a text file, at least one; `what` says what they are for."""
-    try:
-        with open(path) as file:
-            words = file.read().split()
-    except OSError:
-        raise InputError(f"{path}: cannot be read; it gives {what}, one a line") from None
-    if not words:
-        raise InputError(f"{path}: is empty; it gives {what}, one a line")
-    return words
