@@ -301,7 +301,7 @@ OTHER = "is not what experiment.yaml beside it says; `make nets` writes it anew"
 PROTOTXTS = {  # what becomes of a prototxt: what the line says
     "missing": (None, "no such prototxt; `make nets` writes it"),
     "empty": (lambda text: b"", OTHER),
-    "binary": (lambda text: b"\xff\xfe\x00", "is no text"),
+    "binary": (lambda text: b"\xff\xfe\x00", "is not what experiment.yaml"),
     "a brace less": (lambda text: text.rstrip()[:-1].encode(), OTHER),
     "unknown layer type": (lambda text: text.replace('"ReLU"', '"Relu"', 1).encode(), OTHER),
     "unknown field": (lambda text: text.replace("num_output", "num_outputs", 1).encode(), OTHER),

@@ -7,88 +7,20 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import cv2
-import numpy as np
 import pytest
 import yaml
 
 import standins
-from aepsl.data import synthetic
 from aepsl.files import only_one
 from aepsl.images import read_indexed, write_grey, write_mask
-from conftest import copy_of_repository
+from small_run import STEP, TINY, Run, results_of
 
-STEP = dict(batch=4, lr=0.01, epochs=1, lr_step_epochs=1, momentum=0.9, decay=0.0005)
-TINY = dict(
-    base="demo",
-    channels=[4, 4, 4, 4, 4],
-    fc=8,
-    synthetic=None,
-    segmentation_start="initial",
-    rows=["ae_step1", "psl", "psl++", "psl+gt"],
-    data=dict(train_images=8, scale=0.5, crop=57),
-    training=dict(classification=STEP, segmentation=STEP, psl=STEP),
-    mining=dict(steps=2, merge=2, sensitivity=[dict(of_max=0.5)]),
-)
 MASKS = "masks train_segmentation relabel segment results"
 PSL = "train_segmentation_psl relabel segment_val_psl results"
 SEGMENTED = "relabel train_segmentation_psl++ segment results"
 NETS = "train_classification mine evaluate_regions try_thresholds " + MASKS
-
-
-class Run:
-    """A copy of the repository with the run of an experiment `tiny` on small data, saliency maps and weights."""
-
-    def __init__(self, root):
-        self.tree = copy_of_repository(root / "tree")
-        self.yaml = self.tree / "prototxt/tiny/experiment.yaml"
-        self.yaml.parent.mkdir()
-        self.yaml.write_text(yaml.safe_dump(TINY))
-        self.data, self.maps = root / "data", root / "maps"
-        synthetic.run(str(self.data), train=8, val=4, seed=3)
-        for path in (self.data / "JPEGImages").iterdir():
-            height, width = cv2.imread(str(path)).shape[:2]
-            ramp = np.linspace(0, 255, width).astype(np.uint8)
-            write_grey(str(self.maps / f"{path.stem}.png"), np.tile(ramp, (height, 1)))
-        self.weights = root / "vgg.caffemodel"
-        standins.write_vgg(str(self.weights), TINY["channels"], fc=4 * TINY["fc"], outputs=4)
-        self.environment = {key: value for key, value in os.environ.items() if key not in ("GPU", "ROW", "PROFILE")}
-        self.environment.update(DATA=str(self.data), WEIGHTS=str(self.weights), SALIENCY=str(self.maps), CORES="2")
-        self.command("build", "tiny")
-        self.output = self.start()
-        self.settled()
-
-    def command(self, *arguments, **environment):
-        command = [sys.executable, "-m", "aepsl", *arguments]
-        environment = {**self.environment, "PYTHONPATH": str(self.tree / "python"), **environment}
-        return subprocess.run(command, cwd=self.tree, env=environment, capture_output=True, text=True)
-
-    def start(self, *options, **environment):
-        done = self.command("run", "tiny", "all", *options, **environment)
-        assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
-
-    def planned(self, **environment):
-        """{stage without its shard} of what would be done: 'mine_1', 'segment_val_psl', ..."""
-        output = self.start("-n", **environment)
-        jobs = re.findall(r"^ *\d+ s +\d+/\S+  (.*)$", output, re.MULTILINE)
-        names = {
-            re.sub(r" \d+ \d+$", "", job) if job.startswith(("mine", "sal", "seg", "rel")) else job for job in jobs
-        }
-        return {name.replace(" ", "_") for name in names}
-
-    def settled(self):
-        """Wait until no file counts as just written (aepsl.digests)."""
-        subprocess.run(["sleep", "2.1"])
-        self.start()
-
-    def files(self):
-        """{path: (bytes, time)} of the whole tree."""
-        paths = [path for path in self.tree.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-        return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
 
 
 @pytest.fixture(scope="module")
@@ -282,12 +214,6 @@ def test_a_second_start_is_refused_before_it_changes_anything(run):
         assert {path: each[0] for path, each in run.files().items()} == {path: each[0] for path, each in before.items()}
     assert done.returncode == 1 and "another command is filling it" in done.stderr and done.stderr.count("\n") == 1
     assert run.planned() == set()
-
-
-def results_of(run):
-    """{path: bytes} of what the run has computed; what it took, and paths in train.json and prototxts, may differ."""
-    names = ("*.png", "*.caffemodel", "*.csv", "step*/regions.json", "step1/thresholds.json")
-    return {path: path.read_bytes() for name in names for path in (run.tree / "runs/tiny").rglob(name)}
 
 
 def test_killed_before_its_mark_a_training_is_not_begun_again(run):

@@ -1,5 +1,6 @@
 """Background cues: the detector's equations, and the stage that writes maps."""
 
+import errno
 import itertools
 import os
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aepsl import files, images
 from aepsl.errors import InputError
 from aepsl.stages import rbd, saliency
 
@@ -305,13 +307,13 @@ def test_maps_that_nothing_vouches_for_stay_and_are_told(data, tmp_path):
 
 
 def test_an_interrupted_write_leaves_no_map(data, tmp_path, monkeypatch):
-    def full_disk(path, array):
-        with open(path, "wb") as file:
-            file.write(b"\x89PNG half of it")
-        return False
+    def full_disk(path, content, flushed):
+        with files.written_whole(path, flushed) as beside, open(beside, "wb") as file:
+            file.write(content[:20].tobytes())
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(cv2, "imwrite", full_disk)
-    with pytest.raises(InputError, match="could not be written"):
+    monkeypatch.setattr(images, "write_bytes", full_disk)
+    with pytest.raises(InputError, match="out: the disk is full"):
         saliency.run(data, "train_aug", str(tmp_path / "out"))
     assert sorted(written(tmp_path / "out")) == ["made_of.json"]
 

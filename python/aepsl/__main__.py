@@ -3,9 +3,13 @@
 import ast
 import importlib
 import os
+import signal
 import sys
 
-from aepsl import cli
+if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # until the libraries are there, which takes a second
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
+
+from aepsl import cli  # noqa: E402
 
 COMMANDS = {  # drawer: its commands, each a module with main(argv); the stages in their order
     "stages": "saliency train mine evaluate-regions masks segment evaluate results report calibrate submission",
@@ -28,8 +32,7 @@ def main():
     name = arguments[0] if arguments else "--help"
     if name in MODULES:
         sys.argv[0] = f"aepsl {name}"  # what argparse calls itself
-        module = importlib.import_module(MODULES[name])
-        cli.command(lambda: module.main(arguments[1:]))
+        cli.command(lambda: importlib.import_module(MODULES[name]).main(arguments[1:]))
         return
     lines = [__doc__, ""] + [f"  {each:18}{summary(module)}" for each, module in MODULES.items()]
     if name in ("-h", "--help"):

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from aepsl import run_folder
 from aepsl.errors import InputError
 
 MOST_PIXELS = 2**27  # 134 million; the largest cameras of telephones have 108
@@ -208,15 +209,18 @@ def why_unreadable(path):
             f"is a link to {os.readlink(path)}, which is not there, or not below the folder that DATA= names; "
             "copy the file itself"
         )
+    is_ours = run_folder.is_in_a_run(path)
+    again = "type the same command again, which makes it anew"
     if not os.path.exists(path):
-        return "no such file; check the list of ids and the data folder"
+        return f"no such file; {again if is_ours else 'check the list of ids and the data folder'}"
     if not os.path.isfile(path):
         return "is no file, but a folder, a pipe or a device; put an image there"
     if not os.access(path, os.R_OK):
         return "may not be read; chmod a+r gives the right"
     if os.path.getsize(path) == 0:
-        return "is empty; copy it again from the archive"
-    return "cannot be decoded; copy it again from where it came, or save it anew as JPEG or PNG"
+        return f"is empty; {again if is_ours else 'copy it again from the archive'}"
+    remedy = again if is_ours else "copy it again from where it came, or save it anew as JPEG or PNG"
+    return f"cannot be decoded; {remedy}"
 
 
 def _refuse_if_large(path, width, height):

@@ -1,27 +1,85 @@
-"""Reading and writing files: a file appears complete or not at all."""
+"""Reading and writing files: a file appears complete or not at all, also where the power goes."""
 
 import contextlib
+import ctypes
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 
 from aepsl.errors import InputError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LEFTOVER = re.compile(r"\.part\d+(\.\w+)?$")  # what written_whole was writing when its process was killed
+
 
 @contextlib.contextmanager
-def written_whole(path):
-    """Give a name beside `path` to write to; it becomes `path` when the block ends without an error."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+def written_whole(path, flushed=True):
+    """Give a name beside `path` to write to; it becomes `path` when the block ends without an error.
+
+    flushed: then it is on the disk, and no loss of power makes it shorter. For thousands of small files that takes
+    long: they are written without, and `flush_all` follows before anything says that they are there. Raises InputError
+    for a full disk.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    os.makedirs(folder, exist_ok=True)
     stem, extension = os.path.splitext(path)
     beside = f"{stem}.part{os.getpid()}{extension}"
     try:
         yield beside
+        if flushed:
+            flush(beside)
         os.replace(beside, path)
+        if flushed:
+            flush(folder)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise no_room(folder) from None
     finally:
-        if os.path.exists(beside):
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)
+
+
+def flush(path):
+    """Bring a file, or the names in a folder, from memory to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of some network file systems, for folders
+            raise
+    finally:
+        os.close(handle)
+
+
+def flush_all(folder):
+    """`flush` for everything on the file system of `folder`: for thousands of files far faster than one by one."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(handle):
+            code = ctypes.get_errno()
+            raise no_room(folder) if code in FULL else OSError(code, os.strerror(code), folder)
+    finally:
+        os.close(handle)
+
+
+def no_room(folder, needed=None):
+    """The InputError of a full disk; needed: bytes that are about to be written, where that is known."""
+    wanted = f"{needed / 1e6:.0f} MB are needed next and " if needed else ""
+    return InputError(
+        f"{folder}: the disk is full: {wanted}{shutil.disk_usage(folder).free / 1e6:.0f} MB are free; make room "
+        "(`make reproduce-dry` says how much a run takes) and type the same command again"
+    )
+
+
+def check_room(folder, needed):
+    """Raise InputError unless `needed` bytes are free where `folder` is: Caffe would abort, or write half a file."""
+    if shutil.disk_usage(folder).free < needed:
+        raise no_room(folder, needed)
 
 
 @contextlib.contextmanager
@@ -38,7 +96,9 @@ def folder_whole(path):
     os.makedirs(beside)
     try:
         yield beside
+        flush_all(beside)
         os.rename(beside, path)  # an empty folder of that name gives way
+        flush(os.path.dirname(path))
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -67,13 +127,19 @@ def read_text(path):
     """What the file holds; None if there is none."""
     if not os.path.exists(path):
         return None
-    with open(path) as file:
+    with open(path, errors="surrogateescape") as file:
         return file.read()
 
 
 def write_text(path, text):
     with written_whole(path) as beside, open(beside, "w") as file:
         file.write(text)
+
+
+def write_bytes(path, content, flushed=True):
+    """Write a file whole; flushed: see written_whole."""
+    with written_whole(path, flushed) as beside, open(beside, "wb") as file:
+        file.write(content)
 
 
 def write_if_changed(path, text):
@@ -96,18 +162,6 @@ def read_json(path):
         raise InputError(f"{path}: no such file; run the stage that writes it first") from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); delete it and run its stage again") from None
-
-
-def finished(folder, settings):
-    """A test whether a per-image stage that was interrupted wrote a file already, with these very settings.
-
-    settings: any JSON value on which the files of `folder` depend; it is kept in the folder, and a change of it makes
-    every file in there old.
-    """
-    record = os.path.join(folder, "settings.json")
-    write_if_changed(record, json.dumps(settings, indent=1, sort_keys=True) + "\n")
-    since = os.stat(record).st_mtime_ns
-    return lambda path: os.path.exists(path) and os.stat(path).st_mtime_ns >= since
 
 
 def sha256(path):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from aepsl import decoding
 from aepsl.errors import InputError
-from aepsl.files import written_whole
+from aepsl.files import write_bytes, written_whole
 
 
 def read_image(path, header=None):
@@ -68,9 +68,7 @@ def write_colour(path, image):
 
 
 def _write_image(path, array):
-    with written_whole(path) as beside:
-        if not cv2.imwrite(beside, array):
-            raise InputError(f"{path}: could not be written; is the disk full?")
+    write_bytes(path, cv2.imencode(".png", array)[1], flushed=False)  # cv2.imwrite overlooks a full disk
 
 
 def palette(count=256):
@@ -84,7 +82,7 @@ def write_mask(path, mask):
     """Write H x W uint8 class values as a PNG with VOC's palette."""
     image = Image.fromarray(mask, "P")
     image.putpalette(palette().tobytes())
-    with written_whole(path) as beside:
+    with written_whole(path, flushed=False) as beside:
         image.save(beside)
 
 

@@ -5,7 +5,8 @@ made_of.json beside the result. Asked again for a result of the same, a stage ke
 missing; what was made of anything else goes first. Neither paths nor times count.
 
 The Snakefile gives the same settings and contents to snakemake as `params`, so that it starts only stages that have
-something to do, and depends on marks: small files that hold what a stage has made, compared by content.
+something to do, and depends on marks: small files that hold what a stage has made, compared by content. aepsl.healing
+keeps beside each mark what every single file held, and sees at the next start that they still do.
 """
 
 import contextlib
@@ -13,10 +14,12 @@ import fcntl
 import glob
 import json
 import os
+import sys
+from typing import Any, NamedTuple
 
-from aepsl import digests
+from aepsl import digests, healing, run_folder
 from aepsl.errors import InputError
-from aepsl.files import read_text, write_json, write_text
+from aepsl.files import flush_all, read_text, write_json, write_text
 
 RECORD = "made_of.json"
 
@@ -49,6 +52,13 @@ def settings_of(experiment, kind):
     return settings
 
 
+class Figures(NamedTuple):
+    """What a stage leaves in its mark itself, a JSON value, and the files that it wrote."""
+
+    contents: Any
+    files: list
+
+
 class Result:
     """The folder `path`, or the file of that name, as a stage makes it of `made_of`.
 
@@ -58,24 +68,29 @@ class Result:
 
     def __init__(self, path, made_of, files=()):
         self.path = path
-        self.files = []
+        self.files, self.others = [], []
         self.made = 0
         self.made_of = json.dumps(made_of, indent=1, sort_keys=True) + "\n"
-        folder = path if files else os.path.dirname(path)
-        record = os.path.join(path, RECORD) if files else f"{os.path.splitext(path)[0]}.{RECORD}"
+        self.folder = path if files else os.path.dirname(path) or "."
+        self.record = os.path.join(path, RECORD) if files else f"{os.path.splitext(path)[0]}.{RECORD}"
         patterns = [os.path.join(glob.escape(path), each) for each in files] or [glob.escape(path)]
-        os.makedirs(folder, exist_ok=True)
-        with _locked(folder):  # shards of one folder begin at the same time
-            if read_text(record) != self.made_of:
-                self._clear(patterns, record)
-                write_text(record, self.made_of)
+        os.makedirs(self.folder, exist_ok=True)
+        with _locked(self.folder):  # shards of one folder begin at the same time
+            known = read_text(self.record)
+            if known != self.made_of:
+                self._clear(patterns, known)
+                write_text(self.record, self.made_of)
 
-    def _clear(self, patterns, record):
-        old = [path for pattern in patterns for path in glob.glob(pattern) if path != record]
-        if old and not os.path.exists(record):
+    def _clear(self, patterns, known):
+        old = [path for pattern in patterns for path in glob.glob(pattern) if path != self.record]
+        models = [path for path in old if os.path.basename(path) == run_folder.MODEL]
+        if old and known is None and (models or not run_folder.is_in_a_run(self.path)):
             raise InputError(
-                f"{old[0]}: nothing says what it was made of ({record} is missing); remove it, or name another folder"
+                f"{(models or old)[0]}: nothing says what it was made of ({self.record} is missing); remove it, "
+                "or name another folder"
             )
+        if old and not healing.is_json(self.record):
+            _say(f"{self.path}: nothing says what it was made of; made again")
         for path in old:
             os.unlink(path)
 
@@ -83,9 +98,20 @@ class Result:
         """Whether all of these files of the result are there, whole; in any case they belong to it from here on."""
         paths = [os.path.join(self.path, name) for name in names] or [self.path]
         self.files += paths
-        is_there = all(map(_is_whole, paths))
-        self.made += not is_there
-        return is_there
+        return self._are_there(paths)
+
+    def has_beside(self, *names):
+        """`has` for files that lie with the result and do not count as its contents: paths may stand in them."""
+        paths = [os.path.join(self.path, name) for name in names]
+        self.others += paths
+        return self._are_there(paths)
+
+    def _are_there(self, paths):
+        faults = [path for path in paths if not healing.is_whole(path)]
+        for path in filter(os.path.exists, faults):
+            _say(f"{path}: is damaged; made again")
+        self.made += bool(faults)
+        return not faults
 
     def contents(self):
         """What was made, for a mark: {"files": how many, "sha256": of all}."""
@@ -96,27 +122,27 @@ class Result:
 def mark(path, contents, seconds, peak_mib):
     """Write the mark `path` of a stage that is done, and what it took, unless it had nothing to do.
 
-    contents: a Result, or a JSON value that a stage leaves in its mark itself.
+    contents: a Result, or Figures. What was made is on the disk before anything says so.
     """
     had_nothing_to_do = isinstance(contents, Result) and not contents.made
-    took = os.path.join(os.path.dirname(os.path.dirname(path)), "seconds", os.path.basename(path))
+    run = os.path.dirname(os.path.dirname(path))
+    took = os.path.join(run, "seconds", os.path.basename(path))
+    if isinstance(contents, Result):
+        flush_all(contents.folder)
+        value, files = contents.contents(), [contents.record, *contents.files, *contents.others]
+    else:
+        value, files = contents
     if had_nothing_to_do:
         print(f"{contents.path}: is there already, made of the same")
-    if not (had_nothing_to_do and os.path.exists(took)):
+    stage = os.path.basename(path)[: -len(".json")]
+    if not (had_nothing_to_do or healing.vouches(run, stage, value)) or not os.path.exists(took):
         write_json(took, dict(seconds=round(seconds, 1), peak_mib=round(peak_mib)))
-    write_json(path, contents.contents() if isinstance(contents, Result) else contents)
+    healing.vouch(run, stage, value, [*files, took])
+    write_json(path, value)
 
 
-def _is_whole(path):
-    """Is the file there, a PNG to its last chunk? After a power cut, a renamed file can still be short."""
-    try:
-        with open(path, "rb") as file:
-            if not path.endswith(".png"):
-                return bool(file.read(1))
-            file.seek(-8, os.SEEK_END)
-            return file.read(4) == b"IEND"
-    except OSError:
-        return False
+def _say(line):
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

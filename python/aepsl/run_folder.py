@@ -12,8 +12,10 @@ relabelled/psl/           the training images segmented by the PSL net: with CRF
 results.json              every figure; calibration.json: those of the net trained with true masks
 done/STAGE.json           the mark of a stage that is done (aepsl.made): what it has made
 seconds/STAGE.json        what it took
+made/STAGE.json           what every file of it holds (aepsl.healing)
 """
 
+import contextlib
 import glob
 import os
 from typing import NamedTuple, Optional
@@ -23,6 +25,12 @@ from aepsl.errors import InputError
 from aepsl.files import read_json
 
 ROOT = "runs"
+MODEL = "final.caffemodel"
+
+
+def is_in_a_run(path):
+    """Whether a path lies in a run's folder, where everything is of our making."""
+    return os.path.dirname(os.path.relpath(path, ROOT)).split(os.sep)[0] not in ("", os.pardir)
 
 
 class Stage(NamedTuple):
@@ -90,7 +98,7 @@ class RunFolder:
     @staticmethod
     def model(folder):
         """The trained weights in the folder of a training."""
-        return os.path.join(folder, "final.caffemodel")
+        return os.path.join(folder, MODEL)
 
     def mark(self, stage):
         return self._path("done", stage + ".json")
@@ -135,8 +143,10 @@ class RunFolder:
 
     def images(self):
         """{"train": how many images were checked, "val": ...}; {} before that."""
-        mark = self.mark("check")
-        return read_json(mark) if os.path.exists(mark) else {}
+        try:
+            return read_json(self.mark("check"))
+        except InputError:
+            return {}
 
     def seconds(self):
         """{stage: seconds}; the shards of a stage, which may have run side by side, are added up."""
@@ -144,5 +154,6 @@ class RunFolder:
         for path in sorted(glob.glob(os.path.join(glob.escape(self._path("seconds")), "*.json"))):
             parts = os.path.basename(path)[: -len(".json")].split(".")
             stage = ".".join(part for part in parts if "-" not in part)
-            seconds[stage] = seconds.get(stage, 0) + read_json(path)["seconds"]
+            with contextlib.suppress(InputError):  # damaged: the next start puts it back
+                seconds[stage] = seconds.get(stage, 0) + read_json(path)["seconds"]
         return seconds

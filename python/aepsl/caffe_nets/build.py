@@ -272,10 +272,7 @@ def _check_size(experiment, task):
 
 
 def _compare(path, text):
-    try:
-        found = read_text(path)
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is no text; `make nets` writes it anew") from None
+    found = read_text(path)
     if found is None:
         raise InputError(f"{path}: no such prototxt; `make nets` writes it")
     if found != text:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.data.dataset import IGNORE
 from aepsl.errors import InputError
-from aepsl.files import folder_whole, read_text, write_text
+from aepsl.files import folder_whole, read_text, write_bytes, write_text
 from aepsl.images import write_mask
 from aepsl.made import RECORD
 
@@ -105,15 +105,17 @@ def render(rng, classes):
 def bring(out, **settings):
     """Draw the data set `out`, or keep the one that was drawn with the same settings (those of `run`).
 
-    One that was drawn with others goes; a folder that is not of our making is refused.
+    One that was drawn with others goes; a folder that is not of our making, without a record, is refused.
     """
     made_of = json.dumps(settings, sort_keys=True)
     record = f"{out}.{RECORD}"
-    if read_text(record) != made_of:
-        if os.path.exists(record):
-            shutil.rmtree(out, ignore_errors=True)
-        run(out, **settings)
-        write_text(record, made_of)
+    if read_text(record) == made_of and os.path.isdir(out):
+        return
+    if os.path.exists(record):
+        shutil.rmtree(out, ignore_errors=True)
+    if not os.path.isdir(out) or not os.listdir(out):
+        write_text(record, made_of)  # first: whatever is there afterwards, after any interruption, is ours
+    run(out, **settings)
 
 
 def run(out, train=320, val=80, seed=1):
@@ -134,8 +136,7 @@ def run(out, train=320, val=80, seed=1):
             image, mask, _ = render(rng, classes)
             image_id = f"{name[:5].rstrip('_')}_{len(lists[name]) + 1:06d}"
             path = os.path.join(beside, "JPEGImages", image_id + ".jpg")
-            if not cv2.imwrite(path, image, [cv2.IMWRITE_JPEG_QUALITY, 92]):
-                raise InputError(f"{path}: could not be written; is the disk full?")
+            write_bytes(path, cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1], flushed=False)
             write_mask(os.path.join(beside, "SegmentationClassAug", image_id + ".png"), mask)
             labels.append(" ".join([image_id] + [CLASSES[value - 1] for value in sorted(classes)]))
             lists[name].append(image_id)

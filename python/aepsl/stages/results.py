@@ -16,6 +16,7 @@ import os
 from aepsl import cli, digests
 from aepsl.data.dataset import Dataset
 from aepsl.files import read_json, write_json
+from aepsl.made import Figures
 from aepsl.run_folder import RunFolder
 from aepsl.stages import evaluate
 
@@ -40,7 +41,8 @@ def run(experiment, data):
         seconds=folder.seconds(),
     )
     write_json(folder.results, results)
-    return dict(sha256=digests.of_value({name: results[name] for name in results if name != "seconds"}))
+    figures = digests.of_value({name: results[name] for name in results if name != "seconds"})
+    return Figures(dict(sha256=figures), [folder.results])
 
 
 def evaluated(dataset, list_name, folder):

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import multiprocessing
 import os
+import signal
 
 import numpy as np
 from tqdm import tqdm
@@ -75,7 +76,7 @@ class Processes:
     def __init__(self, count):
         self.waiting, self.most = collections.deque(), 2 * count
         context = multiprocessing.get_context("forkserver")
-        self.executor = concurrent.futures.ProcessPoolExecutor(count, context) if count > 1 else None
+        self.executor = concurrent.futures.ProcessPoolExecutor(count, context, _quiet) if count > 1 else None
 
     def run(self, function, *arguments):
         if self.executor is None:
@@ -128,6 +129,11 @@ class SegmentationNet(WholeImages):
         scores = self.net.blobs[blob].data
         self.check(scores, name)
         return scores
+
+
+def _quiet():
+    """Leave Ctrl-C to the process that waits for this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def weights_of_classes(policy, v, labels, channels, prohibited):

@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import sys
 
 import caffe
 import numpy as np
@@ -22,12 +23,14 @@ from aepsl import cli, digests, experiments
 from aepsl.caffe_nets import build, caffemodel, device, finite
 from aepsl.data.dataset import Dataset, in_folder
 from aepsl.errors import InputError
-from aepsl.files import read_json, write_json, write_text, written_whole
+from aepsl.files import check_room, flush, no_room, read_json, sha256, write_json, write_text, written_whole
+from aepsl.healing import is_whole
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import WEIGHTS
 from aepsl.made import Result, settings_of
 
 FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "train.json"]
+PROTOTXTS = ("train.prototxt", "solver.prototxt")
 SHORTEST = 20  # iterations whose mean loss says something
 SURE = 0.95  # mean of the largest probability where scores have saturated; a net that knows nothing has 1 / classes
 TRUTH = "truth"  # as a folder of masks: the data set's own
@@ -50,9 +53,10 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
         caffemodel.existing(weights)
 
     result = Result(out, _made_of(experiment, task, dataset, ids, weights, regions, masks, psl_weights), FILES)
-    is_finished = result.has("final.caffemodel", "log.csv")
-    if not (is_finished and os.path.exists(os.path.join(out, "train.json"))):
+    is_trained = all([result.has("final.caffemodel", "log.csv"), result.has_beside("train.json")])
+    if not (result.has_beside(*PROTOTXTS) and is_trained):
         write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
+    if not is_trained:
         device.use(gpu)
         _train(experiment, task, dataset.labels(ids), out, weights, on_cpu=gpu is None)
     History(out, ()).clear()
@@ -93,6 +97,7 @@ def _train(experiment, task, labels, out, weights, on_cpu):
     epoch = experiments.iterations(1, len(labels), experiment["training"][task]["batch"])
     with tqdm(total=settings.max_iter, initial=solver.iter, unit="iteration", desc=out, disable=None) as bar:
         while solver.iter < settings.max_iter:
+            history.check_room(solver, settings.snapshot)
             with np.errstate(invalid="ignore", over="ignore"):  # `finite.watch` says it better
                 solver.step(1)
             loss = history.add(solver)
@@ -105,11 +110,13 @@ def _train(experiment, task, labels, out, weights, on_cpu):
             bar.update()
 
     _check_weights(solver, fail)
-    with written_whole(os.path.join(out, "final.caffemodel")) as beside:
-        solver.net.save(beside)
     write_text(os.path.join(out, "log.csv"), history.text())
     summary = dict(converged_loss=history.mean_loss(epoch), constant_loss=constant_loss(labels), weights=weights)
     write_json(os.path.join(out, "train.json"), summary)
+    history.check_room(solver)
+    with written_whole(os.path.join(out, "final.caffemodel")) as beside:  # the last: with it, all is there
+        solver.net.save(beside)
+        history.check_whole(beside)
 
 
 def _say_diverged(out, task, settings, iteration, layer):
@@ -150,15 +157,18 @@ def _set(net, name, **settings):
 
 
 class History:
-    """The losses of a run, and the snapshot that it can go on from.
+    """The losses of a run, and the two newest snapshots, from which it can go on.
 
-    A snapshot counts once snapshot.json names it: a half-written one is never restored.
+    A snapshot counts once snapshot.json names it, with the SHA-256 of its files, which then are on the disk: what is
+    half-written or damaged is never restored.
     """
 
     def __init__(self, folder, names):
         self.folder = folder
         self.names = list(names)
         self.rows = []
+        self.snapshots = []
+        self.record = os.path.join(folder, "snapshot.json")
 
     def add(self, solver):
         """Note the losses of the iteration just done; returns their sum, the objective."""
@@ -175,23 +185,61 @@ class History:
         """Mean objective of the last `count` iterations."""
         return float(np.mean([sum(row[1:]) for row in self.rows[-count:]]))
 
+    def check_room(self, solver, snapshot=1):
+        """Raise InputError if the iteration to come writes weights, every `snapshot`-th does, that have no room."""
+        if (solver.iter + 1) % snapshot == 0:
+            size = 4 * sum(blob.count for blobs in solver.net.params.values() for blob in blobs)
+            check_room(self.folder, 2 * size + (1 << 20))  # the solver's state is as large
+
+    def check_whole(self, path):
+        """Raise InputError for weights that Caffe has just written, and that a full disk has cut short."""
+        if not is_whole(path):
+            raise no_room(self.folder, os.path.getsize(path))
+
     def save(self, solver, seed):
         """Make the solver's newest snapshot the one to go on from; start the random numbers that follow it."""
-        state = dict(iteration=solver.iter, rows=self.rows)
-        write_json(os.path.join(self.folder, "snapshot.json"), state)
-        self._remove_snapshots(keep=solver.iter)
+        files = {}
+        for kind in ("caffemodel", "solverstate"):
+            name = f"snapshot_iter_{solver.iter}.{kind}"
+            path = os.path.join(self.folder, name)
+            self.check_whole(path)
+            flush(path)
+            files[name] = [os.path.getsize(path), sha256(path)]
+        self.snapshots = [dict(iteration=solver.iter, files=files), *self.snapshots[:1]]
+        write_json(self.record, dict(iteration=solver.iter, rows=self.rows, snapshots=self.snapshots))
+        self._remove_snapshots()
         _seed(seed, solver.iter)
 
     def resume(self, solver, seed):
-        """Go on from the saved snapshot, if there is one."""
-        path = os.path.join(self.folder, "snapshot.json")
-        if not os.path.exists(path):
+        """Go on from the newest snapshot that is whole, if there is one."""
+        if not os.path.exists(self.record):
             return
-        state = read_json(path)
-        solver.restore(os.path.join(self.folder, f"snapshot_iter_{state['iteration']}.solverstate"))
-        solver.net.layers[0].start(solver.iter)
-        self.rows = state["rows"]
-        _seed(seed, solver.iter)
+        try:
+            state = read_json(self.record)
+            rows, snapshots = state["rows"], state["snapshots"]
+        except (InputError, KeyError, TypeError):
+            print(f"{self.record}: is damaged; the training begins anew", file=sys.stderr)
+            return
+        for number, snapshot in enumerate(snapshots):
+            fault = self._fault(snapshot)
+            if fault:
+                next_one = "an older snapshot is taken" if number + 1 < len(snapshots) else "the training begins anew"
+                print(f"{fault}: is damaged or missing; {next_one}", file=sys.stderr)
+                continue
+            iteration = snapshot["iteration"]
+            solver.restore(os.path.join(self.folder, f"snapshot_iter_{iteration}.solverstate"))
+            solver.net.layers[0].start(iteration)
+            self.rows, self.snapshots = rows[:iteration], snapshots[number:]
+            _seed(seed, iteration)
+            return
+
+    def _fault(self, snapshot):
+        """The first file of a snapshot that is not as it was written, or None."""
+        for name, (size, value) in snapshot["files"].items():
+            path = os.path.join(self.folder, name)
+            if not os.path.exists(path) or os.path.getsize(path) != size or sha256(path) != value:
+                return path
+        return None
 
     def text(self):
         """log.csv: the iteration and its losses."""
@@ -202,13 +250,16 @@ class History:
         return text.getvalue()
 
     def clear(self):
-        if os.path.exists(os.path.join(self.folder, "snapshot.json")):
-            os.unlink(os.path.join(self.folder, "snapshot.json"))
-        self._remove_snapshots(keep=None)
+        if os.path.exists(self.record):
+            os.unlink(self.record)
+        self.snapshots = []
+        self._remove_snapshots()
 
-    def _remove_snapshots(self, keep):
+    def _remove_snapshots(self):
+        """Remove those that are not among self.snapshots."""
+        kept = {name for snapshot in self.snapshots for name in snapshot["files"]}
         for path in glob.glob(os.path.join(glob.escape(self.folder), "snapshot_iter_*")):
-            if not os.path.basename(path).startswith(f"snapshot_iter_{keep}."):
+            if os.path.basename(path) not in kept:
                 os.unlink(path)
 
 

@@ -8,9 +8,11 @@ import glob
 import json
 import os
 import re
+import shutil
+import sys
 import tempfile
 
-from aepsl import cli, digests, experiments, paper
+from aepsl import cli, digests, experiments, healing, paper
 from aepsl.caffe_nets import build, caffemodel
 from aepsl.data import check, synthetic
 from aepsl.data.dataset import Dataset
@@ -18,11 +20,13 @@ from aepsl.errors import InputError
 from aepsl.files import only_one
 from aepsl.run_folder import RunFolder
 from aepsl.stages.saliency import contents as maps_contents
-from aepsl.tools import new_experiment
+from aepsl.tools import new_experiment, plan
 
 VOC12_DATA = os.path.join("data", paper.PAPERS_EXPERIMENT)  # what `make data` makes
 TARGETS = ("all", "calibrate", "submission")
 CLUSTER_CORES = 8  # of one job at most, where CORES= does not say
+SNAPSHOTS = 4  # that lie beside a training's weights, in their size: two, each with the solver's state
+CLEARLY = 4  # times the free disk: an estimate, made of photos, is not further off
 HANDLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "progress.py")
 OPTIONS = ["--log-handler-script", HANDLER, "--nolock", "--rerun-incomplete"]
 OPTIONS += ["--rerun-triggers", "params", "input", "mtime"]
@@ -69,12 +73,15 @@ def run(asked, options):
         build.check(experiment)
         os.makedirs(folder.path, exist_ok=True)
         only_one(folder.path).__enter__()  # as long as this process lives, and snakemake after it
-        if "synthetic" in experiment:
-            synthetic.bring(data, seed=experiment["seed"], **experiment["synthetic"])
+    again = healing.heal(folder.path, dry)
+    if not dry and "synthetic" in experiment:
+        synthetic.bring(data, seed=experiment["seed"], **experiment["synthetic"])
+        healing.vouch_for_data(folder.path, data)
     contents = contents_of(experiment, data, **inputs)
     if not dry:
         digests.remember()
         check.run(experiment, data, folder.mark("check"))
+        _check_disk(experiment, folder)
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
     told = dict(inputs, data=data, experiment=experiment, contents=contents, row=row, gpus=gpus, cores=cores)
     os.environ["AEPSL_RUN"] = json.dumps(told)
@@ -87,7 +94,24 @@ def run(asked, options):
         where += ["--cores", str(cores), "--resources", f"gpu={gpus}"]
     if not glob.glob(os.path.join(glob.escape(folder.path), ".snakemake", "metadata", "*")):
         where.append("--forceall")  # nothing says what the marks were made of: each stage looks for itself
+    elif again:
+        where += ["--forcerun", *again]  # a mark that is missing is no reason for snakemake to make it
     os.execvp("snakemake", ["snakemake", asked.target, *OPTIONS, *where, *options])
+
+
+def _check_disk(experiment, folder):
+    """Say that the disk may be too small for what is left to make; InputError where it clearly is."""
+    left = [stage for stage in folder.stages() if not folder.is_done(stage.name)]
+    if not left:
+        return
+    images = plan.images_of(experiment, folder)
+    sizes = [plan.disk_of(experiment, stage, images) for stage in left]
+    needed, free = sum(sizes) + SNAPSHOTS * max(sizes), shutil.disk_usage(folder.path).free / 1e9
+    line = f"{folder.path}: what is left to make takes about {needed:.2f} GB, and {free:.2f} GB of the disk are free"
+    if needed > CLEARLY * free:
+        raise InputError(f"{line}; make room first")
+    if needed > free:
+        print(f"warning: {line}; it ends early where that is not enough", file=sys.stderr, flush=True)
 
 
 def _cores(text):

@@ -22,13 +22,23 @@ def report(experiment):
     lines = [f"{run.path:26}{'done':>14}{'time':>18}"]
     for stage in run.stages():
         is_done = run.is_done(stage.name)
-        done, note = of_images(stage, images) if stage.images else of_training(stage)
+        done, note = state_of(stage, images)
         took = seconds.get(stage.name)
         clock = str(datetime.timedelta(seconds=round(took))) if is_done and took is not None else ""
         lines.append(f"{stage.name:26}{done:>14}{clock:>18}  {note * (not is_done)}".rstrip())
     finished = os.path.exists(run.results)
     lines.append("Finished; `make report` prints its tables." if finished else "Not finished.")
     return "\n".join(lines)
+
+
+def state_of(stage, images):
+    """(how much is done and of how much, a note), each '' where there is nothing yet."""
+    for _ in range(3):  # while it runs, files come and go between two looks at them
+        try:
+            return of_images(stage, images) if stage.images else of_training(stage)
+        except (OSError, InputError, KeyError):
+            time.sleep(0.1)
+    return "?", "its files cannot be read"
 
 
 def of_training(stage):

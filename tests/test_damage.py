@@ -1,0 +1,458 @@
+"""Damage: a file of a run that is cut short, emptied or deleted is made again, or put back, by the same command."""
+
+import contextlib
+import copy
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from aepsl import experiments, healing, made, run_folder
+from aepsl.caffe_nets import build
+from aepsl.data import synthetic
+from aepsl.errors import InputError
+from aepsl.files import read_json, write_text, written_whole
+from aepsl.images import read_indexed, write_grey, write_mask
+from aepsl.stages import train
+from small_run import Run
+
+# One file of every kind that a run leaves, and one of the stages that make it.
+FILES = (
+    "saliency/train_000001.png",
+    "initial.caffemodel",
+    "initial.made_of.json",
+    "step1/classification/final.caffemodel",
+    "step2/classification/log.csv",
+    "step2/classification/train.json",
+    "step1/classification/train.prototxt",
+    "step2/classification/solver.prototxt",
+    "step2/classification/made_of.json",
+    "step1/regions/train_000002.png",
+    "step1/regions/made_of.json",
+    "step1/regions.json",
+    "step1/thresholds.json",
+    "masks/ae_step1/train_000003.png",
+    "masks/ae_step2/made_of.json",
+    "segmentation/psl/final.caffemodel",
+    "relabelled/psl/crf/train_000004.png",
+    "val/psl/plain/val_000001.png",
+    "val/psl/crf/val_000002.png",
+    "val/ae_step1/made_of.json",
+    "results.json",
+    "done/check.json",
+    "done/check.made_of.json",
+    "done/mine.step1.1-2.json",
+    "done/results.json",
+    "seconds/segmentation.psl.json",
+    "made/saliency.2-2.json",
+    "made/segmentation.psl++.json",
+    "../.digests.json",
+)
+UNSAID = ("../.digests.json", "done/check.made_of.json")  # no result stands on them
+LATER = ("segmentation", "relabelled", "val", "results")  # what an interrupted run does not have yet
+SAID = "is damaged or missing"
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def emptied(path):
+    os.truncate(path, 0)
+
+
+def deleted(path):
+    path.unlink()
+
+
+DAMAGES = (cut, emptied, deleted)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return Run(tmp_path_factory.mktemp("damage"))
+
+
+@pytest.fixture
+def kept(run, tmp_path):
+    """The finished run, put back afterwards."""
+    folder = run.tree / "runs"
+    shutil.copytree(folder, tmp_path / "kept")
+    yield folder / "tiny"
+    shutil.rmtree(folder)
+    shutil.move(tmp_path / "kept", folder)
+
+
+def state(folder):
+    """{path: contents} of all that a run has made; what it took may differ."""
+    found = {}
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        if path.is_file() and not name.startswith((".snakemake", "seconds", "made")):
+            found[name] = path.read_bytes()
+    found["results.json"] = {
+        key: value for key, value in read_json(folder / "results.json").items() if key != "seconds"
+    }
+    return found
+
+
+def healed(run, folder, before):
+    """Start again: the run is what it was, and has nothing to do then. Returns what the start said."""
+    output = run.start()
+    after = state(folder)
+    assert sorted(after) == sorted(before)
+    assert [name for name in after if after[name] != before[name]] == []
+    assert "Traceback" not in output
+    again = run.start("-n")
+    assert "every stage is done already" in again and SAID not in again
+    return output
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_finished_run_heals(run, kept, damage):
+    """All kinds at once: each of their stages, and whatever stands on it, sees to its own."""
+    before = state(kept)
+    for name in FILES:
+        damage(kept / name)
+    lines = run.start("-n").splitlines()
+    output = healed(run, kept, before)
+    for name in FILES:
+        if name not in ("../.digests.json", "done/check.made_of.json") and (name, damage) != (
+            "done/check.json",
+            deleted,
+        ):
+            assert any(_tells_of(line, name) for line in output.splitlines()), (name, output)
+            assert any(_tells_of(line, name) for line in lines), name
+
+
+def _tells_of(line, name):
+    """Whether a line is about the file or, with others, its folder."""
+    about = line.partition(":")[0]
+    return "damaged" in line and f"runs/tiny/{name}".startswith(about) and about.count("/") >= 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_interrupted_run_heals(run, kept, damage):
+    """It has mined, and was segmenting: half of the masks of the last round are there, without a mark."""
+    before = state(kept)
+    for name in LATER:
+        for path in [*kept.glob(f"done/{name}*"), *kept.glob(f"made/{name}*"), *kept.glob(f"seconds/{name}*")]:
+            path.unlink()
+    for stage in ("relabel", "segment"):
+        for path in [*kept.glob(f"done/{stage}*"), *kept.glob(f"made/{stage}*")]:
+            path.unlink()
+    (kept / "results.json").unlink()
+    for name in ("relabelled/psl/crf/train_000001.png", "val/psl/plain/val_000001.png"):
+        (kept / name).unlink()
+    shutil.rmtree(kept / "segmentation/psl")
+    for name in FILES:
+        if (kept / name).exists() and "segmentation/psl" not in name:
+            damage(kept / name)
+    healed(run, kept, before)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "name, damage",
+    [("val/psl/plain/val_000001.png", deleted), ("done/results.json", emptied), ("made/segment.val.psl.1-2.json", cut)],
+)
+def test_only_what_stands_on_it_is_done_again(run, kept, damage, name):
+    before = state(kept)
+    damage(kept / name)
+    planned = run.planned()
+    assert planned <= {"segment_val_psl", "results"} and "results" in planned
+    assert name in healed(run, kept, before)
+
+
+@pytest.mark.long
+def test_a_small_text_is_put_back_and_nothing_is_done_again(run, kept):
+    before = state(kept)
+    damages = {"step1/regions.json": cut, "results.json": deleted, "masks/ae_step1/made_of.json": emptied}
+    for name, damage in damages.items():
+        damage(kept / name)
+    lines = [f"runs/tiny/{name}: {SAID}; put back" for name in damages]
+    asked = run.start("-n")
+    assert all(line in asked for line in lines) and "every stage is done already" in asked
+    said = healed(run, kept, before)
+    assert all(line in said for line in lines)
+
+
+@pytest.mark.long
+def test_what_changes_without_getting_shorter_is_seen_too(run, kept):
+    before = state(kept)
+    path = kept / "val/psl+gt/crf/val_000001.png"
+    path.write_bytes(path.read_bytes()[::-1])
+    assert f"{path.relative_to(run.tree)}: {SAID}; made again" in healed(run, kept, before)
+
+
+@pytest.mark.long
+def test_the_line_names_the_folder_where_several_are_damaged(run, kept):
+    before = state(kept)
+    for path in (kept / "val/psl/crf").glob("*.png"):
+        path.unlink()
+    output = healed(run, kept, before)
+    assert "runs/tiny/val/psl/crf: 2 files are damaged or missing; made again" in output  # of each shard
+
+
+@pytest.mark.long
+def test_a_stage_that_meets_a_damaged_file_stops_with_one_line(run, kept):
+    """Between the start and its turn; nothing is made of it, and the same command heals it."""
+    before = state(kept)
+    region = kept / "step1/regions/train_000002.png"
+    for path in (kept / "masks/ae_step1").glob("*.png"):
+        path.unlink()
+    cut(region)
+    arguments = ["--experiment", "tiny", "--data", str(run.data), "--regions", "runs/tiny/step1/regions"]
+    done = run.command("masks", *arguments, "--saliency", "runs/tiny/saliency", "--out", "runs/tiny/masks/ae_step1")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "train_000002.png: cannot be decoded; type the same command again" in done.stderr
+    healed(run, kept, before)
+
+
+@pytest.mark.parametrize("lost", [1, 3, 8, 12, 20, 60])
+def test_however_little_a_png_lacks_it_is_not_read(tmp_path, lost, rng):
+    """Unless it has all its pixels. Regions, masks and maps go through one reader."""
+    write_grey(str(tmp_path / "region.png"), rng.randint(0, 4, (40, 50)).astype(np.uint16))
+    write_grey(str(tmp_path / "map.png"), rng.randint(0, 256, (40, 50)).astype(np.uint8))
+    write_mask(str(tmp_path / "mask.png"), rng.randint(0, 3, (40, 50)).astype(np.uint8))
+    for path in tmp_path.iterdir():
+        whole = read_indexed(str(path))
+        os.truncate(path, path.stat().st_size - lost)
+        assert not healing.is_whole(str(path))
+        if lost > 20:  # the last chunk, and checksums of the pixels
+            with pytest.raises(InputError, match="cannot be decoded"):
+                read_indexed(str(path))
+        else:
+            with contextlib.suppress(InputError):
+                assert (read_indexed(str(path)) == whole).all()
+
+
+# Snapshots, in one process.
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = str(tmp_path_factory.mktemp("synthetic") / "data")
+    synthetic.run(root, train=24, val=4, seed=3)
+    return root
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The demo's experiment with a smaller net, four epochs of four iterations."""
+    experiment = copy.deepcopy(experiments.load("demo"))
+    experiment.update(channels=[4, 4, 4, 4, 4], fc=8, folder=str(tmp_path_factory.mktemp("tiny")))
+    experiment["data"].update(scale=0.5, crop=57)
+    experiment["training"]["classification"].update(batch=6, epochs=4, lr_step_epochs=2)
+    for path, text in build.committed(experiment).items():
+        write_text(path, text)
+    return experiment
+
+
+def weights(folder):
+    return (folder / "final.caffemodel").read_bytes(), (folder / "log.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    train.run(tiny, "classification", data, str(folder))
+    return weights(folder)
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(tiny, data, out, iteration, monkeypatch):
+    """Train until `iteration`, and end as if killed."""
+    add = train.History.add
+
+    def killing(self, solver):
+        if solver.iter == iteration + 1:
+            raise Killed
+        return add(self, solver)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(train.History, "add", killing)
+        train.run(tiny, "classification", data, str(out))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["snapshot_iter_8.caffemodel", "snapshot_iter_8.solverstate", "snapshot.json", "both"])
+def test_a_damaged_snapshot_is_said_and_an_older_one_taken(
+    tiny, data, undisturbed, tmp_path, damage, name, monkeypatch, capfd
+):
+    out = tmp_path / "run"
+    killed_at(tiny, data, out, 10, monkeypatch)
+    assert sorted(path.name for path in out.glob("snapshot*")) == [
+        "snapshot.json",
+        "snapshot_iter_4.caffemodel",
+        "snapshot_iter_4.solverstate",
+        "snapshot_iter_8.caffemodel",
+        "snapshot_iter_8.solverstate",
+    ]
+    for each in ["snapshot_iter_8.caffemodel", "snapshot_iter_4.solverstate"] if name == "both" else [name]:
+        damage(out / each)
+    capfd.readouterr()
+    begun = []
+    add = train.History.add
+    with monkeypatch.context() as patch:
+        patch.setattr(train.History, "add", lambda self, solver: begun.append(solver.iter) or add(self, solver))
+        train.run(tiny, "classification", data, str(out))
+    assert weights(out) == undisturbed
+    anew = name in ("snapshot.json", "both")
+    assert begun[0] == (1 if anew else 5)
+    said = capfd.readouterr().err
+    if (name, damage) != ("snapshot.json", deleted):
+        assert "is damaged" in said and ("begins anew" if anew else "an older snapshot is taken") in said
+    assert not list(out.glob("snapshot*"))
+
+
+@pytest.mark.parametrize("moment", ["files", "record"])
+def test_killed_while_a_snapshot_is_written_the_older_one_is_there(
+    tiny, data, undisturbed, tmp_path, moment, monkeypatch
+):
+    out = tmp_path / "run"
+
+    def killing(*_):
+        raise Killed
+
+    save = train.History.save
+
+    def half(self, solver, seed):
+        if solver.iter == 8:
+            if moment == "record":
+                monkeypatch.setattr(train, "write_json", killing)
+            else:
+                os.truncate(os.path.join(self.folder, "snapshot_iter_8.solverstate"), 100)
+                raise Killed
+        save(self, solver, seed)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(train.History, "save", half)
+        train.run(tiny, "classification", data, str(out))
+    monkeypatch.undo()
+    assert (out / "snapshot_iter_4.caffemodel").exists()
+    train.run(tiny, "classification", data, str(out))
+    assert weights(out) == undisturbed
+
+
+def test_killed_before_the_clean_up_nothing_is_trained_again(tiny, data, undisturbed, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    clear = train.History.clear
+
+    def killed(self):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(train.History, "clear", killed)
+        train.run(tiny, "classification", data, str(out))
+    assert list(out.glob("snapshot_iter_*"))
+    monkeypatch.setattr(train, "_train", None)
+    train.run(tiny, "classification", data, str(out))
+    assert clear and weights(out) == undisturbed and not list(out.glob("snapshot*"))
+
+
+def test_no_room_for_a_snapshot_is_one_line_before_caffe_aborts(tiny, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 100, 1000))
+    with pytest.raises(InputError, match=r"run: the disk is full: \d+ MB are needed next and 0 MB are free; make room"):
+        train.run(tiny, "classification", data, str(tmp_path / "run"))
+
+
+# Writing.
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
+    def fill():
+        with (
+            written_whole(str(tmp_path / "a.png")) as beside,
+            open(beside, "w") as file,
+            open("/dev/full", "w") as full,
+        ):
+            file.write("half")
+            full.write("x" * 10000)
+            full.flush()
+
+    with pytest.raises(InputError, match="the disk is full"):
+        fill()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2", '{"mark": 1}', "\xff\x00"])
+def test_a_record_that_cannot_be_read_is_none(tmp_path, text):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/mine.json").write_text(text, encoding="latin-1")
+    assert healing.heal(str(tmp_path), dry=True) == ["done/mine.json"]
+
+
+def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path, monkeypatch):
+    """The settings have changed, and the stage was interrupted after it had removed the old."""
+    monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
+    root = tmp_path / "x"
+
+    def result(setting):
+        result = made.Result(str(root / "masks"), dict(setting=setting), files=["*.csv"])
+        if not result.has("a.csv"):
+            write_text(str(root / "masks/a.csv"), f"{setting}\n")
+        return result
+
+    made.mark(str(root / "done/masks.json"), result(1), 1, 1)
+    assert healing.heal(str(root)) == []
+    result(2)
+    assert healing.heal(str(root)) == ["done/masks.json"]
+    assert (root / "masks/a.csv").read_text() == "2\n"
+    assert json.loads((root / "masks/made_of.json").read_text()) == dict(setting=2)
+
+
+# The data that a run draws itself.
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "name",
+    ["data/JPEGImages/val_000001.jpg", "data/SegmentationClassAug/train_000001.png", "data/image_labels.txt"]
+    + ["data.made_of.json", "made/data.json"],
+)
+def test_damaged_data_are_drawn_again(tmp_path, capfd, name, damage):
+    data = tmp_path / "data"
+
+    def start():
+        again = healing.heal(str(tmp_path))
+        synthetic.bring(str(data), train=2, val=1, seed=1)
+        healing.vouch_for_data(str(tmp_path), str(data))
+        return again, {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    first = start()
+    damage(tmp_path / name)
+    capfd.readouterr()
+    again, files = start()
+    assert (again, files) == first and again == []
+    if (name, damage) != ("made/data.json", deleted):
+        assert f"{name}: is damaged or missing; the data are drawn again" in capfd.readouterr().err
+
+
+def test_killed_once_the_data_are_drawn_the_next_start_goes_on(tmp_path, monkeypatch):
+    """At each moment around their getting their name."""
+    data = str(tmp_path / "data")
+    rename = os.rename
+
+    def killing(*_):
+        raise Killed
+
+    def renamed(*names):
+        rename(*names)
+        raise Killed
+
+    moments = ((synthetic, "write_text", killing), (os, "rename", killing), (os, "rename", renamed))
+    for place, name, replacement in moments:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(place, name, replacement)
+            synthetic.bring(data, train=2, val=1, seed=1)
+        synthetic.bring(data, train=2, val=1, seed=1)
+        assert len(os.listdir(f"{data}/JPEGImages")) == 3
+        shutil.rmtree(data)
