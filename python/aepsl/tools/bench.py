@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from caffe import layers as L
 
-from aepsl import experiments
+from aepsl import experiments, paper
 from aepsl.caffe_nets import build, device
 from aepsl.data import synthetic
 from aepsl.files import write_text
@@ -102,7 +102,7 @@ def caffe_time(prototxt, iterations):
 
 
 def crf_of_training_images(images=8, repeats=3):
-    settings = experiments.load("voc12")["crf"]
+    settings = experiments.load(paper.PAPERS_EXPERIMENT)["crf"]
     random = np.random.RandomState(1)
     cores = multiprocessing.cpu_count()
     jobs = [_crf_job(random, settings, labels=1 + k % 3) for k in range(images)]
@@ -143,7 +143,7 @@ def full_size():
 
 
 def _full_size(task):
-    experiment = experiments.load("voc12")
+    experiment = experiments.load(paper.PAPERS_EXPERIMENT)
     experiment["training"][task] = dict(experiment["training"][task], batch=2)
     with tempfile.TemporaryDirectory() as folder:
         solver = solver_on_stand_ins(experiment, task, folder)

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import caffe
 
-from aepsl import cli, experiments
+from aepsl import cli, experiments, paper
 from aepsl.caffe_nets import cuda, device
 from aepsl.errors import InputError
 from aepsl.tools import bench, gpu_agreement, plan
@@ -73,7 +73,7 @@ def memory(gpu):
     free, total = cuda.memory(gpu)
     if not total:
         raise InputError("CUDA does not start on it; the kernel's log (dmesg) may say why, a restart often helps")
-    needed = plan.memory_of_training(experiments.load("voc12"), LARGEST)
+    needed = plan.memory_of_training(experiments.load(paper.PAPERS_EXPERIMENT), LARGEST)
     text = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free; training {LARGEST} takes about {needed / GIB:.1f}"
     if free < needed:
         raise InputError(f"{text}: end what else runs on it (nvidia-smi shows it), or take a larger GPU")
@@ -91,7 +91,7 @@ def agrees(gpu):
 
 def training(gpu, batch, iterations=2):
     device.use(gpu)
-    experiment = experiments.load("voc12")
+    experiment = experiments.load(paper.PAPERS_EXPERIMENT)
     experiment["training"][LARGEST] = dict(experiment["training"][LARGEST], batch=batch)
     with tempfile.TemporaryDirectory() as folder:
         solver = bench.solver_on_stand_ins(experiment, LARGEST, folder)
@@ -127,6 +127,6 @@ def main(argv=None):
     for gpu in range(cuda.count() if ready else 0):
         for name, check in (("", card), ("memory", memory), ("agreement", agrees)):
             ready &= report(f"GPU {gpu} {name}", check, gpu)
-        for batch in (2, experiments.load("voc12")["training"][LARGEST]["batch"]):
+        for batch in (2, experiments.load(paper.PAPERS_EXPERIMENT)["training"][LARGEST]["batch"]):
             ready &= report(f"GPU {gpu} batch {batch}", training, gpu, batch)
     sys.exit(not ready)

@@ -7,13 +7,13 @@ import os
 
 import yaml
 
-from aepsl import cli, experiments
+from aepsl import cli, experiments, paper
 from aepsl.caffe_nets import build
 from aepsl.data.dataset import LISTS, Dataset
 from aepsl.errors import InputError
 from aepsl.files import write_text
 
-MODEL = "voc12"
+MODEL = paper.PAPERS_EXPERIMENT
 HEADER = """# What the data set {data} gives; everything else is {model}'s, whose file explains every setting.
 # `make nets` writes the prototxts beside this file from both.
 """
