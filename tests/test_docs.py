@@ -18,8 +18,8 @@ README_BYTES = 7000
 ENDINGS = tuple(".py .md .yaml .smk .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split())
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
-aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/ runs/
-runs/.digests.json runs/NAME
+aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
+runs/ runs/.digests.json runs/NAME
 runs/NAME/made runs/voc12/submission/psl++.tgz runs/segmented/holiday.png runs/segmented/holiday_overlay.png
 seconds/ train.json
 """.split()
