@@ -32,7 +32,7 @@ help: ## this list
 	@echo 'ARGS=      further options of the command, e.g. make demo ARGS=-n only says what it would do'
 
 demo: ## the whole method on a generated data set; minutes, needs nothing
-	@EXPERIMENT= DATA= WEIGHTS= scripts/reproduce demo all $(ARGS)
+	@EXPERIMENT= DATA= WEIGHTS= SALIENCY= $(RUN) python3 -m aepsl run demo all $(ARGS)
 
 rehearsal: ## the whole method on real photos: DATA=... [WEIGHTS=...] [SALIENCY=...]
 	@scripts/reproduce rehearsal all $(ARGS)

@@ -1,5 +1,6 @@
 """Fixtures: small data sets in VOC layout, and one Caffe layer in a net of its own."""
 
+import copy
 import json
 import os
 import shutil
@@ -11,6 +12,10 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from aepsl import experiments
+from aepsl.caffe_nets import build
+from aepsl.data import synthetic
+from aepsl.files import write_text
 from aepsl.images import write_mask
 
 os.environ.setdefault("GLOG_minloglevel", "2")
@@ -45,6 +50,31 @@ def small_set(tmp_path, rng):
     (root / "ImageSets/Segmentation/train_aug.txt").write_text("".join(i + "\n" for i in ids))
     (root / "ImageSets/Segmentation/val.txt").write_text("".join(i + "\n" for i in ids[:3]))
     return root
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Root of 24 images of the demo's data set; a test file may have a `data` of its own."""
+    root = str(tmp_path_factory.mktemp("synthetic") / "data")
+    synthetic.run(root, train=24, val=4, seed=3)
+    return root
+
+
+def tiny_experiment(folder, epochs=3, **changes):
+    """The demo's experiment with a smaller net, batches of 6 and few epochs, and its prototxts, in `folder`."""
+    experiment = copy.deepcopy(experiments.load("demo"))
+    experiment.update(channels=[4, 4, 4, 4, 4], fc=8, folder=str(folder), **changes)
+    experiment["data"].update(scale=0.5, crop=57)
+    for settings in experiment["training"].values():
+        settings.update(batch=6, epochs=epochs, lr_step_epochs=2)
+    return written(experiment)
+
+
+def written(experiment):
+    """The experiment, once its prototxts are in its folder."""
+    for path, text in build.committed(experiment).items():
+        write_text(path, text)
+    return experiment
 
 
 @pytest.fixture

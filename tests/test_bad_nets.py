@@ -25,7 +25,7 @@ from aepsl.layers.data import PARAMETERS, Prefetch, Sampler
 from aepsl.stages import evaluate_regions, mine, segment, train
 from aepsl.stages.segment import SegmentationNet
 from aepsl.tools import infer
-from conftest import inputs, python_layer
+from conftest import inputs, python_layer, tiny_experiment
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +39,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def tiny(tmp_path):
     """The demo's experiment with a smaller net, batch and schedule, in a folder of its own."""
-    return written(tmp_path / "tiny")
-
-
-def written(folder, **changes):
-    experiment = copy.deepcopy(experiments.load("demo"))
-    experiment.update(channels=[4, 4, 4, 4, 4], fc=8, folder=str(folder), **changes)
-    experiment["data"].update(scale=0.5, crop=57)
-    for settings in experiment["training"].values():
-        settings.update(batch=6, epochs=3, lr_step_epochs=2)
-    for path, text in build.committed(experiment).items():
-        write_text(path, text)
-    return experiment
+    return tiny_experiment(tmp_path / "tiny")
 
 
 def opened(experiment, task):
@@ -526,7 +515,7 @@ def trained(tmp_path_factory, data):
     changes.update({name: ("segmentation", change) for name, (change, _) in NUMBERS.items()})
     paths = {}
     for name, (task, change) in changes.items():
-        experiment, weights = written(root / name / "net"), None
+        experiment, weights = tiny_experiment(root / name / "net"), None
         if change:
             change(experiment)
             for path, text in build.committed(experiment).items():
@@ -604,7 +593,7 @@ def test_what_is_not_finite_ends_the_step_before_the_backward_pass(net_of, layer
 
 
 def test_a_saturated_classification_ends_with_its_remedy(tmp_path, data):
-    experiment = written(tmp_path / "tiny")
+    experiment = tiny_experiment(tmp_path / "tiny")
     experiment["training"]["classification"].update(lr=30, epochs=20, lr_step_epochs=20)
     with pytest.raises(InputError) as error:
         train.run(experiment, "classification", data, str(tmp_path / "run"))
@@ -616,7 +605,7 @@ def test_a_saturated_classification_ends_with_its_remedy(tmp_path, data):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_slow_or_short_training_is_not_stuck(tmp_path, data, seed, rate):
     """Rates that are too small, too: its losses do not fall, but its scores are not extreme."""
-    experiment = written(tmp_path / "tiny", seed=seed)
+    experiment = tiny_experiment(tmp_path / "tiny", seed=seed)
     experiment["training"]["classification"].update(lr=rate, epochs=12, lr_step_epochs=12)
     train.run(experiment, "classification", data, str(tmp_path / "run"))
     assert (tmp_path / "run/final.caffemodel").exists()

@@ -1,7 +1,6 @@
 """Damage: a file of a run that is cut short, emptied or deleted is made again, or put back, by the same command."""
 
 import contextlib
-import copy
 import json
 import os
 import shutil
@@ -9,13 +8,13 @@ import shutil
 import numpy as np
 import pytest
 
-from aepsl import experiments, healing, made, run_folder
-from aepsl.caffe_nets import build
+from aepsl import healing, made, run_folder
 from aepsl.data import synthetic
 from aepsl.errors import InputError
 from aepsl.files import read_json, write_text, written_whole
 from aepsl.images import read_indexed, write_grey, write_mask
 from aepsl.stages import train
+from conftest import tiny_experiment
 from small_run import Run
 
 # One file of every kind that a run leaves, and one of the stages that make it.
@@ -235,22 +234,9 @@ def test_however_little_a_png_lacks_it_is_not_read(tmp_path, lost, rng):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = str(tmp_path_factory.mktemp("synthetic") / "data")
-    synthetic.run(root, train=24, val=4, seed=3)
-    return root
-
-
-@pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """The demo's experiment with a smaller net, four epochs of four iterations."""
-    experiment = copy.deepcopy(experiments.load("demo"))
-    experiment.update(channels=[4, 4, 4, 4, 4], fc=8, folder=str(tmp_path_factory.mktemp("tiny")))
-    experiment["data"].update(scale=0.5, crop=57)
-    experiment["training"]["classification"].update(batch=6, epochs=4, lr_step_epochs=2)
-    for path, text in build.committed(experiment).items():
-        write_text(path, text)
-    return experiment
+    return tiny_experiment(tmp_path_factory.mktemp("tiny"), epochs=4)
 
 
 def weights(folder):

@@ -11,11 +11,11 @@ import pytest
 from caffe.proto import caffe_pb2
 
 from aepsl import experiments
-from aepsl.caffe_nets import build, caffemodel
-from aepsl.files import write_text
+from aepsl.caffe_nets import caffemodel
 from aepsl.images import palette, read_indexed, write_grey, write_mask
 from aepsl.layers.data import PARAMETERS, Sampler
 from aepsl.stages import crf, masks, mine, results, segment, train
+from conftest import written
 
 CLASSES = ["cat", "dog", "hen", "owl"]
 
@@ -188,9 +188,7 @@ def short(demo, tmp_path_factory):
     demo["training"] = dict.fromkeys(experiments.TASKS, step)
     demo["data"] = dict(demo["data"], crop=33)
     demo["folder"] = str(tmp_path_factory.mktemp("short"))
-    for path, text in build.committed(demo).items():
-        write_text(path, text)
-    return demo
+    return written(demo)
 
 
 def test_initial_weights_reach_the_net_and_the_converged_loss_is_the_last_epochs_mean(data, short, model, tmp_path):

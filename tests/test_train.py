@@ -15,33 +15,18 @@ from caffe.proto import caffe_pb2
 
 from aepsl import experiments
 from aepsl.caffe_nets import build, caffemodel
-from aepsl.data import synthetic
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
 from aepsl.files import write_text
 from aepsl.images import read_indexed, write_mask
 from aepsl.stages import train
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """24 images of the demo's data set."""
-    root = str(tmp_path_factory.mktemp("synthetic") / "data")
-    synthetic.run(root, train=24, val=4, seed=3)
-    return root
+from conftest import tiny_experiment
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """The demo's experiment with a smaller net, batch and schedule, in a folder of its own."""
-    experiment = copy.deepcopy(experiments.load("demo"))
-    experiment.update(channels=[4, 4, 4, 4, 4], fc=8, folder=str(tmp_path_factory.mktemp("tiny")))
-    experiment["data"].update(scale=0.5, crop=57)
-    for settings in experiment["training"].values():
-        settings.update(batch=6, epochs=3, lr_step_epochs=2)
-    for path, text in build.committed(experiment).items():
-        write_text(path, text)
-    return experiment
+    return tiny_experiment(tmp_path_factory.mktemp("tiny"))
 
 
 def log(folder):
