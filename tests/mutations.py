@@ -68,7 +68,8 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     ),
     "the last of two labels wins": (A + "stages/masks.py", "    S[F.sum(axis=0) > 1] = IGNORE\n", "", "masks"),
     # The losses
-    "half the squared loss's gradient": (A + "layers/losses.py", "2 / len(z) * p", "1 / len(z) * p", "losses"),
+    "twice the squared loss's gradient": (A + "layers/losses.py", "1 / len(z) * p", "2 / len(z) * p", "losses"),
+    "the squared loss without its half": (A + "layers/losses.py", "/ (2 * len(z))", "/ len(z)", "losses"),
     "labels are not divided by their number": (
         A + "layers/losses.py",
         "y / y.sum(axis=1, keepdims=True)",

@@ -10,7 +10,7 @@ def written_out_squared(z, y):
         exponentials = [np.exp(s) for s in scores]
         for e, label in zip(exponentials, labels):
             total += (e / sum(exponentials) - label / sum(labels)) ** 2
-    return total / len(z)
+    return total / (2 * len(z))
 
 
 def written_out_cross_entropy(scores, mask, labels):

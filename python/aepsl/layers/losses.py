@@ -17,13 +17,13 @@ def squared_classification_loss(z, y):
     """Squared label prediction loss (section 3.1, after its reference [30]).
 
     z: scores N x C; y: image labels N x C, 0 or 1, at least one in each row.
-    p = softmax(z), t = y / sum(y), L = 1/N sum_i sum_c (p_ic - t_ic)^2. Between 0 and 2.
-    Returns L and dL/dz (N x C).
+    p = softmax(z), t = y / sum(y), L = 1/(2N) sum_i sum_c (p_ic - t_ic)^2, Caffe's EuclideanLoss: figure 5a's axis has
+    room for no other scale (FIDELITY.md). Between 0 and 1. Returns L and dL/dz (N x C).
     """
     p = softmax(z)
     r = p - y / y.sum(axis=1, keepdims=True)
-    gradient = 2 / len(z) * p * (r - (p * r).sum(axis=1, keepdims=True))
-    return (r**2).sum() / len(z), gradient
+    gradient = 1 / len(z) * p * (r - (p * r).sum(axis=1, keepdims=True))
+    return (r**2).sum() / (2 * len(z)), gradient
 
 
 def masked_cross_entropy(scores, mask, labels):

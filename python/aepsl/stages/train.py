@@ -266,7 +266,7 @@ class History:
 def constant_loss(labels):
     """The least squared classification loss of scores that do not look at the image. labels: N x C."""
     t = labels / labels.sum(axis=1, keepdims=True)
-    return float(((t - t.mean(axis=0)) ** 2).sum(axis=1).mean())
+    return float(((t - t.mean(axis=0)) ** 2).sum(axis=1).mean() / 2)
 
 
 def _seed(seed, iteration):
