@@ -16,9 +16,9 @@ rule surgery:
     output:
         "done/surgery.json",
     params:
-        made_of=made_of("surgery", "weights"),
+        made_of=made_of("surgery", "weights fc6_fc7" if CONTENTS["fc6_fc7"] else "weights"),
     shell:
-        "{STAGE} surgery --vgg {ASKED[weights]:q} --out {INITIAL} --done {RUN.path}/{output}"
+        "{STAGE} surgery {COMMON} --vgg {ASKED[weights]:q} --out {INITIAL} --done {RUN.path}/{output}"
 
 
 rule train_classification:

@@ -279,7 +279,7 @@ def test_bad_weights_of_vgg_are_one_line(tmp_path, fault):
     change(message)
     path.write_bytes(message.SerializeToString())
     with pytest.raises(InputError) as error:
-        surgery.run(str(path), str(out))
+        surgery.run(str(path), str(out), None, None)
     one_line(error, str(path), piece)
     assert not out.exists()
 

@@ -60,7 +60,7 @@ def upgraded(vgg, path):
 def test_every_weight_is_where_it_should_be(vgg, tmp_path, old):
     """Read back through Caffe: position (u, v) of filter i is position (3u, 3v) of VGG's filter 4i, and so on."""
     out = str(tmp_path / "out.caffemodel")
-    surgery.run(vgg if old else upgraded(vgg, tmp_path / "new.caffemodel"), out)
+    surgery.run(vgg if old else upgraded(vgg, tmp_path / "new.caffemodel"), out, None, None)
     net = net_of_text(build.deploy_net(dict(experiments.load("voc12"), **NARROW), "psl"), tmp_path / "net.prototxt")
     assert caffemodel.load_weights(net, out, build.NEW_LAYERS) == ["fc8_cls", "fc8_seg"]
     theirs = {layer.name: layer.blobs for layer in message(vgg).layers}
@@ -90,7 +90,7 @@ def test_it_computes_what_vgg_computes_of_what_is_left(vgg, tmp_path, rng):
     for blob in (fc6[1], fc7[1]):
         blob.data[:] = rng.randn(512).tolist()
     write(vgg, net)
-    surgery.run(vgg, str(tmp_path / "out.caffemodel"))
+    surgery.run(vgg, str(tmp_path / "out.caffemodel"), None, None)
 
     layers = (
         'layer {{ name: "{0}" type: "{2}" bottom: "{1}" top: "{0}" {3} }}\n'
@@ -116,8 +116,8 @@ def test_it_computes_what_vgg_computes_of_what_is_left(vgg, tmp_path, rng):
 
 def test_largefov_stays_as_it_is(vgg, tmp_path):
     once, twice = tmp_path / "once.caffemodel", tmp_path / "twice.caffemodel"
-    surgery.run(vgg, str(once))
-    surgery.run(str(once), str(twice))
+    surgery.run(vgg, str(once), None, None)
+    surgery.run(str(once), str(twice), None, None)
     assert once.read_bytes() == twice.read_bytes()
 
 
@@ -131,7 +131,7 @@ def test_other_nets_are_refused(vgg, tmp_path, change):
         layer.blobs[0].width -= 1
     write(vgg, net)
     with pytest.raises(InputError, match="vgg.caffemodel: holds neither VGG-16 nor LargeFOV.*fc6"):
-        surgery.run(vgg, str(tmp_path / "out.caffemodel"))
+        surgery.run(vgg, str(tmp_path / "out.caffemodel"), None, None)
     assert not (tmp_path / "out.caffemodel").exists()
 
 
@@ -139,7 +139,7 @@ def test_the_released_files_shapes_load_into_voc12(tmp_path):
     """At full size: what 553 MB of VGG become is what the paper's nets want."""
     vgg, out = str(tmp_path / "vgg.caffemodel"), str(tmp_path / "out.caffemodel")
     standins.write_vgg(vgg)
-    surgery.run(vgg, out)
+    surgery.run(vgg, out, None, None)
     net = caffe.Net(experiments.prototxt(experiments.load("voc12"), "classification", "deploy"), caffe.TEST)
     assert caffemodel.load_weights(net, out, build.NEW_LAYERS) == ["fc8_cls"]
     assert net.params["fc6"][0].data.std() > 0

@@ -30,6 +30,7 @@ SETTINGS = {
     "check": (),
     "saliency": (),
     "surgery": (),
+    "fc6_fc7": _TRAINING,
     "classification": (*_TRAINING, "training.classification"),
     "segmentation": (*_TRAINING, "training.segmentation"),
     "psl": (*_TRAINING, "training.psl"),

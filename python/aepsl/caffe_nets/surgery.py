@@ -4,51 +4,132 @@ VGG's fc6 sees 7 x 7 cells of pool5 at stride 32, LargeFOV's 3 x 3 at stride 8 w
 rows and columns 0, 3 and 6 stay: they are 3 * 32 = 96 pixels apart, as LargeFOV's are, 12 * 8. Of the 4096 filters of
 fc6 and of fc7 every fourth stays, from the first on, and of fc7's inputs those that fc6 still has. fc8 goes, the
 convolutions stay. Nothing is random and nothing is scaled.
+
+Of a file that holds the convolutions alone fc6 and fc7 are drawn, and scaled by the data: `drawn`.
 """
 
+import caffe
+import numpy as np
 from caffe.proto import caffe_pb2
 
 from aepsl import cli, digests
-from aepsl.caffe_nets import caffemodel
+from aepsl.caffe_nets import build, caffemodel
 from aepsl.errors import InputError
 from aepsl.files import written_whole
-from aepsl.made import Result
+from aepsl.layers.data import PARAMETERS, Sampler
+from aepsl.made import Result, settings_of
 
 SIDE = 7  # of fc6 in VGG
 POSITIONS = slice(None, None, 3)
 FILTERS = slice(None, None, 4)
+DRAWN = ("fc6", "fc7")
+IMAGES = 8  # that say how large the outputs of drawn weights are
 
 
-def run(vgg, out):
+def run(vgg, out, experiment, data):
     """Write the caffemodel `out`: the layers conv1_1 ... fc7 of LargeFOV.
 
     vgg: VGG_ILSVRC_16_layers.caffemodel, in the old format (`layers`) or the new; or a file that is LargeFOV's already,
-    such as DeepLab's vgg16_20M.caffemodel, whose values stay. Raises InputError for the weights of another net.
+    such as DeepLab's vgg16_20M.caffemodel, whose values stay; or one that has VGG's convolutions alone. experiment,
+    data: settings and data set that fc6 and fc7 are then drawn for, else not looked at. Raises InputError for the
+    weights of another net.
     """
-    result = Result(out, dict(stage="surgery", weights=digests.of_file(caffemodel.existing(vgg))))
+    layers = caffemodel.caffemodel_layers(vgg)
+    depends = depends_on(layers, experiment, data)
+    result = Result(out, dict(stage="surgery", weights=digests.of_file(vgg), **depends))
     if result.has():
         return result
-    layers = caffemodel.caffemodel_layers(vgg)
+    net = caffe_pb2.NetParameter(name="LargeFOV")
+    for name, (weights, bias) in _largefov(vgg, layers, bool(depends)).items():
+        _add(net, name, weights, bias)
+    if depends:
+        for name, arrays in drawn(vgg, experiment, data).items():
+            _add(net, name, *arrays)
+    with written_whole(out) as beside, open(beside, "wb") as file:
+        file.write(net.SerializeToString())
+    return result
+
+
+def depends_on(layers, experiment, data):
+    """What drawn fc6 and fc7 depend on: settings and contents, {name: JSON value}; {} for a file that has them.
+
+    layers: {name: layer} of the file that LargeFOV's weights are made of.
+    """
+    if "conv5_3" not in layers or set(DRAWN) & set(layers):
+        return {}
+    sampler = _sampler(experiment, data)
+    ids = [sampler.ids[k] for k in sampler.indices(0)]
+    net = digests.of_value(build.deploy_net(experiment, "classification"))
+    return dict(settings_of(experiment, "fc6_fc7"), net=net, **sampler.dataset.contents(ids, "images"))
+
+
+def drawn(vgg, experiment, data):
+    """fc6 and fc7 for the convolutions of the file `vgg`: {name: [weights, bias]}, float32.
+
+    Normally distributed, from the experiment's seed, without biases, and so large that what comes out of the layer's
+    ReLU has a root mean square of 1 over the first IMAGES crops that a training with this seed would see. VGG's conv5_3
+    is far from unit size, so that with He's variance alone fc6 would be too.
+    """
+    net = caffe.Net(build.checked(experiment, "classification", "deploy"), caffe.TEST)
+    caffemodel.load_weights(net, vgg, (*DRAWN, *build.NEW_LAYERS))
+    random = np.random.RandomState(experiment["seed"])
+    for name in DRAWN:
+        weights, bias = net.params[name]
+        weights.data[...] = random.standard_normal(weights.data.shape) / weights.data[0].size ** 0.5
+        bias.data[...] = 0
+    sampler = _sampler(experiment, data)
+    batch = [np.empty(shape, np.float32) for shape in sampler.shapes]
+    sampler.fill(0, batch)
+    squares = dict.fromkeys(DRAWN, 0)
+    for image in batch[0]:
+        net.blobs["data"].data[...] = image
+        net.forward()
+        for name in DRAWN:  # after the ReLU, which is in place
+            squares[name] += np.square(net.blobs[name].data, dtype=np.float64).mean() / IMAGES
+    fc6, fc7 = (squares[name] ** 0.5 for name in DRAWN)
+    if not 0 < fc7 < np.inf:
+        raise InputError(f"{vgg}: gives nothing for the first training images. {caffemodel.RIGHT_WEIGHTS}")
+    print(
+        f"{vgg}: has no fc6 and fc7; they are drawn from seed {experiment['seed']} and scaled: after its ReLU each has "
+        f"a root mean square of 1 on {IMAGES} training images (unscaled {fc6:.3g} and {fc7:.3g})",
+        flush=True,
+    )
+    scales = dict(fc6=1 / fc6, fc7=fc6 / fc7)  # fc7 was measured behind fc6 unscaled; without biases all is linear
+    return {name: [scales[name] * net.params[name][0].data, net.params[name][1].data] for name in DRAWN}
+
+
+def _sampler(experiment, data):
+    """The crops of the training images, IMAGES in a batch."""
+    settings = experiment["data"]
+    chosen = {key: settings[key] for key in ("crop", "scale", "mean")}
+    chosen.update(root=data, list=settings["train"], classes=experiment["classes"], seed=experiment["seed"])
+    return Sampler(**dict(PARAMETERS, batch=IMAGES, **chosen))
+
+
+def _largefov(vgg, layers, is_trunk):
+    """{layer: (weights, bias)} of LargeFOV in the file `vgg` with these layers; is_trunk: the convolutions alone."""
     shapes = {name: caffemodel.shape_of(layer.blobs[0]) or [1] for name, layer in layers.items()}
     is_vgg = _is_vgg(shapes)
-    if not is_vgg and not _is_largefov(shapes):
+    if not is_vgg and not is_trunk and not _is_largefov(shapes):
         found = ", ".join(f"{name} {shapes.get(name, 'missing')}" for name in ("conv5_3", "fc6", "fc7"))
         raise InputError(
             f"{vgg}: holds neither VGG-16 nor LargeFOV: its weights are {found}. {caffemodel.RIGHT_WEIGHTS}"
         )
-    net = caffe_pb2.NetParameter(name="LargeFOV")
+    result = {}
     for name, layer in layers.items():
         if not name.startswith("conv") and name not in ("fc6", "fc7"):
             continue
         weights, bias = _weights_and_bias(vgg, layer, is_row=is_vgg and name.startswith("fc"))
         if is_vgg and name.startswith("fc"):
             weights, bias = decimated(name, weights, bias)
-        blobs = net.layer.add(name=name, type="Convolution").blobs
-        for array in (weights, bias.ravel()):
-            blobs.add(data=array.ravel().tolist()).shape.dim.extend(array.shape)
-    with written_whole(out) as beside, open(beside, "wb") as file:
-        file.write(net.SerializeToString())
+        result[name] = weights, bias
     return result
+
+
+def _add(net, name, weights, bias):
+    blobs = net.layer.add(name=name, type="Convolution").blobs
+    for array in (weights, bias.ravel()):
+        blobs.add(data=array.ravel().tolist()).shape.dim.extend(array.shape)
 
 
 def _weights_and_bias(path, layer, is_row):
@@ -99,7 +180,7 @@ def _is_largefov(shapes):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "done")
+    parser = cli.parser(__doc__, "experiment data done")
     parser.add_argument("--vgg", required=True, help="VGG_ILSVRC_16_layers.caffemodel, or LargeFOV's already")
     parser.add_argument("--out", required=True, help="caffemodel to write")
     cli.run_stage(run, parser.parse_args(argv))

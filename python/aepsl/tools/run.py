@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 from aepsl import cli, digests, experiments, healing, paper
-from aepsl.caffe_nets import build, caffemodel
+from aepsl.caffe_nets import build, caffemodel, surgery
 from aepsl.data import check, synthetic
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
@@ -156,7 +156,7 @@ def saliency_of(data, maps):
 def contents_of(experiment, data, weights, saliency):
     """{input: SHA-256 of its contents, or None where it is not there yet}: what the Snakefile's `made_of` names."""
     contents = {f"nets.{task}": digests.of_value(build.deploy_net(experiment, task)) for task in experiments.TASKS}
-    contents.update(weights=digests.of_file(weights), saliency=None)
+    contents.update(weights=digests.of_file(weights), saliency=None, fc6_fc7=None)
     parts = dict(train=("images", "labels", "masks"), val=("images", "labels", "masks"), test=("images",))
     contents.update({f"{key}.{part}": None for key in parts for part in parts[key]})
     if not os.path.isdir(data):
@@ -167,6 +167,8 @@ def contents_of(experiment, data, weights, saliency):
         if name and (key != "test" or dataset.has_list(name)):
             found = dataset.contents(dataset.ids(name), *what)
             contents.update({f"{key}.{part}": value for part, value in found.items()})
+    if weights and experiment["net"] == "largefov":
+        contents["fc6_fc7"] = surgery.depends_on(caffemodel.caffemodel_layers(weights), experiment, data)
     if saliency:
         contents["saliency"] = maps_contents(saliency, dataset.ids(experiment["data"]["train"]))
     return contents
