@@ -1,17 +1,27 @@
 """LargeFOV's initial weights from VGG-16's."""
 
+import copy
+import json
+import os
+import shutil
+
 import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 
 import standins
 from aepsl import experiments
 from aepsl.caffe_nets import build, caffemodel, surgery
+from aepsl.data import synthetic
 from aepsl.errors import InputError
-from conftest import inputs
+from aepsl.files import read_json, write_text
+from aepsl.tools.run import contents_of
+from conftest import inputs, written
 
 NARROW = dict(channels=[8, 16, 32, 64, 64], fc=128)  # an eighth of VGG's
+REAL_CONVS = os.environ.get("WEIGHTS", "")
 CONVS = [f"conv{block}_{k}" for block, count in enumerate([2, 2, 3, 3, 3], 1) for k in range(1, count + 1)]
 
 
@@ -143,3 +153,154 @@ def test_the_released_files_shapes_load_into_voc12(tmp_path):
     net = caffe.Net(experiments.prototxt(experiments.load("voc12"), "classification", "deploy"), caffe.TEST)
     assert caffemodel.load_weights(net, out, build.NEW_LAYERS) == ["fc8_cls"]
     assert net.params["fc6"][0].data.std() > 0
+
+
+# --- A file of the convolutions alone --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def convs(vgg, tmp_path):
+    """Path of the small VGG-16's convolutions alone."""
+    net = message(vgg)
+    for layer in [layer for layer in net.layers if layer.name.startswith("fc")]:
+        net.layers.remove(layer)
+    write(tmp_path / "convs.caffemodel", net)
+    return str(tmp_path / "convs.caffemodel")
+
+
+@pytest.fixture
+def small(tmp_path):
+    """An experiment for that net and the demo's images."""
+    settings = experiments.load("voc12")
+    settings["data"].update(crop=65, scale=0.75)
+    return written(dict(settings, **NARROW, fc6_dilation=2, classes=list(synthetic.CLASSES), folder=str(tmp_path)))
+
+
+def net_for(experiment, weights):
+    net = caffe.Net(experiments.prototxt(experiment, "classification", "deploy"), caffe.TEST)
+    assert caffemodel.load_weights(net, weights, build.NEW_LAYERS) == ["fc8_cls"]
+    return net
+
+
+def first_crops(experiment, data):
+    """The first eight crops that a training sees, 8 x 3 x crop x crop, through its own data layer."""
+    experiment = copy.deepcopy(experiment)
+    experiment["training"]["classification"]["batch"] = 8
+    net = text_format.Parse(build.train_net(experiment, "classification"), caffe_pb2.NetParameter())
+    parameters = net.layer[0].python_param
+    parameters.param_str = json.dumps({**json.loads(parameters.param_str), "root": data})
+    del net.layer[1:]
+    path = os.path.join(experiment["folder"], "data.prototxt")
+    write_text(path, text_format.MessageToString(net))
+    net = caffe.Net(path, caffe.TRAIN)
+    net.forward()
+    return net.blobs["data"].data.copy()
+
+
+def root_mean_squares(experiment, weights, images):
+    """{layer: of what comes out of its ReLU}, over images N x 3 x crop x crop."""
+    net = net_for(experiment, weights)
+    net.blobs["data"].reshape(*images.shape)
+    net.blobs["data"].data[...] = images
+    net.forward()
+    for name in surgery.DRAWN:
+        assert (net.blobs[name].data >= 0).all() and (net.blobs[name].data == 0).any()
+    return {name: np.sqrt(np.mean(net.blobs[name].data.astype(float) ** 2)) for name in surgery.DRAWN}
+
+
+def test_drawn_layers_have_outputs_of_unit_size(convs, small, data, tmp_path, capsys):
+    """Of the first crops that the training sees; and they are He's Gaussians but for their size, without biases."""
+    out = str(tmp_path / "out.caffemodel")
+    surgery.run(convs, out, small, data)
+    assert root_mean_squares(small, out, first_crops(small, data)) == pytest.approx(dict(fc6=1, fc7=1), abs=1e-3)
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1 and line.startswith(f"{convs}: has no fc6 and fc7; they are drawn from seed 1")
+
+    net, theirs = net_for(small, out), {layer.name: layer.blobs for layer in message(convs).layers}
+    for name in CONVS:
+        for blob, expected in zip(net.params[name], theirs[name]):
+            np.testing.assert_array_equal(blob.data, array(expected, *blob.data.shape))
+    for name in surgery.DRAWN:
+        weights, bias = (blob.data for blob in net.params[name])
+        assert not bias.any()
+        unit = weights.ravel() / weights.std()
+        assert abs(unit.mean()) < 0.03 and abs((abs(unit) < 1).mean() - 0.683) < 0.02
+        assert np.std([row.std() for row in weights]) / weights.std() < 0.1  # one scale for the whole layer
+
+
+def test_drawn_layers_are_the_seeds(convs, small, data, tmp_path):
+    bytes_of = {}
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        surgery.run(convs, str(tmp_path / f"{name}.caffemodel"), dict(small, seed=seed), data)
+        bytes_of[name] = (tmp_path / f"{name}.caffemodel").read_bytes()
+    assert bytes_of["a"] == bytes_of["b"]
+    first, other = (net_for(small, str(tmp_path / f"{name}.caffemodel")).params["fc7"][0].data for name in "ac")
+    assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.1  # another draw, not another scale alone
+
+
+def test_what_drawn_layers_depend_on(convs, vgg, small, data, tmp_path):
+    """Seed, scale, crop, mean, threads, net, and the images that were looked at, no others; nothing for whole files."""
+    root = shutil.copytree(data, tmp_path / "data")
+    depends = lambda experiment: contents_of(experiment, str(root), convs, None)["fc6_fc7"]  # noqa: E731
+    before = depends(small)
+    changes = [dict(seed=2), dict(threads=1), dict(fc=64), dict(data=dict(small["data"], scale=0.5))]
+    changes += [dict(data=dict(small["data"], crop=57)), dict(data=dict(small["data"], mean=[0, 0, 0]))]
+    assert all(depends(dict(small, **change)) != before for change in changes)
+    assert depends(dict(small, shards=3)) == before == read_made_of(convs, small, root, tmp_path)
+
+    images = sorted((root / "JPEGImages").glob("train_*"))
+    matters = []
+    for path in images:
+        content = path.read_bytes()
+        path.write_bytes(content + b"\0")
+        matters.append(depends(small) != before)
+        path.write_bytes(content)
+    assert sum(matters) == 8 < len(images)
+    assert not contents_of(small, str(root), vgg, None)["fc6_fc7"]
+
+
+def read_made_of(convs, small, root, tmp_path):
+    """What the stage itself notes, but for the file and its own name."""
+    surgery.run(convs, str(tmp_path / "out.caffemodel"), small, str(root))
+    found = read_json(str(tmp_path / "out.made_of.json"))
+    assert found.pop("stage") == "surgery" and found.pop("weights")
+    return found
+
+
+def test_a_whole_file_depends_on_nothing_else(vgg, tmp_path):
+    surgery.run(vgg, str(tmp_path / "out.caffemodel"), None, None)
+    assert set(read_json(str(tmp_path / "out.made_of.json"))) == {"stage", "weights"}
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [("no conv4_2", "has no layer conv4_2"), ("zeros", "gives nothing for the first training images")],
+)
+def test_faulty_convolutions_are_one_line(convs, small, data, tmp_path, change, said):
+    net = message(convs)
+    for layer in list(net.layers):
+        if change == "zeros":
+            for blob in layer.blobs:
+                blob.data[:] = [0] * len(blob.data)
+        elif layer.name == "conv4_2":
+            net.layers.remove(layer)
+    write(convs, net)
+    with pytest.raises(InputError, match=said) as error:
+        surgery.run(convs, str(tmp_path / "out.caffemodel"), small, data)
+    assert str(error.value).startswith(convs) and "\n" not in str(error.value)
+    assert not (tmp_path / "out.caffemodel").exists()
+
+
+@pytest.mark.skipif(not REAL_CONVS.endswith("vgg16_conv.caffemodel"), reason="WEIGHTS= names no vgg16_conv.caffemodel")
+def test_the_real_convolutions(data, tmp_path):
+    """ImageNet's weights in photos' net: at He's size fc6's outputs would be large, here they are of unit size."""
+    experiment = experiments.load("photos")
+    experiment["classes"] = list(synthetic.CLASSES) + experiment["classes"][len(synthetic.CLASSES) :]
+    (root := tmp_path / "data").mkdir()
+    shutil.copytree(data, root, dirs_exist_ok=True)
+    (root / "classes.txt").write_text("\n".join(experiment["classes"]) + "\n")
+    experiment = written(dict(experiment, folder=str(tmp_path)))
+    out = str(tmp_path / "out.caffemodel")
+    surgery.run(REAL_CONVS, out, experiment, str(root))
+    crops = first_crops(experiment, str(root))
+    assert root_mean_squares(experiment, out, crops) == pytest.approx(dict(fc6=1, fc7=1), abs=1e-3)
