@@ -7,9 +7,10 @@ GPU ?=
 TF32 ?=
 ROW ?=
 PROFILE ?=
+SLICES ?=
 CORES ?= all
 ARGS ?=
-SETTINGS = DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW
+SETTINGS = DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW SLICES
 export $(SETTINGS)
 # Commands get a setting as it was typed: $ in it means nothing to make.
 $(foreach each,$(SETTINGS) TARGET,$(eval override $(each) := $$(value $(each))))
@@ -29,6 +30,7 @@ help: ## this list
 	@echo 'CORES=     how many cores to use (all)'
 	@echo 'ROW=       what make submission packs: psl++ without it; ae_step3, psl+gt, ...: a row of tables 3 and 4'
 	@echo 'PROFILE=   profiles/slurm: each job of reproduce as a job of SLURM'
+	@echo 'SLICES=    a new folder for rootfs: it takes the image in compressed slices of 60 MiB, for scripts/gpu_session'
 	@echo 'ARGS=      further options of the command, e.g. make demo ARGS=-n only says what it would do'
 
 demo: ## the whole method on a generated data set; minutes, needs nothing
@@ -91,8 +93,8 @@ check-gpu: ## says whether driver, memory and Caffe are ready to train on a GPU,
 	@GPU=$${GPU:-0} $(RUN) python3 -m aepsl check-gpu
 
 rootfs: export IMAGE := $(TARGET)
-rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda]
-	@docker/rootfs "$$IMAGE"
+rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda] [SLICES=folder]
+	@docker/rootfs "$$IMAGE" $${SLICES:+"$$SLICES"}
 
 .PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long lint bench nets shell \
 	image image-cuda check-gpu rootfs

@@ -4,6 +4,8 @@ No test can rely on a real engine, let alone one with a GPU.
 """
 
 import csv
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -334,9 +336,24 @@ def test_rootfs_keeps_the_images_environment(repository):
     assert ["rm", "--force", "container1"] in [arguments for arguments, _ in asked]
 
 
-def test_an_export_that_fails_leaves_nothing(repository):
+def test_slices_are_the_export_compressed_with_their_checksums(repository):
+    process, _ = repository.call("rootfs", "cuda", "the slices")
+    assert process.returncode == 0, process.stderr
+    folder = repository.root / "the slices"
+    lines = [line.split("  ") for line in (folder / "SHA256SUMS").read_text().splitlines()]
+    assert [name for _, name in lines] == sorted(set(os.listdir(folder)) - {"SHA256SUMS"})
+    for checksum, name in lines:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == checksum
+    whole = io.BytesIO(b"".join((folder / name).read_bytes() for _, name in lines))
+    with tarfile.open(fileobj=whole, mode="r:gz") as archive:
+        assert archive.getmember("etc/aepsl.env").mode == 0o644
+    assert not (repository.root / "aepsl-cuda.tar").exists()
+
+
+@pytest.mark.parametrize("slices", [(), ("slices",)])
+def test_an_export_that_fails_leaves_nothing(repository, slices):
     before = sorted(os.listdir(repository.root))
-    process, asked = repository.call("rootfs", CUT="1")
+    process, asked = repository.call("rootfs", "cpu", *slices, CUT="1")
     assert process.returncode != 0
     assert sorted(set(os.listdir(repository.root)) - {"asked"}) == before
     assert asked[-1][0] == ["rm", "--force", "container1"]

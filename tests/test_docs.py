@@ -19,7 +19,7 @@ ENDINGS = tuple(".py .md .yaml .smk .sh .json .png .txt .caffemodel .tar .tgz .p
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
-runs/ runs/.digests.json runs/NAME
+runs/ runs/.digests.json runs/NAME runs/gpu runs/gpu/summary.json vgg16_conv.caffemodel
 runs/NAME/made runs/voc12/submission/psl++.tgz runs/segmented/holiday.png runs/segmented/holiday_overlay.png
 seconds/ train.json
 """.split()
@@ -100,6 +100,9 @@ RUN_BY = {  # command: the test that runs it, or what it starts
     ),
     "make reproduce-dry": "test_status.test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings",
     "make check-gpu GPU=0": "test_cuda.test_check_gpu_without_a_gpu_says_what_to_do",
+    "make rootfs TARGET=cuda SLICES=/a/new/folder": (
+        "test_docker.test_slices_are_the_export_compressed_with_their_checksums"
+    ),
     "make rootfs TARGET=cuda": "test_docker.test_rootfs_keeps_the_images_environment",
     "BLAS_KERNEL=SkylakeX make demo": (
         "test_docker.test_openblas_computes_the_same_everywhere_unless_a_kernel_is_asked_for"
@@ -112,12 +115,15 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
         "make reproduce GPU=0",
         "make reproduce GPU=0,1",
         "make calibrate GPU=0",
+        "scripts/gpu_session /the/slices --minutes 25",
+        "python3 -m aepsl gpu-session",
         "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
     ],
     "They need photos and an hour": [
         "make rehearsal",
         "make rehearsal DATA=... WEIGHTS=...",
         "make rehearsal DATA=/path/to/a/folder WEIGHTS=/path/to/squeezenet_v1.0.caffemodel",
+        "make reproduce EXPERIMENT=photos DATA=/path/to/a/folder WEIGHTS=/path/to/vgg16_conv.caffemodel",
     ],
     "They need a cluster, or root": [
         "mkdir aepsl-cuda && tar xf aepsl-cuda.tar -C aepsl-cuda --exclude='dev/*'",

@@ -110,6 +110,7 @@ def test_make_hands_the_name_of_an_image_on_as_it_was_typed(makefile):
     name = ODD.replace("#", "")
     assert typed(makefile, "rootfs", f"TARGET={name}")[0] == ["docker/rootfs", name]
     assert typed(makefile, "rootfs")[0] == ["docker/rootfs", ""]
+    assert typed(makefile, "rootfs", f"SLICES={name}")[0] == ["docker/rootfs", "", name]
 
 
 # docker/run

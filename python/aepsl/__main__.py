@@ -15,7 +15,7 @@ COMMANDS = {  # drawer: its commands, each a module with main(argv); the stages 
     "stages": "saliency train mine evaluate-regions masks segment evaluate results report calibrate submission",
     "data": "check voc synthetic download",
     "caffe_nets": "build surgery",
-    "tools": "run plan status picture infer new-experiment bench check-gpu",
+    "tools": "run plan status picture infer new-experiment bench check-gpu gpu-session",
 }
 MODULES = {name: f"aepsl.{drawer}.{name.replace('-', '_')}" for drawer in COMMANDS for name in COMMANDS[drawer].split()}
 

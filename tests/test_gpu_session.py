@@ -1,0 +1,140 @@
+"""The first session on a GPU: its steps, with stand-ins for them, and how the image comes from its slices."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+
+import pytest
+
+from aepsl.tools import gpu_session
+
+SCRIPT = "scripts/gpu_session"
+
+
+def step(text, **environment):
+    return [sys.executable, "-c", text], environment
+
+
+def test_each_step_ends_and_only_what_ended_well_is_not_run_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TF32_HERE", "0")
+    folder = str(tmp_path / "gpu")
+    steps = dict(
+        check=step("print('first'); print('card 1')"),
+        speed=step("import os; print('TF32', os.environ['TF32_HERE'])", TF32_HERE="1"),
+        tests=step("print('2 failed', flush=True); raise SystemExit(1)"),
+        last=step("print('done')"),
+    )
+    assert not gpu_session.session(1, steps, folder)
+    ended = json.loads((tmp_path / "gpu/summary.json").read_text())
+    assert {name: (each["ended"], each["last"]) for name, each in ended.items()} == dict(
+        check=("ok", "card 1"), speed=("ok", "TF32 1"), tests=("FAILED", "2 failed"), last=("ok", "done")
+    )
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["check", "ok"],
+        ["speed", "ok"],
+        ["tests", "FAILED"],
+        ["last", "ok"],
+    ]
+    steps["tests"] = step("print('all passed')")
+    assert gpu_session.session(1, steps, folder)
+    assert (tmp_path / "gpu/check.log").read_text() == "first\ncard 1\n"  # once
+    assert (tmp_path / "gpu/tests.log").read_text() == "2 failed\nall passed\n"
+
+
+def test_at_the_end_of_the_time_all_that_a_step_started_ends_and_the_rest_is_not_begun(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_session, "GRACE", 0.2)
+    child = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    endless = (
+        "import subprocess, sys, time\n"
+        f"process = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "print(process.pid, flush=True); time.sleep(60)"
+    )
+    steps = dict(photos=step(endless), after=step("print('never')"))
+    assert not gpu_session.session(0.04, steps, str(tmp_path))
+    ended = json.loads((tmp_path / "summary.json").read_text())
+    assert {name: each["ended"] for name, each in ended.items()} == dict(photos="cut short", after="not begun")
+    assert ended["photos"]["seconds"] < 20
+    pid = int((tmp_path / "photos.log").read_text().split()[0])
+    assert is_gone(pid)
+    assert not (tmp_path / "after.log").exists()
+
+
+def is_gone(pid, patience=5):
+    """Whether a process ends, or has ended; a dead one may wait for its parent."""
+    end = time.time() + patience
+    while time.time() < end:
+        try:
+            with open(f"/proc/{pid}/status") as file:
+                if "State:\tZ" in file.read():
+                    return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_the_steps_in_their_order_and_only_one_with_tf32():
+    assert list(gpu_session.STEPS) == ["check-gpu", "agreement", "tests", "speed", "speed-tf32", "photos_full"]
+    assert [name for name, (_, more) in gpu_session.STEPS.items() if more] == ["speed-tf32"]
+
+
+@pytest.fixture
+def slices(tmp_path):
+    """A folder as `make rootfs SLICES=` makes it: a root file system of two files in three slices."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in (("etc/aepsl.env", b"export A=1\n"), ("dev/null", b""), ("opt/large", os.urandom(3000))):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    folder, whole = tmp_path / "the slices", stream.getvalue()
+    folder.mkdir()
+    lines = ""
+    for k in range(3):
+        name, content = f"rootfs.tar.gz.{k:03}", whole[k * len(whole) // 3 : (k + 1) * len(whole) // 3]
+        (folder / name).write_bytes(content)
+        lines += f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+    (folder / "SHA256SUMS").write_text(lines)
+    return folder
+
+
+def start(folder, root, **environment):
+    environment = dict(os.environ, ROOTFS=str(root), DRIVER="/nowhere", **environment)
+    done = subprocess.run([SCRIPT, str(folder)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_slices_are_joined_and_stay_for_the_next_session(slices, tmp_path):
+    """What comes after needs a machine that lets this test mount, and a driver: it ends with one line."""
+    root = tmp_path / "the root"
+    said = start(slices, root)
+    assert "no libcuda.so.1" in said or "lets nobody mount" in said
+    assert (root / "etc/aepsl.env").read_text() == "export A=1\n" and not (root / "dev").exists()
+    assert (root / "opt/large").stat().st_size == 3000
+    (root / "kept").touch()
+    start(slices, root)
+    assert (root / "kept").exists()
+
+    (slices / "SHA256SUMS").write_text((slices / "SHA256SUMS").read_text() + "\n")
+    assert "is not what these slices hold" in start(slices, root)
+    assert (root / "kept").exists()
+
+
+@pytest.mark.parametrize("fault", ["changed", "missing", "no sums"])
+def test_a_damaged_slice_is_seen_before_anything_is_unpacked(slices, tmp_path, fault):
+    path = slices / "rootfs.tar.gz.001"
+    if fault == "changed":
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    elif fault == "missing":
+        path.unlink()
+    else:
+        (slices / "SHA256SUMS").unlink()
+    said = start(slices, tmp_path / "root")
+    assert said.splitlines()[-1].startswith(f"{slices}: ")
+    assert not (tmp_path / "root").exists() and not (tmp_path / "root.part").exists()
