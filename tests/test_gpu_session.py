@@ -11,7 +11,10 @@ import time
 
 import pytest
 
-from aepsl.tools import gpu_session
+from aepsl import paper
+from aepsl.caffe_nets import cuda
+from aepsl.errors import InputError
+from aepsl.tools import gpu_agreement, gpu_session
 
 SCRIPT = "scripts/gpu_session"
 
@@ -138,3 +141,23 @@ def test_a_damaged_slice_is_seen_before_anything_is_unpacked(slices, tmp_path, f
     said = start(slices, tmp_path / "root")
     assert said.splitlines()[-1].startswith(f"{slices}: ")
     assert not (tmp_path / "root").exists() and not (tmp_path / "root.part").exists()
+
+
+@pytest.mark.skipif(cuda.count() > 0, reason="a GPU is visible")
+@pytest.mark.parametrize("part", gpu_session.PARTS)
+def test_without_a_gpu_a_part_ends_with_one_line(part):
+    command = [sys.executable, "-m", "aepsl", "gpu-session", "--part", part]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("error: GPU 0: ") == 1 and "Traceback" not in done.stderr
+
+
+def test_agreement_is_of_all_three_nets_and_ends_with_those_that_are_off(monkeypatch, capsys):
+    """On the CPU alone, with the demo's nets: nothing differs, and less than nothing is asked for."""
+    monkeypatch.setattr(paper, "PAPERS_EXPERIMENT", "demo")
+    gpu_session.agreement(None)
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        [task, "0.0e+00"] for task in ("classification", "segmentation", "psl")
+    ]
+    monkeypatch.setattr(gpu_agreement, "TOLERANCE", -1)
+    with pytest.raises(InputError, match="^classification, segmentation, psl: further"):
+        gpu_session.agreement(None)

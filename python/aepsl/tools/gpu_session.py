@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 from aepsl import cli, experiments, paper
 from aepsl.caffe_nets import cuda, device
@@ -91,6 +92,7 @@ def _end(process):
 
 def agreement(gpu):
     """Compare every blob and gradient of voc12's nets with the CPU's; InputError if one is further off than allowed."""
+    device.use(gpu)  # says at once if it is not there
     worst = {}
     for task in experiments.TASKS:
         net = gpu_agreement.net_with_inputs(experiments.load(paper.PAPERS_EXPERIMENT), task)
@@ -105,11 +107,14 @@ def speed(gpu, iterations=20):
     """Print images/s and memory of voc12's trainings at their batch, beside plan's, and `{"speed": ...}` as JSON."""
     experiment = experiments.load(paper.PAPERS_EXPERIMENT)
     operations, told = plan.speed(1, os.cpu_count())
-    print(f"{cuda.name(gpu)}, TF32 {os.environ.get('NVIDIA_TF32_OVERRIDE')}. Computed: {told}")
+    print(f"TF32 {os.environ.get('NVIDIA_TF32_OVERRIDE')}. {told}", flush=True)
     figures = {}
     for task in experiments.TASKS:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # its memory is its own
-            rate, used = pool.submit(_trained, task, gpu, iterations).result()
+            try:
+                rate, used = pool.submit(_trained, task, gpu, iterations).result()
+            except BrokenProcessPool:
+                raise InputError(f"{task}: Caffe ended the process; what it said stands above") from None
         figures[task] = dict(
             images_per_second=round(rate, 2),
             computed_images_per_second=round(operations / 6 / plan.multiply_adds(plan.net_of(experiment, task)), 2),
@@ -139,7 +144,6 @@ def main(argv=None):
     parser.add_argument("--part", choices=PARTS, help="one step of the session")
     asked = parser.parse_args(argv)
     if asked.part:
-        device.use(0)
         dict(agreement=agreement, speed=speed)[asked.part](0)
     elif not session(asked.minutes):
         sys.exit(1)
