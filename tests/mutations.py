@@ -163,6 +163,14 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         "history.mean_loss(2 * epoch), constant",
         "method",
     ),
+    # Initial weights
+    "drawn fc6 keeps the size that it has": (A + "caffe_nets/surgery.py", "fc6=1 / fc6,", "fc6=1,", "surgery"),
+    "drawn layers are the same for every seed": (
+        A + "caffe_nets/surgery.py",
+        'RandomState(experiment["seed"])',
+        "RandomState(1)",
+        "surgery",
+    ),
     # voc12
     "another crop": ("prototxt/voc12/experiment.yaml", "crop: 321", "crop: 313", "method"),
     "another threshold": (

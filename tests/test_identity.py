@@ -11,6 +11,7 @@ import shutil
 import cv2
 import pytest
 import yaml
+from caffe.proto import caffe_pb2
 
 import standins
 from aepsl.files import only_one
@@ -178,6 +179,24 @@ def test_an_input_redoes_what_depends_on_its_contents_and_no_more(run, everythin
             copy(tmp_path / path.name, path)
     redone += " results" if "segment_val_psl+gt" in redone else ""
     assert planned == chosen(everything, redone)
+
+
+def test_layers_that_are_drawn_are_drawn_anew_with_another_seed(run, tmp_path):
+    """Of weights without fc6 and fc7: the seed is what they are made of; of whole ones it is not, see above."""
+    other = Run.__new__(Run)
+    vars(other).update(vars(run), tree=shutil.copytree(run.tree, tmp_path / "tree"))
+    net = caffe_pb2.NetParameter()
+    net.ParseFromString(run.weights.read_bytes())
+    for layer in [layer for layer in net.layers if layer.name.startswith("fc")]:
+        net.layers.remove(layer)
+    convs = tmp_path / "convs.caffemodel"
+    convs.write_bytes(net.SerializeToString())
+    assert "drawn from seed 1" in other.start("--until", "surgery", WEIGHTS=str(convs))
+    planned = other.planned(WEIGHTS=str(convs))
+    assert "surgery" not in planned and "train_classification_1" in planned
+    settings = other.tree / "prototxt/tiny/experiment.yaml"
+    settings.write_text(yaml.safe_dump(laid_over(yaml.safe_load(settings.read_text()), dict(seed=2))))
+    assert "surgery" in other.planned(WEIGHTS=str(convs))
 
 
 def test_the_same_bytes_elsewhere_redo_nothing(run, tmp_path):
