@@ -25,6 +25,7 @@ rule results:
         [f"done/{stage}.step{t}.json" for t in RUN.steps for stage in ("classification", "shares")],
         [shards(f"segment.val.{row}") for row in E["rows"]],
         "done/thresholds.json",
+        "done/background.json",
     output:
         "done/results.json",
     params:

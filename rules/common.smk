@@ -27,7 +27,14 @@ def option(name, value):
 
 
 GPU = option("--gpu", ",".join(map(str, range(GPUS))))
-MAPS = option("--maps", ASKED["saliency"])
+DETECTOR = E["background"]["detector"]
+MAPS = option("--maps", ASKED["saliency"]) or option("--detector", DETECTOR)
+# The kind of settings, and the contents, that the maps are made of: the user's maps count alone, and so does a detector.
+SALIENCY = (
+    ("maps", "train.images saliency")
+    if ASKED["saliency"]
+    else ("saliency", "train.images" + {"drfi": " drfi", "truth": " train.masks"}.get(DETECTOR, ""))
+)
 # LargeFOV begins with VGG-16's weights, made to fit; SqueezeNet with its own; the demo with none.
 SURGERY = bool(ASKED["weights"]) and E["net"] == "largefov"
 INITIAL = RUN.initial if SURGERY else ASKED["weights"]

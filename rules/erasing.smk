@@ -6,7 +6,7 @@ rule saliency:
     output:
         "done/saliency.{k}-{n}.json",
     params:
-        made_of=made_of("saliency", "train.images saliency"),
+        made_of=made_of(*SALIENCY),
     shell:
         "{STAGE} saliency --data {ASKED[data]:q} --list {E[data][train]} {MAPS} --out {RUN.saliency}"
         " --shard {wildcards.k}/{wildcards.n} --done {RUN.path}/{output}"
@@ -102,4 +102,19 @@ rule masks:
         out=lambda w: RUN.masks(f"ae_step{w.t}"),
     shell:
         "{STAGE} masks {COMMON} --regions {params.regions} --saliency {RUN.saliency} --out {params.out}"
+        " --done {RUN.path}/{output}"
+
+
+rule evaluate_background:
+    """How good the background cue is, and the masks of the tables' nets."""
+    input:
+        shards("saliency"),
+        f"done/masks.ae_step{E['mining']['merge']}.json",
+    output:
+        "done/background.json",
+    params:
+        made_of=made_of("background", "train.labels train.masks"),
+        masks=RUN.masks(f"ae_step{E['mining']['merge']}"),
+    shell:
+        "{STAGE} evaluate-background {COMMON} --saliency {RUN.saliency} --masks {params.masks} --out {RUN.background}"
         " --done {RUN.path}/{output}"

@@ -112,4 +112,6 @@ def copy_of_repository(tree):
         shutil.copytree(os.path.join(root, name), tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "Snakefile"):
         shutil.copy(os.path.join(root, name), tree)
+    (tree / "weights").mkdir()
+    shutil.copy(os.path.join(root, "weights/drfi.npz"), tree / "weights")
     return tree

@@ -12,10 +12,11 @@ if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # until the libraries
 from aepsl import cli  # noqa: E402
 
 COMMANDS = {  # drawer: its commands, each a module with main(argv); the stages in their order
-    "stages": "saliency train mine evaluate-regions masks segment evaluate results report calibrate submission",
+    "stages": "saliency train mine evaluate-regions masks evaluate-background segment evaluate results report calibrate"
+    " submission",
     "data": "check voc synthetic download",
     "caffe_nets": "build surgery",
-    "tools": "run plan status picture infer new-experiment bench check-gpu gpu-session",
+    "tools": "run plan status picture infer new-experiment drfi bench check-gpu gpu-session",
 }
 MODULES = {name: f"aepsl.{drawer}.{name.replace('-', '_')}" for drawer in COMMANDS for name in COMMANDS[drawer].split()}
 

@@ -26,9 +26,11 @@ RECORD = "made_of.json"
 # The settings of experiment.yaml that a kind of stage depends on, beside its net.
 _IMAGES = ("data.scale", "data.mean")
 _TRAINING = ("seed", "threads", "data.crop", *_IMAGES)
+_THRESHOLDS = ("background.threshold", "background.indoor_threshold", "background.indoor_classes")
 SETTINGS = {
     "check": (),
-    "saliency": (),
+    "maps": (),
+    "saliency": ("background.detector",),
     "surgery": (),
     "fc6_fc7": _TRAINING,
     "classification": (*_TRAINING, "training.classification"),
@@ -37,7 +39,8 @@ SETTINGS = {
     "mine": (*_IMAGES, "mining.threshold"),
     "shares": (),
     "thresholds": (*_IMAGES, "mining.sensitivity"),
-    "masks": ("background",),
+    "masks": _THRESHOLDS,
+    "background": _THRESHOLDS,
     "segment": (*_IMAGES, "psl.prohibited", "crf"),
     "results": ("rows", "mining.steps", "mining.max_converged_loss"),
 }

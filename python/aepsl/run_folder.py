@@ -6,6 +6,7 @@ initial.caffemodel        LargeFOV's initial weights, where they are made of VGG
 stepT/classification/     train.prototxt, solver.prototxt, log.csv, train.json, final.caffemodel of erasing step T
 stepT/regions/            what was mined in steps 1 ... T (16-bit PNGs: a bit for each label of the image)
 masks/ae_stepT/           the masks made of steps 1 ... T
+background.json           how good the background cue is, and the masks of the tables' nets
 segmentation/NET/         the nets of tables 3 and 4
 relabelled/psl/           the training images segmented by the PSL net: with CRF the masks of psl++
 {val,test}/ROW/           segmentations, without CRF in plain/ and with it in crf/
@@ -58,6 +59,7 @@ class RunFolder:
         self.saliency = self._path("saliency")
         self.initial = self._path("initial.caffemodel")
         self.thresholds = self._path("step1", "thresholds.json")
+        self.background = self._path("background.json")
         self.results = self._path("results.json")
         self.calibration = self._path("calibration.json")
         for row in experiment["rows"]:

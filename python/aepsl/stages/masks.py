@@ -30,20 +30,28 @@ def run(experiment, data, regions, saliency, out, part=None):
     )
     result = Result(out, made_of, files=["*.png"])
     own = shard(ids, part)
-    settings = experiment["background"]
-    indoor = [name in settings["indoor_classes"] for name in dataset.classes]
     values = np.array(dataset.values[1:], np.uint8)
     for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), dataset.labels(own)):
         if result.has(image_id + ".png"):
             continue
         classes = np.flatnonzero(row)
-        threshold = settings["indoor_threshold" if any(row[indoor]) else "threshold"]
-        B = read_indexed(os.path.join(saliency, image_id + ".png")) < threshold * 255
+        B = background(experiment, dataset, row, saliency, image_id)
         F = unpacked(read_indexed(os.path.join(regions, image_id + ".png")), len(classes))
         if B.shape != F.shape[1:]:
             raise InputError(f"{saliency}/{image_id}.png: does not have its image's size; delete it and make it anew")
         write_mask(os.path.join(out, image_id + ".png"), mask(F, values[classes], B))
     return result
+
+
+def background(experiment, dataset, labels, saliency, image_id):
+    """B as H x W booleans: where the map ID.png of the folder `saliency` is below the threshold.
+
+    labels: the image's, one for each of the data set's classes: any indoor one makes it an indoor scene.
+    """
+    settings = experiment["background"]
+    indoor = [name in settings["indoor_classes"] for name in dataset.classes]
+    threshold = settings["indoor_threshold" if any(labels[indoor]) else "threshold"]
+    return read_indexed(os.path.join(saliency, image_id + ".png")) < threshold * 255
 
 
 def mask(F, values, B):

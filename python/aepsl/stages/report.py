@@ -8,7 +8,8 @@ from aepsl.run_folder import RunFolder
 def tables(results):
     """The tables of a run as text; the paper's rows below ours where the experiment is the paper's."""
     is_paper = results["experiment"] == paper.PAPERS_EXPERIMENT
-    return "\n".join(_mined(results, is_paper) + _thresholds(results) + _iou(results, is_paper) + _wrong(results))
+    parts = _mined(results, is_paper), _background(results), _thresholds(results), _iou(results, is_paper)
+    return "\n".join(sum(parts, []) + _wrong(results))
 
 
 def _mined(results, is_paper):
@@ -18,6 +19,16 @@ def _mined(results, is_paper):
     for step, row in results["mining"].items():
         lines.append(f"{step:16}{_shares(row)}{row['converged_loss']:8.3f}{theirs.get(step, '')}")
     return [*lines, f"The stop rule of algorithm 1 ends after step {results['success']}."]
+
+
+def _background(results):
+    """Of the cue and of S, each in percent; of 'error' what it is of stands in the heading."""
+    cue, masks = results["background"]["cue"], results["background"]["masks"]
+    lines = ["", "Background of the training images, in percent of pixels, and the masks S made with it"]
+    lines.append(f"{'':16}{'recall':>10}{'precision':>11}{'share':>8}{'of objects':>12}")
+    lines.append(f"{'background':16}" + _percents(cue, recall=10, precision=11, share=8, error=12))
+    lines.append(f"{'':16}{'labelled':>10}{'ignored':>11}{'wrong':>8}")
+    return [*lines, f"{'S':16}" + _percents(masks, labelled=10, ignored=11, wrong=8)]
 
 
 def _thresholds(results):
@@ -61,8 +72,12 @@ def _wrong(results):
 
 
 def _shares(row):
-    cells = [100 * row[key] if key in row else float("nan") for key in ("recall", "precision", "erased")]
-    return f"{cells[0]:10.1f}{cells[1]:11.1f}{cells[2]:8.1f}"
+    return _percents(row, recall=10, precision=11, erased=8)
+
+
+def _percents(shares, **widths):
+    """Cells of a row, `nan` for a share that is not there: training images need no masks."""
+    return "".join(f"{100 * shares.get(key, float('nan')):{width}.1f}" for key, width in widths.items())
 
 
 def main(argv=None):

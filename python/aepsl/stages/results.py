@@ -6,6 +6,8 @@
      "mining": {"step1": {"recall": ..., "precision": ..., "erased": ..., "converged_loss": ...}},
      "losses": {"step1": [[iteration, loss], ...]},
      "thresholds": [[threshold, {"recall": ..., "precision": ..., "erased": ...}], ...] of step 1,
+     "background": {"cue": {"share": ..., "precision": ..., "recall": ..., "error": ...},
+                    "masks": {"labelled": ..., "ignored": ..., "wrong": ...}}, see evaluate_background,
      "success": the steps before the first whose training was none, "seconds": {stage: ...}}
 IoU in percent, the rest in 0 ... 1.
 """
@@ -37,6 +39,7 @@ def run(experiment, data):
         },
         losses={f"step{t}": _log(os.path.join(folder.classification(t), "log.csv")) for t in folder.steps},
         thresholds=read_json(folder.thresholds),
+        background=read_json(folder.background),
         success=successful_steps(converged, experiment["mining"]["max_converged_loss"]),
         seconds=folder.seconds(),
     )

@@ -1,7 +1,11 @@
 """Background cues: a saliency map for each image, low where the background is (section 3.1 of the paper).
 
-The paper thresholds the maps of DRFI, which were never published. A folder of precomputed maps (of DRFI,
-or any other detector) is taken as it is; without one, a detector that needs no training makes them (aepsl.stages.rbd).
+The paper thresholds the maps of DRFI, which were never published. A folder of precomputed maps, of any detector, is taken
+as it is; without one a detector makes them:
+
+    drfi    the paper's, trained by us (aepsl.drfi)
+    rbd     robust background detection, which needs no training (aepsl.stages.rbd)
+    truth   the true masks' background, of which a real cue has a part: to see how much there is to win
 
     OUT/ID.png   8-bit grey, the image's size: saliency = value / 255
 """
@@ -13,9 +17,10 @@ import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli, decoding, digests
-from aepsl.data.dataset import Dataset, shard
+from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
+from aepsl.drfi import model as drfi
 from aepsl.errors import InputError
-from aepsl.images import write_grey
+from aepsl.images import read_indexed, write_grey
 from aepsl.made import Result
 from aepsl.stages import rbd
 
@@ -23,11 +28,11 @@ from aepsl.stages import rbd
 GREY_TOLERANCE = 8
 
 
-def run(data, list_name, out, maps=None, part=None):
+def run(data, list_name, out, detector="drfi", maps=None, part=None):
     """Write `out`/ID.png for the images of a list of the data set `data`.
 
     list_name: 'train_aug', or the path of a list; maps: a folder with ID.png or ID.jpg, grey, each of its image's size,
-    on any scale: each map is brought to [0, 1] by its own minimum and maximum. None: aepsl.stages.rbd makes the maps.
+    on any scale: each map is brought to [0, 1] by its own minimum and maximum. None: `detector` makes the maps.
     part: 'k/n' makes only that share. One process works on one core.
     Raises InputError before the first map is written if an image or a map is missing, broken or of another size.
     """
@@ -35,24 +40,92 @@ def run(data, list_name, out, maps=None, part=None):
     ids = dataset.ids(list_name)
     own = shard(ids, part)
     dataset.check(own)
-    if maps is None:
-        made_of = dict(detector="RBD", **rbd.settings())
-    else:
-        made_of = dict(maps=contents(maps, ids))
-        for image_id in own:
-            read_map(maps, image_id, decoding.header(dataset.image_path(image_id)).size)
+    source = Maps(maps, dataset) if maps else DETECTORS[detector](dataset)
+    source.check(own)
+    made_of = source.made_of(ids)
     result = Result(out, dict(stage="saliency", **dataset.contents(ids, "images"), **made_of), files=["*.png"])
 
     cv2.setNumThreads(1)
     for image_id in tqdm(own, unit="image", desc=out, disable=None):
         if result.has(image_id + ".png"):
             continue
-        if maps is None:
-            saliency = rbd.saliency(dataset.image(image_id))
-        else:
-            saliency = read_map(maps, image_id, decoding.header(dataset.image_path(image_id)).size)
-        write_grey(os.path.join(out, image_id + ".png"), np.rint(saliency * 255).astype(np.uint8))
+        write_grey(os.path.join(out, image_id + ".png"), np.rint(source.saliency(image_id) * 255).astype(np.uint8))
     return result
+
+
+class Drfi:
+    """Maps of the project's model."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+        self.model = drfi.load(drfi.MODEL)
+
+    def check(self, ids):
+        pass
+
+    def made_of(self, ids):
+        return dict(detector="drfi", model=digests.of_file(drfi.MODEL), shares=list(drfi.SHARES.items()))
+
+    def saliency(self, image_id):
+        return self.model.saliency(self.dataset.image(image_id))
+
+
+class Rbd:
+    """Maps of robust background detection."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def check(self, ids):
+        pass
+
+    def made_of(self, ids):
+        return dict(detector="rbd", **rbd.settings())
+
+    def saliency(self, image_id):
+        return rbd.saliency(self.dataset.image(image_id))
+
+
+class Truth:
+    """The true masks: background 0, objects 1, what is ignored between."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+        self.folder = dataset.mask_folder()
+        if self.folder is None:
+            raise InputError(
+                f"{dataset.root}: has no masks, which `background.detector: truth` needs; take drfi or rbd"
+            )
+
+    def check(self, ids):
+        self.dataset.check(ids, [self.folder])
+
+    def made_of(self, ids):
+        return dict(detector="truth", **self.dataset.contents(ids, "masks"))
+
+    def saliency(self, image_id):
+        truth = read_indexed(in_folder(self.folder, [image_id])[0])
+        return np.where(truth == IGNORE, 0.5, truth > 0)
+
+
+DETECTORS = dict(drfi=Drfi, rbd=Rbd, truth=Truth)
+
+
+class Maps:
+    """Precomputed maps: run's `maps`."""
+
+    def __init__(self, folder, dataset):
+        self.folder, self.dataset = folder, dataset
+
+    def check(self, ids):
+        for image_id in ids:
+            self.saliency(image_id)
+
+    def made_of(self, ids):
+        return dict(maps=contents(self.folder, ids))
+
+    def saliency(self, image_id):
+        return read_map(self.folder, image_id, decoding.header(self.dataset.image_path(image_id)).size)
 
 
 def contents(folder, ids):
@@ -98,5 +171,7 @@ def main(argv=None):
     parser = cli.parser(__doc__, "data shard done")
     parser.add_argument("--list", dest="list_name", required=True, help="train_aug, or the path of a list of ids")
     parser.add_argument("--out", required=True, help="folder for the maps")
-    parser.add_argument("--maps", help="folder of precomputed maps, ID.png or ID.jpg; without it RBD makes them")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--detector", choices=DETECTORS, default="drfi", help="what makes the maps (drfi)")
+    source.add_argument("--maps", help="folder of precomputed maps, ID.png or ID.jpg")
     cli.run_stage(run, parser.parse_args(argv))

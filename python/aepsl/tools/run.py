@@ -16,6 +16,7 @@ from aepsl import cli, digests, experiments, healing, paper
 from aepsl.caffe_nets import build, caffemodel, surgery
 from aepsl.data import check, synthetic
 from aepsl.data.dataset import Dataset
+from aepsl.drfi import model as drfi_model
 from aepsl.errors import InputError
 from aepsl.files import only_one
 from aepsl.run_folder import RunFolder
@@ -156,7 +157,8 @@ def saliency_of(data, maps):
 def contents_of(experiment, data, weights, saliency):
     """{input: SHA-256 of its contents, or None where it is not there yet}: what the Snakefile's `made_of` names."""
     contents = {f"nets.{task}": digests.of_value(build.deploy_net(experiment, task)) for task in experiments.TASKS}
-    contents.update(weights=digests.of_file(weights), saliency=None, fc6_fc7=None)
+    contents.update(weights=digests.of_file(weights), drfi=digests.of_file(drfi_model.MODEL))
+    contents.update(saliency=None, fc6_fc7=None)
     parts = dict(train=("images", "labels", "masks"), val=("images", "labels", "masks"), test=("images",))
     contents.update({f"{key}.{part}": None for key in parts for part in parts[key]})
     if not os.path.isdir(data):

@@ -1,0 +1,94 @@
+"""How good saliency maps are: the measures of the field, and what they are worth as background cues."""
+
+import numpy as np
+
+from aepsl.data.dataset import IGNORE
+
+BETA2 = 0.3  # of the F-measure
+THRESHOLDS = (0.06, 0.12)  # the paper's
+HEADER = f"{'':16}{'AUC':>7}{'F':>7}{'MAE':>7}" + "".join(
+    f"{f'<{t:.2f}: share':>15}{'precision':>11}{'recall':>8}{'error':>7}" for t in THRESHOLDS
+)
+
+
+class Cue:
+    """Counts over all images of what is taken as background.
+
+    'share' of all pixels; 'precision' and 'recall' of background; 'error': the share of the objects' pixels that are
+    taken as background. Each in 0 ... 1.
+    """
+
+    def __init__(self):
+        self.taken = self.pixels = self.known = self.right = self.ground = self.objects = 0
+
+    def add(self, B, truth):
+        """B: H x W booleans; truth: H x W mask, 0 for background and IGNORE for what is not known, or None."""
+        self.taken += np.count_nonzero(B)
+        self.pixels += B.size
+        if truth is not None:
+            self.known += np.count_nonzero(B & (truth != IGNORE))
+            self.right += np.count_nonzero(B & (truth == 0))
+            self.ground += np.count_nonzero(truth == 0)
+            self.objects += np.count_nonzero((truth != 0) & (truth != IGNORE))
+
+    def shares(self):
+        """Only 'share' where no image had a mask."""
+        shares = dict(share=self.taken / self.pixels)
+        if self.ground + self.objects:
+            shares.update(
+                precision=self.right / max(1, self.known),
+                recall=self.right / max(1, self.ground),
+                error=(self.known - self.right) / max(1, self.objects),
+            )
+        return shares
+
+
+class Measures:
+    """Over all maps that `add` is given: 8-bit values, thresholds 0 ... 255.
+
+    AUC: area below the mean ROC curve; F: the largest on the mean precision-recall curve, beta^2 = .3; MAE: the mean of
+    |map - mask|. An image counts as any other, whatever its size. Then, over all pixels together, what is below each of
+    THRESHOLDS (see Cue).
+    """
+
+    def __init__(self):
+        self.images, self.absolute = 0, 0.0
+        self.hits, self.false, self.precision = np.zeros((3, 257))
+        self.tallies = [Cue() for _ in THRESHOLDS]
+
+    def add(self, saliency, is_object):
+        """saliency: H x W uint8; is_object: H x W booleans, with both kinds of pixels."""
+        inside, outside = (
+            np.bincount(saliency[is_object], minlength=256),
+            np.bincount(saliency[~is_object], minlength=256),
+        )
+        # Taken as salient: values of at least 256 (none), 255, 254 ... 0.
+        found, false = (np.append(0, counts[::-1].cumsum()) for counts in (inside, outside))
+        self.images += 1
+        self.hits += found / found[-1]
+        self.false += false / false[-1]
+        self.precision += (found + (found + false == 0)) / np.maximum(found + false, 1)
+        self.absolute += np.abs(saliency / 255 - is_object).mean()
+        for tally, threshold in zip(self.tallies, THRESHOLDS):
+            tally.add(saliency < threshold * 255, is_object.astype(np.uint8))
+
+    def figures(self):
+        """{"AUC": ..., "F": ..., "MAE": ..., "cue": [Cue's shares]}, each in 0 ... 1."""
+        hits, false, precision = (curve / self.images for curve in (self.hits, self.false, self.precision))
+        F = (1 + BETA2) * precision * hits / np.maximum(BETA2 * precision + hits, 1e-12)
+        cue = [tally.shares() for tally in self.tallies]
+        return dict(AUC=np.trapz(hits, false), F=F.max(), MAE=self.absolute / self.images, cue=cue)
+
+
+def grey(saliency):
+    """A map in [0, 1] as it is written: H x W uint8."""
+    return np.rint(saliency * 255).astype(np.uint8)
+
+
+def line(name, figures):
+    """A row below HEADER: shares in percent."""
+    cells = "".join(f"{figures[key]:7.3f}" for key in ("AUC", "F", "MAE"))
+    for cue in figures["cue"]:
+        share, precision, recall, error = (100 * cue[key] for key in ("share", "precision", "recall", "error"))
+        cells += f"{share:15.1f}{precision:11.1f}{recall:8.1f}{error:7.1f}"
+    return f"{name:16}{cells}"

@@ -1,0 +1,77 @@
+"""How good the background cue is, and the masks made with it: against the true masks of the training images."""
+
+import os
+
+import numpy as np
+from tqdm import tqdm
+
+from aepsl import cli, digests
+from aepsl.data.dataset import IGNORE, Dataset, in_folder
+from aepsl.drfi.measures import Cue
+from aepsl.files import write_json
+from aepsl.images import read_indexed
+from aepsl.made import Result, settings_of
+from aepsl.stages.evaluate_regions import true_mask
+from aepsl.stages.masks import background
+
+
+class MaskTally:
+    """Counts over all images of S: 'labelled' and 'ignored', and 'wrong', labelled otherwise than the truth is.
+
+    Each a share of all pixels, 0 ... 1; 'wrong' of those whose truth is known.
+    """
+
+    def __init__(self):
+        self.labelled = self.pixels = self.wrong = self.known = 0
+
+    def add(self, S, truth):
+        """S: H x W mask; truth: as Cue has it."""
+        self.labelled += np.count_nonzero(S != IGNORE)
+        self.pixels += S.size
+        if truth is not None:
+            self.wrong += np.count_nonzero((truth != S) & (S != IGNORE) & (truth != IGNORE))
+            self.known += np.count_nonzero(truth != IGNORE)
+
+    def shares(self):
+        """Without 'wrong' where no image had a mask."""
+        shares = dict(labelled=self.labelled / self.pixels, ignored=1 - self.labelled / self.pixels)
+        if self.known:
+            shares.update(wrong=self.wrong / self.known)
+        return shares
+
+
+def run(experiment, data, saliency, masks, out):
+    """Compare the background and the mask S of every training image with its true mask; write the JSON file `out`.
+
+    saliency: folder of maps; masks: folder of masks made with them. `out` holds {"cue": Cue's shares at the
+    experiment's thresholds, "masks": MaskTally's}.
+    """
+    dataset = Dataset(data, experiment["classes"])
+    ids = dataset.ids(experiment["data"]["train"])
+    made_of = dict(
+        stage="evaluate-background",
+        **settings_of(experiment, "background"),
+        **dataset.contents(ids, "labels", "masks"),
+        saliency=digests.together(in_folder(saliency, ids), ids),
+        S=digests.together(in_folder(masks, ids), ids),
+    )
+    result = Result(out, made_of)
+    if result.has():
+        return result
+    cue, labels = Cue(), MaskTally()
+    truths = dataset.mask_folder()
+    for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
+        B = background(experiment, dataset, row, saliency, image_id)
+        truth = true_mask(truths, image_id, B.shape)
+        cue.add(B, truth)
+        labels.add(read_indexed(os.path.join(masks, image_id + ".png")), truth)
+    write_json(out, dict(cue=cue.shares(), masks=labels.shares()))
+    return result
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__, "experiment data done")
+    parser.add_argument("--saliency", required=True, help="folder of saliency maps")
+    parser.add_argument("--masks", required=True, help="folder of the masks made with them")
+    parser.add_argument("--out", required=True, metavar="FILE", help="JSON file to write")
+    cli.run_stage(run, parser.parse_args(argv))
