@@ -39,6 +39,7 @@ FILES = (
     "val/psl/plain/val_000001.png",
     "val/psl/crf/val_000002.png",
     "val/ae_step1/made_of.json",
+    "background.json",
     "results.json",
     "done/check.json",
     "done/check.made_of.json",

@@ -18,7 +18,7 @@ from aepsl.files import only_one
 from aepsl.images import read_indexed, write_grey, write_mask
 from small_run import STEP, TINY, Run, results_of
 
-MASKS = "masks train_segmentation relabel segment results"
+MASKS = "masks evaluate_background train_segmentation relabel segment results"
 PSL = "train_segmentation_psl relabel segment_val_psl results"
 SEGMENTED = "relabel train_segmentation_psl++ segment results"
 NETS = "train_classification mine evaluate_regions try_thresholds " + MASKS
@@ -46,7 +46,7 @@ def chosen(everything, names):
 
 def test_a_finished_run_has_nothing_to_do_and_prints_its_tables(run, everything):
     assert "IoU on val" in run.output and "IoU on val" in run.start()
-    assert len(everything) == 20
+    assert len(everything) == 21
     assert run.planned() == set()
 
 
@@ -59,9 +59,10 @@ def test_a_finished_run_has_nothing_to_do_and_prints_its_tables(run, everything)
         (dict(mining=dict(max_converged_loss=0.2)), "results"),
         (dict(mining=dict(sensitivity=[dict(of_max=0.6)])), "try_thresholds results"),
         (dict(mining=dict(threshold=dict(of_max=0.7))), "mine evaluate train_classification_2 " + MASKS),
-        (dict(mining=dict(merge=1)), PSL),
+        (dict(mining=dict(merge=1)), "evaluate_background " + PSL),
         (dict(rows=["ae_step1", "psl"]), "results"),
         (dict(background=dict(threshold=0.1)), MASKS),
+        (dict(background=dict(detector="rbd")), ""),  # the user's maps come first
         (dict(background=dict(indoor_classes=["marbit"])), MASKS),
         (dict(segmentation_start="step1"), "train_segmentation relabel segment results"),
         (dict(training=dict(psl=dict(STEP, lr=0.02))), PSL),
@@ -91,6 +92,28 @@ def laid_over(settings, change):
     if not isinstance(change, dict) or not isinstance(settings, dict) or "of_max" in change:
         return change
     return {**settings, **{key: laid_over(settings.get(key, {}), value) for key, value in change.items()}}
+
+
+def test_without_the_users_maps_the_detector_and_its_model_count(run, everything):
+    run.start(SALIENCY="")
+    assert run.planned(SALIENCY="") == set()
+    redone = chosen(everything, "saliency " + MASKS)
+    before, model = run.yaml.read_text(), run.tree / "weights/drfi.npz"
+    known = model.read_bytes()
+    try:
+        run.yaml.write_text(before + "background: {detector: rbd}\n")
+        assert run.planned(SALIENCY="") == redone
+        run.yaml.write_text(before)
+        model.write_bytes(b"another")
+        assert run.planned(SALIENCY="") == redone
+        run.yaml.write_text(before + "background: {detector: rbd}\n")
+        rbd = run.planned(SALIENCY="")
+        run.start(SALIENCY="")
+        assert rbd == redone and run.planned(SALIENCY="") == set()  # without the model, which RBD does not need
+    finally:
+        model.write_bytes(known)
+        run.yaml.write_text(before)
+        run.start()
 
 
 def another_mask(run, image_id):

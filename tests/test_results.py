@@ -31,6 +31,10 @@ def test_our_rows_stand_above_the_papers():
             "psl_none": dict(miou=51.0, iou=iou, miou_no_crf=48.0, absent=["sofa"], errors=wrong),
         },
         mining={"step1": dict(erased=0.2, converged_loss=0.05)},
+        background=dict(
+            cue=dict(share=0.5, precision=0.875, recall=0.625, error=0.125),
+            masks=dict(labelled=0.75, ignored=0.25, wrong=0.0625),
+        ),
         thresholds=[[{"of_max": 0.2}, dict(erased=0.2, recall=0.5, precision=0.25)]],
         success=1,
     )
@@ -40,9 +44,16 @@ def test_our_rows_stand_above_the_papers():
     assert lines[row + 1].split()[-1] == "54.1"
     assert lines[row + 3] == "  the paper, about" + " " * len(iou) * 7 + "   53.1"  # only the mean is published
     assert any(line.split() == ["of_max", "0.2", "50.0", "25.0", "20.0"] for line in lines)
+    cue, masks = (next(k for k, line in enumerate(lines) if line.startswith(name)) for name in ("cue ", "S "))
+    assert lines[cue - 1].split() == ["recall", "precision", "share", "of", "objects"]
+    assert lines[cue].split() == ["cue", "62.5", "87.5", "50.0", "12.5"]
+    assert lines[masks - 1].split() == ["labelled", "ignored", "wrong"]
+    assert lines[masks].split() == ["S", "75.0", "25.0", "6.2"]
     assert next(line for line in lines if line.startswith("step1")).split()[-2:] == ["0.050", "0.05"]
     assert lines[-2].split() == ["psl_none", "1.2", "2.5", "3.8"]
     assert lines[-1] == "Left out of the means, as val's masks do not have them: sofa."
+    ours["background"] = dict(cue=dict(share=0.5), masks=dict(labelled=0.75, ignored=0.25))  # no masks of training images
+    assert "cue                    nan        nan    50.0         nan" in report.tables(ours)
     ours["experiment"] = "rehearsal"
     assert "54.1" not in report.tables(ours) and "the paper" not in report.tables(ours)
 
@@ -89,6 +100,7 @@ def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
     (run / "step1/classification/log.csv").write_text("iteration,loss_cls\n0,0.5\n1,0.25\n")
     (run / "step1/regions.json").write_text('{"erased": 0.2, "recall": 0.5, "precision": 0.4}')
     (run / "step1/thresholds.json").write_text("[]")
+    (run / "background.json").write_text('{"cue": {"share": 0.5}}')
     for part, seconds in (("1-2", 3), ("2-2", 4)):
         (run / f"seconds/mine.step1.{part}.json").write_text(f'{{"seconds": {seconds}}}')
     results.run(experiment, str(small_set))
@@ -96,5 +108,6 @@ def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
     assert found["rows"]["ae_step1"]["miou"] == found["rows"]["ae_step1"]["miou_no_crf"] == 100
     assert list(found["rows"]["ae_step1"]["iou"]) == ["background", "cat", "dog"]  # the columns of the tables
     assert found["mining"]["step1"] == dict(erased=0.2, recall=0.5, precision=0.4, converged_loss=0.05)
+    assert found["background"] == dict(cue=dict(share=0.5))
     assert found["losses"]["step1"] == [[0, 0.5], [1, 0.25]]
     assert found["seconds"] == {"mine.step1": 7}

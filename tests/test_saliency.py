@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from aepsl import files, images
+from aepsl.drfi import model as drfi
 from aepsl.errors import InputError
 from aepsl.stages import rbd, saliency
 
@@ -173,20 +174,23 @@ def test_the_optimised_map_minimises_equation_9():
     assert s.min() > 0 and s.max() < 1
 
 
-def test_run_writes_each_map_at_its_images_size(data, tmp_path):
-    saliency.run(data, "train_aug", str(tmp_path / "out"))
+@pytest.mark.parametrize("detector", ["drfi", "rbd"])
+def test_run_writes_each_map_at_its_images_size(detector, data, tmp_path):
+    draw = drfi.load(drfi.MODEL).saliency if detector == "drfi" else rbd.saliency
+    saliency.run(data, "train_aug", str(tmp_path / "out"), detector)
     for image_id in IDS:
         image = cv2.imread(os.path.join(data, "JPEGImages", image_id + ".jpg"))
         with Image.open(str(tmp_path / "out" / f"{image_id}.png")) as png:
             assert png.mode == "L"
             values = np.array(png)
-        np.testing.assert_array_equal(values, np.rint(rbd.saliency(image) * 255))
+        np.testing.assert_array_equal(values, np.rint(draw(image) * 255))
     assert sorted(written(tmp_path / "out")) == sorted([f"{i}.png" for i in IDS] + ["made_of.json"])
 
 
-def test_shards_and_resumed_runs_write_the_same_bytes(data, tmp_path):
+@pytest.mark.parametrize("detector", ["drfi", "rbd"])
+def test_shards_and_resumed_runs_write_the_same_bytes(detector, data, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    saliency.run(data, "train_aug", str(whole))
+    saliency.run(data, "train_aug", str(whole), detector)
     command = [
         sys.executable,
         "-m",
@@ -198,6 +202,8 @@ def test_shards_and_resumed_runs_write_the_same_bytes(data, tmp_path):
         "train_aug",
         "--out",
         str(parts),
+        "--detector",
+        detector,
     ]
     for part in "2/2", "1/2":
         done = subprocess.run([*command, "--shard", part], stderr=subprocess.PIPE)
@@ -207,14 +213,14 @@ def test_shards_and_resumed_runs_write_the_same_bytes(data, tmp_path):
     before = (parts / "a.png").stat().st_mtime_ns
     (parts / "b.png").unlink()
     (parts / "d.png").write_bytes(written(whole)["d.png"][:200])
-    saliency.run(data, "train_aug", str(parts))
+    saliency.run(data, "train_aug", str(parts), detector)
     assert written(parts) == written(whole)
     assert (parts / "a.png").stat().st_mtime_ns == before
 
 
 def test_precomputed_maps_are_stretched_to_0_and_1(data, maps, tmp_path):
     out = tmp_path / "out"
-    saliency.run(data, "train_aug", str(out), maps)
+    saliency.run(data, "train_aug", str(out), maps=maps)
     ramp = np.tile(np.linspace(40, 200, 160), (120, 1)).astype(np.uint8)
     expected = np.rint((ramp - 40.0) / 160 * 255)
     for image_id, tolerance in zip(IDS, [0, 0, 3, 3, 0]):  # JPEG is not exact
@@ -226,7 +232,7 @@ def test_precomputed_maps_are_stretched_to_0_and_1(data, maps, tmp_path):
 
 def test_a_constant_precomputed_map_is_background(data, maps, tmp_path):
     cv2.imwrite(os.path.join(maps, "a.png"), np.full((120, 160), 255, np.uint8))
-    saliency.run(data, "train_aug", str(tmp_path / "out"), maps)
+    saliency.run(data, "train_aug", str(tmp_path / "out"), maps=maps)
     assert not np.array(Image.open(str(tmp_path / "out" / "a.png"))).any()
 
 
@@ -270,7 +276,7 @@ def spoil(folder):
 def test_a_bad_precomputed_map_is_named_and_nothing_is_written(damage, message, data, maps, tmp_path):
     damage(maps)
     with pytest.raises(InputError, match=message) as error:
-        saliency.run(data, "train_aug", str(tmp_path / "out"), maps)
+        saliency.run(data, "train_aug", str(tmp_path / "out"), maps=maps)
     assert "\n" not in str(error.value)
     assert written(tmp_path / "out") == {}
 
@@ -290,11 +296,14 @@ def test_a_bad_image_ends_the_command_with_one_line(data, tmp_path):
 def test_maps_of_two_kinds_do_not_mix(data, maps, tmp_path):
     """Maps that were made in another way go before the first new one is there."""
     out = tmp_path / "out"
-    saliency.run(data, "train_aug", str(out))
-    saliency.run(data, "train_aug", str(out), maps, part="1/5")
+    saliency.run(data, "train_aug", str(out), "drfi")
+    saliency.run(data, "train_aug", str(out), "rbd", part="1/5")
     assert sorted(written(out)) == ["a.png", "made_of.json"]
-    saliency.run(data, "train_aug", str(out), maps)
-    saliency.run(data, "train_aug", str(tmp_path / "anew"), maps)
+    saliency.run(data, "train_aug", str(out), "rbd")
+    saliency.run(data, "train_aug", str(out), "rbd", maps, "1/5")
+    assert sorted(written(out)) == ["a.png", "made_of.json"]
+    saliency.run(data, "train_aug", str(out), "drfi", maps)
+    saliency.run(data, "train_aug", str(tmp_path / "anew"), "rbd", maps)
     assert written(out) == written(tmp_path / "anew")
 
 

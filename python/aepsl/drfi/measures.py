@@ -46,27 +46,24 @@ class Cue:
 class Measures:
     """Over all maps that `add` is given: 8-bit values, thresholds 0 ... 255.
 
-    AUC: area below the mean ROC curve; F: the largest on the mean precision-recall curve, beta^2 = .3; MAE: the mean of
-    |map - mask|. An image counts as any other, whatever its size. Then, over all pixels together, what is below each of
-    THRESHOLDS (see Cue).
+    AUC: the mean of the areas below the maps' ROC curves; F: the largest on the mean precision-recall curve, with
+    beta^2 = .3; MAE: the mean of |map - mask|. An image counts as any other, whatever its size. Then, over all pixels
+    together, what is below each of THRESHOLDS (see Cue).
     """
 
     def __init__(self):
-        self.images, self.absolute = 0, 0.0
-        self.hits, self.false, self.precision = np.zeros((3, 257))
+        self.images, self.area, self.absolute = 0, 0.0, 0.0
+        self.recall, self.precision = np.zeros((2, 257))
         self.tallies = [Cue() for _ in THRESHOLDS]
 
     def add(self, saliency, is_object):
         """saliency: H x W uint8; is_object: H x W booleans, with both kinds of pixels."""
-        inside, outside = (
-            np.bincount(saliency[is_object], minlength=256),
-            np.bincount(saliency[~is_object], minlength=256),
-        )
+        counts = (np.bincount(saliency[pixels], minlength=256) for pixels in (is_object, ~is_object))
         # Taken as salient: values of at least 256 (none), 255, 254 ... 0.
-        found, false = (np.append(0, counts[::-1].cumsum()) for counts in (inside, outside))
+        found, false = (np.append(0, each[::-1].cumsum()) for each in counts)
         self.images += 1
-        self.hits += found / found[-1]
-        self.false += false / false[-1]
+        self.area += np.trapz(found / found[-1], false / false[-1])
+        self.recall += found / found[-1]
         self.precision += (found + (found + false == 0)) / np.maximum(found + false, 1)
         self.absolute += np.abs(saliency / 255 - is_object).mean()
         for tally, threshold in zip(self.tallies, THRESHOLDS):
@@ -74,10 +71,10 @@ class Measures:
 
     def figures(self):
         """{"AUC": ..., "F": ..., "MAE": ..., "cue": [Cue's shares]}, each in 0 ... 1."""
-        hits, false, precision = (curve / self.images for curve in (self.hits, self.false, self.precision))
-        F = (1 + BETA2) * precision * hits / np.maximum(BETA2 * precision + hits, 1e-12)
+        recall, precision = self.recall / self.images, self.precision / self.images
+        F = (1 + BETA2) * precision * recall / np.maximum(BETA2 * precision + recall, 1e-12)
         cue = [tally.shares() for tally in self.tallies]
-        return dict(AUC=np.trapz(hits, false), F=F.max(), MAE=self.absolute / self.images, cue=cue)
+        return dict(AUC=self.area / self.images, F=F.max(), MAE=self.absolute / self.images, cue=cue)
 
 
 def grey(saliency):

@@ -21,6 +21,7 @@ TREES = 200
 LEAST = 5  # regions of a leaf
 TRIED = 15  # features at each node
 SAMPLES = 100_000  # regions that the bins are taken from
+LEAST_STEP = 1e-3  # of the scale, where photos are so easy that more than the shares are at the maps' ends
 
 
 def trained(photos, seed, workers=1):
@@ -86,7 +87,10 @@ def unseen(photos, k, trees, bins, asked):
 def scaled(edges, trees, maps):
     """A Model whose scale is that of `maps`, [(map, mask)], and the figures of their Measures."""
     values = np.concatenate([saliency.ravel() for saliency, _ in maps])
-    model = Model(edges, trees, np.quantile(values.astype(np.float32), list(SHARES.values())).astype(np.float32))
+    low, high = np.quantile(values.astype(np.float32), list(SHARES.values()))
+    low = np.clip(low, LEAST_STEP, 1 - 3 * LEAST_STEP)
+    high = np.clip(high, low + LEAST_STEP, 1 - LEAST_STEP)
+    model = Model(edges, trees, np.array([low, high], np.float32))
     measures = Measures()
     for saliency, is_object in maps:
         measures.add(grey(model.scaled(saliency)), is_object)

@@ -22,11 +22,10 @@ def _mined(results, is_paper):
 
 
 def _background(results):
-    """Of the cue and of S, each in percent; of 'error' what it is of stands in the heading."""
     cue, masks = results["background"]["cue"], results["background"]["masks"]
-    lines = ["", "Background of the training images, in percent of pixels, and the masks S made with it"]
+    lines = ["", "What is taken as background in the training images, and the masks S, in percent of pixels"]
     lines.append(f"{'':16}{'recall':>10}{'precision':>11}{'share':>8}{'of objects':>12}")
-    lines.append(f"{'background':16}" + _percents(cue, recall=10, precision=11, share=8, error=12))
+    lines.append(f"{'cue':16}" + _percents(cue, recall=10, precision=11, share=8, error=12))
     lines.append(f"{'':16}{'labelled':>10}{'ignored':>11}{'wrong':>8}")
     return [*lines, f"{'S':16}" + _percents(masks, labelled=10, ignored=11, wrong=8)]
 

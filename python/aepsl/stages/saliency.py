@@ -1,7 +1,7 @@
 """Background cues: a saliency map for each image, low where the background is (section 3.1 of the paper).
 
-The paper thresholds the maps of DRFI, which were never published. A folder of precomputed maps, of any detector, is taken
-as it is; without one a detector makes them:
+The paper thresholds the maps of DRFI, which were never published. A folder of precomputed maps, of any detector, is
+taken as it is; without one a detector makes them:
 
     drfi    the paper's, trained by us (aepsl.drfi)
     rbd     robust background detection, which needs no training (aepsl.stages.rbd)
@@ -53,15 +53,22 @@ def run(data, list_name, out, detector="drfi", maps=None, part=None):
     return result
 
 
-class Drfi:
-    """Maps of the project's model."""
+class Detector:
+    """Makes the maps of a data set."""
 
     def __init__(self, dataset):
         self.dataset = dataset
-        self.model = drfi.load(drfi.MODEL)
 
     def check(self, ids):
-        pass
+        """Raise InputError for what it cannot make of the images `ids`, which are whole."""
+
+
+class Drfi(Detector):
+    """Maps of the project's model."""
+
+    def __init__(self, dataset):
+        super().__init__(dataset)
+        self.model = drfi.load(drfi.MODEL)
 
     def made_of(self, ids):
         return dict(detector="drfi", model=digests.of_file(drfi.MODEL), shares=list(drfi.SHARES.items()))
@@ -70,14 +77,8 @@ class Drfi:
         return self.model.saliency(self.dataset.image(image_id))
 
 
-class Rbd:
+class Rbd(Detector):
     """Maps of robust background detection."""
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-
-    def check(self, ids):
-        pass
 
     def made_of(self, ids):
         return dict(detector="rbd", **rbd.settings())
@@ -86,16 +87,14 @@ class Rbd:
         return rbd.saliency(self.dataset.image(image_id))
 
 
-class Truth:
+class Truth(Detector):
     """The true masks: background 0, objects 1, what is ignored between."""
 
     def __init__(self, dataset):
-        self.dataset = dataset
+        super().__init__(dataset)
         self.folder = dataset.mask_folder()
         if self.folder is None:
-            raise InputError(
-                f"{dataset.root}: has no masks, which `background.detector: truth` needs; take drfi or rbd"
-            )
+            raise InputError(f"{dataset.root}: has no masks for `background.detector: truth`; take drfi or rbd")
 
     def check(self, ids):
         self.dataset.check(ids, [self.folder])
@@ -111,11 +110,12 @@ class Truth:
 DETECTORS = dict(drfi=Drfi, rbd=Rbd, truth=Truth)
 
 
-class Maps:
+class Maps(Detector):
     """Precomputed maps: run's `maps`."""
 
     def __init__(self, folder, dataset):
-        self.folder, self.dataset = folder, dataset
+        super().__init__(dataset)
+        self.folder = folder
 
     def check(self, ids):
         for image_id in ids:

@@ -43,7 +43,8 @@ SUSTAINED = 0.2
 # Measured on the CPU: seconds of an iteration of LargeFOV segmentation at batch 2 on 2 cores (`make bench`) ..
 ITERATION, BATCH, CORES = 7.5, 2, 2
 # ... seconds of one core for an image of 500 x 375 ..
-SECONDS = dict(saliency=0.04, masks=0.02, relabel=0.96, segment=1.92)
+DETECTORS = dict(drfi=0.35, rbd=0.04, truth=0.01)
+SECONDS = dict(masks=0.02, relabel=0.96, segment=1.92)
 # ... and kB that a stage leaves of a photo of VOC.
 KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
 PHOTO = (375, 500)
@@ -67,8 +68,9 @@ def report(experiment, gpus=0, cores=1):
         told += f"\nThe {len(trained)} trainings of this run took {factor:.2f} times that long, which is counted in"
 
     hours = {}
+    seconds = dict(SECONDS, saliency=DETECTORS[experiment["background"]["detector"]])
     for stage in stages:
-        expected = nets[stage.name] + images.get(stage.images, 0) * SECONDS.get(stage.kind, 0) / cores
+        expected = nets[stage.name] + images.get(stage.images, 0) * seconds.get(stage.kind, 0) / cores
         hours[stage.name] = took.get(stage.name, expected) / 3600
     disk = {stage.name: disk_of(experiment, stage, images) for stage in stages}
 

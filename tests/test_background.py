@@ -1,0 +1,74 @@
+"""How good the background cue is, and the masks made with it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from aepsl import experiments
+from aepsl.data.dataset import Dataset
+from aepsl.drfi.measures import Cue
+from aepsl.images import read_indexed, write_grey, write_mask
+from aepsl.stages import evaluate_background, saliency
+from aepsl.stages.evaluate_background import MaskTally
+
+TRUTH = np.array([[0, 0, 0, 1, 1, 255]], np.uint8)
+
+
+def test_the_cue_by_hand():
+    cue = Cue()
+    cue.add(np.array([[True, True, False, True, False, True]]), TRUTH)
+    assert cue.shares() == dict(share=4 / 6, precision=2 / 3, recall=2 / 3, error=1 / 2)
+    cue.add(np.array([[False] * 6]), None)  # an image without a mask counts for the share alone
+    assert cue.shares() == dict(share=4 / 12, precision=2 / 3, recall=2 / 3, error=1 / 2)
+
+
+def test_masks_by_hand():
+    tally = MaskTally()
+    tally.add(np.array([[0, 1, 255, 1, 2, 1]], np.uint8), TRUTH)
+    assert tally.shares() == pytest.approx(dict(labelled=5 / 6, ignored=1 / 6, wrong=2 / 5))
+
+
+def test_without_masks_there_are_shares_alone():
+    cue, tally = Cue(), MaskTally()
+    cue.add(np.array([[True, False]]), None)
+    tally.add(np.array([[0, 255]], np.uint8), None)
+    assert cue.shares() == dict(share=0.5) and tally.shares() == dict(labelled=0.5, ignored=0.5)
+
+
+@pytest.fixture
+def settings():
+    settings = dict(experiments.load("demo"), classes=["cat", "dog"])
+    settings["background"] = dict(settings["background"], indoor_classes=["dog"])
+    return settings
+
+
+def test_each_image_has_its_own_threshold(small_set, settings, tmp_path):
+    """Maps of .09: background in images of cats alone, and not where there is a dog, an indoor class here."""
+    dataset = Dataset(str(small_set))
+    ids = dataset.ids("train_aug")
+    truths = [read_indexed(f"{small_set}/SegmentationClassAug/{i}.png") for i in ids]
+    for image_id, truth in zip(ids, truths):
+        write_grey(f"{tmp_path}/saliency/{image_id}.png", np.full(truth.shape, 23, np.uint8))
+        write_mask(f"{tmp_path}/masks/{image_id}.png", np.zeros(truth.shape, np.uint8))
+    out = tmp_path / "background.json"
+    evaluate_background.run(settings, str(small_set), f"{tmp_path}/saliency", f"{tmp_path}/masks", str(out))
+    found = json.loads(out.read_text())
+    cats = [truth for truth, labels in zip(truths, dataset.labels(ids)) if not labels[1]]
+    assert len(cats) == 2
+    ground, known = (sum(int(each.sum()) for each in part) for part in zip(*((t == 0, t < 255) for t in cats)))
+    assert found["cue"]["share"] == pytest.approx(sum(t.size for t in cats) / sum(t.size for t in truths))
+    assert found["cue"]["precision"] == pytest.approx(ground / known)
+    objects = sum(((t > 0) & (t < 255)).sum() for t in truths)
+    assert found["masks"]["labelled"] == 1
+    assert found["masks"]["wrong"] == pytest.approx(objects / sum((t < 255).sum() for t in truths))
+
+
+def test_true_masks_are_the_best_cue(small_set, settings, tmp_path):
+    """`detector: truth` takes all background, and nothing else."""
+    saliency.run(str(small_set), "train_aug", str(tmp_path / "maps"), "truth")
+    for image_id in Dataset(str(small_set)).ids("train_aug"):
+        truth = read_indexed(f"{small_set}/SegmentationClassAug/{image_id}.png")
+        found = read_indexed(str(tmp_path / f"maps/{image_id}.png"))
+        np.testing.assert_array_equal(found < 0.06 * 255, truth == 0)
+        np.testing.assert_array_equal(found == 255, (truth > 0) & (truth < 255))
