@@ -23,7 +23,7 @@ help: ## this list
 	@echo
 	@echo 'DATA=      a folder in VOC layout'
 	@echo 'WEIGHTS=   a caffemodel with ImageNet weights'
-	@echo 'SALIENCY=  a folder of saliency maps; without it they are computed'
+	@echo 'SALIENCY=  a folder of saliency maps; without it `background.detector` computes them'
 	@echo 'EXPERIMENT= what reproduce, calibrate, status run: voc12 without it; any name together with DATA='
 	@echo 'GPU=       numbers of the GPUs to use, for example 0 or 0,1; the CPU without it'
 	@echo 'TF32=1     lets a GPU multiply faster and less exactly'

@@ -52,7 +52,9 @@ def test_our_rows_stand_above_the_papers():
     assert next(line for line in lines if line.startswith("step1")).split()[-2:] == ["0.050", "0.05"]
     assert lines[-2].split() == ["psl_none", "1.2", "2.5", "3.8"]
     assert lines[-1] == "Left out of the means, as val's masks do not have them: sofa."
-    ours["background"] = dict(cue=dict(share=0.5), masks=dict(labelled=0.75, ignored=0.25))  # no masks of training images
+    ours["background"] = dict(
+        cue=dict(share=0.5), masks=dict(labelled=0.75, ignored=0.25)
+    )  # no masks of training images
     assert "cue                    nan        nan    50.0         nan" in report.tables(ours)
     ours["experiment"] = "rehearsal"
     assert "54.1" not in report.tables(ours) and "the paper" not in report.tables(ours)

@@ -5,7 +5,7 @@ import numpy as np
 
 LONGEST_SIDE = 300  # larger images are reduced
 SIGMA = 0.8  # of the smoothing before
-LEVELS = ((20, 40), (60, 60), (120, 100), (250, 150), (500, 300), (1000, 600))  # k, and a region's least pixels
+LEVELS = ((35, 50), (70, 70), (130, 100), (250, 150), (450, 250), (800, 400))  # k, and a region's least pixels
 
 
 def reduced(image):

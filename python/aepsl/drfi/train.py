@@ -16,8 +16,8 @@ from aepsl.drfi.model import SHARES, Model, unscaled
 
 PURITY = 0.75  # of a region's pixels are of one kind, or it does not train
 PART = 0.35  # of the photos that a tree learns from ..
-MOST = 500  # .. and how many at most
-TREES = 200
+MOST = 150  # .. and how many at most
+TREES = 60
 LEAST = 5  # regions of a leaf
 TRIED = 15  # features at each node
 SAMPLES = 100_000  # regions that the bins are taken from
