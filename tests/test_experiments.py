@@ -166,6 +166,7 @@ WRONG_VALUES = [
     ("new_layer_lr", False, f"is false; it must be {LR}"),
     ("new_layer_lr", 1001, f"is 1001; it must be {LR}"),
     ("segmentation_start", "imagenet", "is 'imagenet'; it must be initial or step1"),
+    ("background.detector", "slic", "is 'slic'; it must be drfi or rbd or truth"),
     ("mining.steps", 0, "is 0; it must be an integer, at least 1 and at most 9"),
     ("mining.steps", 10, "is 10; it must be an integer, at least 1 and at most 9"),
     ("mining.merge", 0, "is 0; it must be an integer, at least 1"),
