@@ -113,5 +113,6 @@ def copy_of_repository(tree):
     for name in ("Makefile", "Snakefile"):
         shutil.copy(os.path.join(root, name), tree)
     (tree / "weights").mkdir()
-    shutil.copy(os.path.join(root, "weights/drfi.npz"), tree / "weights")
+    if os.path.exists(os.path.join(root, "weights/drfi.npz")):
+        shutil.copy(os.path.join(root, "weights/drfi.npz"), tree / "weights")
     return tree

@@ -62,7 +62,7 @@ def test_a_finished_run_has_nothing_to_do_and_prints_its_tables(run, everything)
         (dict(mining=dict(merge=1)), "evaluate_background " + PSL),
         (dict(rows=["ae_step1", "psl"]), "results"),
         (dict(background=dict(threshold=0.1)), MASKS),
-        (dict(background=dict(detector="rbd")), ""),  # the user's maps come first
+        (dict(background=dict(detector="drfi")), ""),  # the user's maps come first
         (dict(background=dict(indoor_classes=["marbit"])), MASKS),
         (dict(segmentation_start="step1"), "train_segmentation relabel segment results"),
         (dict(training=dict(psl=dict(STEP, lr=0.02))), PSL),
@@ -94,24 +94,19 @@ def laid_over(settings, change):
     return {**settings, **{key: laid_over(settings.get(key, {}), value) for key, value in change.items()}}
 
 
-def test_without_the_users_maps_the_detector_and_its_model_count(run, everything):
+def test_without_the_users_maps_the_detector_counts(run, everything):
     run.start(SALIENCY="")
     assert run.planned(SALIENCY="") == set()
-    redone = chosen(everything, "saliency " + MASKS)
-    before, model = run.yaml.read_text(), run.tree / "weights/drfi.npz"
-    known = model.read_bytes()
+    before = run.yaml.read_text()
     try:
-        run.yaml.write_text(before + "background: {detector: rbd}\n")
-        assert run.planned(SALIENCY="") == redone
-        run.yaml.write_text(before)
-        model.write_bytes(b"another")
-        assert run.planned(SALIENCY="") == redone
-        run.yaml.write_text(before + "background: {detector: rbd}\n")
-        rbd = run.planned(SALIENCY="")
+        for detector in ("drfi", "truth"):
+            run.yaml.write_text(before + f"background: {{detector: {detector}}}\n")
+            assert run.planned(SALIENCY="") == chosen(everything, "saliency " + MASKS)
         run.start(SALIENCY="")
-        assert rbd == redone and run.planned(SALIENCY="") == set()  # without the model, which RBD does not need
+        assert run.planned(SALIENCY="") == set()
+        another_mask(run, "train_000003")  # of which the truth is made
+        assert run.planned(SALIENCY="") == chosen(everything, "saliency evaluate try " + MASKS)
     finally:
-        model.write_bytes(known)
         run.yaml.write_text(before)
         run.start()
 

@@ -28,7 +28,7 @@ from aepsl.stages import rbd
 GREY_TOLERANCE = 8
 
 
-def run(data, list_name, out, detector="drfi", maps=None, part=None):
+def run(data, list_name, out, detector="rbd", maps=None, part=None):
     """Write `out`/ID.png for the images of a list of the data set `data`.
 
     list_name: 'train_aug', or the path of a list; maps: a folder with ID.png or ID.jpg, grey, each of its image's size,
@@ -172,6 +172,6 @@ def main(argv=None):
     parser.add_argument("--list", dest="list_name", required=True, help="train_aug, or the path of a list of ids")
     parser.add_argument("--out", required=True, help="folder for the maps")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--detector", choices=DETECTORS, default="drfi", help="what makes the maps (drfi)")
+    source.add_argument("--detector", choices=DETECTORS, default="rbd", help="what makes the maps (rbd)")
     source.add_argument("--maps", help="folder of precomputed maps, ID.png or ID.jpg")
     cli.run_stage(run, parser.parse_args(argv))
