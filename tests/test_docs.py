@@ -21,7 +21,7 @@ MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
 runs/ runs/.digests.json runs/NAME runs/gpu runs/gpu/summary.json
 runs/NAME/made runs/voc12/submission/psl++.tgz runs/segmented/holiday.png runs/segmented/holiday_overlay.png
-seconds/ train.json
+seconds/ train.json weights/drfi.npz
 """.split()
 SOURCES = "scripts/sources.yaml"
 OTHERS = ["libcaffe.so", "caffe.NCCL"]  # names of Caffe's
@@ -45,6 +45,7 @@ RUN_HERE = {
     "python3 -m aepsl": Here(0, "  evaluate-regions  "),
     "python3 -m aepsl run rehearsal": Here(1, "error: Which data? EXPERIMENT=rehearsal DATA="),
     "make shell": Here(0, ""),
+    "WRITABLE=weights make shell": Here(0, "", "make shell"),
     "make shell DATA=/their/folder": Here(0, ""),
     "make nets": Here(0, ""),
     "make status": Here(2, NO_RUN.format("voc12")),
@@ -69,6 +70,9 @@ RUN_BY = {  # command: the test that runs it, or what it starts
     "python3 -m aepsl infer holiday.jpg --experiment rehearsal"
     " --model runs/rehearsal/segmentation/psl_none/final.caffemodel --out runs/segmented --overlay": (
         "test_psl.test_pictures_become_masks_and_overlays"
+    ),
+    "aepsl drfi train --images MSRA-B --masks MSRA-B --list train.txt --test test.txt --out weights/drfi.npz": (
+        "test_drfi.test_from_photos_to_a_model_and_its_figures"
     ),
     "python3 -m aepsl surgery": "test_reproduce.test_from_nothing_to_the_tables",
     "python3 -m aepsl run NAME [all|calibrate|submission]": (
