@@ -35,7 +35,7 @@ def main():
         sys.argv[0] = f"aepsl {name}"  # what argparse calls itself
         cli.command(lambda: importlib.import_module(MODULES[name]).main(arguments[1:]))
         return
-    lines = [__doc__, ""] + [f"  {each:18}{summary(module)}" for each, module in MODULES.items()]
+    lines = [__doc__, ""] + [f"  {each:20}{summary(module)}" for each, module in MODULES.items()]
     if name in ("-h", "--help"):
         print("\n".join(lines))
     else:
