@@ -13,12 +13,12 @@ from aepsl.errors import InputError
 from aepsl.files import written_whole
 from aepsl.stages.rbd import normalised
 
-MODEL = os.path.join("weights", "drfi.npz")  # the project's
+MODEL = os.path.join("weights", "drfi.npz")  # what `background.detector: drfi` takes
 # Of the thresholds that the paper has for DRFI's maps: the share of pixels reported to be below them in the maps of
-# DRFI's authors (ECSSD, images 701 to 1000). A model's maps are scaled so that as many are below them in its training photos.
+# DRFI's authors (ECSSD, images 701 to 1000). Maps are scaled so that as many are below them in the photos of training.
 SHARES = {0.06: 0.399, 0.12: 0.539}
 ARRAYS = dict(edges="f4", features="u1", values="u1", sizes="i4", scale="f4")
-REMEDY = f"take the project's {MODEL}, or train one: aepsl drfi train"
+REMEDY = "train one: aepsl drfi train --help; or take `background.detector: rbd`"
 
 
 class Model:
