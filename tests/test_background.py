@@ -1,6 +1,9 @@
 """How good the background cue is, and the masks made with it."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from aepsl.drfi.measures import Cue
 from aepsl.images import read_indexed, write_grey, write_mask
 from aepsl.stages import evaluate_background, saliency
 from aepsl.stages.evaluate_background import MaskTally
+from conftest import copy_of_repository
 
 TRUTH = np.array([[0, 0, 0, 1, 1, 255]], np.uint8)
 
@@ -72,3 +76,17 @@ def test_true_masks_are_the_best_cue(small_set, settings, tmp_path):
         found = read_indexed(str(tmp_path / f"maps/{image_id}.png"))
         np.testing.assert_array_equal(found < 0.06 * 255, truth == 0)
         np.testing.assert_array_equal(found == 255, (truth > 0) & (truth < 255))
+
+
+def test_a_model_that_is_not_there_ends_a_run_before_it_begins(tmp_path):
+    tree = copy_of_repository(tmp_path / "tree")
+    path = tree / "prototxt/demo/experiment.yaml"
+    path.write_text(path.read_text().replace("background:\n", "background:\n  detector: drfi\n"))
+    (tree / "weights/drfi.npz").write_text("no model")
+    command = [sys.executable, "-m", "aepsl", "run", "demo"]
+    done = subprocess.run(
+        command, cwd=tree, env=dict(os.environ, PYTHONPATH=str(tree / "python")), capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: weights/drfi.npz: is no model of DRFI, or damaged; train one")
+    assert not (tree / "runs").exists()

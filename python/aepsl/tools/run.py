@@ -71,6 +71,8 @@ def run(asked, options):
     data = data_of(experiment, asked.data)
     inputs = dict(weights=weights_of(experiment, asked.weights), saliency=saliency_of(data, asked.saliency))
     if not dry:
+        if not inputs["saliency"] and experiment["background"]["detector"] == "drfi":
+            drfi_model.load(drfi_model.MODEL)
         build.check(experiment)
         os.makedirs(folder.path, exist_ok=True)
         only_one(folder.path).__enter__()  # as long as this process lives, and snakemake after it
