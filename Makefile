@@ -69,6 +69,11 @@ test: ## the tests, but for the longest
 
 test-long: ## the longest tests
 	$(RUN) python3 -m pytest -q -m long $(ARGS) tests
+	tests/power_cuts 3
+
+torture: ## kills, power cuts, full disks and damaged files, at length; writes docs/robustness.md. As root for power cuts
+	tests/power_cuts
+	WRITABLE=docs $(RUN) python3 tests/torture.py
 
 lint: ## ruff
 	$(RUN) ruff check .
@@ -96,5 +101,5 @@ rootfs: export IMAGE := $(TARGET)
 rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda] [SLICES=folder]
 	@docker/rootfs "$$IMAGE" $${SLICES:+"$$SLICES"}
 
-.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long lint bench nets shell \
+.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long torture lint bench nets shell \
 	image image-cuda check-gpu rootfs

@@ -76,7 +76,7 @@ LISTS = {
     "right to left": ("a\u202eb\n".encode(), "an id has no control characters"),
     "null": (b"a\0b\n", "or no text"),
     "only an extension": (b"JPEGImages/\n", "line 1 names"),
-    "too long": (b"a" * 201 + b"\n", "an id of 201 letters"),
+    "too long": (b"a" * 201 + b"\n", "an id of 201 bytes"),
     "twice": (b"a\nb\na\n", "names a twice"),
     "twice, once with extension": (b"a\na.jpg\n", "names a twice"),
 }

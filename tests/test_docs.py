@@ -137,7 +137,7 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
     ],
     "They take minutes": ["make demo", "make bench", "make bench ARGS=training"],
     "It takes an hour": ["make image-cuda"],
-    "They are the tests": ["make test", "make test-long", "make test DATA=... WEIGHTS=..."],
+    "They are the tests": ["make test", "make test-long", "make test DATA=... WEIGHTS=...", "make torture"],
     "They are the container engines' own": ["docker image prune", "podman image prune"],
 }
 

@@ -193,11 +193,13 @@ WRONG_VALUES = [
     ("crf.iterations", 0, "is 0; it must be an integer, at least 1 and at most 1000"),
     ("crf.iterations", 1001, "is 1001; it must be an integer, at least 1 and at most 1000"),
     ("crf.bilateral", 4, "is 4; it must be lines `key: value`"),
-    ("crf.bilateral.weight", -1, "is -1; it must be a number, at least 0"),
-    ("crf.bilateral.xy", 0, "is 0; it must be a number, more than 0"),
-    ("crf.bilateral.rgb", 0, "is 0; it must be a number, more than 0"),
-    ("crf.gaussian.weight", -1, "is -1; it must be a number, at least 0"),
-    ("crf.gaussian.xy", 0, "is 0; it must be a number, more than 0"),
+    ("crf.bilateral.weight", -1, "is -1; it must be a number, at least 0 and at most 1000000"),
+    ("crf.gaussian.weight", 1e300, "is 1e+300; it must be a number, at least 0 and at most 1000000"),
+    ("crf.bilateral.rgb", 1e-6, "is 1e-06; it must be a number, at least 0.1"),
+    ("crf.bilateral.xy", 1e-300, "is 1e-300; it must be a number, at least 0.1"),
+    ("crf.bilateral.rgb", 0, "is 0; it must be a number, at least 0.1"),
+    ("crf.gaussian.weight", -1, "is -1; it must be a number, at least 0 and at most 1000000"),
+    ("crf.gaussian.xy", 0, "is 0; it must be a number, at least 0.1"),
 ]
 
 
@@ -210,7 +212,8 @@ def test_a_wrong_value_is_named_with_what_it_may_be(folder, key, value, complain
 # Changes of voc12's settings, and all of the line behind the file's name.
 OTHER_FAULTS = [
     ({"channels": [8, 8, 8, 8, 0]}, f"`channels[4]` is 0; it must be {POSITIVE}"),
-    ({"convs": [1, 1, 1.5, 1, 1]}, f"`convs[2]` is 1.5; it must be {POSITIVE}"),
+    ({"convs": [1, 1, 1.5, 1, 1]}, "`convs[2]` is 1.5; it must be an integer, at least 1 and at most 16"),
+    ({"convs": [1, 1, 1, 1, 5000]}, "`convs[4]` is 5000; it must be an integer, at least 1 and at most 16"),
     ({"channels": [8, 8, 8, 8, "8"]}, "`channels[4]` is the text '8'; write 8"),
     ({"classes": ["cat", "cat"]}, "`classes` has 'cat' twice; remove one"),
     ({"classes": ["cat", "hot, dog"]}, f"`classes[1]` is 'hot, dog'; it must be {NAME}"),
@@ -404,7 +407,7 @@ def test_the_ends_of_what_is_allowed_are_allowed(folder, key, value):
         ("base: voc12\ntraining: {psl: {lr: .nan}}\n", "`training.psl.lr` is NaN; it must be a finite number"),
         ("base: voc12\non: 1\n", "`True` is no setting; known are net, "),
         ("base: voc12\n? [a, b]\n: 1\n", "not YAML: while constructing a mapping "),
-        ("base: voc12\ndata: &a {crop: 97, x: *a}\n", "an alias `*` stands within what it repeats; write it out"),
+        ("base: voc12\ndata: &a {crop: 97, x: *a}\n", "an alias `*` stands within what it repeats, or repeats too"),
         ("base: voc12\n? |\n  two\n  lines\n: 1\n", "`two lines ` is no setting; known are net, "),
     ],
 )
@@ -424,7 +427,7 @@ def test_yamls_own_shorthands_work(folder):
 
 def test_a_folder_in_the_files_place_is_one_line(folder):
     os.makedirs(os.path.join(experiments.FOLDER, "mine", "experiment.yaml"))
-    assert fault("mine").endswith("mine/experiment.yaml: cannot be read: Is a directory")
+    assert fault("mine").endswith("mine/experiment.yaml: cannot be read: is no file, but a folder, a pipe or a device")
 
 
 def test_the_schema_is_one_and_refuses_unknown_keys_everywhere():

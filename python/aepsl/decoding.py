@@ -17,6 +17,7 @@ from aepsl import run_folder
 from aepsl.errors import InputError
 
 MOST_PIXELS = 2**27  # 134 million; the largest cameras of telephones have 108
+LONGEST = 20000  # pixels of a side: growing a net's maps takes its square
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # no EPS: it is a program
 ORIENTATION = 0x0112  # EXIF's tag
 
@@ -226,3 +227,5 @@ def why_unreadable(path):
 def _refuse_if_large(path, width, height):
     if width * height > MOST_PIXELS:
         raise InputError(f"{path}: has {width} x {height} pixels, more than {MOST_PIXELS:,}; scale it down")
+    if max(width, height) > LONGEST:
+        raise InputError(f"{path}: has {width} x {height} pixels, and a side of more than {LONGEST:,}; scale it down")

@@ -4,6 +4,7 @@ What was read stands in CACHE, as git's index does it, so that asking for the co
 Only `remember` writes it.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -59,10 +60,10 @@ def _recall():
     """Read CACHE, once; it is a cache: what cannot be read is read anew from the files themselves."""
     if _known:
         return
-    try:
-        _known.update(json.loads(read_text(CACHE) or "{}"))
-    except ValueError:
-        _known.clear()
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        cache = json.loads(read_text(CACHE) or "{}")
+        entries = cache.items() if isinstance(cache, dict) else ()
+        _known.update((path, entry) for path, entry in entries if isinstance(entry, list) and len(entry) == 5)
 
 
 def _stat(path):

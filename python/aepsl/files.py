@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 
 from aepsl.errors import InputError
 
@@ -123,11 +124,18 @@ def only_one(folder):
         os.close(handle)
 
 
+def opened(path, mode="r", **options):
+    """`open` for reading; OSError for a pipe or a device, which would never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "is no file, but a folder, a pipe or a device", path)
+    return open(path, mode, **options)
+
+
 def read_text(path):
     """What the file holds; None if there is none."""
     if not os.path.exists(path):
         return None
-    with open(path, errors="surrogateescape") as file:
+    with opened(path, errors="surrogateescape") as file:
         return file.read()
 
 
@@ -156,11 +164,11 @@ def write_json(path, value):
 
 def read_json(path):
     try:
-        with open(path) as file:
+        with opened(path) as file:
             return json.load(file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage that writes it first") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}); delete it and run its stage again") from None
 
 

@@ -151,7 +151,11 @@ def _remove_leftovers(run):
 
 
 def _remove(path, dry=False):
-    if not dry and os.path.lexists(path):
+    if dry or not os.path.lexists(path):
+        return
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
         os.unlink(path)
 
 
@@ -166,14 +170,21 @@ def _stage(path):
 def _read(path):
     """The record; None for one that is missing or damaged."""
     record = _json(path)
-    is_record = isinstance(record, dict) and {"mark", "texts", "files"} <= set(record)
+    is_record = isinstance(record, dict) and "mark" in record and all(map(_names, map(record.get, ("texts", "files"))))
     return record if is_record else None
+
+
+def _names(part):
+    """Whether it is a dict of texts by names of files, none of which leads out of the run's folder."""
+    if not isinstance(part, dict) or not all(isinstance(value, str) for value in part.values()):
+        return False
+    return not any(os.path.isabs(name) or os.pardir in name.split(os.sep) for name in part)
 
 
 def _json(path):
     try:
         return json.loads(read_text(path) or "")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

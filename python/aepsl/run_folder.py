@@ -27,6 +27,7 @@ from aepsl.files import read_json
 
 ROOT = "runs"
 MODEL = "final.caffemodel"
+DAMAGED = (InputError, OSError, KeyError, TypeError, IndexError)  # what reading a JSON file of another kind raises
 
 
 def is_in_a_run(path):
@@ -146,9 +147,10 @@ class RunFolder:
     def images(self):
         """{"train": how many images were checked, "val": ...}; {} before that."""
         try:
-            return read_json(self.mark("check"))
-        except InputError:
-            return {}
+            images = read_json(self.mark("check"))
+        except (InputError, OSError):
+            images = None
+        return images if isinstance(images, dict) else {}
 
     def seconds(self):
         """{stage: seconds}; the shards of a stage, which may have run side by side, are added up."""
@@ -156,6 +158,6 @@ class RunFolder:
         for path in sorted(glob.glob(os.path.join(glob.escape(self._path("seconds")), "*.json"))):
             parts = os.path.basename(path)[: -len(".json")].split(".")
             stage = ".".join(part for part in parts if "-" not in part)
-            with contextlib.suppress(InputError):  # damaged: the next start puts it back
+            with contextlib.suppress(*DAMAGED):  # the next start puts it back
                 seconds[stage] = seconds.get(stage, 0) + read_json(path)["seconds"]
         return seconds

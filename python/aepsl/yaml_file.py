@@ -1,18 +1,24 @@
 """Reading YAML without its traps: a key that stands twice, and numbers that it reads as other numbers."""
 
-import json
 import re
 
 import yaml
 
 from aepsl.errors import InputError
+from aepsl.files import opened
+
+LARGEST = 1 << 20  # bytes
+MOST = 100_000  # values, with what aliases repeat; no experiment comes near
 
 
 def read(path):
     """The mapping that the file holds. Raises FileNotFoundError, and InputError if it holds none that is plain."""
     try:
-        with open(path, encoding="utf-8") as file:
-            value = yaml.load(file.read(), _Loader)
+        with opened(path, encoding="utf-8") as file:
+            text = file.read(LARGEST + 1)
+            if len(text) > LARGEST:
+                raise InputError(f"{path}: is larger than {LARGEST >> 20} MB, as no settings are")
+            value = yaml.load(text, _Loader)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -21,16 +27,27 @@ def read(path):
         raise InputError(f"{path}: is not text in UTF-8; save it as that") from None
     except _Trap as trap:
         raise InputError(f"{path}: {trap}") from None
+    except RecursionError:
+        raise InputError(f"{path}: goes hundreds of levels deep; it must hold lines `key: value`") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
         what = "is empty" if value is None else f"is a {'list' if isinstance(value, list) else 'single value'}"
         raise InputError(f"{path}: {what}; it must hold lines `key: value`")
-    try:
-        json.dumps(value, default=str, skipkeys=True)
-    except ValueError:
-        raise InputError(f"{path}: an alias `*` stands within what it repeats; write it out") from None
+    if _are_too_many(value):
+        raise InputError(f"{path}: an alias `*` stands within what it repeats, or repeats too much; write it out")
     return value
+
+
+def _are_too_many(value):
+    """Whether there are more than MOST values in it, aliases written out."""
+    count, left = 0, [value]
+    while left and count <= MOST:
+        each = left.pop()
+        count += 1
+        if isinstance(each, (dict, list, tuple, set)):
+            left += each.values() if isinstance(each, dict) else each
+    return count > MOST
 
 
 class _Trap(yaml.YAMLError):

@@ -11,6 +11,7 @@ from google.protobuf import text_format
 
 from aepsl.caffe_nets.finite import are_finite
 from aepsl.errors import InputError
+from aepsl.files import opened
 
 RIGHT_WEIGHTS = "Give the weights that this net was made for (weights/README.md)"
 NO_CAFFEMODEL = "is no caffemodel or was cut short; fetch it again"
@@ -21,7 +22,7 @@ LARGEST = 2**31 - 1  # bytes of a file that Caffe's format can hold
 def read_prototxt(path, message):
     """Parse a text prototxt into `message`, a NetParameter or SolverParameter."""
     try:
-        with open(path) as file:
+        with opened(path) as file:
             return text_format.Merge(file.read(), message)
     except FileNotFoundError:
         raise InputError(f"{path}: no such prototxt; `make nets` writes an experiment's") from None
@@ -29,6 +30,8 @@ def read_prototxt(path, message):
         raise InputError(f"{path}: line {error}; `make nets` writes it anew") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is no text; `make nets` writes it anew") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def open_net(prototxt, weights):

@@ -27,9 +27,30 @@ def counts(net, height, width, batch=1):
     return result
 
 
+def weights(net):
+    """The elements of the weights of every convolution, {name: count}; net: NetParameter of a deploy net."""
+    channels, result = {}, {}
+    for layer in net.layer:
+        before = [channels[name] for name in layer.bottom] or [3]
+        own, conv = before[0], layer.convolution_param
+        if layer.type == "Convolution":
+            own = conv.num_output
+            result[f"{layer.name}'s weights"] = own * before[0] * conv.kernel_size[0] ** 2
+        elif layer.type == "Concat":
+            own = sum(before)
+        channels.update(dict.fromkeys(layer.top, own))
+    return result
+
+
 def check(net, experiment, task):
-    """Raise InputError if Caffe cannot hold a batch of `task`; net: NetParameter of its deploy net."""
+    """Raise InputError if Caffe cannot hold the net, or a batch of `task`; net: NetParameter of its deploy net."""
     batch, crop = experiment["training"][task]["batch"], experiment["data"]["crop"]
+    name, count = max(weights(net).items(), key=lambda item: item[1])
+    if count > INT_MAX:
+        raise InputError(
+            f"{experiment['name']}: with these channels and fc the net's {name} would have {count} values, and Caffe "
+            f"takes {INT_MAX} at most; make them smaller"
+        )
     name, count = max(counts(net, crop, crop, batch).items(), key=lambda item: item[1])
     if count > INT_MAX:
         raise InputError(

@@ -6,10 +6,10 @@ count.
 
 import os
 import re
-import stat
 from typing import NamedTuple
 
 from aepsl.errors import InputError
+from aepsl.files import opened
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
 MOST_CLASSES = 254  # 0 is background, 255 is not counted
@@ -116,16 +116,14 @@ def _fault(word, image_id):
     if not image_id.isprintable():
         return f"names {word!r}; an id has no control characters"
     if len(image_id.encode()) > LONGEST_ID:
-        return f"names an id of {len(image_id)} letters; name the image anew, with {LONGEST_ID} at most"
+        return f"names an id of {len(image_id.encode())} bytes; name the image anew, with {LONGEST_ID} at most"
     return None
 
 
 def lines(path, what, each=", one a line"):
     """[(number, line)] of what is not empty in a text file; `what`, `each`: what it gives, for the InputError."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
-            raise OSError
-        with open(path, "rb") as file:
+        with opened(path, "rb") as file:
             content = file.read()
     except (OSError, ValueError):
         raise InputError(f"{path}: cannot be read; it gives {what}{each}") from None

@@ -1,8 +1,9 @@
 """Prints a run's tables, the paper's rows beside ours."""
 
 from aepsl import cli, experiments, paper
+from aepsl.errors import InputError
 from aepsl.files import read_json
-from aepsl.run_folder import RunFolder
+from aepsl.run_folder import DAMAGED, RunFolder
 
 
 def tables(results):
@@ -82,4 +83,10 @@ def _percents(shares, **widths):
 def main(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("experiment", type=experiments.load, help="whose run is finished")
-    print(tables(read_json(RunFolder(parser.parse_args(argv).experiment).results)))
+    path = RunFolder(parser.parse_args(argv).experiment).results
+    results = read_json(path)
+    try:
+        text = tables(results)
+    except (*DAMAGED, AttributeError, ValueError):
+        raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew") from None
+    print(text)

@@ -5,7 +5,9 @@ import concurrent.futures
 import multiprocessing
 import os
 import signal
+import sys
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -14,13 +16,14 @@ from aepsl.caffe_nets import caffemodel
 from aepsl.caffe_nets.whole_image import WholeImages, at_image_size
 from aepsl.data.dataset import Dataset, shard
 from aepsl.errors import InputError
-from aepsl.images import write_mask
+from aepsl.images import scaled, write_mask
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import with_background
 from aepsl.made import Result, settings_of
 from aepsl.stages import crf
 
 POLICIES = ("scores", "labels", "none")
+MOST = 2**27  # values of an image's maps, those of 6.4 million pixels with VOC's classes: some GB for the CRF
 
 
 def run(experiment, data, list_name, model, out, policy="none", part=None, workers=1, gpu=None):
@@ -41,10 +44,11 @@ def run(experiment, data, list_name, model, out, policy="none", part=None, worke
         for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), labels):
             names = [f"{kind}/{image_id}.png" for kind in ("plain", "crf")]
             if not result.has(*names):
-                image = dataset.image(image_id)
+                whole = dataset.image(image_id)
+                image = fitting(whole, len(values), image_id)
                 f = net.probabilities(image, policy, row, image_id)
                 paths = [os.path.join(out, name) for name in names]
-                processes.run(_write_masks, paths, image, f, experiment["crf"], values)
+                processes.run(_write_masks, paths, image, f, experiment["crf"], values, whole.shape[1::-1])
     return result
 
 
@@ -60,10 +64,23 @@ def _made_of(experiment, dataset, ids, net, policy):
     )
 
 
-def _write_masks(paths, image, f, crf_settings, values):
-    """Write the masks of the probabilities `f` without and with CRF; values: the mask value of each channel."""
-    write_mask(paths[0], values[f.argmax(axis=0)])
-    write_mask(paths[1], values[crf.refined(image, f, crf_settings).argmax(axis=0)])
+def fitting(image, channels, name):
+    """The image, or one scaled down where its maps would have more than MOST values, which a line says."""
+    height, width = image.shape[:2]
+    scale = min(1, (MOST / (height * width * channels)) ** 0.5)
+    if scale < 1:
+        line = f"{name}: {width} x {height} pixels are too many for {channels} maps; it is segmented at {scale:.3f}"
+        tqdm.write(line, file=sys.stderr)
+    return scaled(image, scale)
+
+
+def _write_masks(paths, image, f, crf_settings, values, size):
+    """Write the masks of the probabilities `f` without and with CRF, grown to `size`, (width, height).
+
+    values: the mask value of each channel.
+    """
+    for path, maps in ((paths[0], f), (paths[1], crf.refined(image, f, crf_settings, paths[1]))):
+        write_mask(path, cv2.resize(values[maps.argmax(axis=0)], size, interpolation=cv2.INTER_NEAREST))
 
 
 class Processes:

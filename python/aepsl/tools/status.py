@@ -10,7 +10,7 @@ from aepsl import cli, experiments
 from aepsl.caffe_nets import caffemodel
 from aepsl.errors import InputError
 from aepsl.files import read_json
-from aepsl.run_folder import RunFolder
+from aepsl.run_folder import DAMAGED, RunFolder
 
 
 def report(experiment):
@@ -36,7 +36,7 @@ def state_of(stage, images):
     for _ in range(3):  # while it runs, files come and go between two looks at them
         try:
             return of_images(stage, images) if stage.images else of_training(stage)
-        except (OSError, InputError, KeyError):
+        except DAMAGED:
             time.sleep(0.1)
     return "?", "its files cannot be read"
 
