@@ -385,6 +385,24 @@ def test_batches_that_caffe_cannot_hold_are_refused_at_once(task, batch, crop):
     one_line(error, f"training.{task}.batch {batch} and data.crop {crop}", "conv1_")
 
 
+@pytest.mark.parametrize("task", experiments.TASKS)
+@pytest.mark.parametrize("changes, layer", [(dict(channels=[65536] * 5), "conv1_2"), (dict(fc=65536), "fc7")])
+def test_weights_that_caffe_cannot_hold_are_refused_at_once(task, changes, layer):
+    with pytest.raises(InputError) as error:
+        build.checked(dict(experiments.load("voc12"), **changes), task, "train")
+    one_line(error, f"the net's {layer}'s weights would have")
+
+
+@pytest.mark.parametrize("name", experiments.known())
+@pytest.mark.parametrize("task", experiments.TASKS)
+def test_weights_are_those_of_caffe(name, task):
+    text = build.deploy_net(experiments.load(name), task)
+    ours = sizes.weights(text_format.Parse(text, caffe_pb2.NetParameter()))
+    params = opened(experiments.load(name), task).params
+    theirs = {f"{name}'s weights": blobs[0].count for name, blobs in params.items() if len(blobs[0].shape) == 4}
+    assert ours == theirs and len(ours) > 5
+
+
 def test_too_large_an_image_is_scaled_down_and_that_is_said(tiny, tmp_path, rng, monkeypatch, capsys):
     model = saved(tiny, "psl", tmp_path / "w.caffemodel")
     net = SegmentationNet(tiny, model)

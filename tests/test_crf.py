@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl.stages import crf
+from aepsl.errors import InputError
+from aepsl.images import read_indexed
+from aepsl.stages import crf, segment
 
 SETTINGS = dict(iterations=10, bilateral=dict(weight=4, xy=121, rgb=5), gaussian=dict(weight=3, xy=3))
 
@@ -14,6 +16,39 @@ def test_without_pairwise_terms_nothing_changes(rng):
     image = rng.randint(0, 256, (12, 15, 3)).astype(np.uint8)
     none = dict(SETTINGS, bilateral=dict(weight=0, xy=121, rgb=5), gaussian=dict(weight=0, xy=3))
     np.testing.assert_allclose(crf.refined(image, probabilities, none), probabilities, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind, width", [("bilateral", "xy"), ("bilateral", "rgb"), ("gaussian", "xy")])
+@pytest.mark.parametrize("value", [1e-300, 1e-30, 1e-6, 1e-3])
+def test_one_too_narrow_is_one_line(rng, kind, width, value):
+    """pydensecrf would write where nothing is, or mix up pixels."""
+    settings = {key: dict(part) if isinstance(part, dict) else part for key, part in SETTINGS.items()}
+    settings[kind][width] = value
+    probabilities = rng.dirichlet(np.ones(3), (12, 50)).transpose(2, 0, 1).astype(np.float32)
+    with pytest.raises(InputError, match="image7: 50 x 12 pixels are too many for a CRF as narrow as"):
+        crf.refined(np.zeros((12, 50, 3), np.uint8), probabilities, settings, "image7")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (2, 2)])
+def test_odd_sizes_go_through_it(rng, shape):
+    probabilities = rng.dirichlet(np.ones(3), shape).transpose(2, 0, 1).astype(np.float32)
+    assert np.isfinite(crf.refined(np.zeros((*shape, 3), np.uint8), probabilities, SETTINGS)).all()
+
+
+def test_many_pixels_are_segmented_scaled_down_and_that_is_said(rng, monkeypatch, capsys, tmp_path):
+    image = rng.randint(0, 256, (40, 60, 3)).astype(np.uint8)
+    monkeypatch.setattr(segment, "MOST", 40 * 60 * 3)
+    assert segment.fitting(image, 3, "image7") is image and capsys.readouterr().err == ""
+    small = segment.fitting(image, 12, "image7")
+    assert small.shape == (20, 30, 3)
+    assert capsys.readouterr().err == "image7: 60 x 40 pixels are too many for 12 maps; it is segmented at 0.500\n"
+    f = np.zeros((12, 20, 30), np.float32)
+    f[7, :, :15] = f[2, :, 15:] = 1
+    paths = [str(tmp_path / name) for name in ("plain.png", "crf.png")]
+    segment._write_masks(paths, small, f, SETTINGS, np.arange(12, dtype=np.uint8), (60, 40))
+    for path in paths:
+        mask = read_indexed(path)
+        assert mask.shape == (40, 60) and (mask[:, :29] == 7).all() and (mask[:, 31:] == 2).all()
 
 
 def mean_field(image, probabilities, settings):

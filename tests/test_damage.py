@@ -8,12 +8,13 @@ import shutil
 import numpy as np
 import pytest
 
-from aepsl import healing, made, run_folder
+from aepsl import digests, experiments, healing, made, run_folder
 from aepsl.data import synthetic
 from aepsl.errors import InputError
-from aepsl.files import read_json, write_text, written_whole
+from aepsl.files import read_json, sha256, write_text, written_whole
 from aepsl.images import read_indexed, write_grey, write_mask
-from aepsl.stages import train
+from aepsl.stages import report, train
+from aepsl.tools import status
 from conftest import tiny_experiment
 from small_run import Run
 
@@ -370,11 +371,57 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2", '{"mark": 1}', "\xff\x00"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1, 2", '{"mark": 1}', "\xff\x00", "[]", "5", "[" * 100000, '{"mark": 1, "texts": [], "files": {}}']
+    + ['{"mark": 1, "texts": {"a.txt": 5}, "files": {}}', '{"mark": 1, "texts": {}, "files": {"a.png": 5}}']
+    + [json.dumps(dict(mark=1, texts={name: "x"}, files={})) for name in ("../evil", "a/../../evil", "/evil")]
+    + ['{"mark": 1, "texts": {}, "files": {"../evil.png": "0"}}'],
+)
 def test_a_record_that_cannot_be_read_is_none(tmp_path, text):
     (tmp_path / "made").mkdir()
     (tmp_path / "made/mine.json").write_text(text, encoding="latin-1")
     assert healing.heal(str(tmp_path), dry=True) == ["done/mine.json"]
+    assert healing.heal(str(tmp_path)) == ["done/mine.json"]
+    assert not (tmp_path / "made/mine.json").exists() and not list(tmp_path.rglob("*evil*"))
+
+
+IN_THE_WAY = {"folder": os.mkdir, "pipe": os.mkfifo, "list": lambda path: path.write_text("[]")}
+IN_THE_WAY.update(number=lambda path: path.write_text("5"), deep=lambda path: path.write_text("[" * 100000))
+IN_THE_WAY.update(link=lambda path: path.symlink_to(path.name), text=lambda path: path.write_text('{"seconds": "x"}'))
+
+
+@pytest.mark.parametrize("name", ["made/mine.json", "done/mine.json", "done/check.json", "seconds/mine.json"])
+@pytest.mark.parametrize("what", IN_THE_WAY)
+def test_whatever_lies_in_a_files_place_goes(tmp_path, monkeypatch, name, what):
+    """Neither a start nor `status` ends with it."""
+    monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
+    root = tmp_path / "voc12"
+    (root / name).parent.mkdir(parents=True)
+    (root / "step1/classification").mkdir(parents=True)
+    IN_THE_WAY[what](root / name)
+    IN_THE_WAY[what](root / "step1/classification/snapshot.json")
+    (root / "step1/classification/solver.prototxt").write_text("max_iter: 3")
+    assert "classification.step1" in status.report(experiments.load("voc12"))
+    healing.heal(str(root))
+    assert not name.startswith("made") or not os.path.lexists(root / name)
+
+
+@pytest.mark.parametrize("what", ["list", "number", "deep", "text"])
+def test_results_that_are_none_are_one_line(tmp_path, monkeypatch, what):
+    monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
+    (tmp_path / "voc12").mkdir()
+    IN_THE_WAY[what](tmp_path / "voc12/results.json")
+    with pytest.raises(InputError, match=r"results.json: (is damaged|not JSON)"):
+        report.main(["voc12"])
+
+
+@pytest.mark.parametrize("what", IN_THE_WAY)
+def test_what_was_remembered_of_files_is_only_a_memory(tmp_path, monkeypatch, what):
+    monkeypatch.setattr(digests, "CACHE", str(tmp_path / "digests.json"))
+    monkeypatch.setattr(digests, "_known", {})
+    IN_THE_WAY[what](tmp_path / "digests.json")
+    assert digests.of(["Makefile"]) == [sha256("Makefile")]
 
 
 def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path, monkeypatch):

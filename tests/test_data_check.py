@@ -77,6 +77,25 @@ LISTS = {
     "null": (b"a\0b\n", "or no text"),
     "only an extension": (b"JPEGImages/\n", "line 1 names"),
     "too long": (b"a" * 201 + b"\n", "an id of 201 bytes"),
+    "too long in bytes": ("猫".encode() * 67 + b"\n", "an id of 201 bytes"),
+    "as long as can be": (b"a" * 200 + b"\n", ["a" * 200]),
+    "what a pattern would match": (b"[x]*?\n[!a]\n", ["[x]*?", "[!a]"]),
+    "per cent": (b"%s%d%20\n", ["%s%d%20"]),
+    "two dots in a row": (b"a.b..c\n", ["a.b..c"]),
+    "like an option": (b"-rf\n--help\n", ["-rf", "--help"]),
+    "hidden, home": (b".a\n~\n", [".a", "~"]),
+    "like numbers": (b"007\n1e5\nnan\n", ["007", "1e5", "nan"]),
+    "emoji": ("🐈\n".encode(), ["🐈"]),
+    "utf-32": ("a\nb\n".encode("utf-32"), "is no UTF-8, but UTF-16 or no text"),
+    "compressed": (b"\x1f\x8b\x08\0\0\0\0\0", "is no UTF-8, but UTF-16 or no text"),
+    "shift-jis": ("猫\n".encode("shift-jis"), "line 1 is no UTF-8"),
+    "a lone surrogate": (b"a\n\xed\xa0\x80\n", "line 2 is no UTF-8"),
+    "form feed": (b"a\x0cb\n", "an id has no control characters"),
+    "line separator": ("a\u2028b\n".encode(), "an id has no control characters"),
+    "a comment": (b"# my list\na\n", "line 1 names '#' and 'my'"),
+    "another flag": (b"a 2\nb 1\n", "line 1 names 'a' and '2'"),
+    "a million empty lines": (b"\n" * 10**6 + b"a\n", ["a"]),
+    "no line break for megabytes": (b"x" * 10**7, "an id of 10000000 bytes"),
     "twice": (b"a\nb\na\n", "names a twice"),
     "twice, once with extension": (b"a\na.jpg\n", "names a twice"),
 }
@@ -140,6 +159,12 @@ CLASSES = {
     "another background": (b"__Background__\ncat\n", "line 1 names '__Background__'"),
     "twice": (b"cat\ndog\ncat\n", "names 'cat' twice"),
     "on one line": (b"cat dog bird\n", "has all on one line"),
+    "words of YAML": (b"yes\nnull\n~\n<<\n", ["yes", "null", "~", "<<"]),
+    "like numbers": (b"1\n1e5\n0x1F\n2001-01-01\n", ["1", "1e5", "0x1F", "2001-01-01"]),
+    "signs": ("#a\n- x\n'\n{a}\n%s\n../x\n🐈\n".encode(), ["#a", "- x", "'", "{a}", "%s", "../x", "🐈"]),
+    "invisible": ("a\u200bb\nc\n".encode(), "line 1 is 'a\\u200bb'"),
+    "right to left": ("a\u202eb\nc\n".encode(), "line 1 is 'a\\u202eb'"),
+    "escape": (b"\x1b[31m\nc\n", "line 1 is '\\x1b[31m'"),
     "a comma": (b"cat, tabby\ndog\n", "a name has no commas"),
     "a tab": (b"1\tcat\n2\tdog\n", "no tabs"),
     "empty": (b"\n", "classes.txt: is empty"),
@@ -254,15 +279,54 @@ def large_png(path):
 def png_of_two_bits(path):
     """Grey values 0 ... 3 as stored, which Pillow would show as 0, 85, 170, 255."""
     rows = np.repeat(np.array([[0, 0b01000000] + [0] * 4]), HEIGHT, axis=0)  # pixel 4 is 1
-    body = b"".join(b"\0" + bytes(row.astype(np.uint8)) for row in rows)
+    path.write_bytes(png_of(WIDTH, HEIGHT, b"".join(b"\0" + bytes(row.astype(np.uint8)) for row in rows), bits=2))
+
+
+def png_of(width, height, rows, bits=8):
+    """A grey PNG that says it is of this size, and holds these bytes of rows."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 2, 0, 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
-    )
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def of_size(width, height):
+    """A fault: an image of this size, and its mask."""
+
+    def fault(root):
+        cv2.imwrite(str(root / IMAGE), np.full((height, width, 3), 90, np.uint8))
+        os.unlink(root / MASK)
+        write_mask(str(root / MASK), np.full((height, width), 1, np.uint8))
+
+    return fault
+
+
+def moving(kind):
+    frames = [Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in ("red", "blue")]
+    return lambda root: frames[0].save(root / IMAGE, format=kind, save_all=True, append_images=frames[1:])
+
+
+def append(path, content):
+    with open(path, "ab") as file:
+        file.write(content)
+
+
+def mask_of_four_bits(root):
+    image = Image.fromarray(np.where(mask_of(1) == 1, 1, 0).astype(np.uint8), "P")
+    image.putpalette([0, 0, 0] * 16)
+    image.save(root / MASK, bits=4)
+
+
+def as_folder(name, make):
+    """A fault: `make(path)` in the place of a folder."""
+
+    def fault(root):
+        shutil.rmtree(root / name)
+        make(root / name)
+
+    return fault
 
 
 ALL, VAL = range(60), range(40, 60)
@@ -386,6 +450,58 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     "only a beginning": (lambda root: os.truncate(root / IMAGE, 3), "i3.jpg: cannot be decoded"),
     "bomb": (lambda root: large_png(root / IMAGE.replace("jpg", "png")) or (root / IMAGE).unlink(), "19000 x 9500"),
     "bomb of a mask": (lambda root: large_png(root / MASK), "i3.png: has 19000 x 9500 pixels"),
+    # odd sizes
+    "1 x 1": (of_size(1, 1), None),
+    "1 x 5000": (of_size(1, 5000), None),
+    "5000 x 1": (of_size(5000, 1), None),
+    "too long a side": (of_size(20001, 1), "i3.jpg: has 20001 x 1 pixels, and a side of more than 20,000"),
+    "0 x 0": (write(IMAGE, png_of(0, 0, b"")), "i3.jpg: cannot be decoded"),
+    "pixels missing": (write(IMAGE, png_of(WIDTH, HEIGHT, bytes(30))), "i3.jpg: cannot be decoded"),
+    "a mask without pixels": (write(MASK, png_of(0, 0, b"")), "i3.png: cannot be decoded"),
+    "a mask with pixels missing": (write(MASK, png_of(WIDTH, HEIGHT, bytes(30))), "i3.png: cannot be decoded"),
+    # what is not what it is called
+    "moving pictures": (moving("GIF"), None),
+    "pages": (moving("TIFF"), None),
+    "icon": (lambda root: Image.new("RGB", (WIDTH, HEIGHT)).save(root / IMAGE, format="ICO"), "cannot be decoded"),
+    "pdf": (lambda root: Image.new("RGB", (WIDTH, HEIGHT)).save(root / IMAGE, format="PDF"), "cannot be decoded"),
+    "svg": (write(IMAGE, b"<svg xmlns='http://www.w3.org/2000/svg' width='24' height='16'/>"), "cannot be decoded"),
+    "html": (write(IMAGE, b"<html>404</html>"), "i3.jpg: cannot be decoded"),
+    "a pointer of git-lfs": (write(IMAGE, b"version https://git-lfs.github.com/spec/v1\n"), "cannot be decoded"),
+    "more behind the image": (lambda root: append(root / IMAGE, b"junk" * 1000), None),
+    "a resource fork beside it": (write("JPEGImages/._i3.jpg", b"\0\5\x16\7"), None),
+    "a folder beside it": (lambda root: (root / "JPEGImages/sub.jpg").mkdir(), None),
+    "a mask of 4 bits": (mask_of_four_bits, None),
+    "a mask that is a GIF": (
+        lambda root: Image.fromarray(mask_of(1)).save(root / MASK, format="GIF"),
+        "i3.png: cannot be decoded",
+    ),
+    "a mask with transparency": (lambda root: Image.open(root / MASK).save(root / MASK, transparency=0), None),
+    # folders and rights
+    "images that may not be read": (lambda root: (root / "JPEGImages").chmod(0), "JPEGImages: may not be read"),
+    "masks that may not be read": (
+        lambda root: (root / "SegmentationClassAug").chmod(0),
+        "SegmentationClassAug: may not be read",
+    ),
+    "an image that may not be read": (lambda root: (root / IMAGE).chmod(0), "i3.jpg: may not be read"),
+    "a mask that may not be read": (lambda root: (root / MASK).chmod(0), "i3.png: may not be read"),
+    "a list that may not be read": (lambda root: (root / LIST).chmod(0), "train_aug.txt: cannot be read"),
+    "a file for the images": (as_folder("JPEGImages", lambda path: path.write_text("x")), "JPEGImages: no such folder"),
+    "images that lead to themselves": (
+        as_folder("JPEGImages", lambda path: path.symlink_to("JPEGImages")),
+        "JPEGImages: no such folder",
+    ),
+    "a file for the masks": (
+        as_folder("SegmentationClassAug", lambda path: path.write_text("x")),
+        "SegmentationClassAug: no such folder",
+    ),
+    "lists that lead to themselves": (
+        as_folder("ImageSets", lambda path: path.symlink_to("ImageSets")),
+        "train_aug.txt: cannot be read",
+    ),
+    "labels that never end": (
+        as_file("image_labels.txt", lambda path: path.symlink_to("/dev/zero")),
+        "image_labels.txt: cannot be read",
+    ),
     # EXIF
     "upright": (exif(3, 1), None),
     "no orientation": (exif(3, 9), None),
@@ -399,10 +515,19 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
 }
 
 
+def may_read_all(root):
+    path = root / "secret"
+    path.write_text("")
+    path.chmod(0)
+    return os.access(path, os.R_OK)
+
+
 @pytest.mark.parametrize("case", SETS)
 def test_data_sets(root, case, capsys):
     fault, expected = SETS[case]
     fault(root)
+    if "may not be read" in case and may_read_all(root):
+        pytest.skip("root may read everything here")
     found = outcome(lambda: check.run(EXPERIMENT, str(root)), expected)
     said = capsys.readouterr().err
     if isinstance(expected, tuple):

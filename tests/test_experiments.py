@@ -27,6 +27,19 @@ NAME = "text (a name without commas and tabs; background is there unasked)"
 REMOVED = object()
 
 
+class Bomb:
+    """Ten levels of ten aliases each: ten thousand million values in 400 letters."""
+
+    def format(self, whole, item):
+        lines = ["base: voc12", "a: &a [x]"]
+        for above, name in zip("abcdefghij", "bcdefghijk"):
+            lines.append(f"{name}: &{name} " + whole.format(", ".join(item.format(above, k) for k in range(10))))
+        return "\n".join(lines)
+
+
+BOMB = Bomb()
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder of experiments with a copy of voc12; folder(name, text or settings) adds one and returns its path."""
@@ -409,6 +422,18 @@ def test_the_ends_of_what_is_allowed_are_allowed(folder, key, value):
         ("base: voc12\n? [a, b]\n: 1\n", "not YAML: while constructing a mapping "),
         ("base: voc12\ndata: &a {crop: 97, x: *a}\n", "an alias `*` stands within what it repeats, or repeats too"),
         ("base: voc12\n? |\n  two\n  lines\n: 1\n", "`two lines ` is no setting; known are net, "),
+        (BOMB.format("[{}]", "*{}"), "an alias `*` stands within what it repeats, or repeats too much"),
+        (BOMB.format("{{{}}}", "k{1}: *{0}"), "an alias `*` stands within what it repeats, or repeats too much"),
+        ("base: voc12\nseed: " + "[" * 3000, "goes hundreds of levels deep"),
+        ("base: voc12\nseed: " + "{a: " * 900 + "1" + "}" * 900, "goes hundreds of levels deep"),
+        ("base: voc12\n# " + "x" * 2**20, "is larger than 1 MB"),
+        ("base: voc12\nseed: " + "9" * 5000, "`seed` is 99999"),
+        ("base: voc12\n<<: [{seed: 3}, 4]\n", "not YAML: while constructing a mapping "),
+        ("base: voc12\nrows: !!set {psl}\n", "`rows` is "),
+        ("%FOO\nbase: voc12\n", "not YAML: expected '<document start>'"),
+        ("base: voc12\nseed: 2001-01-01\n", '`seed` is "2001-01-01"; it must be an integer'),
+        ("base: voc12\nclasses: [yes, no]\n", "`classes[0]` is true; it must be text"),
+        ("base: voc12\nclasses: [null, a]\n", "`classes[0]` is null; it must be text"),
     ],
 )
 def test_yaml_that_is_none_or_means_something_else_is_told(folder, text, complaint):
@@ -425,9 +450,21 @@ def test_yamls_own_shorthands_work(folder):
     assert values == dict(classification=(5, 0.001), segmentation=(5, 2), psl=(6, 2))
 
 
-def test_a_folder_in_the_files_place_is_one_line(folder):
-    os.makedirs(os.path.join(experiments.FOLDER, "mine", "experiment.yaml"))
-    assert fault("mine").endswith("mine/experiment.yaml: cannot be read: is no file, but a folder, a pipe or a device")
+@pytest.mark.parametrize(
+    "make, complaint",
+    [
+        (os.mkdir, "is no file, but a folder, a pipe or a device"),
+        (os.mkfifo, "is no file, but a folder, a pipe or a device"),
+        (lambda path: os.symlink("/dev/zero", path), "is no file, but a folder, a pipe or a device"),
+        (lambda path: os.symlink("experiment.yaml", path), "Too many levels of symbolic links"),
+    ],
+    ids=["folder", "pipe", "device", "link to itself"],
+)
+def test_what_is_no_file_is_one_line(folder, make, complaint):
+    path = folder("mine", "")
+    os.unlink(path)
+    make(path)
+    assert fault("mine").endswith(f"mine/experiment.yaml: cannot be read: {complaint}")
 
 
 def test_the_schema_is_one_and_refuses_unknown_keys_everywhere():

@@ -118,8 +118,8 @@ class Dataset:
         )
 
     def mask_folder(self):
-        """The folder of the ground truth, or None if the data set has none."""
-        return next((self._path(name) for name in MASK_FOLDERS if os.path.isdir(self._path(name))), None)
+        """The folder of the ground truth, or None if the data set has none; InputError for one that may not be read."""
+        return next((_listable(self._path(name)) for name in MASK_FOLDERS if os.path.isdir(self._path(name))), None)
 
     def contents(self, ids, *parts):
         """{part: SHA-256 of what the data set holds of it for the images `ids`}.
@@ -169,12 +169,21 @@ class Dataset:
 
 def _by_stem(folder):
     """{stem: [names of images]} of a folder."""
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder}: no such folder; the images go there")
     found = {}
-    for file in os.listdir(folder) if os.path.isdir(folder) else ():
+    for file in os.listdir(_listable(folder)):
         stem, extension = os.path.splitext(file)
         if extension.lower() in lists.IMAGE_EXTENSIONS:
             found.setdefault(stem, []).append(file)
     return found
+
+
+def _listable(folder):
+    """`folder`; InputError if it may not be read."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InputError(f"{folder}: may not be read; chmod a+rx gives the right")
+    return folder
 
 
 def in_folder(folder, ids):
