@@ -48,6 +48,7 @@ class Dataset:
                 "which the experiment uses; add it there or change `classes` in experiment.yaml"
             )
         self._images = None  # {id: [files]}, once it is asked for
+        self._rows = None  # of image_labels.txt, once they are read
         self.values = [0] + [names.index(name) + 1 for name in self.classes]
 
     def ids(self, name):
@@ -63,13 +64,14 @@ class Dataset:
     def labels(self, ids):
         """Image labels O of `ids` as N x C float32, 0 or 1."""
         path = self._path("image_labels.txt")
-        rows = lists.read_labels(path)
+        if self._rows is None:
+            self._rows = lists.read_labels(path)
         labels = np.zeros((len(ids), len(self.classes)), np.float32)
         columns = {name: column for column, name in enumerate(self.classes)}
         for row, image_id in enumerate(ids):
-            if not rows.get(image_id):
+            if not self._rows.get(image_id):
                 raise InputError(f"{path}: no label for {image_id}; add a line '{image_id} NAME ...'")
-            for name in lists.names_in(rows[image_id], columns):
+            for name in lists.names_in(self._rows[image_id], columns):
                 if name not in columns:
                     raise InputError(f"{path}: {image_id} has the label '{name}', {self._none_of_the_classes(name)}")
                 labels[row, columns[name]] = 1
