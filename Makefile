@@ -71,9 +71,9 @@ test-long: ## the longest tests
 	$(RUN) python3 -m pytest -q -m long $(ARGS) tests
 	tests/power_cuts 3
 
-torture: ## kills, power cuts, full disks and damaged files, at length; writes docs/robustness.md. As root for power cuts
-	tests/power_cuts
-	WRITABLE=docs $(RUN) python3 tests/torture.py
+torture: ## kills, power cuts (as root), full disks, damage, bad inputs, at length; writes docs/robustness.md
+	test -n '$(ARGS)' || tests/power_cuts
+	WRITABLE=docs $(RUN) python3 tests/torture.py parts $(ARGS)
 
 lint: ## ruff
 	$(RUN) ruff check .

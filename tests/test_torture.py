@@ -8,9 +8,9 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run():
     """(the tree with its finished run, what it holds, its jobs)."""
-    return torture.undisturbed(tmp_path_factory.mktemp("torture"))
+    return torture.shared()
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(run):
@@ -35,10 +35,9 @@ def test_interrupted_and_damaged_it_heals(run):
     torture.damages(tree, expected, count=10)
 
 
-def test_a_full_disk_is_one_line_and_with_room_it_goes_on():
+def test_a_full_disk_is_one_line_and_with_room_it_goes_on(run):
     folder = torture.in_memory()
     if not folder:
         pytest.skip("/dev/shm is no small file system here, which a test may fill")
     with folder as root:
-        tree, expected, _ = torture.undisturbed(root)
-        assert len(torture.full_disks(tree, expected, (0.1, 0.5))) == 2
+        assert len(torture.full_disks(torture.Tree(root).prepare(), run[1], (0.1, 0.5))) == 2

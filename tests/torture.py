@@ -1,14 +1,15 @@
 """What a run must survive, at length: kills, full disks, damaged files. `make torture` prints the figures.
 
-    python3 tests/torture.py            all of it
-    python3 tests/torture.py prepare R  a copy of the repository with the experiment, in R/tree: for tests/power_cuts
-    python3 tests/torture.py compare A B whether two folders runs/torture hold the same
+    python3 tests/torture.py parts [PART...]  those of PARTS, or all
+    python3 tests/torture.py prepare R        makes R/tree, a copy of the repository for tests/power_cuts
+    python3 tests/torture.py compare A B      whether two folders runs/torture hold the same
 
 One experiment with every kind of stage, small enough to be run a hundred times. It is run once undisturbed; whatever
 happens to others, typed again they must end with the same bytes.
 """
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ import time
 import yaml
 
 import standins
+import variations
 from conftest import copy_of_repository
 
 NAME = "torture"
@@ -41,6 +43,8 @@ SETTINGS = dict(
     mining=dict(steps=1, merge=1, sensitivity=[dict(of_max=0.5)]),
 )
 POWER_CUTS = "runs/power_cuts.txt"  # the row that tests/power_cuts leaves
+ROWS = "runs/torture.json"  # {part: its row}
+SAME = "all files have the same bytes"
 TARGETS = ("all", "submission")
 JOB = re.compile(r"^ *\d+ s +\d+/\S+  (.*)$", re.MULTILINE)
 START = "start"  # what comes before the first job: the drawing of the data and their check
@@ -295,7 +299,7 @@ DAMAGES = {
     "emptied": lambda path: os.truncate(path, 0),
     "deleted": os.unlink,
 }
-TOGETHER = 5  # damages between two starts
+TOGETHER = 11  # damages between two starts
 
 
 def damages(tree, expected, count=None, seed=1):
@@ -357,12 +361,8 @@ def full_disks(tree, expected, shares=SHARES):
 
     The tree lies in memory (/dev/shm), which a file fills up to what the run may take.
     """
-    shutil.rmtree(tree.run, ignore_errors=True)
-    ballast, before, lines = tree.root / "ballast", shutil.disk_usage(tree.root), {}
-    tree.finish()
-    takes = before.free - shutil.disk_usage(tree.root).free
-    shutil.rmtree(tree.run)
-    free = shutil.disk_usage(tree.root).free
+    takes = sum(path.lstat().st_blocks * 512 for path in shared()[0].run.rglob("*"))
+    ballast, lines, free = tree.root / "ballast", {}, shutil.disk_usage(tree.root).free
     for share in shares:
         taken = free - shutil.disk_usage(tree.root).free
         with open(ballast, "wb") as file:
@@ -398,30 +398,77 @@ def named_inputs():
     return sum(line.rstrip().endswith("]") for line in listed.splitlines())
 
 
-def torture():
-    """Do all of it and yield (what, how much, what came of it), the rows of the table."""
-    same = "all files have the same bytes"
-    with tempfile.TemporaryDirectory() as root:
-        tree, expected, jobs = undisturbed(root)
-        yield "a run that nothing happens to", f"{len(jobs) - 1} jobs", f"{len(expected)} files to compare"
-        kills = kills_at_random(tree, expected, jobs, 60)
-        where = ", ".join(f"{kind} {count}" for kind, count in kills.items())
-        yield f"SIGKILL of all processes at random moments: {where}", sum(kills.values()), same
-        yield "SIGKILL at moments chosen on purpose", kills_on_purpose(tree, expected), same
-        yield "files of a finished run cut, emptied, deleted", sum(damages(tree, expected).values()), same
-        interrupt(tree)
-        count = sum(damages(tree, expected).values())
-        yield "files of an interrupted run cut, emptied, deleted", count, same
+@functools.lru_cache
+def shared():
+    """`undisturbed`, once for all parts."""
+    return undisturbed(tempfile.mkdtemp())
+
+
+def random_kills():
+    tree, expected, jobs = shared()
+    kills = kills_at_random(tree, expected, jobs, 60)
+    where = ", ".join(f"{kind} {count}" for kind, count in kills.items())
+    return f"SIGKILL of all processes at random moments: {where}", sum(kills.values()), SAME
+
+
+def chosen_kills():
+    tree, expected, _ = shared()
+    return "SIGKILL at moments chosen on purpose", kills_on_purpose(tree, expected), SAME
+
+
+def finished_damaged():
+    tree, expected, _ = shared()
+    tree.finish()
+    return "files of a finished run cut, emptied, deleted", sum(damages(tree, expected).values()), SAME
+
+
+def interrupted_damaged():
+    tree, expected, _ = shared()
+    interrupt(tree)
+    return "files of an interrupted run cut, emptied, deleted", sum(damages(tree, expected).values()), SAME
+
+
+def too_small_disks():
     with in_memory() as root:
-        tree, expected, _ = undisturbed(root)
-        full = full_disks(tree, expected)
-        shares = ", ".join(f"{100 * share:.0f}%" for share in full)
-        yield f"a disk with room for {shares} of the run", len(full), f"one line each time; with room again {same}"
-    yield "named inputs of the tests", named_inputs(), "each gives what it must: a result, one line, or a healed run"
+        tree = Tree(root).prepare()
+        full = full_disks(tree, shared()[1])
+    shares = ", ".join(f"{100 * share:.0f}%" for share in full)
+    return f"a disk with room for {shares} of the run", len(full), f"a line that says so; with room again {SAME}"
+
+
+def power_cuts():
+    return tuple(pathlib.Path(POWER_CUTS).read_text().strip(" |\n").split(" | "))
+
+
+def inputs():
+    return "inputs with a name in the tests", named_inputs(), "what the table says: a result, one line, a healed run"
+
+
+def varied_inputs():
+    found = [vary() for vary in variations.ALL]
+    count, said = map(sum, zip(*found))
+    return "inputs made by varying those", count, f"a line for {said}, a result for the others"
+
+
+PARTS = dict(random_kills=random_kills, chosen_kills=chosen_kills, power_cuts=power_cuts, full_disks=too_small_disks)
+PARTS.update(finished=finished_damaged, interrupted=interrupted_damaged, inputs=inputs, varied=varied_inputs)
+
+
+def torture(parts):
+    """Do these parts, print a row of the table for each, and write the page of all that were ever done here."""
+    rows = json.loads(pathlib.Path(ROWS).read_text()) if os.path.exists(ROWS) else {}
+    for name in parts or PARTS:
+        begun = time.time()
+        rows[name] = "| {} | {} | {} |".format(*PARTS[name]())
+        print(f"{rows[name]}  ({time.time() - begun:.0f} s)", flush=True)
+        pathlib.Path(ROWS).write_text(json.dumps(rows))
+    head = ["| what is done | how often | what comes of it |", "|---|---|---|"]
+    table = [*head, *(rows[name] for name in PARTS if name in rows)]
+    pathlib.Path("docs/robustness.md").write_text(TEXT + "\n".join(table) + "\n")
 
 
 def main():
-    command, *arguments = sys.argv[1:] or ["all"]
+    command, *arguments = sys.argv[1:] or ["parts"]
     if command == "prepare":
         Tree(*arguments).prepare()
     elif command == "compare":
@@ -429,16 +476,7 @@ def main():
         differ = differing(ours, state(theirs))
         sys.exit("\n".join(f"{ours}/{name} differs" for name in differ) or None)
     else:
-        begun, rows = time.time(), []
-        for row in torture():
-            rows.append("| {} | {} | {} |".format(*row))
-            print(rows[-1], flush=True)
-        if os.path.exists(POWER_CUTS):
-            rows.append(pathlib.Path(POWER_CUTS).read_text().strip())
-            print(rows[-1])
-        print(f"{(time.time() - begun) / 60:.0f} minutes on {len(os.sched_getaffinity(0))} cores")
-        head = ["| what is done to it | how often | what comes of it |", "|---|---|---|"]
-        pathlib.Path("docs/robustness.md").write_text(TEXT + "\n".join([*head, *rows]) + "\n")
+        torture(arguments)
 
 
 if __name__ == "__main__":
