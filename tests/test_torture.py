@@ -40,4 +40,4 @@ def test_a_full_disk_is_one_line_and_with_room_it_goes_on(run):
     if not folder:
         pytest.skip("/dev/shm is no small file system here, which a test may fill")
     with folder as root:
-        assert len(torture.full_disks(torture.Tree(root).prepare(), run[1], (0.1, 0.5))) == 2
+        assert len(torture.full_disks(torture.Tree(root).prepare(), run[1], (0.1, 0.35))) == 2

@@ -158,8 +158,8 @@ class Tree:
         return JOB.findall(self.said())
 
     def reaches(self, process, job):
-        """Wait until the job has begun, or START; whether it has before the process ended."""
-        while job != START and job not in self.jobs():
+        """Wait until a job of that name, or beginning, has begun, or START; whether it has before the process ended."""
+        while job != START and not any(begun.startswith(job) for begun in self.jobs()):
             if process.poll() is not None:
                 return False
             time.sleep(0.01)
@@ -346,7 +346,8 @@ def _one(run, kind):
     return next(iter(sorted(path for path in run.glob(kind) if path.is_file())), None)
 
 
-SHARES = (0.02, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # of what a run takes
+# When the disk is full: with room for a share of what a run takes, or from the begin of a job on.
+FULL_AT = (0.02, 0.1, 0.2, 0.35, 0.65, "saliency", "mine", "masks", "relabel", "segment val", "results", "submission")
 FULL = re.compile(r"^error: .*: (the disk is full: .* are free|what is left to make takes .*); make room", re.MULTILINE)
 
 
@@ -356,27 +357,38 @@ def in_memory():
     return tempfile.TemporaryDirectory(dir="/dev/shm") if small else None
 
 
-def full_disks(tree, expected, shares=SHARES):
-    """{share: the line that ended the run}: the disk of the tree is too small, again and again a larger one.
+def full_disks(tree, expected, moments=FULL_AT):
+    """{moment: the line that ended the run}: the disk of the tree is full, again and again a little later.
 
-    The tree lies in memory (/dev/shm), which a file fills up to what the run may take.
+    The tree lies in memory (/dev/shm), which a file fills up to what the run may take. Of jobs, which may be done before
+    they need room, those count that ended in the line.
     """
     takes = sum(path.lstat().st_blocks * 512 for path in shared()[0].run.rglob("*"))
     ballast, lines, free = tree.root / "ballast", {}, shutil.disk_usage(tree.root).free
-    for share in shares:
-        taken = free - shutil.disk_usage(tree.root).free
-        with open(ballast, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(4096, int(free - share * takes - taken)))
-        said = tree.ends(tree.start(), code=None)
+    for moment in moments:
+        if isinstance(moment, str):
+            process = tree.start()
+            tree.reaches(process, moment)
+            _fill(ballast, 0)
+        else:
+            taken = free - shutil.disk_usage(tree.root).free
+            _fill(ballast, max(0, int(moment * takes - taken)))
+            process = tree.start()
+        said = tree.ends(process, code=None)
         ballast.unlink()
         found = FULL.search(said)
+        assert found or process.returncode == 0, said
         if found:
-            lines[share] = found.group(0)
-        else:
-            assert share > 0.5, said  # it was enough
+            lines[moment] = found.group(0)
     tree.finish()
     assert differing(tree.run, expected) == []
     return lines
+
+
+def _fill(path, left):
+    """Make the file so large that only `left` bytes of its disk stay free."""
+    with open(path, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(4096, shutil.disk_usage(path.parent).free - left))
 
 
 CORPUS = "bad_nets damage data_check docker download endings experiments names".split()
@@ -432,8 +444,8 @@ def too_small_disks():
     with in_memory() as root:
         tree = Tree(root).prepare()
         full = full_disks(tree, shared()[1])
-    shares = ", ".join(f"{100 * share:.0f}%" for share in full)
-    return f"a disk with room for {shares} of the run", len(full), f"a line that says so; with room again {SAME}"
+    places = ", ".join(at if isinstance(at, str) else f"{100 * at:.0f}% of a run" for at in full)
+    return f"a full disk, at {places}", len(full), f"a line that says so; with room again {SAME}"
 
 
 def power_cuts():
