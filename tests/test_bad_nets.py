@@ -4,11 +4,13 @@ import copy
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 
 import caffe
+import cv2
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
@@ -21,8 +23,9 @@ from aepsl.caffe_nets.whole_image import ClassificationNet
 from aepsl.data import synthetic
 from aepsl.errors import InputError
 from aepsl.files import write_text
+from aepsl.images import read_indexed, write_mask
 from aepsl.layers.data import PARAMETERS, Prefetch, Sampler
-from aepsl.stages import evaluate_regions, mine, segment, train
+from aepsl.stages import evaluate_regions, masks, mine, saliency, segment, train
 from aepsl.stages.segment import SegmentationNet
 from aepsl.tools import infer
 from conftest import inputs, python_layer, tiny_experiment
@@ -427,6 +430,31 @@ def test_an_erased_region_is_scaled_down_with_its_image(tiny, tmp_path, rng, mon
     maps = net.cam(image, np.array([1, 3]), np.ones((120, 200), np.uint16))
     assert maps.shape == (2, 120, 200)
     assert not net.net.blobs["data"].data.any()
+
+
+@pytest.fixture
+def odd_set(data, tmp_path, rng):
+    """`data` with images of 1 x 1, 1 x 5000, 5000 x 1 and 2 x 3 pixels in both lists."""
+    root = tmp_path / "odd"
+    shutil.copytree(data, root)
+    for number, shape in enumerate([(1, 1), (1, 5000), (5000, 1), (2, 3)], 1):
+        for image_id in (f"train_{number:06d}", f"val_{number:06d}"):
+            cv2.imwrite(str(root / f"JPEGImages/{image_id}.jpg"), rng.randint(0, 256, (*shape, 3)).astype(np.uint8))
+            (root / f"SegmentationClassAug/{image_id}.png").unlink()
+            write_mask(str(root / f"SegmentationClassAug/{image_id}.png"), np.zeros(shape, np.uint8))
+    return str(root)
+
+
+def test_images_of_odd_sizes_go_through_every_stage(tiny, odd_set, tmp_path):
+    path = lambda name: str(tmp_path / name)  # noqa: E731
+    saliency.run(odd_set, "train_aug", path("maps"))
+    train.run(tiny, "classification", odd_set, path("net"))
+    mine.run(tiny, odd_set, path("net/final.caffemodel"), path("regions"))
+    masks.run(tiny, odd_set, path("regions"), path("maps"), path("masks"))
+    train.run(tiny, "psl", odd_set, path("psl"), path("net/final.caffemodel"), masks=path("masks"))
+    segment.run(tiny, odd_set, "val", path("psl/final.caffemodel"), path("val"), "scores")
+    shapes = [read_indexed(path(f"val/{kind}/val_{k:06d}.png")).shape for kind in ("plain", "crf") for k in range(1, 5)]
+    assert shapes == 2 * [(1, 1), (1, 5000), (5000, 1), (2, 3)]
 
 
 # --- What nets give --------------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ MOMENTS = {
     "the data are there, what they hold is not kept": "rename made/data.json",
     "the contents of the inputs": "rename ../.digests.json",
     "the check is done, unmarked": "rename done/check.json",
+    "a saliency map": "rename saliency/train_000001.png",
     "the initial weights": "rename initial.caffemodel",
     "the initial weights are there, unrecorded": "rename made/surgery.json",
     "recorded, unmarked": "rename done/surgery.json",
@@ -69,7 +70,6 @@ MOMENTS = {
     "a region": "rename step1/regions/train_000004.png",
     "the regions are there, unmarked": "rename done/mine.step1.1-1.json",
     "a mask": "rename masks/ae_step1/train_000004.png",
-    "a saliency map": "rename saliency/train_000005.png",
     "snakemake's record is empty": "after .snakemake/metadata/",
     "relabelled without CRF, not with it": "rename relabelled/psl/crf/train_000002.png",
     "a segmentation": "rename val/psl++/crf/val_000002.png",
@@ -360,7 +360,7 @@ def in_memory():
 def full_disks(tree, expected, moments=FULL_AT):
     """{moment: the line that ended the run}: the disk of the tree is full, again and again a little later.
 
-    The tree lies in memory (/dev/shm), which a file fills up to what the run may take. Of jobs, which may be done before
+    The tree lies in memory (/dev/shm), which a file fills up to what the run may take. Of jobs, which may end before
     they need room, those count that ended in the line.
     """
     takes = sum(path.lstat().st_blocks * 512 for path in shared()[0].run.rglob("*"))
