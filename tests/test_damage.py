@@ -391,6 +391,15 @@ IN_THE_WAY.update(number=lambda path: path.write_text("5"), deep=lambda path: pa
 IN_THE_WAY.update(link=lambda path: path.symlink_to(path.name), text=lambda path: path.write_text('{"seconds": "x"}'))
 
 
+@pytest.mark.parametrize("dry", [False, True])
+@pytest.mark.parametrize("folder", ["made", "done"])
+def test_what_a_killed_process_was_writing_is_no_stage(tmp_path, folder, dry):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "mine.step1.1-1.part925.json").write_text("{}")
+    assert healing.heal(str(tmp_path), dry) == []
+    assert bool(list(tmp_path.rglob("*.part*"))) == dry
+
+
 @pytest.mark.parametrize("name", ["made/mine.json", "done/mine.json", "done/check.json", "seconds/mine.json"])
 @pytest.mark.parametrize("what", IN_THE_WAY)
 def test_whatever_lies_in_a_files_place_goes(tmp_path, monkeypatch, name, what):

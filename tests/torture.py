@@ -116,7 +116,7 @@ class Tree:
         self.tree = self.root / "tree"
         self.run = self.tree / "runs" / NAME
         self.weights = self.root / "vgg.caffemodel"
-        self.output = self.root / "output.txt"
+        self.output = pathlib.Path(tempfile.mkdtemp()) / "output.txt"  # not on a disk that is full
 
     def prepare(self):
         copy_of_repository(self.tree)

@@ -60,16 +60,14 @@ def heal(run, dry=False):
     dry: only say so. Returns the marks (as paths from the run's folder) of the stages that must be done again.
     """
     health = Health([], [])
-    stages = {_stage(path) for path in glob.glob(os.path.join(glob.escape(run), FOLDER, "*.json"))}
-    marks = {_stage(path) for path in glob.glob(os.path.join(glob.escape(run), "done", "*.json"))}
-    for stage in sorted(stages | marks - {"check", "check.made_of"}):
+    if not dry:
+        _remove_leftovers(run)
+    for stage in sorted(_stages(run, FOLDER) | _stages(run, "done") - {"check", "check.made_of"}):
         _heal_stage(run, stage, health, dry)
     check = os.path.join(run, "done", "check.json")
     if os.path.exists(check) and not is_json(check):
         health.said.append(f"{check}: is damaged; the data are checked again")
         _remove(check, dry)
-    if not dry:
-        _remove_leftovers(run)
     for line in health.said:
         print(line, file=sys.stderr, flush=True)
     return health.again
@@ -163,8 +161,10 @@ def _record(run, stage):
     return os.path.join(run, FOLDER, stage + ".json")
 
 
-def _stage(path):
-    return os.path.basename(path)[: -len(".json")]
+def _stages(run, folder):
+    """The names of the stages that have a record, or a mark, in a folder of the run."""
+    paths = glob.glob(os.path.join(glob.escape(run), folder, "*.json"))
+    return {os.path.basename(path)[: -len(".json")] for path in paths if not LEFTOVER.search(path)}
 
 
 def _read(path):
