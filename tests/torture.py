@@ -70,7 +70,7 @@ MOMENTS = {
     "a region": "rename step1/regions/train_000004.png",
     "the regions are there, unmarked": "rename done/mine.step1.1-1.json",
     "a mask": "rename masks/ae_step1/train_000004.png",
-    "snakemake's record is empty": "after .snakemake/metadata/",
+    "snakemake's record of a job": "rename .snakemake/metadata/",
     "relabelled without CRF, not with it": "rename relabelled/psl/crf/train_000002.png",
     "a segmentation": "rename val/psl++/crf/val_000002.png",
     "the results": "rename results.json",
@@ -81,14 +81,11 @@ MOMENTS = {
 HOOK = """
 import os, signal, sys
 what, _, name = os.environ["KILL_AT"].partition(" ")
-seen = []
 def end():
     os.killpg(0, signal.SIGKILL)
 def is_it(path):
-    try:
-        return os.path.relpath(os.fspath(path), "runs/torture") == name
-    except (TypeError, ValueError):
-        return False
+    path = str(path)
+    return name in path if name.endswith("/") else os.path.relpath(path, "runs/torture") == name
 def hook(event, arguments):
     if what == "rename" and event == "os.rename" and is_it(arguments[1]):
         end()
@@ -99,11 +96,6 @@ def hook(event, arguments):
         if os.path.exists(state):
             os.unlink(state)
             end()
-    if what == "after":
-        if seen:
-            end()
-        if event == "open" and name in str(arguments[0]) and "w" in str(arguments[1]):
-            seen.append(1)
 sys.addaudithook(hook)
 """
 
