@@ -115,8 +115,8 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     "red and blue change places": (A + "stages/crf.py", "image[:, :, ::-1]", "image", "method"),
     "the crf folder is not refined": (
         A + "stages/segment.py",
-        "values[crf.refined(image, f, crf_settings).argmax(axis=0)]",
-        "values[f.argmax(axis=0)]",
+        "(paths[1], crf.refined(image, f, crf_settings, paths[1]))",
+        "(paths[1], f)",
         "method",
     ),
     "a class that is never predicted is left out": (
