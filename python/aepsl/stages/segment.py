@@ -23,7 +23,7 @@ from aepsl.made import Result, settings_of
 from aepsl.stages import crf
 
 POLICIES = ("scores", "labels", "none")
-MOST = 2**27  # values of an image's maps, those of 6.4 million pixels with VOC's classes: some GB for the CRF
+MOST = 2**26  # values of an image's maps, those of 3.2 million pixels with VOC's classes: the CRF takes 4 GB for them
 
 
 def run(experiment, data, list_name, model, out, policy="none", part=None, workers=1, gpu=None):
