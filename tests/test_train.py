@@ -141,6 +141,17 @@ def test_prototxts_that_are_not_the_experiments_are_refused(tiny):
         build.check(other)
 
 
+@pytest.mark.parametrize(
+    "task, options, complaint",
+    [("psl", [], "give --masks"), ("segmentation", [], "give --masks"), ("classification", ["--masks", "m"], "out")],
+)
+def test_each_task_has_the_masks_that_it_needs(data, tmp_path, task, options, complaint):
+    arguments = ["--experiment", "demo", "--data", data, "--out", str(tmp_path / "run"), "--task", task, *options]
+    with pytest.raises(InputError, match=f"--task {task} .*{complaint}"):
+        train.main(arguments)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_segmentation_net_learns_from_masks(tiny, data, tmp_path):
     longer = copy.deepcopy(tiny)
     longer["training"]["segmentation"].update(epochs=15, lr_step_epochs=15)

@@ -314,5 +314,8 @@ def main(argv=None):
     parser.add_argument("--masks", help=f"folder of masks to learn from, or '{TRUTH}': the data set's own")
     parser.add_argument("--psl-weights", choices=WEIGHTS, default="scores", help="what weights S_hat")
     arguments = parser.parse_args(argv)
+    if (arguments.task == "classification") != (arguments.masks is None):
+        needs = "learns from no masks: leave --masks out" if arguments.masks else "learns from masks: give --masks"
+        raise InputError(f"--task {arguments.task} {needs}")
     build.check(arguments.experiment)
     cli.run_stage(run, arguments)
