@@ -55,7 +55,7 @@ reproduce-dry: ## what reproduce would do, how long it would take on the GPU fou
 status: ## where the run of EXPERIMENT=... is; also while it runs
 	@$(RUN) python3 -m aepsl status -- $(NAME)
 
-report: ## the tables of EXPERIMENT=...'s finished run
+report: ## the tables of EXPERIMENT=...'s run, and a page in its folder; finished or not [FORMAT=md: as Markdown]
 	@$(RUN) python3 -m aepsl report -- $(NAME)
 
 data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own folder VOC2012: DATA=...

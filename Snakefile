@@ -9,11 +9,11 @@ include: "rules/common.smk"
 
 
 rule all:
-    """Prints the tables, also when there is nothing else to do."""
+    """Prints the tables and writes the report, also when there is nothing else to do."""
     input:
         "done/results.json",
     shell:
-        "{STAGE} report {E[name]}"
+        "{STAGE} report {E[name]} --data {ASKED[data]:q}"
 
 
 include: "rules/erasing.smk"

@@ -4,12 +4,14 @@ data/                     what the demo draws
 saliency/                 background cues
 initial.caffemodel        LargeFOV's initial weights, where they are made of VGG-16's
 stepT/classification/     train.prototxt, solver.prototxt, log.csv, train.json, final.caffemodel of erasing step T
-stepT/regions/            what was mined in steps 1 ... T (16-bit PNGs: a bit for each label of the image)
+stepT/regions/            what was mined in steps 1 ... T (16-bit PNGs: a bit for each label of the image);
+                          heat/: step T's maps of the few images that the report shows
 masks/ae_stepT/           the masks made of steps 1 ... T
 background.json           how good the background cue is, and the masks of the tables' nets
 segmentation/NET/         the nets of tables 3 and 4
 relabelled/psl/           the training images segmented by the PSL net: with CRF the masks of psl++
 {val,test}/ROW/           segmentations, without CRF in plain/ and with it in crf/
+report/index.html         the report: made of the rest, never part of what anything is made of
 results.json              every figure; calibration.json: those of the net trained with true masks
 done/STAGE.json           the mark of a stage that is done (aepsl.made): what it has made
 seconds/STAGE.json        what it took
@@ -78,6 +80,10 @@ class RunFolder:
 
     def regions(self, step):
         return self._path(f"step{step}", "regions")
+
+    @property
+    def page(self):
+        return self._path("report", "index.html")
 
     def shares(self, step):
         """Recall, precision and erased share of the regions of a step."""
@@ -152,12 +158,24 @@ class RunFolder:
             images = None
         return images if isinstance(images, dict) else {}
 
+    def main_row(self):
+        """The row that stands for the run: the paper's result, psl++, or the last of those that the experiment has."""
+        rows = self.experiment["rows"]
+        return "psl++" if "psl++" in rows else rows[-1]
+
     def seconds(self):
         """{stage: seconds}; the shards of a stage, which may have run side by side, are added up."""
-        seconds = {}
+        return self._took("seconds", sum)
+
+    def peaks(self):
+        """{stage: MiB of memory at most}; of the shards of a stage, the largest."""
+        return self._took("peak_mib", max)
+
+    def _took(self, what, together):
+        values = {}
         for path in sorted(glob.glob(os.path.join(glob.escape(self._path("seconds")), "*.json"))):
             parts = os.path.basename(path)[: -len(".json")].split(".")
             stage = ".".join(part for part in parts if "-" not in part)
-            with contextlib.suppress(*DAMAGED):  # the next start puts it back
-                seconds[stage] = seconds.get(stage, 0) + read_json(path)["seconds"]
-        return seconds
+            with contextlib.suppress(*DAMAGED, AttributeError):  # the next start puts it back
+                values.setdefault(stage, []).append(0 + read_json(path).get(what, 0))
+        return {stage: together(found) for stage, found in values.items()}

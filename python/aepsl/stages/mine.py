@@ -2,6 +2,8 @@
 
 Regions are 16-bit PNGs of the image's size, one for an image: bit k of a pixel says
 that it was mined for the image's k-th label, in this step or an earlier one; 0 is not erased.
+
+Of the few images that the report shows, the maps are kept too, in heat/: 8-bit PNGs, 255 for a map's maximum.
 """
 
 import os
@@ -17,6 +19,7 @@ from aepsl.data.regions import packed
 from aepsl.images import read_indexed, write_grey
 from aepsl.made import Result, settings_of
 
+SHOWN = 6  # images
 MOST_ERASED_FIRST, MOST_ERASED = 0.4, 0.7  # beyond these shares of an image little object is left to find
 
 
@@ -29,19 +32,37 @@ def run(experiment, data, model, out, before=None, part=None, gpu=None):
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
     net = ClassificationNet(experiment, model, gpu)
-    result = Result(out, _made_of(experiment, dataset, ids, model, before), files=["*.png"])
+    result = Result(out, _made_of(experiment, dataset, ids, model, before), files=["*.png", "heat/*.png"])
     own = shard(ids, part)
+    keep = set(shown(experiment, ids))
     shares = []
     for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), dataset.labels(own)):
         path = os.path.join(out, image_id + ".png")
-        if not result.has(image_id + ".png"):
+        is_there = result.has(image_id + ".png")
+        is_kept = image_id not in keep or result.has_beside(f"heat/{image_id}.png")
+        if not (is_there and is_kept):
             erased = read_indexed(os.path.join(before, image_id + ".png")) if before else None
             maps = net.cam(dataset.image(image_id), np.flatnonzero(row), erased, image_id)
-            regions = packed(mined(maps, experiment["mining"]["threshold"]))
-            write_grey(path, regions if erased is None else regions | erased)
+            if not is_kept:
+                write_grey(os.path.join(out, "heat", image_id + ".png"), heat(maps))
+            if not is_there:
+                regions = packed(mined(maps, experiment["mining"]["threshold"]))
+                write_grey(path, regions if erased is None else regions | erased)
         shares.append(np.mean(read_indexed(path) > 0))
     _warn_if_over_erased(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
     return result
+
+
+def shown(experiment, ids):
+    """The SHOWN training images of which the report shows everything: drawn with the experiment's seed."""
+    chosen = np.random.RandomState(experiment["seed"]).permutation(len(ids))[:SHOWN]
+    return [ids[k] for k in sorted(chosen)]
+
+
+def heat(maps):
+    """N x H x W maps as one, H x W uint8: the largest of their labels', each in shares of its own maximum."""
+    highest = np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
+    return np.round(255 * np.clip(maps / highest, 0, 1).max(axis=0)).astype(np.uint8)
 
 
 def _made_of(experiment, dataset, ids, model, before):

@@ -1,9 +1,14 @@
-"""Prints a run's tables, the paper's rows beside ours."""
+"""Prints a run's tables, the paper's rows beside ours, and writes its page, runs/NAME/report/index.html."""
+
+import os
+import sys
 
 from aepsl import cli, experiments, paper
 from aepsl.errors import InputError
 from aepsl.files import read_json
+from aepsl.report import page
 from aepsl.run_folder import DAMAGED, RunFolder
+from aepsl.tools.run import data_of
 
 
 def tables(results):
@@ -80,13 +85,36 @@ def _percents(shares, **widths):
     return "".join(f"{100 * shares.get(key, float('nan')):{width}.1f}" for key, width in widths.items())
 
 
+def run(experiment, form="text", data=None):
+    """Print the figures of a run; write its page too, but for the form 'md', which is Markdown. See page.run.
+
+    Raises InputError for a results.json that is damaged.
+    """
+    path = RunFolder(experiment).results
+    text = f"{path}: not there yet; the page shows what is"
+    if os.path.exists(path):
+        results = read_json(path)
+        try:
+            text = tables(results)
+        except (*DAMAGED, AttributeError, ValueError):
+            raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew") from None
+    if form == "md":
+        print(page.markdown(experiment))
+        return
+    try:
+        data = data_of(experiment, data)
+    except InputError as error:
+        data = None
+        print(f"The page is without pictures: {error}", file=sys.stderr)
+    page_path = page.run(experiment, data)
+    print(text)
+    print(f"\nThe same to look at: {page_path}")
+
+
 def main(argv=None):
     parser = cli.parser(__doc__)
-    parser.add_argument("experiment", type=experiments.load, help="whose run is finished")
-    path = RunFolder(parser.parse_args(argv).experiment).results
-    results = read_json(path)
-    try:
-        text = tables(results)
-    except (*DAMAGED, AttributeError, ValueError):
-        raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew") from None
-    print(text)
+    parser.add_argument("experiment", type=experiments.load, help="whose run, finished or not")
+    parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
+    parser.add_argument("--format", dest="form", choices=("text", "md"), default=os.environ.get("FORMAT") or "text",
+                         help="md prints Markdown and writes no page")  # fmt: skip
+    run(**vars(parser.parse_args(argv)))

@@ -2,13 +2,16 @@
 
     {"rows": {"ae_step1": {"miou": 44.9, "iou": {"background": ..., ...}, "miou_no_crf": ..., "iou_no_crf": ...,
                            "absent": classes that the ground truth does not have, left out of the means,
-                           "errors": {"missed": ..., "confused": ..., "false": ...} with CRF, see evaluate}},
+                           "errors": {"missed": ..., "confused": ..., "false": ...} with CRF, see evaluate,
+                           "by_size": the same by size of object, see by_image.of_row}},
      "mining": {"step1": {"recall": ..., "precision": ..., "erased": ..., "converged_loss": ...}},
      "losses": {"step1": [[iteration, loss], ...]},
      "thresholds": [[threshold, {"recall": ..., "precision": ..., "erased": ...}], ...] of step 1,
      "background": {"cue": {"share": ..., "precision": ..., "recall": ..., "error": ...},
                     "masks": {"labelled": ..., "ignored": ..., "wrong": ...}}, see evaluate_background,
-     "success": the steps before the first whose training was none, "seconds": {stage: ...}}
+     "success": the steps before the first whose training was none,
+     "main": the row that stands for the run, "examples": {"best": ..., "worst": ..., "over_erased": ...},
+     see by_image, "seconds": {stage: ...}, "peak_mib": {stage: ...}, "host": see report.host}
 IoU in percent, the rest in 0 ... 1.
 """
 
@@ -19,8 +22,11 @@ from aepsl import cli, digests
 from aepsl.data.dataset import Dataset
 from aepsl.files import read_json, write_json
 from aepsl.made import Figures
+from aepsl.report import host
 from aepsl.run_folder import RunFolder
-from aepsl.stages import evaluate
+from aepsl.stages import by_image, evaluate
+
+OF_THE_MACHINE = ("seconds", "peak_mib", "host")
 
 
 def run(experiment, data):
@@ -30,9 +36,16 @@ def run(experiment, data):
     training = {t: read_json(os.path.join(folder.classification(t), "train.json")) for t in folder.steps}
     converged = [training[t]["converged_loss"] for t in folder.steps]
     val = experiment["data"]["val"]
+    rows = {row: evaluated(dataset, val, folder.segmented("val", row)) for row in experiment["rows"]}
+    ious = {}
+    for row in rows:
+        segmented = os.path.join(folder.segmented("val", row), "crf")
+        rows[row]["by_size"], ious[row] = by_image.of_row(segmented, dataset, dataset.ids(val))
+    main = folder.main_row()
     results = dict(
         experiment=experiment["name"],
-        rows={row: evaluated(dataset, val, folder.segmented("val", row)) for row in experiment["rows"]},
+        main=main,
+        rows=rows,
         mining={
             f"step{t}": dict(read_json(folder.shares(t)), converged_loss=loss)
             for t, loss in zip(folder.steps, converged)
@@ -41,10 +54,13 @@ def run(experiment, data):
         thresholds=read_json(folder.thresholds),
         background=read_json(folder.background),
         success=successful_steps(converged, experiment["mining"]["max_converged_loss"]),
+        examples=_examples(experiment, folder, dataset, ious[main]),
         seconds=folder.seconds(),
+        peak_mib=folder.peaks(),
+        host=host.made_on(),
     )
     write_json(folder.results, results)
-    figures = digests.of_value({name: results[name] for name in results if name != "seconds"})
+    figures = digests.of_value({name: results[name] for name in results if name not in OF_THE_MACHINE})
     return Figures(dict(sha256=figures), [folder.results])
 
 
@@ -63,6 +79,17 @@ def evaluated(dataset, list_name, folder):
         absent=with_crf["absent"],
         errors=with_crf["errors"],
     )
+
+
+def _examples(experiment, folder, dataset, ious):
+    """Which images the report shows: see by_image. ious: {id: mIoU} of the main row."""
+    found = by_image.examples(ious)
+    merged = experiment["mining"]["merge"]
+    if merged < len(folder.steps) and dataset.mask_folder():
+        ids = dataset.ids(experiment["data"]["train"])
+        regions = folder.regions(merged), folder.regions(merged + 1)
+        found["over_erased"] = by_image.over_erased(*regions, dataset, ids, experiment["seed"])
+    return found
 
 
 def successful_steps(converged, most):

@@ -1,0 +1,207 @@
+"""The report's charts as SVG, in colours that the page sets for light and dark."""
+
+import io
+import re
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from aepsl import paper
+from aepsl.report.tables import KINDS
+from aepsl.run_folder import RunFolder
+
+# Stand-ins that matplotlib draws with, and what the page takes for them.
+INK, FAINT, SURFACE = "#010203", "#040506", "#070809"
+VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", SURFACE: "var(--page)"}
+STEPS = ["#3b6fb6", "#2a9d8f", "#d18b1d", "#b5476b", "#7a5bb0", "#6b7280", "#8c6d46", "#4d8c57"]
+SHARES = {"recall": STEPS[0], "precision": STEPS[1], "erased": STEPS[2]}
+WRONG = dict(zip(KINDS, (STEPS[2], STEPS[4], STEPS[3])))
+POINTS = 150  # of a curve at most: each the mean of its share of the iterations
+STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
+
+
+class Chart(NamedTuple):
+    """svg: text for the page; title; alt: what it shows, in a sentence."""
+
+    svg: str
+    title: str
+    alt: str
+
+
+def _drawn(name, draw, width=5.6, height=3.2):
+    """The SVG that `draw`, given axes, makes; name: a word of its own among the charts of a page."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(width, height))
+        draw(figure.subplots())
+        text = io.StringIO()
+        figure.savefig(
+            text, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.05, metadata={"Date": None}
+        )
+    svg = text.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r"font:[^;\"]*;?|font-family:[^;\"]*;?", _font, svg)
+    svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r'\1 aria-hidden="true"', svg, count=1)
+    for stand_in, variable in VARIABLES.items():
+        svg = svg.replace(stand_in, variable)
+    return svg
+
+
+def _font(match):
+    size = re.search(r"[\d.]+px", match[0])
+    return f"font-size:{size[0]};" if size else ""
+
+
+def loss(found, experiment):
+    """Figure 5a: the classification loss of each step by epoch, the stop rule's bound, the paper's values."""
+    settings = experiment["training"]["classification"]
+    images = found["images"].get("train") or experiment["data"]["train_images"]
+    bound = experiment["mining"]["max_converged_loss"]
+
+    def draw(axes):
+        last = 0
+        for k, (step, points) in enumerate(found["losses"].items()):
+            parts = np.array_split(np.array(points), min(POINTS, len(points)))
+            x, y = np.array([part.mean(axis=0) for part in parts]).T
+            x = x * settings["batch"] / images
+            last = max(last, x[-1])
+            axes.plot(x, y, color=STEPS[k % len(STEPS)], label=f"step {step[len('step') :]}")
+            theirs = paper.CONVERGED_LOSSES.get(k + 1) if found["paper"] else None
+            if theirs:
+                axes.plot([last * 1.02], [theirs], marker="<", color=STEPS[k % len(STEPS)], clip_on=False)
+        axes.axhline(bound, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.annotate(f"stop rule's bound, {bound:g}", (0.99, bound), xycoords=("axes fraction", "data"),
+                      xytext=(0, 3), textcoords="offset points", ha="right", fontsize=9)  # fmt: skip
+        axes.set(xlabel="epoch", ylabel="classification loss", ylim=(0, None), xlim=(0, None))
+        axes.legend(ncol=2)
+
+    alt = "Lines of the classification loss by epoch, one for each step of erasing; the stop rule's bound is dashed"
+    alt += "; the paper's converged values are triangles at the right." if found["paper"] else "."
+    return Chart(_drawn("loss", draw), "Figure 5a. Classification loss by epoch and step", alt)
+
+
+def shares(rows, name, title, alt):
+    """Recall, precision and erased share as groups of bars; rows: {label: {"recall": ..., ...}}, in 0 ... 1."""
+
+    def draw(axes):
+        for k, (key, colour) in enumerate(SHARES.items()):
+            values = [100 * row.get(key, 0) for row in rows.values()]
+            axes.bar(np.arange(len(rows)) + 0.27 * (k - 1), values, 0.25, color=colour, label=key)
+        axes.set_xticks(range(len(rows)))
+        axes.set_xticklabels([each.replace(" ", "\n") for each in rows], fontsize=9)
+        axes.set(ylabel="percent of pixels", ylim=(0, 100))
+        axes.tick_params(axis="x", length=0)
+        axes.grid(False, axis="x")
+        axes.legend(ncol=3, loc="upper right")
+
+    return Chart(_drawn(name, draw), title, alt)
+
+
+def _stacked(rows, xlabel):
+    """draw(axes) of horizontal bars in parts; rows: {label: {kind: percent}}."""
+
+    def draw(axes):
+        left = np.zeros(len(rows))
+        for kind, colour in WRONG.items():
+            values = np.array([row.get(kind) or 0 for row in rows.values()])
+            if values.any():
+                axes.barh(range(len(rows)), values, 0.62, left=left, color=colour, label=kind)
+                left += values
+        axes.set_yticks(range(len(rows)))
+        axes.set_yticklabels(rows)
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.grid(False, axis="y")
+        axes.set(xlabel=xlabel)
+        axes.legend(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+
+    return draw
+
+
+def wrong(found):
+    rows = {name: row["errors"] for name, row in found["rows"].items()}
+    svg = _drawn("wrong", _stacked(rows, "percent of the objects' pixels"), height=0.8 + 0.27 * len(rows))
+    alt = "Bars of missed, confused and false pixels, one bar for each row; the table below has the numbers."
+    return Chart(svg, "Wrong pixels of each row, with CRF", alt)
+
+
+def by_size(table, sizes):
+    """table: tables.by_size; sizes: the row's `by_size`."""
+    rows = {f"{cells[0]}\n{cells[1]} objects": each for cells, each in zip(table.rows, sizes)}
+    svg = _drawn("sizes", _stacked(rows, "percent of the pixels of objects of that size"), height=2.6)
+    alt = "Bars of missed and confused pixels by size of object; the table below has the numbers."
+    return Chart(svg, "Wrong pixels by size of object", alt)
+
+
+def stages(experiment, done):
+    """The graph of the run's stages, those of the set `done` filled."""
+    needs = needed(experiment)
+    depth = {}
+    for name in needs:  # each after all that it needs
+        depth[name] = max([depth[other] + 1 for other in needs[name]], default=0)
+    columns = [[name for name in needs if depth[name] == k] for k in range(max(depth.values()) + 1)]
+    place = {
+        name: (k, row - (len(column) - 1) / 2) for k, column in enumerate(columns) for row, name in enumerate(column)
+    }
+    tallest = max(map(len, columns))
+
+    def draw(axes):
+        for name, others in needs.items():
+            for other in others:
+                (x0, y0), (x1, y1) = place[other], place[name]
+                axes.plot([x0 + 0.44, x1 - 0.44], [y0, y1], color=FAINT, linewidth=1, zorder=1)
+        for name, (x, y) in place.items():
+            face = dict(facecolor="#2a9d8f33" if name in done else SURFACE, edgecolor=INK, linewidth=0.6)
+            text = name.replace("segment.val.", "val: ").replace("segmentation.", "train ").replace(".", "\n", 1)
+            axes.text(x, y, text, ha="center", va="center", fontsize=7, bbox=dict(boxstyle="round,pad=0.3", **face))
+        axes.set(xlim=(-0.6, len(columns) - 0.4), ylim=(tallest / 2, -tallest / 2))
+        axes.axis("off")
+
+    alt = f"The {len(needs)} stages from left to right, each linked to those that it needs; filled ones are done."
+    return Chart(_drawn("stages", draw, 1.05 * len(columns), 0.36 * tallest + 0.6), "The stages, in their order", alt)
+
+
+def needed(experiment):
+    """{stage: stages that it needs, of the run's results}, in an order in which each follows what it needs."""
+    run = RunFolder(experiment)
+    start = ["classification.step1"] if experiment["segmentation_start"] == "step1" else []
+    needs = {}
+    for stage in run.stages():
+        kind, _, name = stage.name.partition(".")
+        step = int(name[len("step") :]) if name.startswith("step") else None
+        if kind == "classification":
+            needs[stage.name] = [f"mine.step{step - 1}"] if step > 1 else []
+        elif kind == "mine":
+            needs[stage.name] = [f"classification.step{step}"]
+        elif kind == "masks":
+            needs[stage.name] = ["saliency", f"mine.{name[len('ae_') :]}"]
+        elif kind == "relabel":
+            needs[stage.name] = ["segmentation.psl"]
+        elif kind == "segmentation":
+            merged = run.merged(name)
+            needs[stage.name] = start + ([f"masks.ae_step{merged}"] if merged else ["relabel.psl"])
+        elif kind == "segment":
+            needs[stage.name] = [f"segmentation.{run.rows[name[len('val.') :]].net}"]
+        else:
+            needs[stage.name] = []
+    needs["results"] = [name for name in needs if name.startswith("segment.")]
+    return {name: [other for other in others if other in needs] for name, others in needs.items()}

@@ -1,0 +1,205 @@
+"""The report of a run: one HTML page without any other file, or its figures as Markdown."""
+
+import os
+from typing import NamedTuple
+
+import jinja2
+
+from aepsl import paper
+from aepsl.data.dataset import Dataset
+from aepsl.errors import InputError
+from aepsl.files import write_text
+from aepsl.report import charts, collect, tables
+from aepsl.report.pictures import Album, chosen
+from aepsl.run_folder import RunFolder
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MOST = 8_000_000  # bytes of a page
+
+
+class Section(NamedTuple):
+    """name: of its link; title; text: a sentence, or ''; charts, tables, strips: what it shows."""
+
+    name: str
+    title: str
+    text: str = ""
+    charts: tuple = ()
+    tables: tuple = ()
+    strips: tuple = ()
+
+
+def run(experiment, data=None):
+    """Write the page of a run, finished or not, and return its path; data: root of the data set, None without pictures.
+
+    Raises InputError for a run that has not begun.
+    """
+    found = collect.gathered(experiment)
+    album = Album(experiment, Dataset(data, experiment["classes"])) if data else None
+    path = RunFolder(experiment).page
+    write_text(path, html(experiment, found, album))
+    return path
+
+
+def html(experiment, found, album):
+    """The page as text; album: makes the pictures, None without them."""
+    first = _first_strip(experiment, found, album)
+    sections = _sections(experiment, found, album)
+    loader = jinja2.FileSystemLoader(HERE)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    text = environment.get_template("page.html").render(
+        first=first,
+        sections=sections,
+        legend=album.legend() if album else [],
+        step_colours=[(f"step {t}", charts.STEPS[t - 1]) for t in album.steps] if album else [],
+        is_number=is_number,
+        all_numbers=lambda table, k: all(is_number(row[k]) for row in table.rows),
+        **_headline(experiment, found),
+    )
+    if len(text.encode()) > MOST:
+        raise InputError(f"{experiment['name']}: the report would have {len(text.encode()) / 1e6:.0f} MB; report this")
+    return text
+
+
+def markdown(experiment):
+    """The same figures as Markdown."""
+    found = collect.gathered(experiment)
+    about = _headline(experiment, found)
+    lines = [f"# AE-PSL: {about['name']}", "", about["what"], ""]
+    lines += [f"mIoU of {about['main']}: **{about['ours'] or 'not yet known'}**; the paper's: {about['theirs']}; "]
+    lines[-1] += f"difference: {about['difference'] or 'none'}. {about['verdict']}"
+    for section in _sections(experiment, found, None):
+        for table in section.tables:
+            head = ["| " + " | ".join(map(_cell, row)) + " |" for row in (table.columns, *table.rows)]
+            lines += ["", f"## {table.caption}", "", head[0], "|" + "---|" * len(table.columns), *head[1:]]
+            lines += ["", table.note] if table.note else []
+    return "\n".join(lines)
+
+
+def _cell(text):
+    return text.replace("\\", "\\\\").replace("|", "\\|")
+
+
+def is_number(text):
+    """Whether a cell holds a figure, or nothing: those stand to the right."""
+    return not text.strip("0123456789.,+−k:")
+
+
+def _headline(experiment, found):
+    ours, theirs, difference = tables.main_figures(found)
+    classes, images = experiment["classes"], found["images"]
+    kind = "generated images" if "synthetic" in experiment else "images"
+    what = f"Adversarial erasing and prohibitive segmentation learning, trained on {images.get('train', '?')} {kind} "
+    what += f"with image labels of {len(classes)} classes; evaluated on {images.get('val', '?')} images of val."
+    verdict = "Both on VOC 2012 val, with CRF." if found["paper"] else (
+        "The paper's is of VOC 2012; these are other images and classes, so the difference says nothing of the method."
+    )  # fmt: skip
+    return dict(
+        name=experiment["name"],
+        what=what,
+        main=found["main"],
+        ours=ours,
+        theirs=theirs,
+        difference=difference,
+        verdict=verdict,
+        compares=found["paper"],
+        missing=len(found["missing"]),
+        stages=len(list(RunFolder(experiment).stages())),
+    )
+
+
+def _first_strip(experiment, found, album):
+    return album and album.first(chosen(experiment, album.dataset)[0])
+
+
+def _sections(experiment, found, album):
+    """Those that have something to show."""
+    every = [
+        _missing(experiment, found),
+        _rows(experiment, found),
+        _training(experiment, found),
+        _stories(experiment, album),
+        _regions(found, album),
+        _predictions(found, album),
+        _wrong(found),
+        _made(experiment, found),
+    ]
+    return [section for section in every if section.charts or section.tables or section.strips]
+
+
+def _filled(*found):
+    return tuple(table for table in found if table and table.rows)
+
+
+def _missing(experiment, found):
+    rows = (tables.missing(experiment),) if found["missing"] else ()
+    return Section("missing", "What is missing", "The run is not finished; the report shows what is there.", (), rows)
+
+
+def _rows(experiment, found):
+    rows = [row for row in found["rows"] if row != "calibration"]
+    steps = [row for row in rows if row.startswith("ae_step")]
+    shown = [tables.effects(found, experiment["mining"]["merge"]) if found["rows"] else None]
+    if found["paper"] and found["rows"]:
+        ours = found["rows"][found["main"]]["miou"]
+        shown.append(tables.methods(found, "Table 1. Other methods on val", paper.TABLE_1, ours))
+        shown.append(tables.methods(found, "Table 2. Other methods on test", paper.TABLE_2, None))
+    for names in (steps, [row for row in rows if row not in steps]):
+        shown.append(tables.iou(found, names))
+    return Section("tables", "Tables", "", (), _filled(*shown))
+
+
+def _training(experiment, found):
+    charted = (charts.loss(found, experiment),) if found["losses"] else ()
+    return Section("loss", "Classification, step by step", "", charted, _filled(tables.mining(found)))
+
+
+def _stories(experiment, album):
+    text = "Figures 1, 2 and 6 of the paper, for training images drawn with the run's seed. The masks of PSL know the "
+    text += "image's labels, as those that psl++ learns from. Ŝ has the resolution of the net's maps."
+    strips = tuple(album.story(image_id) for image_id in chosen(experiment, album.dataset)) if album else ()
+    return Section("erasing", "From an image to its mask", text, (), (), strips)
+
+
+def _regions(found, album):
+    charted = []
+    if found["mining"]:
+        alt = "Bars of recall, precision and erased share for each step; the table above has the numbers."
+        charted.append(charts.shares(found["mining"], "mining", "Mined regions after each step", alt))
+    if found["thresholds"]:
+        rows = {f"{kind} {value}": each for t, each in found["thresholds"] for kind, value in t.items()}
+        alt = "Bars of recall, precision and erased share for each threshold; the table below has the numbers."
+        charted.append(charts.shares(rows, "thresholds", "Step 1 with other thresholds", alt))
+    examples = found.get("examples", {}).get("over_erased", []) if album else []
+    text = "Figure 5b: over-erased images, those that lose most precision when one more step is merged." * bool(
+        examples
+    )
+    shown = _filled(tables.thresholds(found), tables.background(found))
+    strips = tuple(album.over_erased(example) for example in examples)
+    return Section("regions", "Mined regions", text, tuple(charted), shown, strips)
+
+
+def _predictions(found, album):
+    examples = found.get("examples", {}) if album else {}
+    strips = []
+    for kind in ("best", "median", "worst"):
+        for example in examples.get(kind, []):
+            strip = album.prediction(example, found["main"])
+            strips.append(strip._replace(title=f"{kind.capitalize()}. {strip.title}"))
+    text = f"Figure 4, by a rule: of val's images by the mean IoU of {found['main']} over the classes that truth or "
+    text += "prediction has, the first two, the middle two and the last two."
+    return Section("predictions", "Best, median and worst predictions", text, (), (), tuple(strips))
+
+
+def _wrong(found):
+    table = tables.by_size(found)
+    charted = (charts.wrong(found),) if found["rows"] else ()
+    if table.rows:
+        charted += (charts.by_size(table, found["rows"][found["main"]]["by_size"]),)
+    return Section("wrong", "Wrong pixels", "", charted, _filled(tables.wrong(found), table))
+
+
+def _made(experiment, found):
+    done = {stage.name for stage in RunFolder(experiment).stages()} - set(found["missing"])
+    graph = charts.stages(experiment, done | ({"results"} if found["rows"] else set()))
+    shown = _filled(tables.settings(experiment), tables.host(found), tables.costs(experiment, found))
+    return Section("made", "How it was made", "", (graph,), shown)
