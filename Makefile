@@ -6,11 +6,12 @@ EXPERIMENT ?=
 GPU ?=
 TF32 ?=
 ROW ?=
+FORMAT ?=
 PROFILE ?=
 SLICES ?=
 CORES ?= all
 ARGS ?=
-SETTINGS = DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW SLICES
+SETTINGS = DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW SLICES FORMAT
 export $(SETTINGS)
 # Commands get a setting as it was typed: $ in it means nothing to make.
 $(foreach each,$(SETTINGS) TARGET,$(eval override $(each) := $$(value $(each))))
@@ -31,6 +32,7 @@ help: ## this list
 	@echo 'ROW=       what make submission packs: psl++ without it; ae_step3, psl+gt, ...: a row of tables 3 and 4'
 	@echo 'PROFILE=   profiles/slurm: each job of reproduce as a job of SLURM'
 	@echo 'SLICES=    a new folder for rootfs: it takes the image in compressed slices of 60 MiB, for scripts/gpu_session'
+	@echo 'FORMAT=md  makes report print Markdown'
 	@echo 'ARGS=      further options of the command, e.g. make demo ARGS=-n only says what it would do'
 
 demo: ## the whole method on a generated data set; minutes, needs nothing
@@ -56,7 +58,7 @@ status: ## where the run of EXPERIMENT=... is; also while it runs
 	@$(RUN) python3 -m aepsl status -- $(NAME)
 
 report: ## the tables of EXPERIMENT=...'s run, and a page in its folder; finished or not [FORMAT=md: as Markdown]
-	@$(RUN) python3 -m aepsl report -- $(NAME)
+	@$(RUN) python3 -m aepsl report $${FORMAT:+--format="$$FORMAT"} -- $(NAME)
 
 data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own folder VOC2012: DATA=...
 	@test -n "$$DATA" || scripts/get_voc.sh

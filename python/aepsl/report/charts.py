@@ -7,6 +7,7 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from aepsl import paper
 from aepsl.report.tables import KINDS
@@ -18,7 +19,8 @@ VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", SURFACE: "var(--page)"}
 STEPS = ["#3b6fb6", "#2a9d8f", "#d18b1d", "#b5476b", "#7a5bb0", "#6b7280", "#8c6d46", "#4d8c57"]
 SHARES = {"recall": STEPS[0], "precision": STEPS[1], "erased": STEPS[2]}
 WRONG = dict(zip(KINDS, (STEPS[2], STEPS[4], STEPS[3])))
-POINTS = 150  # of a curve at most: each the mean of its share of the iterations
+ABOVE = dict(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # a legend over its axes
+POINTS = 60  # of a curve at most: each the mean of its share of the iterations
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -88,11 +90,10 @@ def loss(found, experiment):
             theirs = paper.CONVERGED_LOSSES.get(k + 1) if found["paper"] else None
             if theirs:
                 axes.plot([last * 1.02], [theirs], marker="<", color=STEPS[k % len(STEPS)], clip_on=False)
-        axes.axhline(bound, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-        axes.annotate(f"stop rule's bound, {bound:g}", (0.99, bound), xycoords=("axes fraction", "data"),
-                      xytext=(0, 3), textcoords="offset points", ha="right", fontsize=9)  # fmt: skip
+        axes.axhline(bound, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=f"bound {bound:g}")
         axes.set(xlabel="epoch", ylabel="classification loss", ylim=(0, None), xlim=(0, None))
-        axes.legend(ncol=2)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(**ABOVE)
 
     alt = "Lines of the classification loss by epoch, one for each step of erasing; the stop rule's bound is dashed"
     alt += "; the paper's converged values are triangles at the right." if found["paper"] else "."
@@ -111,7 +112,7 @@ def shares(rows, name, title, alt):
         axes.set(ylabel="percent of pixels", ylim=(0, 100))
         axes.tick_params(axis="x", length=0)
         axes.grid(False, axis="x")
-        axes.legend(ncol=3, loc="upper right")
+        axes.legend(**ABOVE)
 
     return Chart(_drawn(name, draw), title, alt)
 
@@ -132,7 +133,7 @@ def _stacked(rows, xlabel):
         axes.invert_yaxis()
         axes.grid(False, axis="y")
         axes.set(xlabel=xlabel)
-        axes.legend(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+        axes.legend(**ABOVE)
 
     return draw
 

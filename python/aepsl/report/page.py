@@ -12,6 +12,7 @@ from aepsl.files import write_text
 from aepsl.report import charts, collect, tables
 from aepsl.report.pictures import Album, chosen
 from aepsl.run_folder import RunFolder
+from aepsl.stages.by_image import SAMPLE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MOST = 8_000_000  # bytes of a page
@@ -50,7 +51,9 @@ def html(experiment, found, album):
         first=first,
         sections=sections,
         legend=album.legend() if album else [],
-        step_colours=[(f"step {t}", charts.STEPS[t - 1]) for t in album.steps] if album else [],
+        step_colours=[(f"step {t}", charts.STEPS[t - 1]) for t in [*album.steps, len(album.steps) + 1]]
+        if album
+        else [],
         is_number=is_number,
         all_numbers=lambda table, k: all(is_number(row[k]) for row in table.rows),
         **_headline(experiment, found),
@@ -116,9 +119,9 @@ def _sections(experiment, found, album):
     every = [
         _missing(experiment, found),
         _rows(experiment, found),
-        _training(experiment, found),
         _stories(experiment, album),
-        _regions(found, album),
+        _mining(experiment, found),
+        _over_erased(experiment, found, album),
         _predictions(found, album),
         _wrong(found),
         _made(experiment, found),
@@ -148,9 +151,17 @@ def _rows(experiment, found):
     return Section("tables", "Tables", "", (), _filled(*shown))
 
 
-def _training(experiment, found):
-    charted = (charts.loss(found, experiment),) if found["losses"] else ()
-    return Section("loss", "Classification, step by step", "", charted, _filled(tables.mining(found)))
+def _mining(experiment, found):
+    charted = [charts.loss(found, experiment)] if found["losses"] else []
+    alt = "Bars of recall, precision and erased share for each {}; the table below has the numbers."
+    if found["mining"]:
+        charted.append(charts.shares(found["mining"], "mining", "Mined regions after each step", alt.format("step")))
+    if found["thresholds"]:
+        rows = {f"{kind} {value}": each for t, each in found["thresholds"] for kind, value in t.items()}
+        title = "Step 1 with other thresholds"
+        charted.append(charts.shares(rows, "thresholds", title, alt.format("threshold")))
+    shown = _filled(tables.mining(found), tables.thresholds(found), tables.background(found))
+    return Section("mining", "Mining, step by step", "", tuple(charted), shown)
 
 
 def _stories(experiment, album):
@@ -160,22 +171,13 @@ def _stories(experiment, album):
     return Section("erasing", "From an image to its mask", text, (), (), strips)
 
 
-def _regions(found, album):
-    charted = []
-    if found["mining"]:
-        alt = "Bars of recall, precision and erased share for each step; the table above has the numbers."
-        charted.append(charts.shares(found["mining"], "mining", "Mined regions after each step", alt))
-    if found["thresholds"]:
-        rows = {f"{kind} {value}": each for t, each in found["thresholds"] for kind, value in t.items()}
-        alt = "Bars of recall, precision and erased share for each threshold; the table below has the numbers."
-        charted.append(charts.shares(rows, "thresholds", "Step 1 with other thresholds", alt))
+def _over_erased(experiment, found, album):
     examples = found.get("examples", {}).get("over_erased", []) if album else []
-    text = "Figure 5b: over-erased images, those that lose most precision when one more step is merged." * bool(
-        examples
-    )
-    shown = _filled(tables.thresholds(found), tables.background(found))
+    last = experiment["mining"]["merge"]
+    text = f"Figure 5b, by a rule: the images that lose most precision from step {last} to step {last + 1}, among at "
+    text += f"most {SAMPLE} drawn with the run's seed."
     strips = tuple(album.over_erased(example) for example in examples)
-    return Section("regions", "Mined regions", text, tuple(charted), shown, strips)
+    return Section("over-erased", "Over-erased images", text, (), (), strips)
 
 
 def _predictions(found, album):

@@ -159,7 +159,7 @@ class Album:
         values = [int(value) for value in np.unique(mask)]
         self.seen.update(values)
         shares = (f"{self.names.get(v, v)} {100 * np.mean(mask == v):.0f}%" for v in values)
-        return Picture(title, drawing(palette()[mask]), f"{title} of {image_id}: {', '.join(shares)}")
+        return Picture(title, drawing(mask), f"{title} of {image_id}: {', '.join(shares)}")
 
     def s_hat(self, image_id):
         """S_hat of the trained PSL net (section 3.2), at the resolution of its maps, as training sees it."""
@@ -184,24 +184,25 @@ class Album:
 
 def photo(array):
     """H x W x 3 uint8 RGB as a data URI: WebP."""
-    return _uri(_fitted(array, Image.LANCZOS), quality=80, method=6)
+    return _uri(_fitted(Image.fromarray(np.ascontiguousarray(array)), Image.LANCZOS), "webp", quality=80)
 
 
-def drawing(array):
-    """The same for flat colours: WebP without loss."""
-    return _uri(_fitted(array, Image.NEAREST), lossless=True, quality=100, method=6)
+def drawing(mask):
+    """H x W uint8, a mask, in VOC's palette, without loss: PNG."""
+    image = Image.fromarray(mask, "P")
+    image.putpalette(palette().tobytes())
+    return _uri(_fitted(image, Image.NEAREST), "png", optimize=True)
 
 
-def _fitted(array, how):
-    image = Image.fromarray(np.ascontiguousarray(array))
+def _fitted(image, how):
     factor = min(1, SIDE / max(image.size))
     return image.resize([max(1, round(side * factor)) for side in image.size], how) if factor < 1 else image
 
 
-def _uri(image, **options):
+def _uri(image, kind, **options):
     data = io.BytesIO()
-    image.save(data, "WEBP", **options)
-    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()
+    image.save(data, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 def chosen(experiment, dataset):

@@ -33,6 +33,11 @@ def number(value, digits=1, sign=False):
     return "" if value is None else f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
 
+def difference(ours, theirs):
+    """Of two figures as they are printed, so that who subtracts finds the same."""
+    return "" if None in (ours, theirs) else number(round(ours, 1) - round(theirs, 1), sign=True)
+
+
 def percent(share, digits=1):
     return "" if share is None else number(100 * share, digits)
 
@@ -41,8 +46,7 @@ def main_figures(found):
     """(ours, the paper's, the difference) of the main row's mIoU as text, '' for what there is not."""
     ours = found["rows"].get(found["main"], {}).get("miou")
     theirs = paper.rows(4)[found["main"]].published_miou if found["main"] in paper.rows(4) else None
-    both = None not in (ours, theirs)
-    return number(ours), number(theirs), number(ours - theirs, sign=True) if both else ""
+    return number(ours), number(theirs), difference(ours, theirs)
 
 
 def effects(found, merged):
@@ -52,13 +56,14 @@ def effects(found, merged):
     steps = [name for name in rows if name.startswith("ae_step")]
     if "ae_step1" in rows and len(steps) > 1:
         best = max(steps, key=rows.get)
+        rows[f"best step ({best})"] = rows[best]
         gain = theirs["ae_step3"].published_miou - theirs["ae_step1"].published_miou
-        lines.append((f"best step ({best})", "ae_step1", rows[best] - rows["ae_step1"], gain))
+        lines.append((f"best step ({best})", "ae_step1", gain))
     for name, other, gain in EFFECTS:
         other = f"ae_step{merged}" if other == "ae_step3" else other
         if name in rows and other in rows:
-            lines.append((name, other, rows[name] - rows[other], gain))
-    cells = [[a, b, number(ours, sign=True), number(gain, sign=True)] for a, b, ours, gain in lines]
+            lines.append((name, other, gain))
+    cells = [[a, b, difference(rows[a], rows[b]), number(gain, sign=True)] for a, b, gain in lines]
     note = "Points of mIoU on val with CRF. These differences within a run compare better than the rows themselves."
     return Table("What each part brings", ["row", "against", "ours", "the paper"], cells, note)
 
@@ -66,9 +71,8 @@ def effects(found, merged):
 def methods(found, caption, lines, ours):
     """Table 1 or 2 of the paper, with our row; ours: its mIoU, or None where only VOC's server knows."""
     rows = [[m.supervision, m.name, f"{m.images // 1000}k", number(m.miou), ""] for m in lines]
-    difference = None if ours is None else ours - lines[-1].miou
     train = f"{round(found['images'].get('train', 0) / 1000)}k"
-    rows.append([paper.LABELS, f"this run, {found['main']}", train, number(ours), number(difference, sign=True)])
+    rows.append([paper.LABELS, f"this run, {found['main']}", train, number(ours), difference(ours, lines[-1].miou)])
     note = "" if ours is not None else "Nobody but VOC's server has the masks of test: `make submission` packs them."
     return Table(caption, ["supervision", "method", "images", "mIoU", "difference"], rows, note)
 
@@ -88,11 +92,11 @@ def iou(found, names):
         if published and published.published:
             rows.append(["the paper", *map(number, published.published), ""])
             pairs = zip(values, published.published)
-            rows.append(["difference", *(number(a - b, sign=True) for a, b in pairs), ""])
+            rows.append(["difference", *(difference(a, b) for a, b in pairs), ""])
         elif published and published.published_miou:
             blank = [""] * (len(values) - 1)
             rows.append(["the paper, about", *blank, number(published.published_miou), ""])
-            rows.append(["difference", *blank, number(row["miou"] - published.published_miou, sign=True), ""])
+            rows.append(["difference", *blank, difference(row["miou"], published.published_miou), ""])
     steps = all(name.startswith("ae_step") for name in names)
     caption = f"Table {3 if steps else 4}. IoU on val, in percent, with CRF: {'steps of erasing' if steps else 'PSL'}"
     absent = next(iter(found["rows"].values()))["absent"]

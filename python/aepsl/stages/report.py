@@ -114,7 +114,8 @@ def run(experiment, form="text", data=None):
 def main(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("experiment", type=experiments.load, help="whose run, finished or not")
-    parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
-    parser.add_argument("--format", dest="form", choices=("text", "md"), default=os.environ.get("FORMAT") or "text",
-                         help="md prints Markdown and writes no page")  # fmt: skip
+    parser.add_argument(
+        "--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout, for the pictures"
+    )
+    parser.add_argument("--format", dest="form", choices=("text", "md"), default="text", help="md: Markdown, no page")
     run(**vars(parser.parse_args(argv)))
