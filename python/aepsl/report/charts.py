@@ -20,11 +20,12 @@ STEPS = ["#3b6fb6", "#2a9d8f", "#d18b1d", "#b5476b", "#7a5bb0", "#6b7280", "#8c6
 SHARES = {"recall": STEPS[0], "precision": STEPS[1], "erased": STEPS[2]}
 WRONG = dict(zip(KINDS, (STEPS[2], STEPS[4], STEPS[3])))
 ABOVE = dict(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # a legend over its axes
+LANES = dict(classification=0, mine=0, results=0, masks=1, saliency=2)  # of the graph of the stages
 POINTS = 60  # of a curve at most: each the mean of its share of the iterations
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 10,
+    "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": INK,
@@ -48,7 +49,7 @@ class Chart(NamedTuple):
     alt: str
 
 
-def _drawn(name, draw, width=5.6, height=3.2):
+def _drawn(name, draw, width=4.6, height=2.7):
     """The SVG that `draw`, given axes, makes; name: a word of its own among the charts of a page."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=(width, height))
@@ -108,7 +109,7 @@ def shares(rows, name, title, alt):
             values = [100 * row.get(key, 0) for row in rows.values()]
             axes.bar(np.arange(len(rows)) + 0.27 * (k - 1), values, 0.25, color=colour, label=key)
         axes.set_xticks(range(len(rows)))
-        axes.set_xticklabels([each.replace(" ", "\n") for each in rows], fontsize=9)
+        axes.set_xticklabels([each.replace(" ", "\n") for each in rows], fontsize=8)
         axes.set(ylabel="percent of pixels", ylim=(0, 100))
         axes.tick_params(axis="x", length=0)
         axes.grid(False, axis="x")
@@ -140,7 +141,7 @@ def _stacked(rows, xlabel):
 
 def wrong(found):
     rows = {name: row["errors"] for name, row in found["rows"].items()}
-    svg = _drawn("wrong", _stacked(rows, "percent of the objects' pixels"), height=0.8 + 0.27 * len(rows))
+    svg = _drawn("wrong", _stacked(rows, "percent of the objects' pixels"), height=0.8 + 0.2 * len(rows))
     alt = "Bars of missed, confused and false pixels, one bar for each row; the table below has the numbers."
     return Chart(svg, "Wrong pixels of each row, with CRF", alt)
 
@@ -148,7 +149,7 @@ def wrong(found):
 def by_size(table, sizes):
     """table: tables.by_size; sizes: the row's `by_size`."""
     rows = {f"{cells[0]}\n{cells[1]} objects": each for cells, each in zip(table.rows, sizes)}
-    svg = _drawn("sizes", _stacked(rows, "percent of the pixels of objects of that size"), height=2.6)
+    svg = _drawn("sizes", _stacked(rows, "percent of the pixels of objects of that size"), height=2.2)
     alt = "Bars of missed and confused pixels by size of object; the table below has the numbers."
     return Chart(svg, "Wrong pixels by size of object", alt)
 
@@ -156,35 +157,47 @@ def by_size(table, sizes):
 def stages(experiment, done):
     """The graph of the run's stages, those of the set `done` filled."""
     needs = needed(experiment)
-    depth = {}
-    for name in needs:  # each after all that it needs
-        depth[name] = max([depth[other] + 1 for other in needs[name]], default=0)
-    columns = [[name for name in needs if depth[name] == k] for k in range(max(depth.values()) + 1)]
-    place = {
-        name: (k, row - (len(column) - 1) / 2) for k, column in enumerate(columns) for row, name in enumerate(column)
-    }
-    tallest = max(map(len, columns))
+    places = placed(needs)
 
     def draw(axes):
         for name, others in needs.items():
-            for other in others:
-                (x0, y0), (x1, y1) = place[other], place[name]
-                axes.plot([x0 + 0.44, x1 - 0.44], [y0, y1], color=FAINT, linewidth=1, zorder=1)
-        for name, (x, y) in place.items():
-            face = dict(facecolor="#2a9d8f33" if name in done else SURFACE, edgecolor=INK, linewidth=0.6)
-            text = name.replace("segment.val.", "val: ").replace("segmentation.", "train ").replace(".", "\n", 1)
-            axes.text(x, y, text, ha="center", va="center", fontsize=7, bbox=dict(boxstyle="round,pad=0.3", **face))
-        axes.set(xlim=(-0.6, len(columns) - 0.4), ylim=(tallest / 2, -tallest / 2))
+            x1, y1 = places[name]
+            for x0, y0 in (places[other] for other in others):
+                x = x0 if y1 > y0 else x1  # to a lower lane: down first; to the results: along first
+                axes.plot([x0, x, x1], [y0, y1 if y1 > y0 else y0, y1], color=FAINT, linewidth=1.2, zorder=1)
+        for name, (x, y) in places.items():
+            face = dict(facecolor=STEPS[1] if name in done else SURFACE, edgecolor=INK, linewidth=0.6)
+            text = name.replace("segment.val.", "val ").replace("segmentation.", "train ").replace(".", " ")
+            colour = "#ffffff" if name in done else INK
+            box = dict(boxstyle="round,pad=0.35", **face)
+            axes.text(x, y, text, ha="center", va="center", fontsize=7, color=colour, bbox=box)
+        wide, tall = (max(place[k] for place in places.values()) for k in (0, 1))
+        axes.set(xlim=(-0.6, wide + 0.6), ylim=(tall + 0.6, -0.6))
         axes.axis("off")
 
     alt = f"The {len(needs)} stages from left to right, each linked to those that it needs; filled ones are done."
-    return Chart(_drawn("stages", draw, 1.05 * len(columns), 0.36 * tallest + 0.6), "The stages, in their order", alt)
+    if experiment["segmentation_start"] == "step1":
+        alt += " The nets begin with the weights of classification step 1."
+    width, height = (max(place[k] for place in places.values()) + 1 for k in (0, 1))
+    return Chart(_drawn("stages", draw, 1.05 * width, 0.27 * height + 0.3), "The stages, in their order", alt)
+
+
+def placed(needs):
+    """{stage: (column, lane)}: erasing in the first lanes, then one for each row that is segmented, with its net."""
+    columns = {}
+    for name in needs:  # each after all that it needs
+        columns[name] = max([columns[other] + 1 for other in needs[name]], default=0)
+    lanes = {name: LANES[name.split(".")[0]] for name in needs if name.split(".")[0] in LANES}
+    for lane, row in enumerate([name for name in needs if name.startswith("segment.")], 1 + max(LANES.values())):
+        lanes[row] = lane
+        for name in needs[row] + needs[needs[row][0]]:  # its net, and what that learns from
+            lanes.setdefault(name, lane)
+    return {name: (columns[name], lanes[name]) for name in needs}
 
 
 def needed(experiment):
-    """{stage: stages that it needs, of the run's results}, in an order in which each follows what it needs."""
+    """{stage: stages whose results it needs}, each after those; without the weights that the nets begin with."""
     run = RunFolder(experiment)
-    start = ["classification.step1"] if experiment["segmentation_start"] == "step1" else []
     needs = {}
     for stage in run.stages():
         kind, _, name = stage.name.partition(".")
@@ -199,7 +212,7 @@ def needed(experiment):
             needs[stage.name] = ["segmentation.psl"]
         elif kind == "segmentation":
             merged = run.merged(name)
-            needs[stage.name] = start + ([f"masks.ae_step{merged}"] if merged else ["relabel.psl"])
+            needs[stage.name] = [f"masks.ae_step{merged}"] if merged else ["relabel.psl"]
         elif kind == "segment":
             needs[stage.name] = [f"segmentation.{run.rows[name[len('val.') :]].net}"]
         else:

@@ -54,8 +54,7 @@ def html(experiment, found, album):
         step_colours=[(f"step {t}", charts.STEPS[t - 1]) for t in [*album.steps, len(album.steps) + 1]]
         if album
         else [],
-        is_number=is_number,
-        all_numbers=lambda table, k: all(is_number(row[k]) for row in table.rows),
+        numeric=numeric,
         **_headline(experiment, found),
     )
     if len(text.encode()) > MOST:
@@ -82,9 +81,10 @@ def _cell(text):
     return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
-def is_number(text):
-    """Whether a cell holds a figure, or nothing: those stand to the right."""
-    return not text.strip("0123456789.,+−k:")
+def numeric(table):
+    """The numbers of the columns that hold nothing but figures, or blanks: those stand to the right."""
+    columns = range(len(table.columns))
+    return {k for k in columns if not any(row[k].strip("0123456789.,+−k:") for row in table.rows)}
 
 
 def _headline(experiment, found):
