@@ -35,7 +35,7 @@ class Here(NamedTuple):
     instead: str = ""
 
 
-NO_RUN, NO_RESULTS = "error: runs/{}: is no run that has begun", "error: runs/{}/results.json: no such file"
+NO_RUN = "error: runs/{}: is no run that has begun"
 ENVIRONMENT = "DATA WEIGHTS SALIENCY EXPERIMENT GPU ROW PROFILE CORES ARGS MAKEFLAGS MAKELEVEL MFLAGS SOURCES".split()
 RUN_HERE = {
     "make help": Here(0, "make demo "),
@@ -50,8 +50,8 @@ RUN_HERE = {
     "make nets": Here(0, ""),
     "make status": Here(2, NO_RUN.format("voc12")),
     "make status EXPERIMENT=NAME": Here(2, NO_RUN.format("demo"), "make status EXPERIMENT=demo"),
-    "make report": Here(2, NO_RESULTS.format("voc12")),
-    "make report EXPERIMENT=NAME": Here(2, NO_RESULTS.format("demo"), "make report EXPERIMENT=demo"),
+    "make report": Here(2, NO_RUN.format("voc12")),
+    "make report EXPERIMENT=NAME": Here(2, NO_RUN.format("demo"), "make report EXPERIMENT=demo"),
     "make reproduce-dry GPU=0": Here(0, "Computed, not measured: "),
     "make demo ARGS=-n": Here(0, "  train_classification 1"),
     "make calibrate": Here(0, "  train_segmentation calibration", "make calibrate EXPERIMENT=demo ARGS=-n"),

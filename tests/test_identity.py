@@ -16,6 +16,7 @@ from caffe.proto import caffe_pb2
 import standins
 from aepsl.files import only_one
 from aepsl.images import read_indexed, write_grey, write_mask
+from aepsl.stages import mine
 from small_run import STEP, TINY, Run, results_of
 
 MASKS = "masks evaluate_background train_segmentation relabel segment results"
@@ -235,10 +236,49 @@ def test_how_it_is_run_redoes_nothing(run, environment):
 def test_asking_changes_no_file(run):
     before = run.files()
     run.start("-n")
-    for command in (["status", "tiny"], ["report", "tiny"], ["plan", "tiny"], ["plan", "new", "--data", str(run.data)]):
+    for command in (["status", "tiny"], ["plan", "tiny"], ["plan", "new", "--data", str(run.data)]):
         done = run.command(*command)
         assert done.returncode == 0 and done.stdout, done.stderr
     assert run.files() == before
+
+
+def test_a_report_changes_its_own_folder_alone_and_nothing_is_made_of_it(run):
+    page = run.tree / "runs/tiny/report/index.html"
+    before = run.files()
+    first = before.pop(page)[0]  # a run ends with its report
+    done = run.command("report", "tiny")
+    assert done.returncode == 0 and done.stdout, done.stderr
+    after = run.files()
+    assert after.pop(page)[0] == first and after == before
+    done = run.command("report", "tiny", "--format", "md")
+    assert done.returncode == 0 and "| psl++ |" in done.stdout, done.stderr
+    page.write_text("another")
+    assert run.planned() == set() and page.read_text() == "another"
+    shutil.rmtree(page.parent)
+    assert run.planned() == set() and not page.parent.exists()
+
+
+def test_maps_that_a_run_did_not_keep_are_not_made_for_their_own_sake(run):
+    """As in a run of an earlier version, whose records do not name them; where the stage looks anyway, they come."""
+    folders = [run.tree / f"runs/tiny/step{t}/regions/heat" for t in (1, 2)]
+    kept = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
+    assert len(kept) == 2 * mine.SHOWN
+    regions = results_of(run)
+    for folder, t in zip(folders, (1, 2)):
+        shutil.rmtree(folder)
+        for path in (run.tree / "runs/tiny/made").glob(f"mine.step{t}.*"):
+            record = json.loads(path.read_text())
+            record["files"] = {name: value for name, value in record["files"].items() if "/heat/" not in name}
+            path.write_text(json.dumps(record))
+    assert run.planned() == set()
+    run.start()
+    assert not any(folder.exists() for folder in folders)
+    assert "not kept" in (run.tree / "runs/tiny/report/index.html").read_text()
+    shutil.rmtree(run.tree / "runs/tiny/.snakemake")  # each stage looks for itself
+    run.start()
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert {path: regions[path] for path in regions if "/heat/" not in str(path)}.items() <= results_of(run).items()
+    assert run.planned() == set()
 
 
 def test_a_second_start_is_refused_before_it_changes_anything(run):

@@ -167,7 +167,12 @@ def stages(experiment, done):
                 axes.plot([x0, x, x1], [y0, y1 if y1 > y0 else y0, y1], color=FAINT, linewidth=1.2, zorder=1)
         for name, (x, y) in places.items():
             face = dict(facecolor=STEPS[1] if name in done else SURFACE, edgecolor=INK, linewidth=0.6)
-            text = name.replace("segment.val.", "val ").replace("segmentation.", "train ").replace(".", " ")
+            text = (
+                name.replace("segment.val.", "val ")
+                .replace("classification.", "train ")
+                .replace("segmentation.", "train ")
+                .replace(".", " ")
+            )
             colour = "#ffffff" if name in done else INK
             box = dict(boxstyle="round,pad=0.35", **face)
             axes.text(x, y, text, ha="center", va="center", fontsize=7, color=colour, bbox=box)

@@ -17,7 +17,7 @@ def gathered(experiment):
     Raises InputError for a run that has not begun.
     """
     folder = RunFolder(experiment)
-    if not os.path.isdir(folder.path):
+    if not os.path.isdir(folder.path) or not os.listdir(folder.path):
         raise InputError(f"{folder.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
     found = read_json(folder.results) if os.path.exists(folder.results) else so_far(folder)
     found.setdefault("main", folder.main_row())

@@ -9,7 +9,7 @@ from aepsl import paper
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
 from aepsl.files import write_text
-from aepsl.report import charts, collect, tables
+from aepsl.report import charts, tables
 from aepsl.report.pictures import Album, chosen
 from aepsl.run_folder import RunFolder
 from aepsl.stages.by_image import SAMPLE
@@ -29,12 +29,8 @@ class Section(NamedTuple):
     strips: tuple = ()
 
 
-def run(experiment, data=None):
-    """Write the page of a run, finished or not, and return its path; data: root of the data set, None without pictures.
-
-    Raises InputError for a run that has not begun.
-    """
-    found = collect.gathered(experiment)
+def run(experiment, found, data=None):
+    """Write the page of a run and return its path; found: collect.gathered; data: root of the data set, or None."""
     album = Album(experiment, Dataset(data, experiment["classes"])) if data else None
     path = RunFolder(experiment).page
     write_text(path, html(experiment, found, album))
@@ -62,9 +58,8 @@ def html(experiment, found, album):
     return text
 
 
-def markdown(experiment):
+def markdown(experiment, found):
     """The same figures as Markdown."""
-    found = collect.gathered(experiment)
     about = _headline(experiment, found)
     lines = [f"# AE-PSL: {about['name']}", "", about["what"], ""]
     lines += [f"mIoU of {about['main']}: **{about['ours'] or 'not yet known'}**; the paper's: {about['theirs']}; "]

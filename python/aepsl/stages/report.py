@@ -5,8 +5,7 @@ import sys
 
 from aepsl import cli, experiments, paper
 from aepsl.errors import InputError
-from aepsl.files import read_json
-from aepsl.report import page
+from aepsl.report import collect, page
 from aepsl.run_folder import DAMAGED, RunFolder
 from aepsl.tools.run import data_of
 
@@ -86,29 +85,36 @@ def _percents(shares, **widths):
 
 
 def run(experiment, form="text", data=None):
-    """Print the figures of a run; write its page too, but for the form 'md', which is Markdown. See page.run.
+    """Print the figures of a run; write its page too, but for the form 'md', which is Markdown. See page.html.
 
-    Raises InputError for a results.json that is damaged.
+    data: root of the data set; without it and without the experiment's own the page has no pictures. Raises InputError
+    for a run that has not begun, and for files that are damaged.
     """
-    path = RunFolder(experiment).results
-    text = f"{path}: not there yet; the page shows what is"
-    if os.path.exists(path):
-        results = read_json(path)
-        try:
-            text = tables(results)
-        except (*DAMAGED, AttributeError, ValueError):
-            raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew") from None
+    found, text = _read(experiment)
     if form == "md":
-        print(page.markdown(experiment))
+        print(page.markdown(experiment, found))
         return
     try:
         data = data_of(experiment, data)
     except InputError as error:
         data = None
         print(f"The page is without pictures: {error}", file=sys.stderr)
-    page_path = page.run(experiment, data)
+    path = page.run(experiment, found, data)
     print(text)
-    print(f"\nThe same to look at: {page_path}")
+    print(f"\nThe same to look at: {path}")
+
+
+def _read(experiment):
+    """(what there is, its tables as text)."""
+    folder = RunFolder(experiment)
+    try:
+        found = collect.gathered(experiment)
+        return found, tables(found) if found["rows"] else "Not finished: no tables yet; the page shows what there is"
+    except InputError:
+        raise
+    except (*DAMAGED, AttributeError, ValueError):
+        path = folder.results if os.path.exists(folder.results) else folder.path
+        raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew") from None
 
 
 def main(argv=None):

@@ -1,0 +1,229 @@
+"""The report of a run: its figures, what is shown of single images, and a page that needs nothing else."""
+
+import copy
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from aepsl import experiments, paper, run_folder
+from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.errors import InputError
+from aepsl.files import write_json, write_text
+from aepsl.images import write_grey, write_mask
+from aepsl.report import charts, collect, host, page, tables
+from aepsl.stages import by_image, mine
+
+NAME = "<script>alert(1)</script>&\"'"  # of a class: data
+
+
+def test_errors_by_size_are_those_of_each_piece_counted_pixel_by_pixel(small_set):
+    """Two cats of 2% and 25% of an image, and a dog of 9%; truth that is ignored belongs to none."""
+    dataset = Dataset(str(small_set))
+    truth = np.zeros((20, 20), np.uint8)
+    truth[:2, :4], truth[10:, 10:], truth[4:10, :6], truth[0, 3] = 1, 1, 2, IGNORE
+    predicted = np.zeros((20, 20), np.uint8)
+    predicted[0, :3], predicted[10:, 10:15], predicted[4:7, :6], predicted[7, :2] = 1, 1, 1, 2
+    for folder, mask in ((dataset.mask_folder(), truth), (f"{small_set}/predicted", predicted)):
+        write_mask(f"{folder}/image0.png", mask)
+    sizes, ious = by_image.of_row(f"{small_set}/predicted", dataset, ["image0"])
+    assert [each["objects"] for each in sizes] == [0, 1, 1, 1]
+    assert sizes[0]["missed"] is None
+    assert sizes[1]["missed"] == pytest.approx(100 * 4 / 7) and sizes[1]["confused"] == 0
+    assert sizes[2]["missed"] == pytest.approx(100 * 16 / 36) and sizes[2]["confused"] == pytest.approx(100 * 18 / 36)
+    assert sizes[3]["missed"] == 50
+    cat, dog = 53 / (53 + 54 + 18), 2 / 36  # hits, missed and false pixels
+    background = 256 / (256 + 4 + 50 + 16)
+    assert ious["image0"] == pytest.approx(100 * np.mean([background, cat, dog]))
+
+
+def test_examples_are_the_first_middle_and_last():
+    found = by_image.examples({f"i{k}": float(k) for k in range(9)})
+    ids = {kind: [each["id"] for each in found[kind]] for kind in found}
+    assert ids == dict(best=["i8", "i7"], median=["i5", "i4"], worst=["i1", "i0"])
+    assert found["best"][0]["miou"] == 8
+
+
+def test_over_erased_are_those_that_lose_most_precision(small_set, tmp_path):
+    dataset = Dataset(str(small_set))
+    ids = dataset.ids("train_aug")
+    for image_id in ids:
+        truth = np.zeros((40, 40), np.uint8)
+        truth[:20] = 2 if "dog" in dataset.classes[int(dataset.labels([image_id])[0].argmax())] else 1
+        write_mask(f"{dataset.mask_folder()}/{image_id}.png", truth)
+        grown = dict(image1=40, image4=30).get(image_id, 20)
+        for folder, rows in (("before", 20), ("after", grown)):
+            bits = np.zeros((40, 40), np.uint16)
+            bits[: 0 if image_id == "image5" else rows] = 1
+            write_grey(f"{tmp_path}/{folder}/{image_id}.png", bits)
+    found = by_image.over_erased(f"{tmp_path}/before", f"{tmp_path}/after", dataset, ids, seed=1)
+    assert [each["id"] for each in found[:2]] == ["image1", "image4"]
+    assert found[0] == dict(id="image1", before=1, after=0.5)
+    assert found[1]["after"] == pytest.approx(2 / 3) and "image5" not in [each["id"] for each in found]
+
+
+def test_heat_is_each_labels_map_in_shares_of_its_maximum():
+    maps = np.array([[[0, 2, 4]], [[1, 0.5, -3]], [[-1, -1, -1]]], np.float32)
+    np.testing.assert_array_equal(mine.heat(maps), [[255, 128, 255]])
+
+
+def row(miou, iou, **more):
+    wrong = dict(missed=1.25, confused=2.5, false=3.75)
+    sizes = [dict(most=most, objects=3, missed=50.0, confused=None) for most in by_image.SIZES]
+    return dict(miou=miou, iou=iou, miou_no_crf=miou - 1, absent=[], errors=wrong, by_size=sizes, **more)
+
+
+def results_of_voc12(name="voc12"):
+    names = ["background", *experiments.load("voc12")["classes"]]
+    iou = dict.fromkeys(names, 50.0)
+    rows = {each: row(50.0 + k, iou) for k, each in enumerate(experiments.load("voc12")["rows"])}
+    steps = [f"step{t}" for t in range(1, 5)]
+    return dict(
+        experiment=name,
+        main="psl++",
+        rows=rows,
+        mining={step: dict(erased=0.2, recall=0.5, precision=0.25, converged_loss=0.05) for step in steps},
+        losses={step: [[0, 0.7], [100, 0.1]] for step in steps},
+        thresholds=[[{"of_max": 0.2}, dict(erased=0.2, recall=0.5, precision=0.25)]],
+        background=dict(cue=dict(precision=0.875), masks=dict(ignored=0.3125)),
+        success=3,
+        examples={},
+        seconds={"mine.step1": 7.0},
+        peak_mib={"mine.step1": 321},
+        host=dict(commit="abcdef"),
+    )
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "ROOT", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def voc12(runs):
+    write_json(f"{runs}/voc12/results.json", results_of_voc12())
+    write_json(f"{runs}/voc12/done/check.json", dict(train=10582, val=1449))
+    return experiments.load("voc12")
+
+
+class Page(HTMLParser):
+    """What a browser would find in a page: its tags with attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.inside = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.inside.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, text):
+        if not {"script", "style"} & set(self.inside):
+            self.words.append(text.strip())
+
+
+def test_the_papers_tables_are_complete_with_ours_and_the_differences(voc12):
+    found = collect.gathered(voc12)
+    text = page.html(voc12, found, None)
+    seen = Page(text).words
+    for table in (paper.TABLE_1, paper.TABLE_2):
+        for method in table:
+            assert method.name in seen and f"{method.miou:.1f}" in seen
+    for numbers in paper.TABLES_3_AND_4.values():
+        assert all(number in seen for number in numbers.split())
+    psl = next(table for table in page._sections(voc12, found, None)[1].tables if table.caption.startswith("Table 4"))
+    k = [cells[0] for cells in psl.rows].index("psl")
+    assert psl.rows[k][-2:] == ["54.0", "53.0"]
+    assert psl.rows[k + 1][:2] == ["the paper", "83.3"] and psl.rows[k + 2][1] == "−33.3"
+    assert psl.rows[k + 2][-2] == "−0.1"  # 54.0 against 54.1
+    ours = dict(zip(("this run", "the paper's", "difference"), tables.main_figures(found)))
+    assert ours == {"this run": "57.0", "the paper's": "55.0", "difference": "+2.0"}
+    assert "Both on VOC 2012 val, with CRF." in text
+
+
+def test_another_experiment_says_that_it_does_not_compare(voc12, runs):
+    own = dict(voc12, name="mine")
+    write_json(f"{runs}/mine/results.json", results_of_voc12("mine"))
+    found = collect.gathered(own)
+    seen = Page(page.html(own, found, None)).words
+    assert "SEC (ECCV 2016)" not in seen and "the paper" in seen  # a column of differences within the run
+    assert sum(tables.NO_COMPARISON in words for words in seen) == 2
+    assert any("the difference says nothing of the method" in words for words in seen)
+
+
+def test_names_are_text_and_nothing_comes_from_outside(voc12):
+    found = collect.gathered(voc12)
+    rows = found["rows"]
+    for name in rows:
+        rows[name]["iou"] = {NAME if key == "sofa" else key: value for key, value in rows[name]["iou"].items()}
+    text = page.html(voc12, found, None)
+    seen = Page(text)
+    assert NAME in seen.words and sum(tag == "script" for tag, _ in seen.tags) == 1
+    assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?\s*(?!#|data:|\"?#)[\w/.]", text)
+    assert "javascript:" not in text and "default-src 'none'" in text
+    assert all(attributes.get("alt") for tag, attributes in seen.tags if tag == "img")
+    tricky = tables.Table("a", ["b"], [["x|y"]])
+    assert page._cell(tricky.rows[0][0]) == "x\\|y"
+
+
+def test_markdown_has_every_figure_of_the_page(voc12):
+    found = collect.gathered(voc12)
+    printed = page.markdown(voc12, found)
+    for section in page._sections(voc12, found, None):
+        for table in section.tables:
+            assert table.caption in printed
+            for cells in table.rows:
+                assert "| " + " | ".join(map(page._cell, cells)) + " |" in printed
+    assert "| cue precision | 87.5 |" in printed and "**57.0**" in printed
+
+
+def test_a_run_that_is_not_finished_shows_what_it_has(voc12, runs):
+    (runs / "voc12/results.json").unlink()
+    write_json(f"{runs}/voc12/step1/classification/train.json", dict(converged_loss=0.04))
+    write_text(f"{runs}/voc12/step1/classification/log.csv", "iteration,loss_cls\n0,0.7\n9,0.3\n")
+    write_json(f"{runs}/voc12/step1/regions.json", dict(erased=0.2, recall=0.4321, precision=0.5))
+    text = page.html(voc12, collect.gathered(voc12), None)
+    seen = Page(text).words
+    assert "voc12: not finished yet" in seen and "43.2" in seen and "What is missing" in seen
+    assert "segmentation.psl++" in seen and "Figure 5a. Classification loss by epoch and step" in seen
+    with pytest.raises(InputError, match="is no run that has begun"):
+        collect.gathered(dict(voc12, name="none"))
+
+
+def test_every_stage_stands_after_those_that_it_needs_and_none_on_another():
+    for name in ("voc12", "demo", "rehearsal"):
+        experiment = experiments.load(name)
+        needs = charts.needed(experiment)
+        places = charts.placed(needs)
+        assert set(needs) == {stage.name for stage in run_folder.RunFolder(experiment).stages()} | {"results"}
+        assert len(set(places.values())) == len(places)
+        assert all(places[other][0] < places[each][0] for each in needs for other in needs[each])
+    needs = charts.needed(experiments.load("voc12"))
+    assert needs["segmentation.psl"] == ["masks.ae_step3"] and needs["segmentation.psl++"] == ["relabel.psl"]
+    assert needs["masks.ae_step2"] == ["saliency", "mine.step2"]
+
+
+def test_settings_show_what_differs():
+    demo = copy.deepcopy(experiments.load("demo"))
+    rows = {cells[0]: cells[1:] for cells in tables.settings(demo).rows}
+    assert rows["data.crop"] == ["97", "321"] and rows["initial_weights"][0] == "none"
+    assert rows["seed"] == ["1", "1"] and "crf.iterations" not in rows
+
+
+def test_the_commit_is_gits(tmp_path):
+    git = tmp_path / ".git"
+    assert host.commit(str(tmp_path)) is None
+    write_text(str(git / "HEAD"), "ref: refs/heads/main\n")
+    write_text(str(git / "packed-refs"), "# pack-refs\nabc123 refs/heads/main\nfff refs/heads/main2\n")
+    assert host.commit(str(tmp_path)) == "abc123"
+    write_text(str(git / "refs/heads/main"), "def456\n")
+    assert host.commit(str(tmp_path)) == "def456"
+    write_text(str(git / "HEAD"), "0123\n")
+    assert host.commit(str(tmp_path)) == "0123"
