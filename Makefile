@@ -77,6 +77,9 @@ torture: ## kills, power cuts (as root), full disks, damage, bad inputs, at leng
 	test -n '$(ARGS)' || tests/power_cuts
 	WRITABLE=docs $(RUN) python3 tests/torture.py parts $(ARGS)
 
+test-report: ## looks at the demo's report in Chromium, where this machine has it; screenshots in runs/look
+	@scripts/look_at_report runs/demo/report/index.html runs/look || [ $$? = 77 ]
+
 lint: ## ruff
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -103,5 +106,6 @@ rootfs: export IMAGE := $(TARGET)
 rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda] [SLICES=folder]
 	@docker/rootfs "$$IMAGE" $${SLICES:+"$$SLICES"}
 
-.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long torture lint bench nets shell \
+.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long test-report \\
+	torture lint bench nets shell \\
 	image image-cuda check-gpu rootfs
