@@ -112,13 +112,13 @@ def _first_strip(experiment, found, album):
 def _sections(experiment, found, album):
     """Those that have something to show."""
     every = [
-        _missing(experiment, found),
         _rows(experiment, found),
         _stories(experiment, album),
         _mining(experiment, found),
         _over_erased(experiment, found, album),
         _predictions(found, album),
         _wrong(found),
+        _missing(experiment, found),
         _made(experiment, found),
     ]
     return [section for section in every if section.charts or section.tables or section.strips]

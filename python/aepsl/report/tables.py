@@ -70,7 +70,10 @@ def effects(found, merged):
 
 def methods(found, caption, lines, ours):
     """Table 1 or 2 of the paper, with our row; ours: its mIoU, or None where only VOC's server knows."""
-    rows = [[m.supervision, m.name, f"{m.images // 1000}k", number(m.miou), ""] for m in lines]
+    rows = [
+        [m.supervision, m.name.replace("(ours)", "(the paper)"), f"{m.images // 1000}k", number(m.miou), ""]
+        for m in lines
+    ]
     train = f"{round(found['images'].get('train', 0) / 1000)}k"
     rows.append([paper.LABELS, f"this run, {found['main']}", train, number(ours), difference(ours, lines[-1].miou)])
     note = "" if ours is not None else "Nobody but VOC's server has the masks of test: `make submission` packs them."
