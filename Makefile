@@ -106,6 +106,5 @@ rootfs: export IMAGE := $(TARGET)
 rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda] [SLICES=folder]
 	@docker/rootfs "$$IMAGE" $${SLICES:+"$$SLICES"}
 
-.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long test-report \\
-	torture lint bench nets shell \\
-	image image-cuda check-gpu rootfs
+.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long test-report torture \
+	lint bench nets shell image image-cuda check-gpu rootfs
