@@ -1,5 +1,8 @@
 """CAM, thresholds and merging, against their definitions."""
 
+import glob
+import os
+
 import caffe
 import numpy as np
 import pytest
@@ -123,6 +126,30 @@ def test_regions_only_grow_and_shards_do_not_matter(two_steps, capsys):
         np.testing.assert_array_equal(second, read_indexed(f"{sharded[1]}/image{k}.png"))
     printed = capsys.readouterr()
     assert "of the images is erased so far" in printed.out
+
+
+def test_maps_of_the_shown_images_are_kept_beside_the_regions(two_steps):
+    """The mined region is where the map is above the threshold; what is missing is made again, and nothing else."""
+    folder = two_steps(3)[0]
+    experiment = experiments.load("demo")
+    for image_id in mine.shown(experiment, [f"image{k}" for k in range(6)]):
+        heat, region = (read_indexed(f"{folder}/{name}.png") for name in (f"heat/{image_id}", image_id))
+        assert heat.dtype == np.uint8 and heat.max() == 255
+        np.testing.assert_array_equal(region[heat > 255 * 0.8 + 1] > 0, True)
+        np.testing.assert_array_equal(region[heat < 255 * 0.8 - 1], 0)
+    files = {name: os.stat(name).st_mtime_ns for name in glob.glob(f"{folder}/**/*.png", recursive=True)}
+    content = read_indexed(f"{folder}/heat/image1.png")
+    os.unlink(f"{folder}/heat/image1.png")
+    two_steps(3)
+    np.testing.assert_array_equal(read_indexed(f"{folder}/heat/image1.png"), content)
+    changed = [name for name, time in files.items() if os.stat(name).st_mtime_ns != time]
+    assert changed == [f"{folder}/heat/image1.png"]
+
+
+def test_few_images_are_shown_by_the_seed():
+    ids = [f"i{k}" for k in range(1000)]
+    chosen = [mine.shown(dict(seed=seed), ids) for seed in (1, 1, 2)]
+    assert chosen[0] == chosen[1] != chosen[2] and len(set(chosen[0])) == mine.SHOWN
 
 
 def test_over_erasing_is_said(two_steps, demo, capsys):
