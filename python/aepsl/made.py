@@ -42,7 +42,7 @@ SETTINGS = {
     "masks": _THRESHOLDS,
     "background": _THRESHOLDS,
     "segment": (*_IMAGES, "psl.prohibited", "crf"),
-    "results": ("rows", "mining.steps", "mining.max_converged_loss"),
+    "results": ("seed", "rows", "mining.steps", "mining.merge", "mining.max_converged_loss"),
 }
 
 

@@ -3,7 +3,7 @@
     {"rows": {"ae_step1": {"miou": 44.9, "iou": {"background": ..., ...}, "miou_no_crf": ..., "iou_no_crf": ...,
                            "absent": classes that the ground truth does not have, left out of the means,
                            "errors": {"missed": ..., "confused": ..., "false": ...} with CRF, see evaluate,
-                           "by_size": the same by size of object, see by_image.of_row}},
+                           "by_size": of the main row, by size of object, see by_image.of_row}},
      "mining": {"step1": {"recall": ..., "precision": ..., "erased": ..., "converged_loss": ...}},
      "losses": {"step1": [[iteration, loss], ...]},
      "thresholds": [[threshold, {"recall": ..., "precision": ..., "erased": ...}], ...] of step 1,
@@ -15,14 +15,13 @@
 IoU in percent, the rest in 0 ... 1.
 """
 
-import csv
 import os
 
 from aepsl import cli, digests
 from aepsl.data.dataset import Dataset
 from aepsl.files import read_json, write_json
 from aepsl.made import Figures
-from aepsl.report import host
+from aepsl.report import collect, host
 from aepsl.run_folder import RunFolder
 from aepsl.stages import by_image, evaluate
 
@@ -37,11 +36,9 @@ def run(experiment, data):
     converged = [training[t]["converged_loss"] for t in folder.steps]
     val = experiment["data"]["val"]
     rows = {row: evaluated(dataset, val, folder.segmented("val", row)) for row in experiment["rows"]}
-    ious = {}
-    for row in rows:
-        segmented = os.path.join(folder.segmented("val", row), "crf")
-        rows[row]["by_size"], ious[row] = by_image.of_row(segmented, dataset, dataset.ids(val))
     main = folder.main_row()
+    of_main = os.path.join(folder.segmented("val", main), "crf")
+    rows[main]["by_size"], ious = by_image.of_row(of_main, dataset, dataset.ids(val))
     results = dict(
         experiment=experiment["name"],
         main=main,
@@ -50,11 +47,11 @@ def run(experiment, data):
             f"step{t}": dict(read_json(folder.shares(t)), converged_loss=loss)
             for t, loss in zip(folder.steps, converged)
         },
-        losses={f"step{t}": _log(os.path.join(folder.classification(t), "log.csv")) for t in folder.steps},
+        losses={f"step{t}": collect.losses(os.path.join(folder.classification(t), "log.csv")) for t in folder.steps},
         thresholds=read_json(folder.thresholds),
         background=read_json(folder.background),
         success=successful_steps(converged, experiment["mining"]["max_converged_loss"]),
-        examples=_examples(experiment, folder, dataset, ious[main]),
+        examples=_examples(experiment, folder, dataset, ious),
         seconds=folder.seconds(),
         peak_mib=folder.peaks(),
         host=host.made_on(),
@@ -95,11 +92,6 @@ def _examples(experiment, folder, dataset, ious):
 def successful_steps(converged, most):
     """The stop rule of algorithm 1: how many steps came before the first whose converged loss is above `most`."""
     return next((t for t, loss in enumerate(converged) if loss > most), len(converged))
-
-
-def _log(path):
-    with open(path) as file:
-        return [[int(row[0]), float(row[1])] for row in list(csv.reader(file))[1:]]
 
 
 def main(argv=None):
