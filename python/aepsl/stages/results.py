@@ -11,7 +11,8 @@
                     "masks": {"labelled": ..., "ignored": ..., "wrong": ...}}, see evaluate_background,
      "success": the steps before the first whose training was none,
      "main": the row that stands for the run, "examples": {"best": ..., "worst": ..., "over_erased": ...},
-     see by_image, "images": {"train": how many, "val": ...}, "seconds": {stage: ...}, "peak_mib": {stage: ...}, "host": see report.host}
+     see by_image, "images": {"train": how many, "val": ...},
+     "seconds": {stage: ...}, "peak_mib": {stage: ...}, "host": see report.host}
 IoU in percent, the rest in 0 ... 1.
 """
 
