@@ -55,6 +55,29 @@ def test_brute_force_on_random_masks(tmp_path, rng):
     assert result["errors"] == pytest.approx({kind: 100 * n / is_object.sum() for kind, n in wrong.items()})
 
 
+def test_the_matrices_of_the_images_are_those_of_pairs_counted_one_by_one(tmp_path, rng):
+    """Values 0, 3 and 7 are the classes; a truth of 16 bits counts as one of 8."""
+    values = [0, 3, 7]
+    truths, guesses = rng.choice([*values, 255], (4, 9, 6)), rng.choice([0, 3, 5, 7, 255], (4, 9, 6))
+    folders = written(tmp_path / "pred", guesses), written(tmp_path / "gt", truths)
+    write_grey(str(tmp_path / "gt/2.png"), truths[2].astype(np.uint16))
+    found = list(evaluate.confusions(*([f"{folder}/{k}.png" for k in range(4)] for folder in folders), values))
+    for truth, guess, confusion in zip(truths, guesses, found):
+        expected = np.zeros((3, 4), int)
+        for t, g in zip(truth.ravel(), guess.ravel()):
+            if t != 255:
+                expected[values.index(t), values.index(g) if g in values else 3] += 1
+        np.testing.assert_array_equal(confusion, expected)
+
+
+@pytest.mark.parametrize("value, dtype", [(9, np.uint8), (9, np.uint16), (259, np.uint16)])
+def test_a_truth_with_another_class_is_refused(tmp_path, value, dtype):
+    ours = written(tmp_path / "pred", [[[0, 0]]])
+    write_grey(f"{tmp_path}/gt/0.png", np.array([[0, value]], dtype))
+    with pytest.raises(InputError, match=f"gt/0.png: has the value {value}, which is no class"):
+        evaluate.run(ours, f"{tmp_path}/gt", ["0"], [0, 3], NAMES[:2])
+
+
 def test_predictions_outside_the_classes_are_misses(tmp_path):
     truth = written(tmp_path / "gt", [[[0, 0, 1, 1]]])
     ours = written(tmp_path / "pred", [[[0, 9, 1, 255]]])

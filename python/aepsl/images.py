@@ -46,7 +46,7 @@ def read_indexed(path):
     if array.dtype.itemsize > 1:
         return array.astype(np.uint16)
     bits = decoding.header(path).bits if image.mode == "L" else 8
-    return array // (255 // (2**bits - 1))  # Pillow brightens grey of 2 and 4 bits
+    return array if bits == 8 else array // (255 // (2**bits - 1))  # Pillow brightens grey of 2 and 4 bits
 
 
 def refuse_colours(path, image):

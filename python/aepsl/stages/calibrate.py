@@ -18,7 +18,8 @@ def run(experiment, data):
     """Evaluate the segmentations of val by the net of true masks, write calibration.json and print what they say."""
     folder = RunFolder(experiment)
     dataset = Dataset(data, experiment["classes"])
-    row = evaluated(dataset, experiment["data"]["val"], folder.segmented("val", "calibration"))
+    folders = {"calibration": folder.segmented("val", "calibration")}
+    (row,) = evaluated(dataset, experiment["data"]["val"], folders).values()
     write_json(folder.calibration, row)
     print(report(experiment["name"], row["miou_no_crf"], row["miou"]))
 

@@ -1,12 +1,9 @@
 """IoU of segmentations, against true masks."""
 
-import os
-
 import numpy as np
-from tqdm import tqdm
 
 from aepsl import cli, decoding
-from aepsl.data.dataset import IGNORE, VOC_CLASSES
+from aepsl.data.dataset import IGNORE, VOC_CLASSES, in_folder
 from aepsl.data.lists import read_classes, read_list
 from aepsl.errors import InputError
 from aepsl.files import write_json
@@ -21,20 +18,42 @@ def run(pred, gt, ids, values, names):
     see `errors`. Raises InputError for a file that is missing, or not of its counterpart's size, before the first is
     decoded.
     """
-    _check(pred, gt, ids)
-    confusion = np.zeros((len(values), len(values) + 1), np.int64)
-    index = np.full(256, len(values))
-    index[values] = np.arange(len(values))
-    for image_id in tqdm(ids, unit="image", desc=pred, disable=None):
-        predicted, truth = (read_indexed(os.path.join(folder, image_id + ".png")) for folder in (pred, gt))
-        unknown = np.setdiff1d(truth[truth != IGNORE], values)
-        if unknown.size:
-            raise InputError(f"{gt}/{image_id}.png: has the value {unknown[0]}, which is no class of this evaluation")
-        counted = truth != IGNORE
-        confusion += np.histogram2d(
-            index[truth[counted]], index[predicted[counted]], [np.arange(len(values) + 1), np.arange(len(values) + 2)]
-        )[0].astype(np.int64)
-    return scores(confusion, names)
+    check_ids(gt, ids)
+    total = np.zeros((len(values), len(values) + 1), np.int64)
+    for confusion in confusions(in_folder(pred, ids), in_folder(gt, ids), values):
+        total += confusion
+    return scores(total, names)
+
+
+def confusions(predictions, truths, values):
+    """An iterator over the images' confusion matrices, each K x (K + 1) int64 as `scores` takes them.
+
+    predictions, truths: paths of their masks, in the same order; values: the K mask values. All headers are checked
+    before this returns.
+    """
+    for pair in zip(predictions, truths):
+        _check(*pair)
+    return (_confusion(*pair, values) for pair in zip(predictions, truths))
+
+
+def _confusion(prediction, truth, values):
+    """Counts the pairs of values of two masks, truth in rows; what is 255 in the truth does not count."""
+    predicted, true = read_indexed(prediction), read_indexed(truth)
+    if true.dtype != np.uint8:
+        _refuse_unknown(truth, np.unique(true), values)
+        true = true.astype(np.uint8)
+    pairs = np.bincount((true.astype(np.uint16) << 8 | predicted).ravel(), minlength=1 << 16).reshape(256, 256)
+    _refuse_unknown(truth, np.flatnonzero(pairs.any(axis=1)), values)
+    rows = pairs[values]
+    of_classes = rows[:, values]
+    other = rows.sum(axis=1) - of_classes.sum(axis=1)
+    return np.hstack([of_classes, other[:, None]])
+
+
+def _refuse_unknown(truth, found, values):
+    unknown = np.setdiff1d(found, [*values, IGNORE])
+    if unknown.size:
+        raise InputError(f"{truth}: has the value {unknown[0]}, which is no class of this evaluation")
 
 
 def scores(confusion, names):
@@ -42,14 +61,25 @@ def scores(confusion, names):
 
     A class that the ground truth does not have is left out of the mean; one that is only never predicted counts 0.
     """
-    hits = np.diag(confusion)
-    truth = confusion.sum(axis=1)
-    union = truth + confusion[:, : len(hits)].sum(axis=0) - hits
-    present = truth > 0
-    iou = {name: 100 * hit / u for name, hit, u, here in zip(names, hits, union, present) if here}
+    values = iou(sums(confusion))
+    present = ~np.isnan(values)
+    found = {name: value for name, value, here in zip(names, values, present) if here}
     absent = [name for name, here in zip(names, present) if not here]
-    miou = float(np.mean(list(iou.values()))) if iou else float("nan")
-    return dict(miou=miou, iou=iou, absent=absent, errors=errors(confusion))
+    miou = float(np.mean(list(found.values()))) if found else float("nan")
+    return dict(miou=miou, iou=found, absent=absent, errors=errors(confusion))
+
+
+def sums(confusion):
+    """What IoU needs of a confusion matrix, 3 x K: each class's hits, pixels in the truth, and predicted pixels."""
+    hits = np.diag(confusion)
+    return np.stack([hits, confusion.sum(axis=1), confusion[:, : len(hits)].sum(axis=0)])
+
+
+def iou(sums):
+    """IoU in percent, ... x K, from `sums`, 3 x ... x K; NaN for a class that the truth does not have."""
+    hits, truth, predicted = sums
+    union = truth + predicted - hits
+    return np.where(truth > 0, 100 * hits / np.maximum(union, 1), np.nan)
 
 
 def errors(confusion):
@@ -63,28 +93,27 @@ def errors(confusion):
     return {kind: float(100 * count / objects) for kind, count in counts.items()}
 
 
-def _check(pred, gt, ids):
-    """InputError for the first file of `ids` whose header says that it cannot be compared."""
+def check_ids(gt, ids):
+    """InputError if there is no folder of true masks `gt`, or no list of images, or one with an id twice."""
     if gt is None:
         raise InputError("no true masks to compare with; they go to SegmentationClassAug of the data set")
     if not ids or len(set(ids)) < len(ids):
         twice = next((image_id for image_id in ids if ids.count(image_id) > 1), None)
         raise InputError(f"the ids of the images: {f'{twice} is there twice' if twice else 'there are none'}")
-    for image_id in ids:
-        sizes = []
-        for folder in (pred, gt):
-            path = os.path.join(folder, image_id + ".png")
-            with decoding.opened(path, ["PNG"]) as image:
-                refuse_colours(path, image)
-                sizes.append(image.size)
-        path = os.path.join(pred, image_id + ".png")
-        if decoding.header(path).bits > 8:
-            raise InputError(f"{path}: has 16 bits; a mask has 8, for values up to {IGNORE}")
-        if sizes[0] != sizes[1]:
-            ours, truth = (f"{width} x {height}" for width, height in sizes)
-            raise InputError(
-                f"{pred}/{image_id}.png: is {ours}, the ground truth {truth}; segment the image at its own size"
-            )
+
+
+def _check(prediction, truth):
+    """InputError if the headers of two masks say that they cannot be compared."""
+    sizes = []
+    for path in (prediction, truth):
+        with decoding.opened(path, ["PNG"]) as image:
+            refuse_colours(path, image)
+            sizes.append(image.size)
+    if decoding.header(prediction).bits > 8:
+        raise InputError(f"{prediction}: has 16 bits; a mask has 8, for values up to {IGNORE}")
+    if sizes[0] != sizes[1]:
+        ours, theirs = (f"{width} x {height}" for width, height in sizes)
+        raise InputError(f"{prediction}: is {ours}, the ground truth {theirs}; segment the image at its own size")
 
 
 def main(argv=None):

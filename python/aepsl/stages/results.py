@@ -18,6 +18,8 @@ IoU in percent, the rest in 0 ... 1.
 
 import os
 
+import joblib
+
 from aepsl import cli, digests
 from aepsl.data.dataset import Dataset
 from aepsl.files import read_json, write_json
@@ -36,7 +38,7 @@ def run(experiment, data):
     training = {t: read_json(os.path.join(folder.classification(t), "train.json")) for t in folder.steps}
     converged = [training[t]["converged_loss"] for t in folder.steps]
     val = experiment["data"]["val"]
-    rows = {row: evaluated(dataset, val, folder.segmented("val", row)) for row in experiment["rows"]}
+    rows = evaluated(dataset, val, {row: folder.segmented("val", row) for row in experiment["rows"]})
     main = folder.main_row()
     of_main = os.path.join(folder.segmented("val", main), "crf")
     rows[main]["by_size"], ious = by_image.of_row(of_main, dataset, dataset.ids(val))
@@ -63,13 +65,22 @@ def run(experiment, data):
     return Figures(dict(sha256=figures), [folder.results])
 
 
-def evaluated(dataset, list_name, folder):
-    """A row of results.json, of the segmentations `folder`/plain and `folder`/crf of the images of a list."""
-    names = ["background"] + dataset.classes
-    plain, with_crf = (
-        evaluate.run(f"{folder}/{kind}", dataset.mask_folder(), dataset.ids(list_name), dataset.values, names)
+def evaluated(dataset, list_name, folders):
+    """The rows of results.json, {row: ...}, of the segmentations `folders` = {row: folder} of the images of a list.
+
+    In each folder are plain/ and crf/. They are evaluated on all cores.
+    """
+    names, ids = ["background"] + dataset.classes, dataset.ids(list_name)
+    run = joblib.delayed(evaluate.run)
+    found = joblib.Parallel(n_jobs=-1)(
+        run(f"{folder}/{kind}", dataset.mask_folder(), ids, dataset.values, names)
+        for folder in folders.values()
         for kind in ("plain", "crf")
     )
+    return {row: _row(*pair) for row, pair in zip(folders, zip(found[::2], found[1::2]))}
+
+
+def _row(plain, with_crf):
     return dict(
         miou=with_crf["miou"],
         iou=with_crf["iou"],
