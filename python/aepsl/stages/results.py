@@ -72,7 +72,7 @@ def evaluated(dataset, list_name, folders):
     """
     names, ids = ["background"] + dataset.classes, dataset.ids(list_name)
     run = joblib.delayed(evaluate.run)
-    found = joblib.Parallel(n_jobs=-1)(
+    found = joblib.Parallel(n_jobs=-1, prefer="threads")(
         run(f"{folder}/{kind}", dataset.mask_folder(), ids, dataset.values, names)
         for folder in folders.values()
         for kind in ("plain", "crf")

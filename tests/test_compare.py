@@ -1,0 +1,200 @@
+"""Predictions of other projects beside ours: where they lie, the differences and their intervals, the page."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from aepsl.data.dataset import VOC_CLASSES
+from aepsl.data.predictions import find
+from aepsl.errors import InputError
+from aepsl.images import write_mask
+from aepsl.stages import bootstrap, evaluate
+from aepsl.tools import compare
+from conftest import copy_of_repository
+
+
+def pair(rng, images, classes=3, rights=(0.7, 0.66)):
+    """Two methods' N x K x (K + 1) counts of the same small images, of which they find about these shares."""
+    found = np.zeros((2, images, classes, classes + 1), np.int64)
+    for k, c in np.ndindex(images, classes):
+        if c and rng.rand() < 0.4:
+            continue
+        pixels = rng.randint(50, 400)
+        for matrices, right in zip(found, rights):
+            wrong = (1 - rng.beta(8 * right, 8 * (1 - right))) / classes
+            share = np.full(classes, wrong)
+            share[c] += 1 - classes * wrong
+            matrices[k, c, :classes] = rng.multinomial(pixels, share)
+    return found
+
+
+def counts(matrices):
+    return compare.Counts(matrices.sum(axis=0), np.stack([evaluate.sums(matrix) for matrix in matrices]))
+
+
+# The bootstrap
+
+
+def test_a_draw_is_the_evaluation_of_the_images_that_it_takes(rng):
+    """Against matrices added up one by one, for the same random numbers."""
+    ours, theirs = pair(rng, 12)
+    low, high = bootstrap.intervals([counts(theirs).sums], counts(ours).sums, draws=40, seed=5)
+    drawn = np.random.RandomState(5).randint(12, size=(40, 12))
+    names = ["background", "cat", "dog"]
+    differences = []
+    for row in drawn:
+        a, b = (evaluate.scores(sum(matrices[k] for k in row), names) for matrices in (ours, theirs))
+        differences.append([b["iou"][name] - a["iou"][name] for name in names] + [b["miou"] - a["miou"]])
+    expected = np.percentile(differences, [2.5, 97.5], axis=0)
+    np.testing.assert_allclose([low[0], high[0]], expected, rtol=1e-9)
+
+
+def test_a_class_that_a_draw_lacks_counts_in_no_mean(rng):
+    """Only the last of three images has dogs: a third of the draws have none."""
+    ours, theirs = pair(rng, 3)
+    for matrices in (ours, theirs):
+        matrices[:2, 2] = 0
+        matrices[2, 2] = [5, 5, 30, 0]
+    low, high = bootstrap.intervals([counts(theirs).sums], counts(ours).sums, draws=200)
+    assert np.isfinite(low).all() and np.isfinite(high).all()
+
+
+def test_identical_predictions_differ_by_exactly_0(rng):
+    matrices = pair(rng, 30)[0]
+    ids = [f"i{k}" for k in range(30)]
+    result = compare.compared(["a", "b"], [counts(matrices)] * 2, ids, ["background", "cat", "dog"], draws=300)
+    nothing = dict(difference=0, low=0, high=0)
+    assert result["differences"]["b"]["miou"] == nothing
+    assert result["differences"]["b"]["iou"] == dict.fromkeys(["background", "cat", "dog"], nothing)
+
+
+def test_intervals_contain_the_true_difference_as_often_as_they_say():
+    """200 validation sets of 150 images out of 3,000, whose difference is the true one."""
+    rng = np.random.RandomState(11)
+    ours, theirs = (counts(matrices).sums for matrices in pair(rng, 3000))
+    of_all = [bootstrap.with_mean(evaluate.iou(sums.sum(axis=0)))[-1] for sums in (ours, theirs)]
+    inside = 0
+    for seed in range(200):
+        chosen = rng.randint(3000, size=150)
+        low, high = bootstrap.intervals([theirs[chosen]], ours[chosen], draws=1000, seed=seed)
+        inside += low[0, -1] <= of_all[1] - of_all[0] <= high[0, -1]
+    assert 0.925 <= inside / 200 <= 0.975, inside
+
+
+# Where predictions lie
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["{}.png", "sem_seg/{}.png", "results/VOC2012/Segmentation/comp6_val_cls/{}.png", "fc8/{}_blob_0.png", "{}.PNG"],
+)
+def test_predictions_are_found_under_the_names_that_others_give(tmp_path, name):
+    for image_id in ("2007_000033", "2007_000042", "2007_000061"):
+        path = tmp_path / name.format(image_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    found = find(str(tmp_path), ["2007_000042", "2007_000033"])
+    assert found == [str(tmp_path / name.format(image_id)) for image_id in ("2007_000042", "2007_000033")]
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        ([], "has no prediction of the 4 images; they are PNGs named i0.png"),
+        (["i0.jpg", "other.png"], "has no prediction of the 4 images"),
+        (["i0.png", "i3.png"], "has no predictions of 2 of 4 images: i1, i2$"),
+        (
+            ["i0.png", "i1.png", "i2.png", "i3.png", "i3_blob_0.png"],
+            "i3.png and .*i3_blob_0.png; name the folder of one",
+        ),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, files, message):
+    for name in files:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(InputError, match=message):
+        find(str(tmp_path), ["i0", "i1", "i2", "i3"])
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the repository with three images of the demo's classes, a row of its run, and a worse prediction."""
+    tree = copy_of_repository(tmp_path_factory.mktemp("copy") / "tree")
+    rng = np.random.RandomState(3)
+    data = tree / "runs/demo/data"
+    (data / "ImageSets/Segmentation").mkdir(parents=True)
+    (data / "classes.txt").write_text("quillow\nmarbit\nfennak\ndorrel\n")
+    (data / "ImageSets/Segmentation/val.txt").write_text("i0\ni1\ni2\n")
+    for k in range(3):
+        truth = rng.randint(0, 5, (8, 9)).astype(np.uint8)
+        write_mask(str(data / f"SegmentationClassAug/i{k}.png"), truth)
+        write_mask(str(tree / f"runs/demo/val/psl++/crf/i{k}.png"), truth)
+        write_mask(str(tree / f"theirs/i{k}.png"), np.where(rng.rand(8, 9) < 0.1 * k, 0, truth).astype(np.uint8))
+    return tree
+
+
+def test_command(tree):
+    """The rows, the numbers and the order of the images, as text, JSON and page."""
+    options = "compare --run runs/demo:psl++ --pred theirs --json runs/c.json --html runs/c.html"
+    output = subprocess.check_output([sys.executable, "-m", "aepsl", *options.split()], cwd=tree, text=True)
+    result = json.loads((tree / "runs/c.json").read_text())
+    assert result["reference"] == "runs/demo:psl++" and list(result["differences"]) == ["theirs"]
+    theirs, ids = str(tree / "theirs"), ["i0", "i1", "i2"]
+    values, names = list(range(5)), result["classes"]
+    alone = evaluate.run(theirs, str(tree / "runs/demo/data/SegmentationClassAug"), ids, values, names)
+    assert result["methods"]["theirs"] == alone and result["methods"]["runs/demo:psl++"]["miou"] == 100
+    difference = result["differences"]["theirs"]
+    assert difference["miou"]["difference"] == pytest.approx(alone["miou"] - 100)
+    assert difference["miou"]["low"] < difference["miou"]["difference"] < difference["miou"]["high"] <= 0
+    assert [each["id"] for each in difference["images"]] == ["i2", "i1", "i0"]
+    assert "they do not compare" in output and f"{alone['miou']:.2f}" in output
+    page = (tree / "runs/c.html").read_text()
+    assert f"{difference['miou']['low']:+.2f} … {difference['miou']['high']:+.2f}" in page
+    assert not re.search(r"(src|href)=|@import|url\(", page) and "prefers-color-scheme" in page
+
+
+FAULTS = {
+    "no run": (["--pred", "theirs"], "--run: name a row of a run"),
+    "no such row": (["--run", "runs/demo:psl3", "--pred", "theirs"], "psl3: no row of tables 3 and 4"),
+    "no such run": (["--run", "runs/x:psl++", "--pred", "theirs"], "prototxt/x/experiment.yaml: no such experiment"),
+    "no row": (["--run", "runs/demo", "--pred", "theirs"], "must be runs/NAME:ROW"),
+    "not segmented": (["--run", "runs/demo:psl", "--pred", "theirs"], "runs/demo/val/psl/crf: no such folder"),
+    "one method": (["--run", "runs/demo:psl++"], "one method alone compares with none"),
+    "twice": (["--run", "runs/demo:psl++", "--pred", "theirs", "--pred", "theirs"], "theirs: is named twice"),
+    "no folder": (["--run", "runs/demo:psl++", "--pred", "their"], "their: no such folder of predictions"),
+    "values": (["--run", "runs/demo:psl++", "--pred", "values"], "values/i1.png: has values that are no classes"),
+    "sizes": (["--run", "runs/demo:psl++", "--pred", "sizes"], "sizes/i2.png: is 3 x 8, the ground truth 9 x 8"),
+    "place": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "x/y.json"], "x/y.json: cannot be written"),
+    "draws": (["--run", "runs/demo:psl++", "--pred", "theirs", "--draws", "0"], "--draws 0: must be 1 or more"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_one_line(tree, fault, monkeypatch):
+    monkeypatch.chdir(tree)
+    for k in range(3):
+        write_mask(f"values/i{k}.png", np.full((8, 9), 9 * (k == 1), np.uint8))
+        write_mask(f"sizes/i{k}.png", np.zeros((8, 9 if k < 2 else 3), np.uint8))
+    arguments, message = FAULTS[fault]
+    with pytest.raises(InputError) as error:
+        compare.main(arguments)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_papers_tables_stand_beside_vocs_classes_only(rng):
+    classes = ["background", *VOC_CLASSES]
+    counted = [counts(matrices) for matrices in pair(rng, 25, classes=21)]
+    result = compare.compared(["ours", "theirs"], counted, [str(k) for k in range(25)], classes, draws=20)
+    assert result["paper"]["rows"]["w/ PSL++"]["miou"] == 55.0
+    assert result["paper"]["rows"]["w/ PSL++"]["iou"]["tvmonitor"] == 43.9
+    assert len(result["differences"]["theirs"]["images"]) == 20
+    assert "ours are of 25." in result["paper"]["note"]
+    for shown in (compare.text(result), compare.page(result)):
+        assert "the paper: w/ PSL++" in shown and "SEC (ECCV 2016)" in shown
