@@ -29,8 +29,8 @@ def grown(maps, size):
 
     size: (height, width) of the image before it was padded.
     """
-    rows = _interpolation(maps.shape[1], size[0])
-    columns = _interpolation(maps.shape[2], size[1])
+    rows = interpolation(maps.shape[1], size[0])
+    columns = interpolation(maps.shape[2], size[1])
     return (rows @ maps.astype(np.float32)) @ columns.T
 
 
@@ -39,9 +39,9 @@ def at_image_size(maps, small, image):
     return np.stack([cv2.resize(each, image.shape[1::-1]) for each in grown(maps, small)])
 
 
-def _interpolation(cells, pixels):
-    """The pixels x cells matrix of linear interpolation where cell k stands at pixel 8 k."""
-    position = np.arange(pixels) / STRIDE
+def interpolation(cells, pixels, stride=STRIDE):
+    """The pixels x cells matrix of linear interpolation where cell k stands at pixel `stride` k."""
+    position = np.arange(pixels) / stride
     weight = 1 - np.abs(position[:, None] - np.arange(cells)[None])
     return np.maximum(weight, 0).astype(np.float32)
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from aepsl import cli, digests
 from aepsl.caffe_nets import caffemodel
+from aepsl.caffe_nets.legacy import LegacyNet
 from aepsl.caffe_nets.whole_image import WholeImages, at_image_size
 from aepsl.data.dataset import Dataset, shard
 from aepsl.errors import InputError
@@ -26,18 +27,23 @@ POLICIES = ("scores", "labels", "none")
 MOST = 2**26  # values of an image's maps, those of 3.2 million pixels with VOC's classes: the CRF takes 4 GB for them
 
 
-def run(experiment, data, list_name, model, out, policy="none", part=None, workers=1, gpu=None):
+def run(experiment, data, list_name, model, out, policy="none", part=None, workers=1, gpu=None, legacy=(None, None)):
     """Segment the images of a list into `out`/plain and `out`/crf, PNGs with VOC's palette.
 
     experiment: settings; data: root of the data set; list_name: 'val', or the path of a list; model: caffemodel;
     policy: see `weights_of_classes`; part: 'k/n' segments only that share of the images; workers: more than 1 are that
     many processes for the CRF, so that a net on a GPU need not wait for it. The result is the same.
+    legacy: (deploy, scores), prototxt and blob of scores of a net of plain Caffe, see aepsl.caffe_nets.legacy; with the
+    policy none alone.
     """
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(list_name)
     own = shard(ids, part)
     labels = dataset.labels(own) if policy == "labels" else [None] * len(own)
-    net = SegmentationNet(experiment, model, gpu)
+    if any(legacy):
+        net = LegacyNet(experiment, *legacy, model, len(dataset.values), policy, gpu)
+    else:
+        net = SegmentationNet(experiment, model, gpu)
     result = Result(out, _made_of(experiment, dataset, ids, net, policy), files=["plain/*.png", "crf/*.png"])
     values = np.array(dataset.values, np.uint8)
     with Processes(workers) as processes:
@@ -61,6 +67,7 @@ def _made_of(experiment, dataset, ids, net, policy):
         net=digests.of_file(net.prototxt),
         model=digests.of_file(net.model),
         policy=policy,
+        **({"scores": net.scores} if isinstance(net, LegacyNet) else {}),
     )
 
 
@@ -172,4 +179,8 @@ def main(argv=None):
     parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--policy", choices=POLICIES, default="none", help="what weights the classes' maps (none)")
     parser.add_argument("--workers", type=int, default=1, help="processes for the CRF; default: this one")
-    cli.run_stage(run, parser.parse_args(argv))
+    parser.add_argument("--deploy", help="prototxt of another net, of plain Caffe, that --model is of")
+    parser.add_argument("--scores", metavar="BLOB", help="with --deploy: the blob of its scores, before a softmax")
+    arguments = parser.parse_args(argv)
+    arguments.legacy = (vars(arguments).pop("deploy"), vars(arguments).pop("scores"))
+    cli.run_stage(run, arguments)

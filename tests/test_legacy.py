@@ -1,0 +1,136 @@
+"""Nets of plain Caffe in the formats of 2014, against Caffe's own loading and forward pass."""
+
+import caffe
+import numpy as np
+import pytest
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from aepsl import experiments
+from aepsl.caffe_nets.legacy import LegacyNet
+from aepsl.data.dataset import Dataset
+from aepsl.errors import InputError
+from aepsl.images import read_indexed
+from aepsl.stages import crf, segment
+
+DEPLOY = """
+name: "old"
+input: "data"
+input_dim: 1
+input_dim: 3
+input_dim: 33
+input_dim: 33
+layers {
+  name: "conv1" type: CONVOLUTION bottom: "data" top: "conv1"
+  convolution_param { num_output: 6 kernel_size: 3 pad: 1 weight_filler { type: "gaussian" std: 0.02 } }
+}
+layers { name: "relu1" type: RELU bottom: "conv1" top: "conv1" }
+layers {
+  name: "pool1" type: POOLING bottom: "conv1" top: "pool1"
+  pooling_param { pool: MAX kernel_size: 3 stride: 4 pad: 1 }
+}
+layers {
+  name: "fc8_cat" type: CONVOLUTION bottom: "pool1" top: "fc8_cat"
+  convolution_param { num_output: 3 kernel_size: 3 pad: 2 hole: 2 weight_filler { type: "gaussian" std: 0.4 } }
+}
+"""
+MEAN = [104.008, 116.669, 122.675]
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A deploy prototxt and a caffemodel of 2014, and the same net as Caffe itself opens them."""
+    (tmp_path / "deploy.prototxt").write_text(DEPLOY)
+    (tmp_path / "plain.prototxt").write_text(DEPLOY.replace("hole", "dilation"))
+    parameter = text_format.Parse((tmp_path / "plain.prototxt").read_text(), caffe_pb2.NetParameter())
+    rng = np.random.RandomState(4)
+    net = caffe.Net(str(tmp_path / "plain.prototxt"), caffe.TEST)
+    for layer in parameter.layers:
+        for blob in net.params.get(layer.name, ()):
+            shape = [1] * (4 - blob.data.ndim) + list(blob.data.shape)
+            values = rng.randn(blob.count) * (0.02 if layer.name == "conv1" else 0.4)
+            layer.blobs.add(data=values, **dict(zip(("num", "channels", "height", "width"), shape)))
+    (tmp_path / "old.caffemodel").write_bytes(parameter.SerializeToString())
+    return tmp_path, caffe.Net(str(tmp_path / "plain.prototxt"), str(tmp_path / "old.caffemodel"), caffe.TEST)
+
+
+def experiment():
+    settings = dict(experiments.load("demo"), classes=["cat", "dog"])
+    settings["data"].update(scale=1, mean=MEAN)
+    return settings
+
+
+def stated(net, image):
+    """Probabilities by Caffe's forward pass and linear interpolation between the corners, an axis at a time."""
+    height, width = image.shape[:2]
+    sides = [8 * -(-(side - 1) // 8) + 1 for side in (height, width)]
+    blob = np.zeros((1, 3, *sides), np.float32)
+    blob[0, :, :height, :width] = (image - np.array(MEAN)).transpose(2, 0, 1)
+    net.blobs["data"].reshape(*blob.shape)
+    scores = net.forward(data=blob)["fc8_cat"][0].astype(np.float64)
+    for axis, (side, pixels) in enumerate(zip(sides, (height, width)), start=1):
+        places = np.arange(pixels) * (scores.shape[axis] - 1) / (side - 1)
+        cells = np.arange(scores.shape[axis])
+        scores = np.apply_along_axis(lambda row: np.interp(places, cells, row), axis, scores)  # noqa: B023
+    exponential = np.exp(scores - scores.max(axis=0))
+    return exponential / exponential.sum(axis=0)
+
+
+def test_an_old_net_gives_what_caffe_gives(old, small_set, tmp_path):
+    """Masks without and with CRF, of images of odd sizes; the scores have a quarter of the input's cells."""
+    folder, net = old
+    settings, out = experiment(), str(tmp_path / "out")
+    legacy = (str(folder / "deploy.prototxt"), "fc8_cat")
+    model = str(folder / "old.caffemodel")
+    segment.run(settings, str(small_set), "val", model, out, legacy=legacy)
+    dataset = Dataset(str(small_set))
+    seen = set()
+    for image_id in dataset.ids("val"):
+        image = dataset.image(image_id)
+        expected = stated(net, image)
+        ours = LegacyNet(settings, *legacy, model, 3).probabilities(image)
+        np.testing.assert_allclose(ours, expected, atol=2e-5)
+        refined = crf.refined(image, expected.astype(np.float32), settings["crf"])
+        for kind, maps in (("plain", expected), ("crf", refined)):
+            mask = read_indexed(f"{out}/{kind}/{image_id}.png")
+            assert np.mean(mask == maps.argmax(axis=0)) > 0.998
+            seen |= set(mask.ravel())
+    assert seen == {0, 1, 2}
+
+
+FAULTS = {
+    "no such blob": (lambda text: text, ("fc9",), "has no blob fc9; --scores takes one of data, conv1"),
+    "other channels": (lambda text: text, ("conv1",), "3 channels are needed"),
+    "no scores": (lambda text: text, (None,), "give both"),
+    "another word": (
+        lambda text: text.replace("hole", "holes"),
+        ("fc8_cat",),
+        "must be a deploy prototxt of plain Caffe",
+    ),
+    "a layer of its own": (
+        lambda text: text.split("layers")[0] + 'layer { name: "up" type: "Interp" bottom: "data" top: "up" }',
+        ("up",),
+        "this Caffe has no layer Interp; cut up",
+    ),
+    "one size": (
+        lambda text: text + 'layers { name: "fc" type: INNER_PRODUCT bottom: "fc8_cat" top: "fc" }',
+        ("fc",),
+        "has a layer INNER_PRODUCT, and so takes images of one size",
+    ),
+    "two inputs": (
+        lambda text: text.replace('"old"', '"old" input: "more" input_dim: 1 input_dim: 1 input_dim: 1 input_dim: 1'),
+        ("fc8_cat",),
+        "it must have one",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_one_line(old, small_set, fault):
+    change, scores, message = FAULTS[fault]
+    folder, _ = old
+    (folder / "deploy.prototxt").write_text(change(DEPLOY))
+    with pytest.raises(InputError) as error:
+        arguments = (experiment(), str(small_set), "val", str(folder / "old.caffemodel"), str(folder / "out"))
+        segment.run(*arguments, legacy=(str(folder / "deploy.prototxt"), *scores))
+    assert message in str(error.value) and "\n" not in str(error.value)
