@@ -105,7 +105,7 @@ FAULTS = {
     "another word": (
         lambda text: text.replace("hole", "holes"),
         ("fc8_cat",),
-        "must be a deploy prototxt of plain Caffe",
+        "must be a deploy prototxt",
     ),
     "a layer of its own": (
         lambda text: text.split("layers")[0] + 'layer { name: "up" type: "Interp" bottom: "data" top: "up" }',
@@ -134,3 +134,12 @@ def test_faults_are_one_line(old, small_set, fault):
         arguments = (experiment(), str(small_set), "val", str(folder / "old.caffemodel"), str(folder / "out"))
         segment.run(*arguments, legacy=(str(folder / "deploy.prototxt"), *scores))
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_command(old, small_set):
+    """Its options reach the net, which lacks the demo's channels."""
+    folder, _ = old
+    (small_set / "classes.txt").write_text("quillow\nmarbit\nfennak\ndorrel\n")
+    options = f"--experiment demo --list val --data {small_set} --model {folder}/old.caffemodel --out {folder}/out"
+    with pytest.raises(InputError, match="its blob fc8_cat has the shape .* 5 channels are needed"):
+        segment.main([*options.split(), "--deploy", str(folder / "deploy.prototxt"), "--scores", "fc8_cat"])

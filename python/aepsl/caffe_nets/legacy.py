@@ -33,9 +33,7 @@ class LegacyNet:
 
     def __init__(self, experiment, deploy, scores, model, channels, policy="none", gpu=None):
         if not (deploy and scores) or policy != "none":
-            raise InputError(
-                "--deploy and --scores: give both, with the policy none: a prototxt, and its blob of scores"
-            )
+            raise InputError("--deploy and --scores: give both, a prototxt and its blob of scores, and no --policy")
         device.use(gpu)
         self.settings, self.prototxt, self.model, self.scores = experiment["data"], deploy, model, scores
         self.net = _opened(deploy, model)

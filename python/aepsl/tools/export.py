@@ -1,0 +1,109 @@
+"""Writes what a run has mined in the formats that other projects train from.
+
+irn     OUT/cam/ID.npy, what irn's step/make_cam.py writes: heat maps of the image's classes, each divided by its
+        maximum; of the net of one step, computed anew, as runs keep regions only
+mmseg   OUT/SegmentationClass/ID.png and OUT/ImageSets/Segmentation/train.txt, and mmsegmentation's setting for them
+png     OUT/ID.png, the training masks S with VOC's palette, 255 where they say nothing
+"""
+
+import os
+import shutil
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from aepsl import cli, experiments
+from aepsl.caffe_nets.whole_image import ClassificationNet
+from aepsl.data.dataset import LISTS, Dataset, in_folder
+from aepsl.errors import InputError
+from aepsl.files import folder_whole, write_text
+from aepsl.images import read_indexed
+from aepsl.run_folder import RunFolder
+from aepsl.tools.run import data_of
+
+KINDS = ("irn", "mmseg", "png")
+MASKS = "SegmentationClass"
+CELL = 4  # pixels of a cell of irn's `cam`
+EPSILON = 1e-5  # that irn adds to a maximum
+
+
+def run(experiment, kind, out, step=None, data=None, gpu=None):
+    """Write the folder `out`, which must not be there yet.
+
+    kind: of KINDS; step: of erasing: for irn the net's (1), for the others up to which regions are merged (the
+    experiment's `merge`). Returns a line to print. Raises InputError for a step that the run has not done.
+    """
+    folder = RunFolder(experiment)
+    step = step or (1 if kind == "irn" else experiment["mining"]["merge"])
+    if step not in folder.steps:
+        raise InputError(f"--step {step}: the run has the steps 1 to {len(folder.steps)}")
+    dataset = Dataset(data_of(experiment, data), experiment["classes"])
+    ids = dataset.ids(experiment["data"]["train"])
+    if kind == "irn":
+        return _irn(experiment, folder, dataset, ids, step, out, gpu)
+    masks = in_folder(folder.masks(f"ae_step{step}"), ids)
+    missing = [path for path in masks if not os.path.exists(path)]
+    if missing:
+        raise InputError(f"{missing[0]}: no such mask; `aepsl run {experiment['name']}` makes it")
+    setting = _mmseg_setting(dataset, ids, out) if kind == "mmseg" else f"{out}: {len(ids)} masks of steps 1 to {step}"
+    with folder_whole(out) as beside:
+        into = os.path.join(beside, MASKS) if kind == "mmseg" else beside
+        os.makedirs(into, exist_ok=True)
+        for path in masks:
+            shutil.copyfile(path, os.path.join(into, os.path.basename(path)))
+        if kind == "mmseg":
+            write_text(os.path.join(beside, LISTS, "train.txt"), "".join(image_id + "\n" for image_id in ids))
+    return setting
+
+
+def _mmseg_setting(dataset, ids, out):
+    """The dataset of an mmsegmentation config (1.x): its images stay where they are."""
+    endings = sorted({os.path.splitext(dataset.image_path(image_id))[1] for image_id in ids})
+    if len(endings) > 1:
+        raise InputError(f"{dataset.root}: has images that end in {' and '.join(endings)}; mmsegmentation takes one")
+    names = ("background", *Dataset(dataset.root).classes)  # a mask's value is a place in this list
+    images = os.path.join(os.path.abspath(dataset.root), "JPEGImages")
+    return (
+        f"dataset=dict(type='BaseSegDataset', metainfo=dict(classes={names!r}), data_root={os.path.abspath(out)!r}, "
+        f"data_prefix=dict(img_path={images!r}, seg_map_path={MASKS!r}), ann_file='{LISTS}/train.txt', "
+        f"img_suffix={endings[0]!r}, seg_map_suffix='.png', pipeline=train_pipeline)"
+    )
+
+
+def _irn(experiment, folder, dataset, ids, step, out, gpu):
+    net = ClassificationNet(experiment, folder.model(folder.classification(step)), gpu)
+    with folder_whole(out) as beside:
+        os.makedirs(os.path.join(beside, "cam"))
+        for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
+            erased = read_indexed(os.path.join(folder.regions(step - 1), image_id + ".png")) if step > 1 else None
+            classes = np.flatnonzero(row)
+            maps = net.cam(dataset.image(image_id), classes, erased, image_id)
+            keys = np.array(dataset.values)[classes + 1] - 1
+            np.save(os.path.join(beside, "cam", image_id + ".npy"), as_irn(maps, keys), allow_pickle=True)
+    return f"{out}/cam: {len(ids)} files of heat maps of the net of step {step}"
+
+
+def as_irn(maps, keys):
+    """The dict that irn reads. maps: N x H x W float32; keys: of their classes, the mask value less one.
+
+    'keys': N int64; 'high_res': N x H x W float32 in 0 ... 1; 'cam': the same with a cell for each 4 x 4 pixels.
+    """
+    maps = np.maximum(maps, 0)
+    height, width = ((side - 1) // CELL + 1 for side in maps.shape[1:])
+    small = np.stack([cv2.resize(each, (width, height), interpolation=cv2.INTER_LINEAR) for each in maps])
+    return dict(keys=keys.astype(np.int64), cam=_normalised(small), high_res=_normalised(maps))
+
+
+def _normalised(maps):
+    return maps / (maps.max(axis=(1, 2), keepdims=True) + EPSILON)
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__, "gpu")
+    parser.add_argument("--run", dest="experiment", required=True, type=experiments.load, metavar="NAME")
+    parser.add_argument("--to", dest="kind", required=True, choices=KINDS, help="for whom")
+    parser.add_argument("--out", required=True, help="folder to write, in runs/ or one that WRITABLE= names")
+    parser.add_argument("--step", type=int, help="of erasing; irn: the net's (1), else the last that is merged")
+    parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, in VOC layout")
+    print(run(**vars(parser.parse_args(argv))))

@@ -1,0 +1,148 @@
+"""What a run has mined, read as irn and mmsegmentation read it."""
+
+import os
+
+import caffe
+import cv2
+import numpy as np
+import pytest
+
+from aepsl import experiments
+from aepsl.data.regions import packed
+from aepsl.errors import InputError
+from aepsl.images import read_indexed, write_grey, write_mask
+from aepsl.run_folder import RunFolder
+from aepsl.tools import export
+from conftest import tiny_experiment
+
+
+@pytest.fixture
+def finished(small_set, tmp_path, monkeypatch):
+    """(experiment, data) of a run in a folder of its own: a net without training, regions of its step 1, masks."""
+    experiment = tiny_experiment(tmp_path / "prototxt/small", classes=["dog"], name="small")
+    monkeypatch.chdir(tmp_path)
+    experiment.pop("synthetic")
+    (small_set / "classes.txt").write_text("cat\ndog\n")
+    labels = "".join(f"image{k} dog\n" for k in range(6))
+    (small_set / "image_labels.txt").write_text(labels)
+    folder = RunFolder(experiment)
+    for step in (1, 2):
+        os.makedirs(folder.classification(step))
+        caffe.set_random_seed(3 + step)
+        net = caffe.Net(experiments.prototxt(experiment, "classification", "deploy"), caffe.TEST)
+        net.params["fc8_cls"][0].data[...] = np.abs(net.params["fc8_cls"][0].data)  # maps are not negative
+        net.save(folder.model(folder.classification(step)))
+    for k in range(6):
+        truth = read_indexed(str(small_set / f"SegmentationClassAug/image{k}.png"))
+        region = np.zeros((1, *truth.shape), bool)
+        region[:, 10:20, 10:25] = True
+        write_grey(f"{folder.regions(1)}/image{k}.png", packed(region))
+        for step in (1, 2, 3):
+            write_mask(f"{folder.masks(f'ae_step{step}')}/image{k}.png", np.where(truth == 1, step % 2 * 2, truth))
+    return experiment, str(small_set)
+
+
+def cam(experiment, data, image_id, step):
+    """Heat map of the net of a step, at the image's size, out of Caffe's blobs; cell k of a map is at pixel 8 k."""
+    folder = RunFolder(experiment)
+    deploy = experiments.prototxt(experiment, "classification", "deploy")
+    net = caffe.Net(deploy, folder.model(folder.classification(step)), caffe.TEST)
+    image = cv2.imread(f"{data}/JPEGImages/{image_id}.jpg")
+    height, width = image.shape[:2]
+    h, w = (int(round(side / 2)) for side in (height, width))
+    pixels = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA) - np.float32(experiment["data"]["mean"])
+    if step > 1:
+        erased = read_indexed(f"{folder.regions(step - 1)}/{image_id}.png")
+        pixels[cv2.resize(erased, (w, h), interpolation=cv2.INTER_NEAREST) > 0] = 0
+    sides = [8 * -(-(side - 1) // 8) + 1 for side in (h, w)]
+    blob = np.zeros((1, 3, *sides), np.float32)
+    blob[0, :, :h, :w] = pixels.transpose(2, 0, 1)
+    net.blobs["data"].reshape(*blob.shape)
+    net.forward(data=blob)
+    features = net.blobs[net.bottom_names["gap"][0]].data[0]
+    small = np.tensordot(net.params["fc8_cls"][0].data[0], features, axes=1)
+    for axis, side in enumerate((h, w)):
+        cells = 8 * np.arange(small.shape[axis])
+        small = np.apply_along_axis(lambda row: np.interp(np.arange(side), cells, row), axis, small)  # noqa: B023
+    return cv2.resize(small, (width, height))
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_irn_reads_its_heat_maps(finished, tmp_path, step):
+    """As step/eval_cam.py, cam_to_ir_label.py and make_sem_seg_labels.py do: keys of all of VOC's classes, from 0."""
+    experiment, data = finished
+    export.run(experiment, "irn", "out", step, data)
+    for k in range(6):
+        cam_dict = np.load(f"out/cam/image{k}.npy", allow_pickle=True).item()
+        height, width = read_indexed(f"{data}/SegmentationClassAug/image{k}.png").shape
+        cams = np.pad(cam_dict["high_res"], ((1, 0), (0, 0), (0, 0)), mode="constant", constant_values=0.15)
+        keys = np.pad(cam_dict["keys"] + 1, (1, 0), mode="constant")
+        assert set(keys[np.argmax(cams, axis=0)].ravel()) <= {0, 2} and list(keys) == [0, 2]
+        assert cam_dict["high_res"].shape == (1, height, width)
+        assert cam_dict["cam"].shape == (1, (height - 1) // 4 + 1, (width - 1) // 4 + 1)
+        for maps in (cam_dict["cam"], cam_dict["high_res"]):
+            assert maps.dtype == np.float32 and maps.min() >= 0 and maps.max() <= 1
+
+
+def test_heat_maps_are_those_of_the_steps_net(finished):
+    experiment, data = finished
+    for step in (1, 2):
+        export.run(experiment, "irn", f"out{step}", step, data)
+        ours = np.load(f"out{step}/cam/image1.npy", allow_pickle=True).item()["high_res"][0]
+        expected = np.maximum(cam(experiment, data, "image1", step), 0)
+        np.testing.assert_allclose(ours, expected / (expected.max() + 1e-5), atol=1e-4)
+        assert ours.max() > 0.5
+
+
+def test_each_map_is_divided_by_its_own_maximum():
+    maps = np.stack([np.full((9, 6), 4.0), np.full((9, 6), -1.0)]).astype(np.float32)
+    maps[0, :4, :4] = 8
+    found = export.as_irn(maps, np.array([14, 3]))
+    assert found["high_res"][0].max() == pytest.approx(1, abs=1e-5)
+    assert found["high_res"][0, 8, 5] == pytest.approx(0.5, abs=1e-5)
+    assert not found["high_res"][1].any() and found["cam"].shape == (2, 3, 2)
+    assert list(found["keys"]) == [14, 3]
+
+
+def test_mmsegmentation_finds_images_and_masks_by_its_setting(finished):
+    """As BaseSegDataset joins them: an absolute prefix stays, the others stand below data_root."""
+    experiment, data = finished
+    setting = export.run(experiment, "mmseg", "out", data=data)
+    found = eval(setting.replace("dataset=", "", 1), dict(train_pipeline=[], dict=dict))
+    assert found["metainfo"]["classes"] == ("background", "cat", "dog")
+    root, prefix = found["data_root"], found["data_prefix"]
+    with open(os.path.join(root, found["ann_file"])) as file:
+        names = file.read().split()
+    assert names == [f"image{k}" for k in range(6)]
+    for name in names:
+        mask = read_indexed(os.path.join(root, prefix["seg_map_path"], name + found["seg_map_suffix"]))
+        image = cv2.imread(os.path.join(root, prefix["img_path"], name + found["img_suffix"]))
+        assert mask.shape == image.shape[:2] and set(mask.ravel()) <= {0, 1, 2, 255}
+
+
+def test_png_are_the_masks_of_the_step(finished):
+    experiment, data = finished
+    merged = experiment["mining"]["merge"]
+    for out, step in (("merged", None), ("second", 2)):
+        export.run(experiment, "png", out, step, data)
+        masks = RunFolder(experiment).masks(f"ae_step{step or merged}")
+        for k in range(6):
+            np.testing.assert_array_equal(read_indexed(f"{out}/image{k}.png"), read_indexed(f"{masks}/image{k}.png"))
+
+
+def test_faults_are_one_line(finished):
+    experiment, data = finished
+    os.unlink(f"{RunFolder(experiment).masks('ae_step2')}/image4.png")
+    os.rename(f"{data}/JPEGImages/image0.jpg", f"{data}/JPEGImages/image0.jpeg")
+    for kind, step, message in [
+        ("png", 5, "--step 5: the run has the steps 1 to 4"),
+        ("png", 2, "ae_step2/image4.png: no such mask; `aepsl run small`"),
+        ("irn", 3, "step3/classification/final.caffemodel"),
+        ("mmseg", 3, "has images that end in .jpeg and .jpg"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            export.run(experiment, kind, "out", step, data)
+        assert not os.path.exists("out")
+    export.run(experiment, "png", "out", data=data)
+    with pytest.raises(InputError, match="out: is there already"):
+        export.run(experiment, "png", "out", data=data)
