@@ -142,9 +142,9 @@ def tree(tmp_path_factory):
 
 def test_command(tree):
     """The rows, the numbers and the order of the images, as text, JSON and page."""
-    options = "compare --run runs/demo:psl++ --pred theirs --json runs/c.json --html runs/c.html"
+    options = "compare --run runs/demo:psl++ --pred theirs --json runs/compare.json --html runs/compare.html"
     output = subprocess.check_output([sys.executable, "-m", "aepsl", *options.split()], cwd=tree, text=True)
-    result = json.loads((tree / "runs/c.json").read_text())
+    result = json.loads((tree / "runs/compare.json").read_text())
     assert result["reference"] == "runs/demo:psl++" and list(result["differences"]) == ["theirs"]
     theirs, ids = str(tree / "theirs"), ["i0", "i1", "i2"]
     values, names = list(range(5)), result["classes"]
@@ -155,7 +155,7 @@ def test_command(tree):
     assert difference["miou"]["low"] < difference["miou"]["difference"] < difference["miou"]["high"] <= 0
     assert [each["id"] for each in difference["images"]] == ["i2", "i1", "i0"]
     assert "they do not compare" in output and f"{alone['miou']:.2f}" in output
-    page = (tree / "runs/c.html").read_text()
+    page = (tree / "runs/compare.html").read_text()
     assert f"{difference['miou']['low']:+.2f} … {difference['miou']['high']:+.2f}" in page
     assert not re.search(r"(src|href)=|@import|url\(", page) and "prefers-color-scheme" in page
 

@@ -25,7 +25,7 @@ runs/segmented/holiday.png runs/segmented/holiday_overlay.png
 seconds/ train.json weights/drfi.npz
 """.split()
 SOURCES = "scripts/sources.yaml"
-OTHERS = ["libcaffe.so", "caffe.NCCL"]  # names of Caffe's
+OTHERS = ["libcaffe.so", "caffe.NCCL", "cams.cuda", "torch.from_numpy"]  # names of Caffe's and PyTorch's
 
 
 class Here(NamedTuple):
@@ -37,6 +37,7 @@ class Here(NamedTuple):
 
 
 NO_RUN = "error: runs/{}: is no run that has begun"
+NO_DATA = Here(1, "error: runs/demo/data: no such folder")
 ENVIRONMENT = "DATA WEIGHTS SALIENCY EXPERIMENT GPU ROW PROFILE CORES ARGS MAKEFLAGS MAKELEVEL MFLAGS SOURCES".split()
 RUN_HERE = {
     "make help": Here(0, "make demo "),
@@ -60,6 +61,9 @@ RUN_HERE = {
     "make calibrate EXPERIMENT=demo": Here(
         0, "  train_segmentation calibration", "make calibrate EXPERIMENT=demo ARGS=-n"
     ),
+    "python3 -m aepsl export --run demo --to irn --out runs/irn": NO_DATA,
+    "python3 -m aepsl export --run demo --to mmseg --out runs/mmseg": NO_DATA,
+    "python3 -m aepsl export --run demo --to png --out runs/png": NO_DATA,
     "make submission": Here(0, "  segment test psl++", "make submission EXPERIMENT=demo ARGS=-n"),
     "make submission EXPERIMENT=demo": Here(0, "  segment test psl++", "make submission EXPERIMENT=demo ARGS=-n"),
     "make submission ROW=ae_step3": Here(
@@ -68,6 +72,12 @@ RUN_HERE = {
 }
 
 RUN_BY = {  # command: the test that runs it, or what it starts
+    "python3 -m aepsl compare --run runs/demo:psl++ --pred theirs --json runs/compare.json --html runs/compare.html": (
+        "test_compare.test_command"
+    ),
+    "python3 -m aepsl segment --experiment demo --data runs/demo/data --list val --deploy runs/old/deploy.prototxt"
+    " --model runs/old/old.caffemodel --scores fc8 --out runs/old/val": "test_legacy.test_commands",
+    "python3 -m aepsl compare --run runs/demo:psl++ --pred runs/old/val/crf": "test_legacy.test_commands",
     "aepsl picture demo --out docs/demo.png": "test_picture.test_what_is_erased_what_is_learnt_and_what_comes_of_it",
     "python3 -m aepsl infer holiday.jpg --experiment rehearsal"
     " --model runs/rehearsal/segmentation/psl_none/final.caffemodel --out runs/segmented --overlay": (

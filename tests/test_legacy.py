@@ -1,5 +1,9 @@
 """Nets of plain Caffe in the formats of 2014, against Caffe's own loading and forward pass."""
 
+import shutil
+import subprocess
+import sys
+
 import caffe
 import numpy as np
 import pytest
@@ -10,8 +14,9 @@ from aepsl import experiments
 from aepsl.caffe_nets.legacy import LegacyNet
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
-from aepsl.images import read_indexed
+from aepsl.images import read_indexed, write_mask
 from aepsl.stages import crf, segment
+from conftest import copy_of_repository
 
 DEPLOY = """
 name: "old"
@@ -136,10 +141,26 @@ def test_faults_are_one_line(old, small_set, fault):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_command(old, small_set):
-    """Its options reach the net, which lacks the demo's channels."""
-    folder, _ = old
-    (small_set / "classes.txt").write_text("quillow\nmarbit\nfennak\ndorrel\n")
-    options = f"--experiment demo --list val --data {small_set} --model {folder}/old.caffemodel --out {folder}/out"
-    with pytest.raises(InputError, match="its blob fc8_cat has the shape .* 5 channels are needed"):
-        segment.main([*options.split(), "--deploy", str(folder / "deploy.prototxt"), "--scores", "fc8_cat"])
+def test_commands(old, small_set):
+    """Segmented, and compared with a row that is the truth."""
+    tree = copy_of_repository(old[0] / "tree")
+    shutil.copytree(small_set, tree / "runs/demo/data")
+    (tree / "runs/demo/data/classes.txt").write_text("quillow\nmarbit\nfennak\ndorrel\n")
+    shutil.copytree(tree / "runs/demo/data/SegmentationClassAug", tree / "runs/demo/val/psl++/crf")
+    for path in (tree / "runs/demo/val/psl++/crf").iterdir():
+        write_mask(str(path), read_indexed(str(path)) % 255)
+    (tree / "runs/old").mkdir()
+    text = DEPLOY.replace("fc8_cat", "fc8").replace("num_output: 3", "num_output: 5")
+    (tree / "runs/old/deploy.prototxt").write_text(text)
+    (tree / "plain.prototxt").write_text(text.replace("hole", "dilation"))
+    caffe.Net(str(tree / "plain.prototxt"), caffe.TEST).save(str(tree / "runs/old/old.caffemodel"))
+    for command, prints in [
+        (
+            "segment --experiment demo --data runs/demo/data --list val --deploy runs/old/deploy.prototxt"
+            " --model runs/old/old.caffemodel --scores fc8 --out runs/old/val",
+            "",
+        ),
+        ("compare --run runs/demo:psl++ --pred runs/old/val/crf", "runs/old/val/crf"),
+    ]:
+        command = [sys.executable, "-m", "aepsl", *command.split()]
+        assert prints in subprocess.check_output(command, cwd=tree, text=True)
