@@ -26,7 +26,7 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     ),
     "maps grown by another stride": (
         A + "caffe_nets/whole_image.py",
-        "np.arange(pixels) / STRIDE",
+        "np.arange(pixels) / stride",
         "np.arange(pixels) / 9",
         "mine",
     ),
@@ -126,6 +126,34 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         "evaluate",
     ),
     "255 counts": (A + "stages/evaluate.py", "rows = pairs[values]", "rows = pairs[values] + pairs[-1]", "evaluate"),
+    "rows and columns are exchanged": (
+        A + "stages/evaluate.py",
+        "true.astype(np.uint16) << 8 | predicted",
+        "predicted.astype(np.uint16) << 8 | true",
+        "evaluate",
+    ),
+    # Comparisons
+    "methods are drawn apart": (
+        A + "stages/bootstrap.py",
+        "differences.append(values[:, 1:] - values[:, :1])",
+        "differences.append(values[:, 1:] - np.roll(values[:, :1], 1, axis=0))",
+        "compare",
+    ),
+    "an interval of 80%": (A + "stages/bootstrap.py", "(100 - LEVEL) / 2, (100 + LEVEL) / 2", "10, 90", "compare"),
+    "an absent class counts 0": (
+        A + "stages/bootstrap.py",
+        "np.maximum(there.sum(axis=-1), 1)",
+        "there.shape[-1]",
+        "compare",
+    ),
+    "the images that differ least": (A + "tools/compare.py", "-np.abs(means[1]", "np.abs(means[1]", "compare"),
+    "predictions without a class count": (A + "tools/compare.py", "if confusion[:, -1].any()", "if False", "compare"),
+    "two files for an id": (A + "data/predictions.py", "if len(found[image_id]) > 1", "if False", "compare"),
+    "scores lie on cells": (A + "caffe_nets/legacy.py", "max(1, cells - 1)", "cells", "legacy"),
+    "hole is forgotten": (A + "caffe_nets/legacy.py", '"dilation:", text', '"stride:", text', "legacy"),
+    "keys from 1": (A + "tools/export.py", "[classes + 1] - 1", "[classes + 1]", "export"),
+    "maps of the whole image": (A + "tools/export.py", "if step > 1 else None", "if step > 9 else None", "export"),
+    "maps share a maximum": (A + "tools/export.py", "maps.max(axis=(1, 2), keepdims=True)", "maps.max()", "export"),
     # Training
     "nothing is mirrored": (
         A + "layers/data.py",

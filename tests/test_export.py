@@ -97,10 +97,12 @@ def test_heat_maps_are_those_of_the_steps_net(finished):
 def test_each_map_is_divided_by_its_own_maximum():
     maps = np.stack([np.full((9, 6), 4.0), np.full((9, 6), -1.0)]).astype(np.float32)
     maps[0, :4, :4] = 8
+    maps[1, 8, 5] = 0.5
     found = export.as_irn(maps, np.array([14, 3]))
     assert found["high_res"][0].max() == pytest.approx(1, abs=1e-5)
     assert found["high_res"][0, 8, 5] == pytest.approx(0.5, abs=1e-5)
-    assert not found["high_res"][1].any() and found["cam"].shape == (2, 3, 2)
+    assert found["high_res"][1].max() == pytest.approx(1, abs=1e-4) and found["high_res"][1].min() == 0
+    assert found["cam"].shape == (2, 3, 2)
     assert list(found["keys"]) == [14, 3]
 
 
