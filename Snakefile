@@ -24,6 +24,7 @@ rule results:
     input:
         [f"done/{stage}.step{t}.json" for t in RUN.steps for stage in ("classification", "shares")],
         [shards(f"segment.val.{row}") for row in E["rows"]],
+        [f"done/segmentation.{net}.json" for net in RUN.nets_with_psl()],
         "done/thresholds.json",
         "done/background.json",
     output:
@@ -32,6 +33,13 @@ rule results:
         made_of=made_of("results", "val.masks"),
     shell:
         "{STAGE} results {COMMON} --done {RUN.path}/{output}"
+
+
+rule shared:
+    """What `aepsl sweep` trains nets from."""
+    input:
+        INITIAL_MARK,
+        [f"done/masks.ae_step{t}.json" for t in range(1, E["mining"]["merge"] + 1)],
 
 
 rule calibrate:

@@ -36,13 +36,9 @@ SALIENCY = (
     else ("saliency", "train.images" + {"drfi": " drfi", "truth": " train.masks"}.get(DETECTOR, ""))
 )
 # LargeFOV begins with VGG-16's weights, made to fit; SqueezeNet with its own; the demo with none.
-SURGERY = bool(ASKED["weights"]) and E["net"] == "largefov"
-INITIAL = RUN.initial if SURGERY else ASKED["weights"]
-INITIAL_MARK = ["done/surgery.json"] if SURGERY else []
-FROM_STEP_1 = E["segmentation_start"] == "step1"
+INITIAL = RUN.initial_of(ASKED["weights"])
+INITIAL_MARK = ["done/surgery.json"] if INITIAL == RUN.initial else []
 WEIGHTS = option("--weights", INITIAL)
-START = option("--weights", RUN.model(RUN.classification(1)) if FROM_STEP_1 else INITIAL)
-START_MARK = ["done/classification.step1.json"] if FROM_STEP_1 else INITIAL_MARK
 
 
 def made_of(kind, contents):
@@ -60,6 +56,17 @@ def masks_marks(net):
     if RUN.nets[net].masks == "psl":
         return shards("relabel.psl")
     return [f"done/masks.ae_step{RUN.merged(net)}.json"] if RUN.merged(net) else []
+
+
+def start_weights(net):
+    """The option that takes the place of WEIGHTS, if it stands after it: a net begins with another one of the run."""
+    start = RUN.start_of(net)
+    return option("--weights", RUN.model(start.folder)) if start else ""
+
+
+def start_marks(net):
+    start = RUN.start_of(net)
+    return [f"done/{start.name}.json"] if start else INITIAL_MARK
 
 
 wildcard_constraints:

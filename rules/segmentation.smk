@@ -4,7 +4,7 @@
 rule train_segmentation:
     """A net of tables 3 and 4 (aepsl.paper): segmentation alone, or with online prohibitive segmentation learning."""
     input:
-        START_MARK,
+        lambda w: start_marks(w.net),
         lambda w: masks_marks(w.net),
     output:
         "done/segmentation.{net}.json",
@@ -12,19 +12,20 @@ rule train_segmentation:
         made_of=lambda w: made_of(
             RUN.nets[w.net].task,
             f"nets.{RUN.nets[w.net].task} train.images train.labels"
-            + " weights" * (not FROM_STEP_1)
+            + " weights" * (RUN.start_of(w.net) is None)
             + " train.masks" * (RUN.nets[w.net].masks == "truth"),
         ),
         task=lambda w: RUN.nets[w.net].task,
         masks=lambda w: RUN.masks_of(w.net),
         psl=lambda w: option("--psl-weights", RUN.nets[w.net].weights),
+        start=lambda w: start_weights(w.net),
         out=lambda w: RUN.segmentation(w.net),
     threads: TRAINING_CORES
     resources:
         gpu=min(1, GPUS),
     shell:
-        "{STAGE} train {COMMON} --task {params.task} --masks {params.masks} {params.psl} {START} --out {params.out} {GPU}"
-        " --done {RUN.path}/{output}"
+        "{STAGE} train {COMMON} --task {params.task} --masks {params.masks} {params.psl} {WEIGHTS} {params.start}"
+        " --out {params.out} {GPU} --done {RUN.path}/{output}"
 
 
 rule relabel:

@@ -180,6 +180,12 @@ WRONG_VALUES = [
     ("new_layer_lr", 1001, f"is 1001; it must be {LR}"),
     ("segmentation_start", "imagenet", "is 'imagenet'; it must be initial or step1"),
     ("background.detector", "slic", "is 'slic'; it must be drfi or rbd or truth"),
+    (
+        "psl_start",
+        "step2",
+        "is 'step2'; it must be text (initial, step1, or a net of table 3, as ae_step3)",
+    ),
+    ("psl_start", "ae_step5", "is ae_step5; it must be at most ae_step4, as `mining.steps`"),
     ("mining.steps", 0, "is 0; it must be an integer, at least 1 and at most 9"),
     ("mining.steps", 10, "is 10; it must be an integer, at least 1 and at most 9"),
     ("mining.merge", 0, "is 0; it must be an integer, at least 1"),
@@ -340,12 +346,20 @@ def test_what_is_missing_of_an_optional_part_is_named(folder, there, missing):
     assert fault("mine") == f"{path}: has no `synthetic.{missing}`{EXPLAINED}"
 
 
-def test_voc12_explains_all_but_two_settings_which_it_names():
+def test_voc12_explains_all_but_three_settings_which_it_names():
     possible = map(experiment_check.dotted, experiment_check.all_settings(experiment_check.schema(), ()))
     possible = {key for key in possible if not key.startswith("mining.threshold.")}
-    assert possible - {*keys(changed({}))} == {"input_scale", "synthetic", "synthetic.train", "synthetic.val"}
+    assert possible - {*keys(changed({}))} == {
+        "input_scale",
+        "synthetic",
+        "synthetic.train",
+        "synthetic.val",
+        "psl_start",
+    }
     with open(VOC12) as file:
-        assert "in prototxt/demo: input_scale and synthetic." in file.read()
+        assert (
+            "settings are not here: input_scale and synthetic, which prototxt/demo\n# has, and psl_start" in file.read()
+        )
 
 
 @pytest.mark.parametrize(
@@ -379,6 +393,8 @@ def test_voc12_explains_all_but_two_settings_which_it_names():
         ("classes", [f"c{k}" for k in range(254)]),
         ("classes", ["chat", "chien_à_poil"]),
         ("segmentation_start", "step1"),
+        ("psl_start", "initial"),
+        ("psl_start", "ae_step4"),
     ],
 )
 def test_the_ends_of_what_is_allowed_are_allowed(folder, key, value):

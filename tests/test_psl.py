@@ -131,7 +131,7 @@ def test_whole_objective_and_its_gradient(psl_net):
         expected = (up - down) / 2e-6
         assert ours[index] == pytest.approx(expected, abs=1e-5)
     p, r = softmax(z), softmax(z) - t
-    expected = 2 / len(z) * p * (r - (p * r).sum(axis=1, keepdims=True))
+    expected = 1 / len(z) * p * (r - (p * r).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(net.blobs["fc8_cls"].diff, expected, atol=1e-5)
 
 

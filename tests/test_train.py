@@ -17,7 +17,7 @@ from aepsl import experiments
 from aepsl.caffe_nets import build, caffemodel
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
-from aepsl.files import write_text
+from aepsl.files import read_text, write_text
 from aepsl.images import read_indexed, write_mask
 from aepsl.stages import train
 from conftest import tiny_experiment
@@ -80,6 +80,8 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tiny, data, tmp_path, task,
     train.run(tiny, task, data, broken, masks=masks)
     assert weights(broken) == weights(whole)
     assert log(broken) == log(whole)
+    if task == "psl":
+        assert read_text(os.path.join(broken, "psl.csv")) == read_text(os.path.join(whole, "psl.csv"))
 
 
 def test_other_settings_do_not_go_on_from_an_old_snapshot(tiny, data, tmp_path, monkeypatch):

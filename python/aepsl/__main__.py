@@ -16,7 +16,7 @@ COMMANDS = {  # drawer: its commands, each a module with main(argv); the stages 
     " submission",
     "data": "check voc synthetic download",
     "caffe_nets": "build surgery",
-    "tools": "run plan status picture infer compare export new-experiment drfi bench check-gpu gpu-session",
+    "tools": "run sweep plan status picture infer compare export new-experiment drfi bench check-gpu gpu-session",
 }
 MODULES = {name: f"aepsl.{drawer}.{name.replace('-', '_')}" for drawer in COMMANDS for name in COMMANDS[drawer].split()}
 

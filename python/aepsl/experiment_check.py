@@ -57,6 +57,9 @@ def _faults_beyond_the_schema(settings):
         yield f"`data.crop` is {crop}; it must be 8k + 1, for example {crop // 8 * 8 + 1}"
     if mining["merge"] > mining["steps"]:
         yield f"`mining.merge` is {mining['merge']}; it must be at most `mining.steps`, {mining['steps']}"
+    start = settings.get("psl_start", "")
+    if start.startswith("ae_step") and int(start[len("ae_step") :]) > mining["steps"]:
+        yield f"`psl_start` is {start}; it must be at most ae_step{mining['steps']}, as `mining.steps`"
     known = [*settings["classes"], *VOC_CLASSES]
     for name in settings["background"]["indoor_classes"]:
         if name not in known:

@@ -129,6 +129,29 @@ class RunFolder:
             return self.masks(f"ae_step{step}")
         return "truth" if self.nets[net].masks == "truth" else os.path.join(self.relabelled("psl"), "crf")
 
+    def initial_of(self, weights):
+        """The caffemodel that nets begin with: LargeFOV's is made of the user's `weights`, others' are those."""
+        return self.initial if weights and self.experiment["net"] == "largefov" else weights
+
+    def start_of(self, net):
+        """The training whose weights a net of tables 3 and 4 begins with, as its stage and its folder.
+
+        None where it begins with the initial weights.
+        """
+        start = self.experiment["segmentation_start"]
+        if self.nets[net].task == "psl":
+            start = self.experiment.get("psl_start", start)
+        if start == "initial":
+            return None
+        if start == "step1":
+            return Stage("classification.step1", "classification", self.classification(1))
+        return Stage(f"segmentation.{start}", "segmentation", self.segmentation(start))
+
+    def nets_with_psl(self):
+        """The nets with S_hat that the experiment's rows need, in the order of tables 3 and 4."""
+        needed = {self.rows[row].net for row in self.experiment["rows"]}
+        return [name for name, net in self.nets.items() if name in needed and net.task == "psl"]
+
     def stages(self):
         """The stages of `rule all`, in their order."""
         yield Stage("saliency", "saliency", self.saliency, "train")
@@ -137,6 +160,8 @@ class RunFolder:
             yield Stage(f"mine.step{t}", "mine", self.regions(t), "train")
             yield Stage(f"masks.ae_step{t}", "masks", self.masks(f"ae_step{t}"), "train")
         needed = {self.rows[row].net for row in self.experiment["rows"]}
+        starts = [self.start_of(net) for net in needed]
+        needed |= {start.name[len("segmentation.") :] for start in starts if start and start.kind == "segmentation"}
         for net in [net for net in self.nets if net in needed]:
             if self.nets[net].masks == "psl":
                 yield Stage("relabel.psl", "relabel", self.relabelled("psl"), "train")

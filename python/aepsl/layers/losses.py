@@ -26,6 +26,17 @@ def squared_classification_loss(z, y):
     return (r**2).sum() / (2 * len(z)), gradient
 
 
+def counted_pixels(mask, labels):
+    """The pixels that count for J: background and the image's labels.
+
+    mask: N x h x w; labels: N x C. Returns N x (C + 1) x h x w, bool: one-hot, empty where the pixel does not count.
+    """
+    n, c = labels.shape
+    classes = np.arange(c + 1)[None, :, None, None]
+    allowed = np.concatenate([np.ones((n, 1), bool), labels > 0], axis=1)[:, :, None, None]
+    return (mask[:, None] == classes) & allowed
+
+
 def masked_cross_entropy(scores, mask, labels):
     """J(f, S) of section 3.2, f = softmax(scores).
 
@@ -34,10 +45,8 @@ def masked_cross_entropy(scores, mask, labels):
     Per image the mean of -log f_{u, S_u} over the pixels u whose S_u is background or one of the image's labels;
     then the mean over the images that have such a pixel; 0 if none has. Returns J and dJ/dscores.
     """
-    n, k = scores.shape[:2]
-    classes = np.arange(k)[None, :, None, None]
-    allowed = np.concatenate([np.ones((n, 1), bool), labels > 0], axis=1)[:, :, None, None]
-    target = (mask[:, None] == classes) & allowed  # one-hot, empty where the pixel does not count
+    n = len(scores)
+    target = counted_pixels(mask, labels)
     counts = target.sum(axis=(1, 2, 3))
     weight = np.zeros(n, scores.dtype)
     weight[counts > 0] = 1 / counts[counts > 0] / max(1, (counts > 0).sum())

@@ -14,7 +14,7 @@ def tables(results):
     """The tables of a run as text; the paper's rows below ours where the experiment is the paper's."""
     is_paper = results["experiment"] == paper.PAPERS_EXPERIMENT
     parts = _mined(results, is_paper), _background(results), _thresholds(results), _iou(results, is_paper)
-    return "\n".join(sum(parts, []) + _wrong(results))
+    return "\n".join(sum(parts, []) + _wrong(results) + _psl(results))
 
 
 def _mined(results, is_paper):
@@ -73,6 +73,22 @@ def _wrong(results):
     if absent:
         lines.append(f"Left out of the means, as val's masks do not have them: {', '.join(absent)}.")
     return lines
+
+
+def _psl(results):
+    """S_hat by net, in the first epoch and the last; nothing for a run without, or of before it was noted."""
+    lines = [
+        "",
+        "S_hat in training, in percent, in the first epoch and the last: labelled, the pixels that S labels (r);",
+    ]
+    lines.append(
+        "v, mean over the images' labels; v < r, the labels that S_hat overrules; objects among S's and S_hat's"
+    )
+    lines.append(f"{'':18}" + "".join(f"{title:>14}" for title in ("labelled", "v", "v < r", "objects S", "S_hat")))
+    for net, columns in results.get("psl", {}).items():
+        cells = [f"{100 * values[0]:.1f} {100 * values[-1]:5.1f}" for values in columns.values()]
+        lines.append(f"{net:18}" + "".join(f"{cell:>14}" for cell in cells))
+    return lines if results.get("psl") else []
 
 
 def _shares(row):

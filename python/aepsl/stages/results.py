@@ -6,6 +6,7 @@
                            "by_size": of the main row, by size of object, see by_image.of_row}},
      "mining": {"step1": {"recall": ..., "precision": ..., "erased": ..., "converged_loss": ...}},
      "losses": {"step1": [[iteration, loss], ...]},
+     "psl": {"psl": {"r": [of each epoch], ...}, ...} of each net with S_hat, see psl_log.COLUMNS,
      "thresholds": [[threshold, {"recall": ..., "precision": ..., "erased": ...}], ...] of step 1,
      "background": {"cue": {"share": ..., "precision": ..., "recall": ..., "error": ...},
                     "masks": {"labelled": ..., "ignored": ..., "wrong": ...}}, see evaluate_background,
@@ -26,7 +27,7 @@ from aepsl.files import read_json, write_json
 from aepsl.made import Figures
 from aepsl.report import collect, host
 from aepsl.run_folder import RunFolder
-from aepsl.stages import by_image, evaluate
+from aepsl.stages import by_image, evaluate, psl_log
 
 OF_THE_MACHINE = ("seconds", "peak_mib", "host")
 
@@ -52,6 +53,7 @@ def run(experiment, data):
             for t, loss in zip(folder.steps, converged)
         },
         losses={f"step{t}": collect.losses(os.path.join(folder.classification(t), "log.csv")) for t in folder.steps},
+        psl={net: psl_log.read(os.path.join(folder.segmentation(net), "psl.csv")) for net in folder.nets_with_psl()},
         thresholds=read_json(folder.thresholds),
         background=read_json(folder.background),
         success=successful_steps(converged, experiment["mining"]["max_converged_loss"]),

@@ -1,6 +1,7 @@
 """One run of Caffe's solver.
 
-Its folder then holds the train.prototxt and solver.prototxt that it used, log.csv, train.json and final.caffemodel;
+Its folder then holds the train.prototxt and solver.prototxt that it used, log.csv, train.json and final.caffemodel,
+with PSL also psl.csv (aepsl.stages.psl_log);
 `caffe train -solver FOLDER/solver.prototxt -weights WEIGHTS` repeats it. Interrupted and started again it goes on
 from its last snapshot, and ends, on the CPU, with the same bytes.
 """
@@ -28,6 +29,7 @@ from aepsl.healing import is_whole
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import WEIGHTS
 from aepsl.made import Result, settings_of
+from aepsl.stages import psl_log
 
 FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "train.json"]
 PROTOTXTS = ("train.prototxt", "solver.prototxt")
@@ -53,7 +55,8 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
         caffemodel.existing(weights)
 
     result = Result(out, _made_of(experiment, task, dataset, ids, weights, regions, masks, psl_weights), FILES)
-    is_trained = all([result.has("final.caffemodel", "log.csv"), result.has_beside("train.json")])
+    logs = ["log.csv"] + ["psl.csv"] * (task == "psl")
+    is_trained = all([result.has("final.caffemodel", *logs), result.has_beside("train.json")])
     if not (result.has_beside(*PROTOTXTS) and is_trained):
         write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
     if not is_trained:
@@ -90,7 +93,7 @@ def _train(experiment, task, labels, out, weights, on_cpu):
     solver = caffe.get_solver(solver_path)
     if weights:
         caffemodel.load_weights(solver.net, weights, build.NEW_LAYERS)
-    history = History(out, solver.net.outputs)
+    history = History(out, solver.net.outputs, notes_psl=task == "psl")
     history.resume(solver, experiment["seed"])
     fail = lambda layer: _say_diverged(out, task, settings, solver.iter, layer)  # noqa: E731
     finite.watch(solver.net, fail, on_cpu)
@@ -106,11 +109,15 @@ def _train(experiment, task, labels, out, weights, on_cpu):
                 history.save(solver, experiment["seed"])
             if task == "classification":
                 _check_saturation(solver, history, labels, max(SHORTEST, epoch // 2))
+            if task == "psl":
+                _warn_of_collapse(history, epoch)
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
 
     _check_weights(solver, fail)
     write_text(os.path.join(out, "log.csv"), history.text())
+    if task == "psl":
+        write_text(os.path.join(out, "psl.csv"), psl_log.text(history.psl, epoch))
     summary = dict(converged_loss=history.mean_loss(epoch), constant_loss=constant_loss(labels), weights=weights)
     write_json(os.path.join(out, "train.json"), summary)
     history.check_room(solver)
@@ -163,10 +170,11 @@ class History:
     half-written or damaged is never restored.
     """
 
-    def __init__(self, folder, names):
+    def __init__(self, folder, names, notes_psl=False):
         self.folder = folder
         self.names = list(names)
         self.rows = []
+        self.notes_psl, self.psl = notes_psl, []  # of every iteration, see psl_log.sums
         self.snapshots = []
         self.record = os.path.join(folder, "snapshot.json")
 
@@ -179,6 +187,9 @@ class History:
                 "lower `lr` in experiment.yaml and delete the folder"
             )
         self.rows.append([solver.iter - 1] + values)
+        if self.notes_psl:
+            S, S_hat, v, labels = (solver.net.blobs[name].data for name in ("mask", "mask_hat", "v", "labels"))
+            self.psl.append(psl_log.sums(S[:, 0], S_hat[:, 0], v, labels))
         return sum(values)
 
     def mean_loss(self, count):
@@ -206,7 +217,8 @@ class History:
             flush(path)
             files[name] = [os.path.getsize(path), sha256(path)]
         self.snapshots = [dict(iteration=solver.iter, files=files), *self.snapshots[:1]]
-        write_json(self.record, dict(iteration=solver.iter, rows=self.rows, snapshots=self.snapshots))
+        psl = dict(psl=self.psl) if self.notes_psl else {}
+        write_json(self.record, dict(iteration=solver.iter, rows=self.rows, **psl, snapshots=self.snapshots))
         self._remove_snapshots()
         _seed(seed, solver.iter)
 
@@ -217,6 +229,7 @@ class History:
         try:
             state = read_json(self.record)
             rows, snapshots = state["rows"], state["snapshots"]
+            psl = state["psl"] if self.notes_psl else []
         except (InputError, KeyError, TypeError):
             print(f"{self.record}: is damaged; the training begins anew", file=sys.stderr)
             return
@@ -229,7 +242,7 @@ class History:
             iteration = snapshot["iteration"]
             solver.restore(os.path.join(self.folder, f"snapshot_iter_{iteration}.solverstate"))
             solver.net.layers[0].start(iteration)
-            self.rows, self.snapshots = rows[:iteration], snapshots[number:]
+            self.rows, self.psl, self.snapshots = rows[:iteration], psl[:iteration], snapshots[number:]
             _seed(seed, iteration)
             return
 
@@ -303,6 +316,12 @@ def _check_saturation(solver, history, labels, count):
             f"falls no more; scores that ignore the image reach {constant:.3f}. The squared loss saturates where the "
             "rate is too large: lower training.classification.lr in experiment.yaml and run `make nets`"
         )
+
+
+def _warn_of_collapse(history, epoch):
+    line = psl_log.warning(history.psl, epoch)
+    if line:
+        print(f"warning: {history.folder}: {line}", file=sys.stderr, flush=True)
 
 
 def main(argv=None):

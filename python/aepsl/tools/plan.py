@@ -83,7 +83,8 @@ def report(experiment, gpus=0, cores=1):
     total = sum(hours.values())
     lines.append(f"{'one after the other':30}{total:8.2f}{sum(disk.values()):8.2f} GB")
     if gpus > 1:
-        chain = sum(hours[s.name] for s in stages if s.kind in CHAIN or s.name in CHAINED_NETS)
+        chained = [*CHAINED_NETS, getattr(run.start_of("psl"), "name", "")]
+        chain = sum(hours[s.name] for s in stages if s.kind in CHAIN or s.name in chained)
         lines.append(f"{f'on {gpus} GPUs, at best':30}{max(chain, total / gpus):8.2f}")
     lines += ["", "Memory of a training on a GPU, computed"]
     lines += [f"{task:30}{memory_of_training(experiment, task) / 2**30:8.1f} GiB" for task in experiments.TASKS]

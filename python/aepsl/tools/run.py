@@ -24,7 +24,7 @@ from aepsl.stages.saliency import contents as maps_contents
 from aepsl.tools import new_experiment, plan
 
 VOC12_DATA = os.path.join("data", paper.PAPERS_EXPERIMENT)  # what `make data` makes
-TARGETS = ("all", "calibrate", "submission")
+TARGETS = ("all", "calibrate", "submission", "shared")
 CLUSTER_CORES = 8  # of one job at most, where CORES= does not say
 SNAPSHOTS = 4  # that lie beside a training's weights, in their size: two, each with the solver's state
 CLEARLY = 4  # times the free disk: an estimate, made of photos, is not further off
@@ -62,7 +62,7 @@ def run(asked, options):
     InputError for whatever is wrong with what is asked.
     """
     dry = any(option.startswith("-n") or option in ("--dry-run", "--dryrun") for option in options)
-    gpus, cores = cli.count(asked.gpu or ""), _cores(asked.cores)
+    gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)
     if not dry:
         new_experiment.run(asked.name, asked.data)
     experiment = new_experiment.settings(asked.name, asked.data)
@@ -117,8 +117,8 @@ def _check_disk(experiment, folder):
         print(f"warning: {line}; it ends early where that is not enough", file=sys.stderr, flush=True)
 
 
-def _cores(text):
-    """The number; None for all."""
+def cores_of(text):
+    """The number that CORES= or --cores says; None for all."""
     if text in (None, "all"):
         return None
     if not re.fullmatch(r"[1-9]\d*", text):
