@@ -110,6 +110,17 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         "v < prohibited, prohibited, v",
         "psl",
     ),
+    "v below r is counted the other way": (A + "stages/psl_log.py", "(v < r[", "(v > r[", "psl_log"),
+    "background counts as an object of S_hat": (A + "stages/psl_log.py", "mask[:, 1:].sum()", "mask.sum()", "psl_log"),
+    "a collapse is never said": (A + "stages/psl_log.py", "if not lost[-1] or", "if lost[-1] or", "psl_log"),
+    "the log of S_hat is lost on resume": (A + "stages/train.py", "psl[:iteration], snap", "[], snap", "train"),
+    "PSL's start is every net's": (
+        A + "run_folder.py",
+        'if self.nets[net].task == "psl":\n            start =',
+        "if True:\n            start =",
+        "sweep",
+    ),
+    "a sweep's PSL forgets what it starts from": (A + "tools/sweep.py", "start and start.name]", "None]", "sweep"),
     # The CRF, evaluation
     "five iterations": (A + "stages/crf.py", 'inference(settings["iterations"])', "inference(5)", "method"),
     "red and blue change places": (A + "stages/crf.py", "image[:, :, ::-1]", "image", "method"),

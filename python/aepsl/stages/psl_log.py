@@ -20,8 +20,8 @@ COLUMNS = (
     "S_objects",  # share of objects among the pixels of S that count
     "S_hat_objects",  # the same of S_hat
 )
-# An S_hat that keeps S's objects, and takes all else for background, has r times S's share, and r is .7 on the demo:
-# below a fifth, more than two thirds of them are gone.
+# An S_hat that keeps S's objects, and takes all else for background, has r times S's share, and r is .65 on the
+# demo: below a fifth, more than two thirds of them are gone.
 LOST = 0.2
 
 

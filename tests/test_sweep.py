@@ -1,0 +1,66 @@
+"""What a sweep may change, and its table."""
+
+import re
+
+import pytest
+
+from aepsl import experiments
+from aepsl.errors import InputError
+from aepsl.run_folder import RunFolder
+from aepsl.tools import sweep
+
+
+def test_changes_are_laid_over_the_settings():
+    demo = experiments.load("demo")
+    found = sweep.changed(demo, ["psl_start=ae_step3", "training.psl.epochs=48"])
+    assert found["psl_start"] == "ae_step3" and found["training"]["psl"]["epochs"] == 48
+    assert found["training"]["segmentation"] == demo["training"]["segmentation"] and "psl_start" not in demo
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ("seed=2", "a sweep can change"),
+        ("psl_starts=initial", "a sweep can change"),
+        ("training.classification.lr=1", "a sweep can change"),
+        ("psl_start", "give KEY=VALUE"),
+        ("psl_start=ae_step5", "it must be at most ae_step4"),
+        ("training.psl.rate=1", "is no setting"),
+    ],
+)
+def test_a_change_that_makes_another_run_is_refused(change, complaint):
+    with pytest.raises(InputError, match=complaint):
+        sweep.changed(experiments.load("demo"), [change])
+
+
+def test_a_net_is_trained_once_for_each_seed_and_settings():
+    folder = lambda net, seed=1, *changes: sweep.Trainings(  # noqa: E731
+        dict(sweep.changed(experiments.load("demo"), changes), seed=seed), "data", None, None
+    ).folder(net)
+    start, longer = "psl_start=ae_step3", "training.segmentation.epochs=48"
+    assert folder("ae_step3", 1, start) == folder("ae_step3") != folder("ae_step3", 2)
+    assert folder("psl", 1, longer) == folder("psl") != folder("psl", 1, start)
+    assert folder("psl", 1, start, longer) != folder("psl", 1, start)  # what it starts from is another net
+
+
+def test_what_psl_starts_from():
+    start = lambda net, **more: RunFolder(dict(experiments.load("demo"), **more)).start_of(net)  # noqa: E731
+    assert start("psl").name == start("ae_step3").name == "classification.step1"
+    assert start("psl", psl_start="initial") is None
+    assert start("psl++", psl_start="ae_step3").folder == "runs/demo/segmentation/ae_step3"
+    assert start("ae_step3", psl_start="ae_step3").name == "classification.step1"
+
+
+def test_rows_without_shared_masks_are_refused():
+    sweep.check_rows(experiments.load("demo"), ["ae_step3", "psl", "calibration"])
+    for row in ("ae_step4", "psl++"):
+        with pytest.raises(InputError, match=f"{re.escape(row)}: a sweep takes rows whose masks are of steps 1 to 3"):
+            sweep.check_rows(experiments.load("demo"), [row])
+
+
+def test_the_table_has_means_ranges_and_differences_by_seed():
+    rows = lambda *miou: [dict(miou=each, miou_no_crf=each - 10) for each in miou]  # noqa: E731
+    found = dict(seeds=[1, 2], rows=["a", "b"], settings=[dict(changes=[], rows=dict(a=rows(60, 70), b=rows(63, 69)))])
+    assert sweep.tables(found).splitlines()[-1].split() == (
+        "b 66.0 63.0 .. 69.0 56.0 53.0 .. 59.0 1.0 -1.0 .. 3.0".split()
+    )
