@@ -143,6 +143,7 @@ def _rows(experiment, found):
         shown.append(tables.methods(found, "Table 2. Other methods on test", paper.TABLE_2, None))
     for names in (steps, [row for row in rows if row not in steps]):
         shown.append(tables.iou(found, names))
+    shown.append(tables.s_hat(found))
     return Section("tables", "Tables", "", (), _filled(*shown))
 
 

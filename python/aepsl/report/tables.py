@@ -142,6 +142,17 @@ def background(found):
     return Table("Background cues", ["what", "percent"], rows)
 
 
+def s_hat(found):
+    """What the auxiliary mask does, by net with it, in the first epoch and the last."""
+    rows = [
+        [net, *(" to ".join(percent(values[k]) for k in (0, -1)) for values in columns.values())]
+        for net, columns in found.get("psl", {}).items()
+    ]
+    note = "In percent, in the first epoch and in the last. r: pixels that S labels; v: mean over the images' labels; "
+    note += "v < r: labels whose pixels Ŝ takes from S; objects: their share of the pixels that S, or Ŝ, labels."
+    return Table("Ŝ in training", ["net", "r", "v", "v < r", "objects in S", "objects in Ŝ"], rows, note)
+
+
 def wrong(found):
     rows = [
         [name, *(number(row["errors"][kind]) for kind in KINDS), number(sum(row["errors"].values()))]
