@@ -40,6 +40,7 @@ def test_a_net_is_trained_once_for_each_seed_and_settings():
     start, longer = "psl_start=ae_step3", "training.segmentation.epochs=48"
     assert folder("ae_step3", 1, start) == folder("ae_step3") != folder("ae_step3", 2)
     assert folder("psl", 1, longer) == folder("psl") != folder("psl", 1, start)
+    assert folder("psl", 1, "psl_start=initial") != folder("psl")
     assert folder("psl", 1, start, longer) != folder("psl", 1, start)  # what it starts from is another net
 
 
