@@ -12,9 +12,10 @@ from aepsl.tools import sweep
 
 def test_changes_are_laid_over_the_settings():
     demo = experiments.load("demo")
-    found = sweep.changed(demo, ["psl_start=ae_step3", "training.psl.epochs=48"])
-    assert found["psl_start"] == "ae_step3" and found["training"]["psl"]["epochs"] == 48
-    assert found["training"]["segmentation"] == demo["training"]["segmentation"] and "psl_start" not in demo
+    found = sweep.changed(demo, ["psl_start=step1", "training.psl.epochs=48"])
+    assert found["psl_start"] == "step1" and found["training"]["psl"]["epochs"] == 48
+    assert found["training"]["segmentation"] == demo["training"]["segmentation"]
+    assert demo["psl_start"] == "ae_step3" and demo["training"]["psl"]["epochs"] == 24
 
 
 @pytest.mark.parametrize(
@@ -37,19 +38,21 @@ def test_a_net_is_trained_once_for_each_seed_and_settings():
     folder = lambda net, seed=1, *changes: sweep.Trainings(  # noqa: E731
         dict(sweep.changed(experiments.load("demo"), changes), seed=seed), "data", None, None
     ).folder(net)
-    start, longer = "psl_start=ae_step3", "training.segmentation.epochs=48"
+    start, longer = "psl_start=step1", "training.segmentation.epochs=48"
     assert folder("ae_step3", 1, start) == folder("ae_step3") != folder("ae_step3", 2)
-    assert folder("psl", 1, longer) == folder("psl") != folder("psl", 1, start)
-    assert folder("psl", 1, "psl_start=initial") != folder("psl")
-    assert folder("psl", 1, start, longer) != folder("psl", 1, start)  # what it starts from is another net
+    assert folder("psl", 1, start, longer) == folder("psl", 1, start) != folder("psl")
+    assert folder("psl", 1, "psl_start=initial") != folder("psl", 1, start)
+    assert folder("psl", 1, longer) != folder("psl")  # what it starts from, ae_step3, is another net
 
 
 def test_what_psl_starts_from():
-    start = lambda net, **more: RunFolder(dict(experiments.load("demo"), **more)).start_of(net)  # noqa: E731
-    assert start("psl").name == start("ae_step3").name == "classification.step1"
+    demo = experiments.load("demo")
+    start = lambda net, **more: RunFolder(dict(demo, **more)).start_of(net)  # noqa: E731
+    assert start("psl++").folder == "runs/demo/segmentation/ae_step3"
+    assert start("ae_step3").name == start("psl", psl_start="step1").name == "classification.step1"
     assert start("psl", psl_start="initial") is None
-    assert start("psl++", psl_start="ae_step3").folder == "runs/demo/segmentation/ae_step3"
-    assert start("ae_step3", psl_start="ae_step3").name == "classification.step1"
+    del demo["psl_start"]
+    assert start("psl").name == "classification.step1"
 
 
 def test_rows_without_shared_masks_are_refused():

@@ -15,10 +15,9 @@ from aepsl.drfi.measures import Measures, grey
 from aepsl.drfi.model import SHARES, Model, unscaled
 
 PURITY = 0.75  # of a region's pixels are of one kind, or it does not train
-PART = 0.35  # of the photos that a tree learns from ..
-MOST = 150  # .. and how many at most
+PART = 0.6  # of the photos that a tree learns from
 TREES = 60
-LEAST = 5  # regions of a leaf
+LEAST = 12  # regions of a leaf
 TRIED = 15  # features at each node
 SAMPLES = 100_000  # regions that the bins are taken from
 LEAST_STEP = 1e-3  # of the scale, where photos are so easy that more than the shares are at the maps' ends
@@ -65,7 +64,7 @@ def reduced_mask(is_object, small):
 
 def drawn_photos(count, seed):
     """TREES x count booleans: the photos that each tree learns from."""
-    part = max(1, min(MOST, round(PART * count)))
+    part = max(1, round(PART * count))
     ranks = np.random.RandomState(seed).rand(TREES, count).argsort(axis=1).argsort(axis=1)
     return ranks < part
 
