@@ -43,7 +43,7 @@ SUSTAINED = 0.2
 # Measured on the CPU: seconds of an iteration of LargeFOV segmentation at batch 2 on 2 cores (`make bench`) ..
 ITERATION, BATCH, CORES = 7.5, 2, 2
 # ... seconds of one core for an image of 500 x 375 ..
-DETECTORS = dict(drfi=0.35, rbd=0.04, truth=0.01)
+DETECTORS = dict(drfi=0.3, rbd=0.04, truth=0.01)
 SECONDS = dict(masks=0.02, relabel=0.96, segment=1.92)
 # ... and kB that a stage leaves of a photo of VOC.
 KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
