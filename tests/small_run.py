@@ -1,6 +1,8 @@
 """One small experiment, run once, for tests of what is done again."""
 
+import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import yaml
 import standins
 from aepsl.data import synthetic
 from aepsl.images import write_grey
+from aepsl.stages.results import OF_THE_MACHINE
 from conftest import copy_of_repository
 
 STEP = dict(batch=4, lr=0.01, epochs=1, lr_step_epochs=1, momentum=0.9, decay=0.0005)
@@ -84,3 +87,16 @@ def results_of(run):
     """{path: bytes} of what the run has computed; what it took, and paths in train.json and prototxts, may differ."""
     names = ("*.png", "*.caffemodel", "*.csv", "step*/regions.json", "step1/thresholds.json")
     return {path: path.read_bytes() for name in names for path in (run.tree / "runs/tiny").rglob(name)}
+
+
+def state(folder):
+    """{path: contents} of all that a run's folder holds; what it took, where, and the report may differ."""
+    found = {}
+    for path in sorted(pathlib.Path(folder).rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_file() and not name.startswith((".snakemake", "seconds", "made", "report")):
+            found[name] = path.read_bytes()
+    if "results.json" in found:
+        results = json.loads(found["results.json"])
+        found["results.json"] = {key: value for key, value in results.items() if key not in OF_THE_MACHINE}
+    return found

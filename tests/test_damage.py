@@ -11,12 +11,12 @@ import pytest
 from aepsl import digests, experiments, healing, made, run_folder
 from aepsl.data import synthetic
 from aepsl.errors import InputError
-from aepsl.files import read_json, sha256, write_text, written_whole
+from aepsl.files import sha256, write_text, written_whole
 from aepsl.images import read_indexed, write_grey, write_mask
 from aepsl.stages import report, train
 from aepsl.tools import status
 from conftest import tiny_experiment
-from small_run import Run
+from small_run import Run, state
 
 # One file of every kind that a run leaves, and one of the stages that make it.
 FILES = (
@@ -84,19 +84,6 @@ def kept(run, tmp_path):
     yield folder / "tiny"
     shutil.rmtree(folder)
     shutil.move(tmp_path / "kept", folder)
-
-
-def state(folder):
-    """{path: contents} of all that a run has made; what it took may differ."""
-    found = {}
-    for path in folder.rglob("*"):
-        name = str(path.relative_to(folder))
-        if path.is_file() and not name.startswith((".snakemake", "seconds", "made")):
-            found[name] = path.read_bytes()
-    found["results.json"] = {
-        key: value for key, value in read_json(folder / "results.json").items() if key != "seconds"
-    }
-    return found
 
 
 def healed(run, folder, before):

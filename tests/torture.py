@@ -27,6 +27,7 @@ import yaml
 import standins
 import variations
 from conftest import copy_of_repository
+from small_run import state
 
 NAME = "torture"
 STEP = dict(batch=3, lr=0.01, epochs=3, lr_step_epochs=2, momentum=0.9, decay=0.0005)
@@ -174,18 +175,6 @@ def kill(process):
     process.wait()
 
 
-def state(run):
-    """{path: contents} of all that a run has made; what it took may differ."""
-    found = {}
-    for path in sorted(pathlib.Path(run).rglob("*")):
-        name = str(path.relative_to(run))
-        if path.is_file() and not name.startswith((".snakemake", "seconds", "made")):
-            found[name] = path.read_bytes()
-    if "results.json" in found:
-        found["results.json"] = {k: v for k, v in json.loads(found["results.json"]).items() if k != "seconds"}
-    return found
-
-
 def differing(run, expected):
     """Names of files that are not as expected, too many or missing."""
     found = state(run)
@@ -264,10 +253,13 @@ KINDS = (
     "step1/classification/solver.prototxt",
     "step1/classification/made_of.json",
     "step1/regions/train_000002.png",
+    "step1/regions/heat/*.png",
     "step1/regions.json",
     "step1/thresholds.json",
     "masks/ae_step1/train_000003.png",
+    "background.json",
     "segmentation/psl/final.caffemodel",
+    "segmentation/psl/psl.csv",
     "segmentation/psl++/snapshot.json",
     "segmentation/psl++/snapshot_iter_4.caffemodel",
     "segmentation/psl++/snapshot_iter_4.solverstate",
@@ -277,6 +269,7 @@ KINDS = (
     "test/psl++/crf/val_000003.png",
     "results.json",
     "submission/psl++.tgz",
+    "report/index.html",
     "done/check.json",
     "done/saliency.1-1.json",
     "done/results.json",
