@@ -24,6 +24,7 @@ TINY = dict(
     fc=8,
     synthetic=None,
     segmentation_start="initial",
+    psl_start=None,
     rows=["ae_step1", "psl", "psl++", "psl+gt"],
     data=dict(train_images=8, scale=0.5, crop=57),
     training=dict(classification=STEP, segmentation=STEP, psl=STEP),

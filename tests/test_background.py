@@ -81,7 +81,7 @@ def test_true_masks_are_the_best_cue(small_set, settings, tmp_path):
 def test_a_model_that_is_not_there_ends_a_run_before_it_begins(tmp_path):
     tree = copy_of_repository(tmp_path / "tree")
     path = tree / "prototxt/demo/experiment.yaml"
-    path.write_text(path.read_text().replace("background:\n", "background:\n  detector: drfi\n"))
+    path.write_text(path.read_text().replace("  detector: rbd", "  detector: drfi"))
     (tree / "weights/drfi.npz").write_text("no model")
     command = [sys.executable, "-m", "aepsl", "run", "demo"]
     done = subprocess.run(

@@ -22,7 +22,7 @@ aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt m
 ID_blob_0.png runs/ runs/.digests.json runs/NAME runs/gpu runs/gpu/summary.json
 runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/ runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
-seconds/ train.json weights/drfi.npz
+seconds/ train.json psl.csv
 """.split()
 SOURCES = "scripts/sources.yaml"
 OTHERS = ["libcaffe.so", "caffe.NCCL", "cams.cuda", "torch.from_numpy"]  # names of Caffe's and PyTorch's

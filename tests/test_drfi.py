@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeRegressor
 
+from aepsl.data import synthetic
 from aepsl.drfi import features, forest, measures, segments, train
-from aepsl.drfi.model import SHARES, load
+from aepsl.drfi.model import MODEL, SHARES, load
 from aepsl.drfi.photos import Photos
 from aepsl.errors import InputError
 from aepsl.files import sha256
@@ -435,3 +436,21 @@ def test_bad_photos_end_training_with_one_line(damage, message, photos, tmp_path
     done = command("train", *folders(root), "--test", str(root / "test.txt"), "--out", str(tmp_path / "m.npz"))
     assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert not (tmp_path / "m.npz").exists()
+
+
+# The project's own model
+
+
+def test_the_projects_model_is_small_and_the_one_that_its_page_describes():
+    assert os.path.getsize(MODEL) <= 2_000_000
+    with open("weights/README.md") as page:
+        assert sha256(MODEL) in page.read()
+
+
+def test_the_projects_model_draws_known_values():
+    """On a picture by the demo's generator; another OpenCV, or another model, draws others."""
+    image = synthetic.render(np.random.default_rng(1), [1])[0]
+    found = np.rint(load(MODEL).saliency(image) * 255).astype(int)
+    height, width = found.shape
+    grid = found[height // 8 :: height // 4, width // 8 :: width // 4]
+    assert grid.tolist() == [[1, 2, 2, 2], [91, 254, 249, 1], [3, 247, 50, 1], [3, 4, 4, 0]]

@@ -67,7 +67,7 @@ def test_a_finished_run_has_nothing_to_do_and_prints_its_tables(run, everything)
         (dict(background=dict(indoor_classes=["marbit"])), MASKS),
         (dict(segmentation_start="step1"), "train_segmentation relabel segment results"),
         (dict(psl_start="step1"), PSL),
-        (dict(psl_start="ae_step2"), "train_segmentation_ae_step2 " + PSL),
+        (dict(psl_start="ae_step1"), PSL),
         (dict(psl_start="initial"), ""),
         (dict(training=dict(psl=dict(STEP, lr=0.02))), PSL),
         (dict(training=dict(segmentation=dict(STEP, decay=0))), "train_segmentation_ae segment_val_ae results"),

@@ -12,6 +12,7 @@ import sys
 import cv2
 import pytest
 import yaml
+from caffe.proto import caffe_pb2
 
 from aepsl import experiments
 from aepsl.errors import InputError
@@ -306,7 +307,9 @@ def odd_set(small_set):
     (small_set / "maps").mkdir()
     for path in (small_set / "JPEGImages").iterdir():
         cv2.imwrite(str(small_set / f"maps/{path.stem}.png"), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
-    (small_set / "w.caffemodel").touch()
+    net = caffe_pb2.NetParameter()
+    net.layer.add(name="conv1_1").blobs.add(data=[1.0]).shape.dim.append(1)
+    (small_set / "w.caffemodel").write_bytes(net.SerializeToString())
     return small_set
 
 

@@ -17,7 +17,6 @@ from aepsl.errors import InputError
 from aepsl.stages import rbd, saliency
 
 VOC_ANIMALS = os.environ.get("DATA", "")
-NEEDS_MODEL = pytest.mark.skipif(not os.path.exists(drfi.MODEL), reason=f"{drfi.MODEL} is not there")
 IDS = ["a", "b", "c", "d", "e"]
 
 
@@ -175,7 +174,7 @@ def test_the_optimised_map_minimises_equation_9():
     assert s.min() > 0 and s.max() < 1
 
 
-@pytest.mark.parametrize("detector", [pytest.param("drfi", marks=NEEDS_MODEL), "rbd"])
+@pytest.mark.parametrize("detector", ["drfi", "rbd"])
 def test_run_writes_each_map_at_its_images_size(detector, data, tmp_path):
     draw = drfi.load(drfi.MODEL).saliency if detector == "drfi" else rbd.saliency
     saliency.run(data, "train_aug", str(tmp_path / "out"), detector)
@@ -188,7 +187,7 @@ def test_run_writes_each_map_at_its_images_size(detector, data, tmp_path):
     assert sorted(written(tmp_path / "out")) == sorted([f"{i}.png" for i in IDS] + ["made_of.json"])
 
 
-@pytest.mark.parametrize("detector", [pytest.param("drfi", marks=NEEDS_MODEL), "rbd"])
+@pytest.mark.parametrize("detector", ["drfi", "rbd"])
 def test_shards_and_resumed_runs_write_the_same_bytes(detector, data, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     saliency.run(data, "train_aug", str(whole), detector)

@@ -38,6 +38,7 @@ SETTINGS = dict(
     shards=1,
     synthetic=dict(train=6, val=3),
     segmentation_start="initial",
+    psl_start=None,
     rows=["ae_step1", "psl++"],
     data=dict(train_images=6, scale=0.5, crop=57),
     training=dict(classification=STEP, segmentation=STEP, psl=STEP),
