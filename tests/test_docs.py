@@ -22,7 +22,7 @@ aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt m
 ID_blob_0.png runs/ runs/.digests.json runs/NAME runs/gpu runs/gpu/summary.json
 runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/ runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
-seconds/ train.json psl.csv
+seconds/ train.json
 """.split()
 SOURCES = "scripts/sources.yaml"
 OTHERS = ["libcaffe.so", "caffe.NCCL", "cams.cuda", "torch.from_numpy"]  # names of Caffe's and PyTorch's
@@ -48,6 +48,7 @@ RUN_HERE = {
     "aepsl segment --deploy": Here(0, "--scores", "aepsl segment --help"),
     "aepsl export": Here(0, "irn", "aepsl export --help"),
     "aepsl sweep": Here(0, "--seeds", "aepsl sweep --help"),
+    "aepsl evaluate-background": Here(0, "--saliency", "aepsl evaluate-background --help"),
     "python3 -m aepsl": Here(0, "  evaluate-regions  "),
     "python3 -m aepsl run rehearsal": Here(1, "error: Which data? EXPERIMENT=rehearsal DATA="),
     "make shell": Here(0, ""),
@@ -88,6 +89,9 @@ RUN_BY = {  # command: the test that runs it, or what it starts
         "test_psl.test_pictures_become_masks_and_overlays"
     ),
     "aepsl drfi train --images MSRA-B --masks MSRA-B --list train.txt --test test.txt --out weights/drfi.npz": (
+        "test_drfi.test_from_photos_to_a_model_and_its_figures"
+    ),
+    "aepsl drfi evaluate --images ecssd/images --masks ecssd/masks --list ecssd/test.txt --maps ecssd/drfi": (
         "test_drfi.test_from_photos_to_a_model_and_its_figures"
     ),
     "python3 -m aepsl surgery": "test_reproduce.test_from_nothing_to_the_tables",
