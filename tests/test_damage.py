@@ -446,9 +446,10 @@ def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path, monkeypa
 @pytest.mark.parametrize(
     "name",
     ["data/JPEGImages/val_000001.jpg", "data/SegmentationClassAug/train_000001.png", "data/image_labels.txt"]
-    + ["data.made_of.json", "made/data.json"],
+    + ["data.made_of.json", "made/data.json", "data.made_of.json made/data.json"],
 )
 def test_damaged_data_are_drawn_again(tmp_path, capfd, name, damage):
+    names = name.split()
     data = tmp_path / "data"
 
     def start():
@@ -458,7 +459,8 @@ def test_damaged_data_are_drawn_again(tmp_path, capfd, name, damage):
         return again, {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
     first = start()
-    damage(tmp_path / name)
+    for name in names:
+        damage(tmp_path / name)
     capfd.readouterr()
     again, files = start()
     assert (again, files) == first and again == []

@@ -103,18 +103,16 @@ def render(rng, classes):
 
 
 def bring(out, **settings):
-    """Draw the data set `out`, or keep the one that was drawn with the same settings (those of `run`).
+    """Draw the data set `out`, in a run's folder, or keep the one that was drawn with the same settings (those of `run`).
 
-    One that was drawn with others goes; a folder that is not of our making, without a record, is refused.
+    One that was drawn with others, or has lost the record of them, goes: in a run's folder all is of our making.
     """
     made_of = json.dumps(settings, sort_keys=True)
     record = f"{out}.{RECORD}"
     if read_text(record) == made_of and os.path.isdir(out):
         return
-    if os.path.exists(record):
-        shutil.rmtree(out, ignore_errors=True)
-    if not os.path.isdir(out) or not os.listdir(out):
-        write_text(record, made_of)  # first: whatever is there afterwards, after any interruption, is ours
+    shutil.rmtree(out, ignore_errors=True)
+    write_text(record, made_of)
     run(out, **settings)
 
 
