@@ -103,7 +103,7 @@ def render(rng, classes):
 
 
 def bring(out, **settings):
-    """Draw the data set `out`, in a run's folder, or keep the one that was drawn with the same settings (those of `run`).
+    """Draw the data set `out` of a run, or keep the one that was drawn with the same settings (those of `run` below).
 
     One that was drawn with others, or has lost the record of them, goes: in a run's folder all is of our making.
     """
