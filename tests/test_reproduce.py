@@ -57,6 +57,7 @@ def make(tree, *arguments, **environment):
     )
 
 
+@pytest.mark.long
 def test_from_nothing_to_the_tables(tree, made):
     run = tree / "runs/voc12"
     val = tree / "data/voc12/VOC2012/ImageSets/Segmentation/val.txt"
