@@ -162,6 +162,7 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     "two files for an id": (A + "data/predictions.py", "if len(found[image_id]) > 1", "if False", "compare"),
     "scores lie on cells": (A + "caffe_nets/legacy.py", "max(1, cells - 1)", "cells", "legacy"),
     "hole is forgotten": (A + "caffe_nets/legacy.py", '"dilation:", text', '"stride:", text', "legacy"),
+    "softmax of a softmax": (A + "caffe_nets/legacy.py", '== ["Softmax"]', "== []", "legacy"),
     "keys from 1": (A + "tools/export.py", "[classes + 1] - 1", "[classes + 1]", "export"),
     "maps of the whole image": (A + "tools/export.py", "if step > 1 else None", "if step > 9 else None", "export"),
     "maps share a maximum": (A + "tools/export.py", "maps.max(axis=(1, 2), keepdims=True)", "maps.max()", "export"),

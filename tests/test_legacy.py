@@ -122,6 +122,16 @@ FAULTS = {
         ("fc",),
         "has a layer INNER_PRODUCT, and so takes images of one size",
     ),
+    "a softmax": (
+        lambda text: text + 'layers { name: "prob" type: SOFTMAX bottom: "fc8_cat" top: "prob" }',
+        ("prob",),
+        "prob comes out of a softmax, which is done here; name the blob before it",
+    ),
+    "a softmax in place": (
+        lambda text: text + 'layers { name: "prob" type: SOFTMAX bottom: "fc8_cat" top: "fc8_cat" }',
+        ("fc8_cat",),
+        "fc8_cat comes out of a softmax",
+    ),
     "two inputs": (
         lambda text: text.replace('"old"', '"old" input: "more" input_dim: 1 input_dim: 1 input_dim: 1 input_dim: 1'),
         ("fc8_cat",),

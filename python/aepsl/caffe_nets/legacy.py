@@ -46,6 +46,8 @@ class LegacyNet:
                 f"{deploy}: its blob {scores} has the shape {list(shape)}; {channels} channels are needed, one for "
                 "background and one for each class"
             )
+        if _is_softmax(self.net, scores):
+            raise InputError(f"{deploy}: {scores} comes out of a softmax, which is done here; name the blob before it")
 
     def probabilities(self, image, policy="none", labels=None, name="the image"):
         """softmax of the scores grown to the image, K x H x W float32; image: H x W x 3 uint8 BGR.
@@ -104,3 +106,9 @@ def _only_input(net, deploy):
     if [shape[1:2] for shape in shapes.values()] != [[3]]:
         raise InputError(f"{deploy}: has the inputs {shapes}; it must have one, of an image's 3 channels")
     return net.inputs[0]
+
+
+def _is_softmax(net, blob):
+    """Whether the last layer that writes the blob is a softmax, to which another would give other probabilities."""
+    kinds = [layer.type for name, layer in zip(net._layer_names, net.layers) if blob in net.top_names[name]]
+    return kinds[-1:] == ["Softmax"]
