@@ -1,5 +1,6 @@
 """What a sweep may change, and its table."""
 
+import json
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from aepsl import experiments
 from aepsl.errors import InputError
 from aepsl.run_folder import RunFolder
 from aepsl.tools import sweep
+from small_run import Run
 
 
 def test_changes_are_laid_over_the_settings():
@@ -68,3 +70,25 @@ def test_the_table_has_means_ranges_and_differences_by_seed():
     assert sweep.tables(found).splitlines()[-1].split() == (
         "b 66.0 63.0 .. 69.0 56.0 53.0 .. 59.0 1.0 -1.0 .. 3.0".split()
     )
+
+
+@pytest.mark.long
+def test_a_sweep_with_the_runs_own_settings_and_seed_gives_its_rows(tmp_path):
+    run = Run(tmp_path)
+    command = ["sweep", "tiny", "--rows", "ae_step1,psl", "--seeds", "1,2", "--set", "training.psl.lr=0.02"]
+    done = run.command(*command)
+    assert done.returncode == 0, done.stderr
+    folder = run.tree / "runs/tiny"
+    rows = json.loads((folder / "results.json").read_text())["rows"]
+    found = json.loads((folder / "sweep.json").read_text())
+    as_it_is, changed = (each["rows"] for each in found["settings"])
+    for name in ("ae_step1", "psl"):
+        first, second = as_it_is[name]
+        assert {key: first[key] for key in rows[name]} == rows[name]
+        models = [run.tree / each / "final.caffemodel" for each in (first["folder"], second["folder"])]
+        assert models[0].read_bytes() == (folder / "segmentation" / name / "final.caffemodel").read_bytes()
+        assert models[0].read_bytes() != models[1].read_bytes()
+    assert as_it_is["ae_step1"] == changed["ae_step1"] and as_it_is["psl"][0]["folder"] != changed["psl"][0]["folder"]
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.caffemodel")}
+    assert sorted(run.command(*command).stdout.splitlines()) == sorted(done.stdout.splitlines())
+    assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*.caffemodel")}

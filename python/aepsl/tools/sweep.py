@@ -50,7 +50,8 @@ class Trainings:
         out = os.path.join(folder, f"val.{key}")
         model, val = RunFolder.model(folder), E["data"]["val"]
         segment.run(self.written(row.net, folder), self.data, val, model, out, row.policy, gpu=self.gpu)
-        figures = dict(results.evaluated(Dataset(self.data, E["classes"]), val, out), seed=E["seed"], folder=folder)
+        evaluated = results.evaluated(Dataset(self.data, E["classes"]), val, {name: out})
+        figures = dict(evaluated[name], seed=E["seed"], folder=folder)
         if self.run.nets[row.net].task == "psl":
             figures["psl"] = psl_log.read(os.path.join(folder, "psl.csv"))
         print(f"{folder}: {name} {figures['miou']:.1f}, {figures['miou_no_crf']:.1f} without CRF", flush=True)
