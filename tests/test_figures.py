@@ -1,0 +1,49 @@
+"""The figures in README.md and docs/results.md are those of docs/results/NAME.json, runs' results.json."""
+
+import glob
+import json
+import os
+
+import pytest
+
+from aepsl.report.tables import effects
+from aepsl.stages.report import tables
+
+KEPT = sorted(glob.glob("docs/results/*.json"))
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+@pytest.mark.parametrize("path", KEPT)
+def test_the_tables_are_those_of_the_run(path):
+    missing = [line for line in tables(json.loads(read(path))).splitlines() if line not in read("docs/results.md")]
+    assert missing == []
+
+
+def test_readmes_table_has_the_differences_between_the_runs_rows():
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in read("README.md").splitlines()]
+    head = next(row for row in rows if row[0].startswith("mIoU on val"))
+    columns = {name: column for column, name in enumerate(head) if f"docs/results/{name}.json" in KEPT}
+    assert columns
+    for name, column in columns.items():
+        found = json.loads(read(f"docs/results/{name}.json"))
+        for row, other, ours, theirs in effects(found, merged=3).rows:
+            best = row.startswith("best")
+            title = "best of steps 1 to 4, above step 1" if best else f"{row} against {other}"
+            (cells,) = [cells for cells in rows if cells[0] == title]
+            step = f"step {row[-2]}, " if best else ""
+            assert cells[column] == (step + ours).replace("−", "-"), title
+            assert cells[head.index("the paper")] == ("step 3, " * best + theirs).replace("−", "-"), title
+
+
+@pytest.mark.long
+def test_make_demo_gave_the_figures_that_are_kept():
+    """On every processor with AVX2; the digits are those that the tables have."""
+    if not os.path.exists("runs/demo/results.json"):
+        pytest.skip("no finished run of the demo is here: make demo")
+    if " avx2" not in read("/proc/cpuinfo"):
+        pytest.skip("this processor has no AVX2, so that its last digits differ")
+    assert tables(json.loads(read("runs/demo/results.json"))) == tables(json.loads(read("docs/results/demo.json")))
