@@ -11,6 +11,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from aepsl import experiments
+from aepsl.caffe_nets import sizes
 from aepsl.caffe_nets.legacy import LegacyNet
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
@@ -137,6 +138,33 @@ FAULTS = {
         ("fc8_cat",),
         "it must have one",
     ),
+    "a layer that writes": (
+        lambda text: text + 'layers { name: "h" type: HDF5_OUTPUT bottom: "data" bottom: "fc8_cat" }',
+        ("fc8_cat",),
+        "has a layer HDF5_OUTPUT, which is no part of a net",
+    ),
+    "a layer that runs": (
+        lambda text: text.split("layers")[0] + 'layer { name: "p" type: "Python" bottom: "data" top: "p" }',
+        ("p",),
+        "has a layer Python, which is no part of a net",
+    ),
+    "of 2013, one size": (
+        lambda text: text + 'layers { layer { name: "fc" type: "innerproduct" } bottom: "fc8_cat" top: "fc" }',
+        ("fc",),
+        "has a layer innerproduct, and so takes images of one size",
+    ),
+    "a blob from nowhere": (
+        lambda text: text.replace('bottom: "pool1"', 'bottom: "pool2"'),
+        ("fc8_cat",),
+        "Caffe cannot build this net: Unknown bottom blob 'pool2'",
+    ),
+    "no channels": (lambda text: text.replace("num_output: 6", ""), ("fc8_cat",), "Check failed: num_output_ > 0"),
+    "no size": (lambda text: text.replace("input_dim: 33", "input_dim: 0"), ("fc8_cat",), "Check failed: "),
+    "beyond the image": (
+        lambda text: text.replace("hole: 2", "hole: 999"),
+        ("fc8_cat",),
+        "Check failed: shape[i] >= 0",
+    ),
 }
 
 
@@ -149,6 +177,18 @@ def test_faults_are_one_line(old, small_set, fault):
         arguments = (experiment(), str(small_set), "val", str(folder / "old.caffemodel"), str(folder / "out"))
         segment.run(*arguments, legacy=(str(folder / "deploy.prototxt"), *scores))
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_too_large_an_image_is_scaled_down_and_that_is_said(old, rng, monkeypatch, capsys):
+    folder, _ = old
+    net = LegacyNet(experiment(), str(folder / "deploy.prototxt"), "fc8_cat", str(folder / "old.caffemodel"), 3)
+    image = rng.randint(0, 256, (60, 80, 3)).astype(np.uint8)
+    plain = net.probabilities(image)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sizes, "MOST", 20 * 40 * 60)  # data, conv1 and pool1 have some 10 values a pixel
+    found = net.probabilities(image, name="large")
+    assert "large: is too large" in capsys.readouterr().err and found.shape == plain.shape
+    assert max(np.prod(blob.data.shape) for blob in net.net.blobs.values()) < 20 * 40 * 60
 
 
 def test_commands(old, small_set):
