@@ -1,12 +1,16 @@
 """S from F and B: the three kinds of ignored pixels, and the indoor threshold."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from aepsl import experiments
-from aepsl.images import read_indexed, write_grey
-from aepsl.stages import masks
+from aepsl.errors import InputError
+from aepsl.images import read_indexed, write_grey, write_mask
+from aepsl.stages import evaluate_regions, masks
 
 
 def test_every_combination_of_regions_and_background():
@@ -36,3 +40,46 @@ def test_background_threshold_depends_on_indoor_labels(small_set, tmp_path, indo
     assert read_indexed(f"{folders[2]}/image1.png")[0, :3].tolist() == expected  # a dog
     assert read_indexed(f"{folders[2]}/image0.png")[0, :3].tolist() == [0, 0, 255]  # a cat
     assert (read_indexed(f"{folders[2]}/image1.png")[1:] == 255).all()
+
+
+def wrong(path, case):
+    """A file in another form than the stage before writes it, of the same size."""
+    array = read_indexed(path)
+    if case == "16 bits":
+        write_grey(path, array.astype(np.uint16) * 257)
+    elif case == "8 bits":
+        write_grey(path, (array > 0).astype(np.uint8))
+    elif case == "palette":
+        write_mask(path, array.astype(np.uint8))
+    elif case == "one bit":
+        Image.fromarray(array > 0).save(path)
+    else:  # a region of a third label
+        write_grey(path, array | np.uint16(4))
+
+
+@pytest.mark.parametrize(
+    "folder, case, message",
+    [
+        ("saliency", "16 bits", "image1.png: is no PNG of 8 bits of grey; `aepsl saliency --maps` makes"),
+        ("saliency", "one bit", "image1.png: is no PNG of 8 bits of grey"),
+        ("saliency", "palette", "image1.png: is no PNG of 8 bits of grey"),
+        ("regions", "8 bits", "image1.png: has 8 bits, and mined regions have 16"),
+        ("regions", "palette", "image1.png: has 8 bits"),
+        ("regions", "a third label", "image1.png: has regions of more labels than the image's"),
+    ],
+)
+def test_values_that_mean_something_else_are_refused(small_set, tmp_path, folder, case, message):
+    experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
+    for k in range(6):
+        height, width = cv2.imread(str(small_set / f"JPEGImages/image{k}.jpg")).shape[:2]
+        write_grey(f"{tmp_path}/saliency/image{k}.png", np.full((height, width), 20, np.uint8))
+        write_grey(f"{tmp_path}/regions/image{k}.png", np.zeros((height, width), np.uint16))
+    folders = [str(tmp_path / name) for name in ("regions", "saliency", "masks")]
+    wrong(f"{tmp_path}/{folder}/image1.png", case)
+    calls = [lambda: masks.run(experiment, str(small_set), *folders)]
+    if folder == "regions":
+        out = f"{tmp_path}/out.json"
+        calls.append(lambda: evaluate_regions.run(experiment, str(small_set), out, regions=folders[0]))
+    for call in calls:
+        with pytest.raises(InputError, match=re.escape(message)):
+            call()

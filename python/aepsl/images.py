@@ -49,6 +49,14 @@ def read_indexed(path):
     return array if bits == 8 else array // (255 // (2**bits - 1))  # Pillow brightens grey of 2 and 4 bits
 
 
+def read_grey(path):
+    """An 8-bit grey PNG as H x W uint8; InputError for any other, whose values would not be shares of 255."""
+    with decoding.opened(path, ["PNG"]) as image:
+        if image.mode != "L" or decoding.header(path).bits != 8:
+            raise InputError(f"{path}: is no PNG of 8 bits of grey; `aepsl saliency --maps` makes such maps of others")
+        return np.array(decoding.load(image, path))
+
+
 def refuse_colours(path, image):
     """InputError for an open Pillow image that does not hold class indices."""
     if image.mode not in ("P", "L", "I", "I;16", "1"):

@@ -8,7 +8,7 @@ import numpy as np
 
 from aepsl import cli
 from aepsl.data import lists
-from aepsl.data.dataset import IGNORE, MASK_FOLDERS, Dataset, in_folder
+from aepsl.data.dataset import MASK_FOLDERS, Dataset, in_folder
 from aepsl.data.regions import MOST_LABELS
 from aepsl.errors import InputError
 from aepsl.files import write_json
@@ -53,7 +53,7 @@ def run(experiment, data, mark=None):
     masked = [image_id for image_id, has in zip(train, has_mask) if has]
     for name, ids, rows in (("train", masked, labels[: len(train)][has_mask]), ("val", val, labels[len(train) :])):
         masks = _Masks(dataset, truths, experiment["data"][name], ids, rows)
-        masks.compare(_occurring(dataset, truths, ids, experiment["name"]))
+        masks.compare(_occurring(dataset, truths, ids))
     if mark:
         write_json(mark, images)
     return images
@@ -77,16 +77,14 @@ def _refuse_many_labels(data, ids, labels):
             )
 
 
-def _occurring(dataset, folder, ids, experiment):
+def _occurring(dataset, folder, ids):
     """Which of the classes' mask values occur in the mask of each image: N x (C + 1) booleans, background first.
 
     Decodes images and masks. Raises InputError for a value that is no class.
     """
     occur = np.zeros((len(ids), len(dataset.values)), bool)
     for row, (path, (values,)) in enumerate(zip(in_folder(folder, ids), dataset.check(ids, [folder]))):
-        unknown = np.setdiff1d(values, [*dataset.values, IGNORE])
-        if unknown.size:
-            raise InputError(f"{path}: has the value {unknown[0]}, which is no class of {experiment}; mend it")
+        dataset.check_values(path, values)
         occur[row] = np.isin(dataset.values, values)
     return occur
 

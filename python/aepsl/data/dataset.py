@@ -161,6 +161,12 @@ class Dataset:
             found.append(np.flatnonzero(np.bincount(values.ravel())))
         return found
 
+    def check_values(self, path, values):
+        """InputError for a mask whose `values` are neither those of the classes nor IGNORE; path: names it."""
+        unknown = np.setdiff1d(values, [*self.values, IGNORE])
+        if unknown.size:
+            raise InputError(f"{path}: has the value {unknown[0]}, which is no class of the experiment; mend it")
+
     def _class_names(self):
         path = self._path("classes.txt")
         return lists.read_classes(path) if os.path.lexists(path) else VOC_CLASSES

@@ -2,9 +2,27 @@
 
 import numpy as np
 
+from aepsl import decoding
 from aepsl.errors import InputError
+from aepsl.images import read_indexed
 
 MOST_LABELS = 16
+
+
+def read(path, count=MOST_LABELS):
+    """A file's bit sets, H x W uint16; InputError for what is no file of regions, or has more than `count` of them."""
+    bits = read_indexed(path)
+    check_bits(path)
+    if int(bits.max(initial=0)) >> count:
+        raise InputError(f"{path}: has regions of more labels than the image's {count}; mine it anew with these labels")
+    return bits
+
+
+def check_bits(path):
+    """InputError for a PNG that cannot be one of regions; only its header is read."""
+    bits = decoding.header(path).bits
+    if bits != 16:
+        raise InputError(f"{path}: has {bits} bits, and mined regions have 16; name the folder that `aepsl mine` made")
 
 
 def packed(regions):

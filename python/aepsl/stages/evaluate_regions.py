@@ -8,7 +8,7 @@ from tqdm import tqdm
 from aepsl import cli, digests, experiments
 from aepsl.caffe_nets.whole_image import ClassificationNet
 from aepsl.data.dataset import IGNORE, Dataset, in_folder
-from aepsl.data.regions import unpacked
+from aepsl.data.regions import read, unpacked
 from aepsl.errors import InputError
 from aepsl.files import write_json
 from aepsl.images import read_indexed
@@ -98,7 +98,7 @@ class _Regions:
         return dict(regions=digests.together(in_folder(self.folder, ids), ids))
 
     def regions(self, dataset, image_id, classes):
-        return [unpacked(read_indexed(os.path.join(self.folder, image_id + ".png")), len(classes))]
+        return [unpacked(read(os.path.join(self.folder, image_id + ".png"), len(classes)), len(classes))]
 
 
 class _Thresholds:

@@ -7,9 +7,9 @@ from tqdm import tqdm
 
 from aepsl import cli, digests
 from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
-from aepsl.data.regions import unpacked
+from aepsl.data.regions import read, unpacked
 from aepsl.errors import InputError
-from aepsl.images import read_indexed, write_mask
+from aepsl.images import read_grey, write_mask
 from aepsl.made import Result, settings_of
 
 
@@ -36,7 +36,7 @@ def run(experiment, data, regions, saliency, out, part=None):
             continue
         classes = np.flatnonzero(row)
         B = background(experiment, dataset, row, saliency, image_id)
-        F = unpacked(read_indexed(os.path.join(regions, image_id + ".png")), len(classes))
+        F = unpacked(read(os.path.join(regions, image_id + ".png"), len(classes)), len(classes))
         if B.shape != F.shape[1:]:
             raise InputError(f"{saliency}/{image_id}.png: does not have its image's size; delete it and make it anew")
         write_mask(os.path.join(out, image_id + ".png"), mask(F, values[classes], B))
@@ -51,7 +51,7 @@ def background(experiment, dataset, labels, saliency, image_id):
     settings = experiment["background"]
     indoor = [name in settings["indoor_classes"] for name in dataset.classes]
     threshold = settings["indoor_threshold" if any(labels[indoor]) else "threshold"]
-    return read_indexed(os.path.join(saliency, image_id + ".png")) < threshold * 255
+    return read_grey(os.path.join(saliency, image_id + ".png")) < threshold * 255
 
 
 def mask(F, values, B):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from aepsl import cli, digests, experiments
 from aepsl.caffe_nets.whole_image import ClassificationNet
 from aepsl.data.dataset import Dataset, in_folder, shard
-from aepsl.data.regions import packed
+from aepsl.data.regions import packed, read
 from aepsl.images import read_indexed, write_grey
 from aepsl.made import Result, settings_of
 
@@ -41,7 +41,7 @@ def run(experiment, data, model, out, before=None, part=None, gpu=None):
         is_there = result.has(image_id + ".png")
         is_kept = image_id not in keep or result.has_beside(f"heat/{image_id}.png")
         if not (is_there and is_kept):
-            erased = read_indexed(os.path.join(before, image_id + ".png")) if before else None
+            erased = read(os.path.join(before, image_id + ".png"), int(row.sum())) if before else None
             maps = net.cam(dataset.image(image_id), np.flatnonzero(row), erased, image_id)
             if not is_kept:
                 write_grey(os.path.join(out, "heat", image_id + ".png"), heat(maps))
