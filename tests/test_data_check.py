@@ -592,6 +592,15 @@ PICTURES = {  # a file of the ramp, or the text of the one line
     "16 bits.tif": (lambda path: cv2.imwrite(str(path), np.uint16(RAMP * 65535)), None),
     "16 bits rgb.png": (lambda path: cv2.imwrite(str(path), np.dstack([np.uint16(RAMP * 65535)] * 3)), None),
     "16 bits rgba.png": (lambda path: cv2.imwrite(str(path), np.dstack([np.uint16(RAMP * 65535)] * 4)), None),
+    "white is 15.pgm": (lambda path: path.write_bytes(b"P5 256 8 15\n" + np.uint8(RAMP * 15).tobytes()), "white is"),
+    "white is 300.pgm": (
+        lambda path: path.write_bytes(b"P5\n# a comment\n256 8 300\n" + (RAMP * 300).astype(">u2").tobytes()),
+        "white is neither 255 nor 65535",
+    ),
+    "16 bits.pgm": (
+        lambda path: path.write_bytes(b"P5 256 8\n65535\n" + (RAMP * 65535).astype(">u2").tobytes()),
+        None,
+    ),
     "float to 1.tif": (saved(np.float32(RAMP)), None),
     "float to 255.tif": (saved(np.float32(RAMP * 255)), None),
     "float to 1000.tif": (saved(np.float32(RAMP * 1000)), "has values from 0 to 1000, of which nothing says"),

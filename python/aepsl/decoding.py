@@ -5,6 +5,7 @@ the memory ends in one line, before anything of it is decoded.
 """
 
 import os
+import re
 import stat
 import warnings
 from typing import NamedTuple
@@ -163,6 +164,7 @@ def pixels(path, bits):
     """
     with opened(path) as image:
         load(image, path)
+        _refuse_other_whites(path, image.format)
         if bits == 16:
             return _eight_bits(path, cv2.imread(path, cv2.IMREAD_UNCHANGED))
         if image.mode == "F" or image.mode.startswith("I"):
@@ -171,6 +173,14 @@ def pixels(path, bits):
             return np.array(image.convert("RGB"))[:, :, ::-1].copy()
         except ValueError:
             raise InputError(f"{path}: has colours of the kind {image.mode}; save it as RGB") from None
+
+
+def _refuse_other_whites(path, kind):
+    """InputError for a file of PPM's family in which white is neither 255 nor 65535; Pillow would not look."""
+    with open(path, "rb") as file:
+        words = re.sub(rb"#[^\n]*", b"", file.read(1000)).split()[:4]
+    if kind == "PPM" and words[0] in (b"P5", b"P6") and words[-1] not in (b"255", b"65535"):
+        raise InputError(f"{path}: white is neither 255 nor 65535 in it; save it as PNG")
 
 
 def _eight_bits(path, array):
