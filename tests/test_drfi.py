@@ -1,9 +1,11 @@
 """DRFI: its features, its forest, its training, and the model that comes with the project."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import cv2
 import numpy as np
@@ -307,6 +309,29 @@ def of_objects(arrays, path):
     changed(arrays, path, edges=np.array([None]))
 
 
+def entries(arrays, path, place, value):
+    """A byte of each entry in the archive's table of contents."""
+    changed(arrays, path)
+    content = bytearray(path.read_bytes())
+    for found in list(re.finditer(rb"PK\x01\x02", content)):
+        content[found.start() + place] = value
+    path.write_bytes(content)
+
+
+def bomb(arrays, path):
+    changed(arrays, path, features=None)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("features.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, dict(descr="|u1", fortran_order=False, shape=(2**30,)))
+        for _ in range(64):
+            file.write(bytes(2**20))
+
+
+def second(arrays, path):
+    changed(arrays, path)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning):
+        archive.writestr("features.npy", "junk")
+
+
 def a_circle(arrays, path):
     """The first tree's root becomes a leaf, and the last of its leaves an inner node: the numbers still add up."""
     names = arrays["features"].copy()
@@ -335,6 +360,11 @@ BAD = {
         "its trees do not add up",
     ),
     "circle": (a_circle, "its trees go in circles"),
+    "a header without end": (lambda a, path: path.write_bytes(b"\x93NUMPY\1\0\xff\xff" + b"{" * 65535), "or damaged"),
+    "encrypted": (lambda a, path: entries(a, path, 8, 1), "is no model of DRFI, or damaged"),
+    "packed in another way": (lambda a, path: entries(a, path, 10, 97), "is no model of DRFI, or damaged"),
+    "an array of a gigabyte": (bomb, "is no model of DRFI, or damaged"),
+    "a second entry": (second, "is no model of DRFI, or damaged"),
     "settings": (
         lambda a, path: changed(a, path, settings=np.array("{}")),
         "was trained with other regions or features",

@@ -10,7 +10,7 @@ from aepsl.images import check_whole, read_image
 class Photos:
     """Those of a list; images, masks: folders, which may be one.
 
-    Raises InputError for a photo or a mask that is missing, broken, or not of the other's size.
+    Raises InputError for a photo or a mask that is missing, broken, not of the other's size, or a mask of one colour.
     """
 
     def __init__(self, images, masks, list_path):
@@ -23,6 +23,8 @@ class Photos:
                 raise InputError(
                     f"{mask}: is {other[0]} x {other[1]}, its photo {size[0]} x {size[1]}; give one of its size"
                 )
+        for k in range(len(self)):
+            self.is_object(k)
 
     def __len__(self):
         return len(self.ids)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from aepsl.drfi import features, forest, segments
 from aepsl.drfi.measures import Measures, grey
 from aepsl.drfi.model import SHARES, Model, unscaled
+from aepsl.errors import InputError
 
 PURITY = 0.75  # of a region's pixels are of one kind, or it does not train
 PART = 0.6  # of the photos that a tree learns from
@@ -37,6 +38,8 @@ def trained(photos, seed, workers=1):
     sees = drawn_photos(len(photos), seed)
     photo = np.repeat(np.arange(len(photos)), counts)
     pure = np.maximum(share, 1 - share) >= PURITY
+    if not all((pure & own[photo]).any() for own in sees):
+        raise InputError("these photos are too few or too small: a tree has no region to learn from; give more")
     jobs = [(bins, share > 0.5, pure & own[photo], seed + k) for k, own in enumerate(sees)]
     trees = _parallel(grown, jobs, workers, "trees")
     sizes = np.array([len(tree[0]) for tree in trees], np.int32)
