@@ -235,17 +235,37 @@ def test_two_starts_at_once(served, out):
         assert server.requests == []
 
 
+TABLES = {
+    "a: [": "not YAML",
+    "just words": "must hold lines",
+    "a: 1": "'files' is a required property",
+    "files: [a]": "files: .* is not of type 'object'",
+    "files: {a: b}": "files.a: 'b' is not of type 'object'",
+    "files: {a: {urls: b}}": "files.a.urls: 'b' is not of type 'array'",
+    "files: {a: {size: big}}": "files.a.size: 'big' is not of type 'integer'",
+    "files: {a: {sha256: 12}}": "files.a.sha256: 12 is not of type 'string'",
+    "files: {a: {unpack: {folder: b}}}": "files.a.unpack: 'from' is a required property",
+    "files: {a: {unpack: {folder: ../b, from: c}}}": "files.a.unpack.folder: '../b' does not match",
+    "files: {../a: {}}": "files: '../a' does not match",
+    "files: {..: {}}": "files: '..' does not match",
+    "files: {1: {}}": "files: 1 is not of type 'string'",
+    "files: {}\nexpected: 3": "expected: 3 is not of type 'object'",
+}
+
+
 def test_a_table_that_is_none(tmp_path, monkeypatch):
     path = str(tmp_path / "table.yaml")
-    for text, message in ((None, "cannot be read"), ("a: [", "not YAML"), ("just words", "has no `files`")):
+    for text, message in (*TABLES.items(), (None, "no such file")):
         if text:
             with open(path, "w") as file:
                 file.write(text)
+        elif os.path.exists(path):
+            os.unlink(path)
         with pytest.raises(InputError, match=message) as error:
             source_table.load(path)
         assert path in str(error.value) and "\n" not in str(error.value)
     monkeypatch.setenv("SOURCES", path)
-    with pytest.raises(InputError, match="has no `files`"):
+    with pytest.raises(InputError, match="no such file"):
         source_table.load()
     monkeypatch.delenv("SOURCES")
     with pytest.raises(InputError, match="does not list nothing.tar; it lists VOCtrainval"):
@@ -324,6 +344,14 @@ def test_a_member_that_leads_out_is_refused(name, content, tmp_path, out):
     with pytest.raises(InputError, match="do not use") as error:
         unpack(path, out)
     assert str(error.value).startswith(path) and name in str(error.value)
+    assert os.listdir(tmp_path) == ["archive.tgz"]
+
+
+def test_a_thousand_folders_in_each_other_are_one_line(tmp_path, out):
+    path = str(tmp_path / "archive.tgz")
+    standins.write_tar(path, {**GOOD, "top/set/images/" + "d/" * 2000 + "a": b"a"})
+    with pytest.raises(InputError, match="is damaged or cut short|File name too long"):
+        unpack(path, out)
     assert os.listdir(tmp_path) == ["archive.tgz"]
 
 

@@ -233,8 +233,10 @@ def test_labels_of_another_class(out, made, sources):
     [
         (None, "cannot be read"),
         ("<annotation><object>", "is no XML"),
+        ("<?xml version='1.0' encoding='nothing'?><annotation/>", "is no XML"),
+        ("<!DOCTYPE a [<!ENTITY b 'cat'>]><a><object><name>&b;</name></object></a>", "is no XML (it defines entities)"),
         ("<annotation><object><name>unicorn</name></object></annotation>", "names unicorn"),
-        ("<annotation><object><part><name>cat</name></part></object></annotation>", "names None"),
+        ("<annotation><object><part><name>cat</name></part></object></annotation>", "names nothing"),
         ("<annotation></annotation>", "names no object"),
     ],
 )

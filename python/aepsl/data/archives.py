@@ -38,7 +38,7 @@ def unpack(archive, out, top, only=()):
                     count += 1
             if not count:
                 raise InputError(f"{archive}: holds no {wanted[0]}; it is another archive, remove it and start again")
-    except (tarfile.TarError, zlib.error, EOFError):
+    except (tarfile.TarError, zlib.error, EOFError, RecursionError):  # RecursionError: a thousand folders in another
         raise InputError(damaged) from None
     except OSError as error:
         if error.errno is None:  # what gzip says of damage

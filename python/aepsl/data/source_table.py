@@ -2,26 +2,37 @@
 
 import os
 
-import yaml
+import jsonschema
 
+from aepsl import experiment_check, yaml_file
 from aepsl.errors import InputError
 
 TABLE = os.path.join("scripts", "sources.yaml")
+FILE_NAME = dict(type="string", pattern=r"^(?!\.\.?$)[^/\0]+$")  # without a folder
+TEXTS = dict(type="array", items=dict(type="string"))
+UNPACK = dict(type="object", required=["folder", "from"], properties={"folder": FILE_NAME, "from": {}, "only": TEXTS})
+UNPACK["properties"]["from"] = dict(type="string")
+ENTRY = dict(type="object", properties=dict(urls=TEXTS, size=dict(type="integer", minimum=1), unpack=UNPACK))
+ENTRY["additionalProperties"] = dict(type="string")
+SCHEMA = dict(
+    type="object",
+    required=["files"],
+    properties=dict(
+        files=dict(type="object", propertyNames=FILE_NAME, additionalProperties=ENTRY), expected=dict(type="object")
+    ),
+)
 
 
 def load(path=None):
     """The table as nested dicts, with its `path` added. path: None for the one that SOURCES names, or else TABLE."""
     path = path or os.environ.get("SOURCES") or TABLE
     try:
-        with open(path) as file:
-            table = yaml.safe_load(file)
-        table["files"].items()
-    except OSError:
-        raise InputError(f"{path}: cannot be read; --sources and SOURCES name a table like {TABLE}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except (TypeError, KeyError, AttributeError):
-        raise InputError(f"{path}: has no `files`; {TABLE} shows the form") from None
+        table = yaml_file.read(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; --sources and SOURCES name a table like {TABLE}") from None
+    for error in jsonschema.Draft7Validator(SCHEMA).iter_errors(table):
+        name = experiment_check.dotted(error.absolute_path) or "it"
+        raise InputError(f"{path}: {name}: {' '.join(error.message.split())}; {TABLE} shows the form")
     table["path"] = path
     return table
 

@@ -24,7 +24,7 @@ from aepsl.data import source_table
 from aepsl.data.dataset import LISTS, VOC_CLASSES
 from aepsl.data.lists import read_list
 from aepsl.errors import InputError
-from aepsl.files import only_one, write_if_changed
+from aepsl.files import only_one, opened, write_if_changed
 from aepsl.images import write_mask
 
 
@@ -66,7 +66,7 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
             elif os.path.islink(target) or not os.path.exists(target):
                 to_convert.append((path, images[image_id], target))
         bar = tqdm(to_convert, "masks", unit="image", disable=None)
-        joblib.Parallel(n_jobs=-1)(joblib.delayed(_convert)(*paths) for paths in bar)
+        joblib.Parallel(n_jobs=-1, backend="multiprocessing")(joblib.delayed(_convert)(*paths) for paths in bar)
         for name, members in lists.items():
             write_if_changed(os.path.join(out, LISTS, name + ".txt"), _text(members))
         rows = (" ".join([image_id, *labels[image_id]]) for image_id in ids)
@@ -99,10 +99,14 @@ def _names(voc, image_id):
     """The classes of an image's objects in VOC's XML, 'difficult' ones too, in VOC's order."""
     path = os.path.join(voc, "Annotations", image_id + ".xml")
     try:
-        names = {thing.findtext("name") for thing in ElementTree.parse(path).findall("object")}
+        with opened(path, "rb") as file:
+            text = file.read()
+        if b"<!ENTITY" in text:  # a few of them can stand for gigabytes
+            raise ValueError("it defines entities")
+        names = {thing.findtext("name") or "nothing" for thing in ElementTree.fromstring(text).findall("object")}
     except OSError:
         raise InputError(f"{path}: cannot be read; VOC's archive holds it, unpack that again") from None
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: an encoding that is none
         raise InputError(f"{path}: is no XML ({error}); unpack VOC's archive again") from None
     unknown = names.difference(VOC_CLASSES)
     if unknown or not names:
@@ -120,7 +124,7 @@ def _convert(path, image, target):
     """Write one of SBD's MATLAB masks as a PNG with VOC's palette, after checking it against its image."""
     try:
         mask = scipy.io.loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"]
-    except (KeyError, IndexError, ValueError, TypeError, OSError, scipy.io.matlab.miobase.MatReadError):
+    except Exception:  # scipy raises whatever broken bytes lead it to
         raise InputError(f"{path}: holds no GTcls.Segmentation; unpack SBD's archive again") from None
     if mask.shape != decoding.header(image).size[::-1] or mask.dtype != np.uint8 or mask.max() > len(VOC_CLASSES):
         raise InputError(f"{path}: is no mask of {image}; unpack SBD's archive again")
