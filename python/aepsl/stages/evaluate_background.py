@@ -8,6 +8,7 @@ from tqdm import tqdm
 from aepsl import cli, digests
 from aepsl.data.dataset import IGNORE, Dataset, in_folder
 from aepsl.drfi.measures import Cue
+from aepsl.errors import InputError
 from aepsl.files import write_json
 from aepsl.images import read_indexed
 from aepsl.made import Result, settings_of
@@ -64,7 +65,10 @@ def run(experiment, data, saliency, masks, out):
         B = background(experiment, dataset, row, saliency, image_id)
         truth = true_mask(truths, image_id, B.shape)
         cue.add(B, truth)
-        labels.add(read_indexed(os.path.join(masks, image_id + ".png")), truth)
+        S = read_indexed(os.path.join(masks, image_id + ".png"))
+        if S.shape != B.shape:
+            raise InputError(f"{masks}/{image_id}.png: does not have its map's size; delete it and make it anew")
+        labels.add(S, truth)
     write_json(out, dict(cue=cue.shares(), masks=labels.shares()))
     return result
 
