@@ -163,8 +163,7 @@ FAULTS = {
     "no folder": (["--run", "runs/demo:psl++", "--pred", "their"], "their: no such folder of predictions"),
     "values": (["--run", "runs/demo:psl++", "--pred", "values"], "values/i1.png: has values that are no classes"),
     "sizes": (["--run", "runs/demo:psl++", "--pred", "sizes"], "sizes/i2.png: is 3 x 8, the ground truth 9 x 8"),
-    "place": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "x/y.json"], "x/y.json: cannot be written"),
-    "draws": (["--run", "runs/demo:psl++", "--pred", "theirs", "--draws", "0"], "--draws 0: must be 1 or more"),
+    "place": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "theirs"], "theirs: is no place for a file"),
 }
 
 

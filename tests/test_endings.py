@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -9,8 +10,9 @@ import sys
 
 import pytest
 
-from aepsl import experiments, run_folder
+from aepsl import cli, experiments, files, run_folder
 from aepsl.errors import InputError
+from aepsl.made import Result
 from aepsl.tools import run as run_tool
 
 ENDS = "import sys; from aepsl import cli\ndef main():\n    {}\ncli.command(main)"
@@ -27,7 +29,11 @@ def ended(statement, **options):
     [
         ("raise ValueError('no\\nsuch thing')", "a fault of ours: ValueError: no such thing; the traceback is in "),
         ("raise OSError('of no file')", "a fault of ours: OSError: of no file; the traceback is in "),
-        (f"raise OSError({errno.ENOSPC}, 'No space left on device')", ": the disk is full: "),
+        (
+            f"raise OSError({errno.ENOSPC}, 'No space left on device')",
+            "No space left on device for a result, or for what is",
+        ),
+        (f"raise OSError({errno.EIO}, 'Input/output error')", "Input/output error; look at the disk"),
         ("open('/no/such/folder', 'w')", "/no/such/folder: No such file or directory"),
         ("raise MemoryError", "there is not enough memory"),
     ],
@@ -52,10 +58,89 @@ def test_an_interruption_is_one_line_of_whoever_was_started(under, line):
     assert done.returncode == 130 and done.stderr == line
 
 
+def test_a_closed_or_narrow_output_is_no_fault():
+    for output, environment in (("stdout", {}), ("stdout", dict(PYTHONIOENCODING="ascii")), ("stderr", {})):
+        close = "" if environment else f"import os; os.close({1 + (output == 'stderr')}); "
+        code = f"import sys; sys.{output} = None" if close else "print(chr(0xDCFF), chr(0x732B))"
+        done = ended(f"{close}{code}", env=dict(os.environ, **environment))
+        assert done.returncode == 0 and done.stderr == ""
+
+
+PLACES = {
+    "a file": ("file", None),
+    "new": ("new", None),
+    "in a new folder": ("x/y/new", None),
+    "a link to a file": ("link", None),
+    "a folder": ("folder", "folder: is no place for a file"),
+    "a folder's name": ("new/", "new/: is no place for a file"),
+    "here": (".", "is no place for a file"),
+    "below a file": ("file/x", "file/x: Not a directory"),
+    "a device": ("/dev/null", "/dev/null: is no place for a file"),
+    "a pipe": ("pipe", "pipe: is no place for a file"),
+    "not ours": ("shut/x/y", "shut/x/y: cannot be written"),
+    "too long": ("x" * 300, "File name too long"),
+    "too deep": ("x/" * 3000 + "x", "File name too long"),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_a_place_for_a_result_is_looked_at_before_the_work(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "shut").mkdir(0o500)
+    os.mkfifo("pipe")
+    path, complaint = PLACES[case]
+    before = sorted(os.listdir())
+    if complaint is None:
+        files.check_place(path)
+        files.write_text(path, "new")
+        assert files.read_text(path) == "new"
+        return
+    for call in (files.check_place, lambda path: files.write_text(path, "new"), lambda path: Result(path, {})):
+        with pytest.raises((InputError, OSError)) as error:
+            call(path)
+        assert complaint in (str(error.value) if isinstance(error.value, InputError) else error_line(error.value))
+    assert sorted(os.listdir()) == before and files.read_text("file") == "old"
+
+
+def error_line(error):
+    return f"{error.filename}: {error.strerror}"
+
+
+OPTIONS = {
+    "a folder": ("--out=", "argument --out: is empty"),
+    "one of several": ("--out x a ''", "argument paths: is empty"),
+    "a GPU": ("--out x a --gpu x", "GPU=x: give nvidia-smi's numbers"),
+    "no worker": ("--out x a --workers 0", "'0' must be a whole number from 1 to 256"),
+    "part of a worker": ("--out x a --workers 1.5", "'1.5' must be a whole number from 1 to 256"),
+    "a worker of another script": ("--out x a --workers \u0663", "must be a whole number from 1 to 256"),
+    "too many workers": ("--out x a --workers 257", "must be a whole number from 1 to 256"),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_options_are_what_they_must_be(case, capsys):
+    typed, complaint = OPTIONS[case]
+    parser = cli.parser("Does something.", "gpu")
+    parser.add_argument("paths", nargs="*")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--workers", type=cli.number(1, 256), default=1)
+    with pytest.raises((InputError, SystemExit)) as error:
+        parser.parse_args(shlex.split(typed))
+    assert complaint in (str(error.value) if isinstance(error.value, InputError) else capsys.readouterr().err)
+    assert parser.parse_args(["--out", "x", "--gpu", "0,1", "--workers", "2"]).gpu == [0, 1]
+
+
 def test_a_reader_who_has_seen_enough_is_no_fault():
     command = f'{sys.executable} -c "{ENDS.format("[print(k) for k in range(100000)]")}" | head -n 1'
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
     assert done.stdout == "0\n" and done.stderr == ""
+    command = f"{sys.executable} -m aepsl --help > /dev/full"
+    environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"))
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 1 and done.stderr.startswith("error: No space left") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("free, outcome", [(1000e9, "nothing"), (3e9, "warned"), (0.1e9, "refused")])

@@ -29,6 +29,9 @@ def test_changes_are_laid_over_the_settings():
         ("psl_start", "give KEY=VALUE"),
         ("psl_start=ae_step5", "it must be at most ae_step4"),
         ("training.psl.rate=1", "is no setting"),
+        ("psl.prohibited=[1", "its value is not YAML"),
+        ("psl.prohibited=2001-99-99", "its value is not YAML"),
+        ("psl.prohibited=!!python/name:os.system", "its value is not YAML"),
     ],
 )
 def test_a_change_that_makes_another_run_is_refused(change, complaint):
@@ -55,6 +58,12 @@ def test_what_psl_starts_from():
     assert start("psl", psl_start="initial") is None
     del demo["psl_start"]
     assert start("psl").name == "classification.step1"
+
+
+@pytest.mark.parametrize("typed", [["--seeds", "1,2,1"], ["--rows", "psl,psl"]])
+def test_what_is_named_twice_is_refused(typed):
+    with pytest.raises(InputError, match=f"{typed[0]}: names one twice"):
+        sweep.main(["demo", *typed])
 
 
 def test_rows_without_shared_masks_are_refused():

@@ -17,7 +17,7 @@ from aepsl import experiments
 from aepsl.caffe_nets import build, caffemodel
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
-from aepsl.files import read_text, write_text
+from aepsl.files import only_one, read_text, write_text
 from aepsl.images import read_indexed, write_mask
 from aepsl.stages import train
 from conftest import tiny_experiment
@@ -240,6 +240,14 @@ def refused(root, out, complaint, *more):
     assert not (out / "final.caffemodel").exists() and not (out / "train.json").exists()
 
 
+def test_a_second_training_of_a_folder_is_refused(creatures, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    with only_one(out):
+        refused(creatures, out, "run: another command is filling it")
+    assert not list(out.iterdir())
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_bad_data_are_one_line_and_leave_nothing(creatures, tmp_path, fault):
     damage, complaint = FAULTS[fault]
@@ -258,7 +266,7 @@ def test_bad_weights_are_one_line_and_leave_nothing(creatures, tmp_path):
     "fault, complaint",
     [
         ("empty mask", "image0.png: is empty"),
-        ("unknown value", "image0.png: has the value 9, which is no class of demo"),
+        ("unknown value", "image0.png: has the value 9, which is no class of the experiment"),
         ("no label", "no label for image0"),
     ],
 )

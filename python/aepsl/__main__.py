@@ -37,7 +37,7 @@ def main():
         return
     lines = [__doc__, ""] + [f"  {each:20}{summary(module)}" for each, module in MODULES.items()]
     if name in ("-h", "--help"):
-        print("\n".join(lines))
+        cli.command(lambda: print("\n".join(lines)))
     else:
         sys.exit(f"aepsl: there is no command {name!r}; `aepsl --help` lists them")
 

@@ -13,15 +13,16 @@ import traceback
 
 from aepsl import experiments, made, run_folder
 from aepsl.errors import InputError
-from aepsl.files import FULL, no_room
+from aepsl.files import FULL, check_place
 
 INTERRUPTED = "interrupted; typed again, the command goes on from there\n"
+LONGEST = 2000  # characters of a line: a name or a damaged file can be long
 OPTIONS = {
     "experiment": dict(required=True, type=experiments.load, metavar="NAME", help="settings and nets: prototxt/NAME"),
     "data": dict(required=True, metavar="DIR", help="root of the data set, in VOC layout"),
     "shard": dict(dest="part", metavar="K/N", help="only that share of the images, for example 1/4"),
     "gpu": dict(
-        type=lambda text: [int(number) for number in text.split(",")],
+        type=lambda text: [int(number) for number in text.split(",")] if count(text) else None,
         metavar="N[,N...]",
         help="numbers of the GPUs of which a free one is taken; the CPU without it",
     ),
@@ -29,9 +30,33 @@ OPTIONS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that takes no empty text: a variable of the shell that is not set is no folder, nor none."""
+
+    def parse_known_args(self, *arguments, **options):
+        found, rest = super().parse_known_args(*arguments, **options)
+        for action in self._actions:
+            values = getattr(found, action.dest, None)
+            if "" in (values if isinstance(values, list) else [values]) and action.default != "":
+                name = "/".join(action.option_strings) or action.dest
+                self.error(f"argument {name}: is empty; give it a value, or leave it out")
+        return found, rest
+
+
+def number(least, most=10**9 - 1):
+    """The type of an option that takes a whole number from `least` to `most`."""
+
+    def number(text):
+        if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from {least} to {most}")
+        return int(text)
+
+    return number
+
+
 def parser(doc, options=""):
-    """An ArgumentParser with the first line of the docstring `doc`, and those of OPTIONS that `options` names."""
-    result = argparse.ArgumentParser(description=doc.splitlines()[0])
+    """A Parser with the first line of the docstring `doc`, and those of OPTIONS that `options` names."""
+    result = Parser(description=doc.splitlines()[0])
     for name in options.split():
         result.add_argument("--" + name, **OPTIONS[name])
     return result
@@ -48,6 +73,8 @@ def run_stage(run, arguments):
     """Call `run` with parsed arguments and leave the mark that `--done` names; run returns what a mark holds."""
     arguments = vars(arguments)
     done = arguments.pop("done")
+    if done:
+        check_place(done)
     begun = time.time()
     contents = run(**arguments)
     if done:
@@ -63,9 +90,12 @@ def command(main):
     """Call `main`; whatever ends it before its time becomes one line on stderr and an exit code that is not 0."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.stdout:  # None where the shell has closed it
+        sys.stdout.reconfigure(errors="backslashreplace")  # names are bytes
     try:
         main()
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         return
     except InputError as error:
         line = str(error)
@@ -76,19 +106,24 @@ def command(main):
     except OSError as error:  # no permission, no room
         if error.filename:
             line = f"{error.filename}: {error.strerror}"
+        elif error.errno in FULL:
+            line = f"{error.strerror} for a result, or for what is printed; make room and type the same command again"
+        elif error.errno:  # of the system, not of ours
+            line = f"{error.strerror}; look at the disk, at `ulimit -a` and at what the command was given"
         else:
-            line = str(no_room(os.getcwd())) if error.errno in FULL else _fault(error)
+            line = _fault(error)
     except MemoryError:
         line = "there is not enough memory; fewer CORES, or a smaller `batch` in experiment.yaml, need less"
     except Exception as error:
         line = _fault(error)
+    line = line if len(line) < LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     line = "".join(c if c >= " " else repr(c)[1:-1] for c in line)  # a name may hold a line break
     _end(f"error: {line}\n", 1)
 
 
 def _end(text, code):
     """End this process at once: Caffe's and OpenBLAS' threads may still run, and nothing is left to clean up."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):
         sys.stderr.write(text)
         sys.stderr.flush()
     os._exit(code)

@@ -1,10 +1,12 @@
 """Reading and writing files: a file appears complete or not at all, also where the power goes."""
 
 import contextlib
+import csv
 import ctypes
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -26,6 +28,7 @@ def written_whole(path, flushed=True):
     for a full disk.
     """
     folder = os.path.dirname(os.path.abspath(path))
+    check_place(path)
     os.makedirs(folder, exist_ok=True)
     stem, extension = os.path.splitext(path)
     beside = f"{stem}.part{os.getpid()}{extension}"
@@ -43,6 +46,20 @@ def written_whole(path, flushed=True):
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)
+
+
+def check_place(path):
+    """InputError unless a file can be written as `path`, replacing one that is there; OSError for what is no name."""
+    above = os.path.abspath(path)
+    is_file = os.path.basename(path) and (not os.path.exists(path) or os.path.isfile(path))
+    with contextlib.suppress(FileNotFoundError):
+        os.lstat(above)  # too long a name, a file in the place of a folder
+    while is_file and not os.path.exists(above := os.path.dirname(above)):
+        pass
+    if not is_file or not os.path.isdir(above):
+        raise InputError(f"{path}: is no place for a file; name a file in a folder, not a folder, a pipe or a device")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: cannot be written; name a file in runs/, or mount its folder with WRITABLE=")
 
 
 def flush(path):
@@ -121,6 +138,8 @@ def only_one(folder):
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)  # a worker that was started meanwhile has the handle too
         os.close(handle)
 
 
@@ -135,12 +154,13 @@ def read_text(path):
     """What the file holds; None if there is none."""
     if not os.path.exists(path):
         return None
-    with opened(path, errors="surrogateescape") as file:
+    with opened(path, encoding="utf-8", errors="surrogateescape") as file:
         return file.read()
 
 
 def write_text(path, text):
-    with written_whole(path) as beside, open(beside, "w") as file:
+    """Write a file whole: the inverse of read_text."""
+    with written_whole(path) as beside, open(beside, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
 
 
@@ -172,6 +192,35 @@ def read_json(path):
         raise InputError(f"{path}: not JSON ({error}); delete it and run its stage again") from None
 
 
+def read_figures(path, kind=dict):
+    """read_json for a dict, or another `kind`, that holds nothing but numbers; InputError for any other."""
+    value = read_json(path)
+    if not (isinstance(value, kind) and value != {} and _are_numbers(value)):
+        raise InputError(f"{path}: does not hold the figures that its stage writes; delete it and run the stage again")
+    return value
+
+
+def _are_numbers(value):
+    if isinstance(value, (dict, list)):
+        return all(map(_are_numbers, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def read_table(path, columns):
+    """{name: its numbers} of all columns of a CSV file, which has those of `columns`; InputError for any other."""
+    try:
+        with opened(path) as file:
+            names, *rows = csv.reader(file)
+        numbers = [[float(cell) for _, cell in itertools.zip_longest(names, row, fillvalue="")] for row in rows]
+        if set(columns) - set(names) or len(names) < 2:
+            raise ValueError
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
+    except (ValueError, csv.Error):
+        raise InputError(f"{path}: is no table of numbers under names; delete it and run its stage again") from None
+    return {name: [row[k] for row in numbers] for k, name in enumerate(names)}
+
+
 def sha256(path):
     """The SHA-256 of a file, in hexadecimal."""
     return digest(path, "sha256")
@@ -180,7 +229,7 @@ def sha256(path):
 def digest(path, kind):
     """A checksum of a file, in hexadecimal; kind: a name that hashlib knows."""
     checksum = hashlib.new(kind)
-    with open(path, "rb") as file:
+    with opened(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             checksum.update(block)
     return checksum.hexdigest()

@@ -13,7 +13,7 @@ import sys
 from typing import NamedTuple
 
 from aepsl import digests
-from aepsl.files import LEFTOVER, read_text, write_json, write_text
+from aepsl.files import LEFTOVER, opened, read_text, write_json, write_text
 
 FOLDER = "made"
 TEXTS = (".json", ".csv", ".prototxt", ".txt")
@@ -205,7 +205,7 @@ def is_whole(path):
     try:
         if path.endswith(".json"):
             return is_json(path)
-        with open(path, "rb") as file:
+        with opened(path, "rb") as file:
             if path.endswith(".png"):
                 file.seek(-8, os.SEEK_END)
                 return file.read(4) == b"IEND"

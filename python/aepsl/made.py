@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from aepsl import digests, healing, run_folder
 from aepsl.errors import InputError
-from aepsl.files import flush_all, read_text, write_json, write_text
+from aepsl.files import check_place, flush_all, read_text, write_json, write_text
 
 RECORD = "made_of.json"
 
@@ -66,11 +66,12 @@ class Figures(NamedTuple):
 class Result:
     """The folder `path`, or the file of that name, as a stage makes it of `made_of`.
 
-    made_of: a JSON value; files: patterns of what the stage writes into the folder. Raises InputError for a folder with
+    made_of: a JSON value; files: patterns of what the stage writes into the folder; is_locked: whether the caller keeps
+    others out of it. Raises InputError for a folder with
     such files that has no record of what they were made of: they are not ours to remove.
     """
 
-    def __init__(self, path, made_of, files=()):
+    def __init__(self, path, made_of, files=(), is_locked=False):
         self.path = path
         self.files, self.others = [], []
         self.made = 0
@@ -78,8 +79,11 @@ class Result:
         self.folder = path if files else os.path.dirname(path) or "."
         self.record = os.path.join(path, RECORD) if files else f"{os.path.splitext(path)[0]}.{RECORD}"
         patterns = [os.path.join(glob.escape(path), each) for each in files] or [glob.escape(path)]
+        if not files:
+            check_place(path)
         os.makedirs(self.folder, exist_ok=True)
-        with _locked(self.folder):  # shards of one folder begin at the same time
+        # Shards of one folder begin at the same time.
+        with contextlib.nullcontext() if is_locked else _locked(self.folder):
             known = read_text(self.record)
             if known != self.made_of:
                 self._clear(patterns, known)

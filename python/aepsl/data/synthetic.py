@@ -274,7 +274,7 @@ def _tint(rng):
 def main(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("--out", required=True, help="the folder to make, in VOC layout")
-    parser.add_argument("--train", type=int, default=320, help="training images (320)")
-    parser.add_argument("--val", type=int, default=80, help="validation images (80)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--train", type=cli.number(1), default=320, help="training images (320)")
+    parser.add_argument("--val", type=cli.number(1), default=80, help="validation images (80)")
+    parser.add_argument("--seed", type=cli.number(0), default=1)
     run(**vars(parser.parse_args(argv)))

@@ -6,7 +6,7 @@ from aepsl import cli, decoding
 from aepsl.data.dataset import IGNORE, VOC_CLASSES, in_folder
 from aepsl.data.lists import read_classes, read_list
 from aepsl.errors import InputError
-from aepsl.files import write_json
+from aepsl.files import check_place, write_json
 from aepsl.images import read_indexed, refuse_colours
 
 
@@ -22,7 +22,16 @@ def run(pred, gt, ids, values, names):
     total = np.zeros((len(values), len(values) + 1), np.int64)
     for confusion in confusions(in_folder(pred, ids), in_folder(gt, ids), values):
         total += confusion
+    check_counts(gt, total)
     return scores(total, names)
+
+
+def check_counts(gt, confusion):
+    """InputError if nothing counts of the true masks in the folder `gt`."""
+    if not confusion.any():
+        raise InputError(
+            f"{gt}: these masks are {IGNORE} throughout, which is not counted; there is nothing to evaluate"
+        )
 
 
 def confusions(predictions, truths, values):
@@ -124,6 +133,7 @@ def main(argv=None):
     parser.add_argument("--json", required=True, help="file to write")
     parser.add_argument("--classes", help="file of class names, values 1, 2, ...; VOC's 20 without it")
     arguments = parser.parse_args(argv)
+    check_place(arguments.json)
     ids = read_list(arguments.ids, "the ids to evaluate").ids
     names = ["background", *(read_classes(arguments.classes) if arguments.classes else VOC_CLASSES)]
     result = run(arguments.pred, arguments.gt, ids, list(range(len(names))), names)

@@ -178,7 +178,9 @@ def main(argv=None):
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--policy", choices=POLICIES, default="none", help="what weights the classes' maps (none)")
-    parser.add_argument("--workers", type=int, default=1, help="processes for the CRF; default: this one")
+    parser.add_argument(
+        "--workers", type=cli.number(1, 256), default=1, help="processes for the CRF; default: this one"
+    )
     parser.add_argument("--deploy", help="prototxt of another net, of plain Caffe, that --model is of")
     parser.add_argument("--scores", metavar="BLOB", help="with --deploy: the blob of its scores, before a softmax")
     arguments = parser.parse_args(argv)

@@ -5,11 +5,13 @@ import gzip
 import os
 import tarfile
 
+import numpy as np
+
 from aepsl import cli, decoding
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
-from aepsl.files import written_whole
-from aepsl.images import palette
+from aepsl.files import check_place, written_whole
+from aepsl.images import palette, read_indexed
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 
@@ -17,12 +19,14 @@ FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 def run(experiment, data, list_name, masks, out):
     """Pack masks/ID.png of every image of the list into `out`, a .tgz: the same bytes for the same masks.
 
-    Raises InputError for a mask that is missing, or without VOC's palette or its image's size, before it writes.
+    Raises InputError, before it writes, for a mask that is missing, or has another palette, size or values.
     """
+    check_place(out)
     dataset = Dataset(data, experiment["classes"])
     paths = {image_id: os.path.join(masks, image_id + ".png") for image_id in dataset.ids(list_name)}
     for image_id, path in paths.items():
         _check(path, dataset.image_path(image_id))
+        dataset.check_values(path, np.unique(read_indexed(path)))
     with written_whole(out) as beside, open(beside, "wb") as file, _packed(file) as archive:
         for image_id, path in sorted(paths.items()):
             archive.add(path, f"{FOLDER}/{image_id}.png", recursive=False, filter=_anonymous)
@@ -50,6 +54,7 @@ def _check(path, image_path):
     if not os.path.exists(path):
         raise InputError(f"{path}: cannot be read; segment the image first")
     with decoding.opened(path, ["PNG"]) as mask:
+        decoding.load(mask, path)
         if mask.mode != "P" or mask.getpalette() != palette().ravel().tolist():
             raise InputError(f"{path}: does not have VOC's palette; write it with aepsl.stages.segment")
         size = decoding.header(image_path).size

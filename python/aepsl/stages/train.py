@@ -23,8 +23,9 @@ from tqdm import tqdm
 from aepsl import cli, digests, experiments
 from aepsl.caffe_nets import build, caffemodel, device, finite
 from aepsl.data.dataset import Dataset, in_folder
+from aepsl.data.regions import check_bits
 from aepsl.errors import InputError
-from aepsl.files import check_room, flush, no_room, read_json, sha256, write_json, write_text, written_whole
+from aepsl.files import check_room, flush, no_room, only_one, read_json, sha256, write_json, write_text, written_whole
 from aepsl.healing import is_whole
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import WEIGHTS
@@ -50,19 +51,27 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
     masks = dataset.mask_folder() if masks == TRUTH else masks
-    dataset.check(ids, [folder for folder in (regions, masks) if folder])
+    found = dataset.check(ids, [folder for folder in (regions, masks) if folder])
+    for path in in_folder(regions, ids) if regions else ():
+        check_bits(path)
+    if masks:
+        for path, values in zip(in_folder(masks, ids), found):
+            dataset.check_values(path, values[-1])
     if weights:
         caffemodel.existing(weights)
 
-    result = Result(out, _made_of(experiment, task, dataset, ids, weights, regions, masks, psl_weights), FILES)
-    logs = ["log.csv"] + ["psl.csv"] * (task == "psl")
-    is_trained = all([result.has("final.caffemodel", *logs), result.has_beside("train.json")])
-    if not (result.has_beside(*PROTOTXTS) and is_trained):
-        write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
-    if not is_trained:
-        device.use(gpu)
-        _train(experiment, task, dataset.labels(ids), out, weights, on_cpu=gpu is None)
-    History(out, ()).clear()
+    made_of = _made_of(experiment, task, dataset, ids, weights, regions, masks, psl_weights)
+    os.makedirs(out, exist_ok=True)
+    with only_one(out):
+        result = Result(out, made_of, FILES, is_locked=True)
+        logs = ["log.csv"] + ["psl.csv"] * (task == "psl")
+        is_trained = all([result.has("final.caffemodel", *logs), result.has_beside("train.json")])
+        if not (result.has_beside(*PROTOTXTS) and is_trained):
+            write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
+        if not is_trained:
+            device.use(gpu)
+            _train(experiment, task, dataset.labels(ids), out, weights, on_cpu=gpu is None)
+        History(out, ()).clear()
     return result
 
 
@@ -336,5 +345,7 @@ def main(argv=None):
     if (arguments.task == "classification") != (arguments.masks is None):
         needs = "learns from no masks: leave --masks out" if arguments.masks else "learns from masks: give --masks"
         raise InputError(f"--task {arguments.task} {needs}")
+    if arguments.regions and arguments.task != "classification":
+        raise InputError(f"--task {arguments.task} erases nothing: leave --regions out")
     build.check(arguments.experiment)
     cli.run_stage(run, arguments)

@@ -12,7 +12,7 @@ from aepsl import cli, experiments, paper
 from aepsl.data.dataset import VOC_CLASSES, Dataset, in_folder
 from aepsl.data.predictions import find
 from aepsl.errors import InputError
-from aepsl.files import write_json, write_text
+from aepsl.files import check_place, write_json, write_text
 from aepsl.run_folder import RunFolder
 from aepsl.stages import bootstrap, evaluate
 from aepsl.tools.run import data_of
@@ -62,6 +62,7 @@ def run(pred, runs, list_name=None, data=None, draws=bootstrap.DRAWS, seed=1):
     truths = in_folder(dataset.mask_folder(), ids)
     count = joblib.delayed(_count)
     counted = joblib.Parallel(n_jobs=-1, prefer="threads")(count(each, truths, dataset.values) for each in methods)
+    evaluate.check_counts(dataset.mask_folder(), counted[0].confusion)
     return compared([method.name for method in methods], counted, ids, ["background"] + dataset.classes, draws, seed)
 
 
@@ -192,23 +193,15 @@ def main(argv=None):
     parser.add_argument("--pred", action="append", default=[], metavar="DIR", help="a folder of predictions, ID.png")
     parser.add_argument("--list", help="val, or the path of a list of ids (the experiment's val)")
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, in VOC layout")
-    parser.add_argument("--draws", type=int, default=bootstrap.DRAWS, help="of the bootstrap (%(default)s)")
+    parser.add_argument("--draws", type=cli.number(1), default=bootstrap.DRAWS, help="of the bootstrap (%(default)s)")
     parser.add_argument("--json", help="file to write the figures to")
     parser.add_argument("--html", help="file to write a page to")
     asked = parser.parse_args(argv)
-    if asked.draws < 1:
-        raise InputError(f"--draws {asked.draws}: must be 1 or more")
     for path in filter(None, (asked.json, asked.html)):
-        _check_writable(path)
+        check_place(path)
     result = run(asked.pred, asked.run, asked.list, asked.data, asked.draws)
     if asked.json:
         write_json(asked.json, result)
     if asked.html:
         write_text(asked.html, page(result))
     print(text(result))
-
-
-def _check_writable(path):
-    folder = os.path.dirname(os.path.abspath(path))
-    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
-        raise InputError(f"{path}: cannot be written; name a file in runs/, or mount its folder with WRITABLE=")

@@ -8,12 +8,14 @@ from aepsl.drfi import measures, train
 from aepsl.drfi.model import MODEL, load
 from aepsl.drfi.photos import Photos
 from aepsl.errors import InputError
+from aepsl.files import check_place
 from aepsl.stages import rbd
 from aepsl.stages.saliency import read_map
 
 
 def run_train(images, masks, list_path, out, test, seed, workers):
     """Train on the photos of a list, write the model `out`, print how good it is on them, and on the list `test`."""
+    check_place(out)
     photos = Photos(images, masks, list_path)
     held_out = Photos(images, masks, test) if test else None
     both = set(photos.ids).intersection(held_out.ids if test else ())
@@ -33,6 +35,8 @@ def run_evaluate(images, masks, list_path, model, maps):
     detectors = dict(drfi=lambda k: model.saliency(photos.image(k)), rbd=lambda k: rbd.saliency(photos.image(k)))
     if maps:
         detectors["maps"] = lambda k: read_map(maps, photos.ids[k], photos.image(k).shape[1::-1])
+        for k in range(len(photos)):
+            detectors["maps"](k)
     print(measures.HEADER)
     for name, detector in detectors.items():
         print(measures.line(name, compared(photos, detector)), flush=True)
@@ -58,8 +62,10 @@ def main(argv=None):
     train_, evaluate = commands.choices["train"], commands.choices["evaluate"]
     train_.add_argument("--test", metavar="FILE", help="a list of photos that are held out, to evaluate")
     train_.add_argument("--out", required=True, metavar="MODEL", help="the file to write")
-    train_.add_argument("--seed", type=int, default=1, help="of the trees (1)")
-    train_.add_argument("--workers", type=int, default=1, help="threads (1); with any number the same model")
+    train_.add_argument("--seed", type=cli.number(0), default=1, help="of the trees (1)")
+    train_.add_argument(
+        "--workers", type=cli.number(1, 256), default=1, help="threads (1); with any number the same model"
+    )
     evaluate.add_argument("--model", default=MODEL, help=f"({MODEL})")
     evaluate.add_argument("--maps", metavar="DIR", help="a folder of others' maps, ID.png or ID.jpg")
     arguments = vars(parser.parse_args(argv))

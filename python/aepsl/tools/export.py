@@ -16,9 +16,9 @@ from tqdm import tqdm
 from aepsl import cli, experiments
 from aepsl.caffe_nets.whole_image import ClassificationNet
 from aepsl.data.dataset import LISTS, Dataset, in_folder
+from aepsl.data.regions import read
 from aepsl.errors import InputError
 from aepsl.files import folder_whole, write_text
-from aepsl.images import read_indexed
 from aepsl.run_folder import RunFolder
 from aepsl.tools.run import data_of
 
@@ -76,7 +76,7 @@ def _irn(experiment, folder, dataset, ids, step, out, gpu):
     with folder_whole(out) as beside:
         os.makedirs(os.path.join(beside, "cam"))
         for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
-            erased = read_indexed(os.path.join(folder.regions(step - 1), image_id + ".png")) if step > 1 else None
+            erased = read(os.path.join(folder.regions(step - 1), image_id + ".png")) if step > 1 else None
             classes = np.flatnonzero(row)
             maps = net.cam(dataset.image(image_id), classes, erased, image_id)
             keys = np.array(dataset.values)[classes + 1] - 1
@@ -104,6 +104,8 @@ def main(argv=None):
     parser.add_argument("--run", dest="experiment", required=True, type=experiments.load, metavar="NAME")
     parser.add_argument("--to", dest="kind", required=True, choices=KINDS, help="for whom")
     parser.add_argument("--out", required=True, help="folder to write, in runs/ or one that WRITABLE= names")
-    parser.add_argument("--step", type=int, help="of erasing; irn: the net's (1), else the last that is merged")
+    parser.add_argument(
+        "--step", type=cli.number(1), help="of erasing; irn: the net's (1), else the last that is merged"
+    )
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, in VOC layout")
     print(run(**vars(parser.parse_args(argv))))

@@ -140,7 +140,7 @@ def _trained(task, gpu, iterations):
 
 def main(argv=None):
     parser = cli.parser(__doc__)
-    parser.add_argument("--minutes", type=float, default=25, help="after which what has begun is ended (25)")
+    parser.add_argument("--minutes", type=cli.number(1, 600), default=25, help="after which all ends (25)")
     parser.add_argument("--part", choices=PARTS, help="one step of the session")
     asked = parser.parse_args(argv)
     if asked.part:

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from aepsl import cli, experiments
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.errors import InputError
-from aepsl.files import written_whole
+from aepsl.files import check_place, written_whole
 from aepsl.images import palette, read_indexed
 from aepsl.run_folder import RunFolder
 from aepsl.tools.run import data_of
@@ -25,6 +25,7 @@ def run(experiment, out, image_id=None, row="psl", data=None):
     and 4; data: root of the data set, where it does not lie in data/NAME. Raises InputError for a run that is not
     finished, and for an image or a row that it does not have.
     """
+    check_place(out)
     folder = RunFolder(experiment)
     if not os.path.exists(folder.results):
         raise InputError(f"{folder.results}: no such file; `aepsl run {experiment['name']}` ends with it")

@@ -195,6 +195,6 @@ def main(argv=None):
     parser.add_argument("name", help="the experiment, or a new name for the data of --data")
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
     parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="numbers of GPUs; the CPU without it")
-    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument("--cores", type=cli.number(1), default=os.cpu_count())
     asked = parser.parse_args(argv)
     print(report(new_experiment.settings(asked.name, asked.data), cli.count(asked.gpu), asked.cores))

@@ -115,7 +115,10 @@ def changed(experiment, changes):
             raise InputError(f"--set {change}: give KEY=VALUE, for example psl_start=ae_step3")
         if not any(f"{key}.".startswith(f"{free}.") for free in FREE):
             raise InputError(f"--set {change}: a sweep can change {', '.join(FREE)}; anything else is another run")
-        over = yaml.safe_load(value)
+        try:
+            over = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            raise InputError(f"--set {change}: its value is not YAML; give a number, or a word") from None
         for part in reversed(key.split(".")):
             over = {part: over}
         settings = experiments.laid_over(settings, over)
@@ -186,9 +189,12 @@ def main(argv=None):
     for option in ("data", "weights", "saliency", "gpu", "cores"):
         parser.add_argument("--" + option, default=os.environ.get(option.upper()) or None, help="as of `aepsl run`")
     asked = parser.parse_args(argv)
-    if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", asked.seeds):
+    if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", asked.seeds, re.ASCII):
         raise InputError(f"--seeds {asked.seeds}: give numbers, for example 1,2,3")
     seeds, rows = [int(seed) for seed in asked.seeds.split(",")], asked.rows.split(",")
+    for option, given in (("--seeds", seeds), ("--rows", rows)):
+        if len(set(given)) < len(given):
+            raise InputError(f"{option}: names one twice; each is trained once")
     experiment, changes = experiments.load(asked.name), [[], *asked.set]
     check_rows(experiment, rows)
     variants = [changed(experiment, each) for each in changes]
