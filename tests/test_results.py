@@ -79,6 +79,10 @@ def test_submission_holds_every_image_under_vocs_names(small_set, tmp_path):
     write_mask(f"{tmp_path}/masks/image2.png", np.zeros((3, 4), np.uint8))
     with pytest.raises(InputError, match=r"image2.png: is \(4, 3\), its image"):
         submission.run(*arguments)
+    mask = cv2.imread(str(small_set / "JPEGImages/image1.jpg"))[:, :, 0]
+    write_mask(f"{tmp_path}/masks/image1.png", np.full_like(mask, 200))
+    with pytest.raises(InputError, match="image1.png: has the value 200, which is no class"):
+        submission.run(*arguments)
     cv2.imwrite(f"{tmp_path}/masks/image1.png", np.zeros((9, 9), np.uint8))
     with pytest.raises(InputError, match="image1.png: does not have VOC's palette"):
         submission.run(*arguments)
@@ -86,6 +90,20 @@ def test_submission_holds_every_image_under_vocs_names(small_set, tmp_path):
     with pytest.raises(InputError, match="image1.png: cannot be read"):
         submission.run(*arguments)
     assert not (tmp_path / "out.tgz").exists()
+
+
+FIGURES = [  # of a stage: its file, what stands in it, and the line
+    ("step1/classification/train.json", "[]", "has no `converged_loss`"),
+    ("step1/classification/train.json", '{"converged_loss": "0.1"}', "has no `converged_loss`"),
+    ("step1/regions.json", "[1]", "does not hold the figures"),
+    ("step1/regions.json", '{"recall": "0.5"}', "does not hold the figures"),
+    ("step1/thresholds.json", "{}", "does not hold the figures"),
+    ("background.json", "{}", "does not hold the figures"),
+    ("background.json", '{"cue": {"error": null}}', "does not hold the figures"),
+    ("step1/classification/log.csv", "iteration,loss\n1,x\n", "is no table of numbers"),
+    ("step1/classification/log.csv", "iteration,loss\n1\n", "is no table of numbers"),
+    ("step1/classification/log.csv", "", "is no table of numbers"),
+]
 
 
 def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
@@ -113,3 +131,9 @@ def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
     assert found["background"] == dict(cue=dict(share=0.5))
     assert found["losses"]["step1"] == [[0, 0.5], [1, 0.25]]
     assert found["seconds"] == {"mine.step1": 7}
+    for name, text, message in FIGURES:
+        before = (run / name).read_text()
+        (run / name).write_text(text)
+        with pytest.raises(InputError, match=f"{name}: {message}"):
+            results.run(experiment, str(small_set))
+        (run / name).write_text(before)

@@ -181,7 +181,8 @@ class RunFolder:
             images = read_json(self.mark("check"))
         except (InputError, OSError):
             images = None
-        return images if isinstance(images, dict) else {}
+        is_one = isinstance(images, dict) and all(isinstance(count, int) for count in images.values())
+        return images if is_one else {}
 
     def main_row(self):
         """The row that stands for the run: the paper's result, psl++, or the last of those that the experiment has."""

@@ -1,11 +1,10 @@
 """Gathers what a run has so far: results.json where it is finished, else what its stages have left."""
 
-import csv
 import os
 
 from aepsl import paper
 from aepsl.errors import InputError
-from aepsl.files import read_json
+from aepsl.files import read_json, read_table
 from aepsl.run_folder import RunFolder
 from aepsl.tools import status
 
@@ -46,8 +45,8 @@ def so_far(folder):
 
 def losses(path):
     """[[iteration, loss], ...] of a training's log.csv."""
-    with open(path) as file:
-        return [[int(row[0]), float(row[1])] for row in list(csv.reader(file))[1:]]
+    iterations, losses, *_ = read_table(path, ["iteration"]).values()
+    return [[int(iteration), loss] for iteration, loss in zip(iterations, losses)]
 
 
 def progress(experiment):

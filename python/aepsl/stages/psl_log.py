@@ -11,6 +11,7 @@ import io
 
 import numpy as np
 
+from aepsl.files import read_table
 from aepsl.layers.losses import counted_pixels
 
 COLUMNS = (
@@ -60,9 +61,8 @@ def text(batches, epoch):
 
 def read(path):
     """{column: its numbers, by epoch} of a psl.csv."""
-    with open(path) as file:
-        lines = list(csv.DictReader(file))
-    return {column: [float(line[column]) for line in lines] for column in COLUMNS}
+    table = read_table(path, COLUMNS)
+    return {column: table[column] for column in COLUMNS}
 
 
 def warning(batches, epoch):

@@ -23,7 +23,8 @@ import joblib
 
 from aepsl import cli, digests
 from aepsl.data.dataset import Dataset
-from aepsl.files import read_json, write_json
+from aepsl.errors import InputError
+from aepsl.files import read_figures, read_json, write_json
 from aepsl.made import Figures
 from aepsl.report import collect, host
 from aepsl.run_folder import RunFolder
@@ -36,8 +37,7 @@ def run(experiment, data):
     """Evaluate the segmentations of val that the experiment's `rows` name, gather the rest, write results.json."""
     folder = RunFolder(experiment)
     dataset = Dataset(data, experiment["classes"])
-    training = {t: read_json(os.path.join(folder.classification(t), "train.json")) for t in folder.steps}
-    converged = [training[t]["converged_loss"] for t in folder.steps]
+    converged = [_converged_loss(os.path.join(folder.classification(t), "train.json")) for t in folder.steps]
     val = experiment["data"]["val"]
     rows = evaluated(dataset, val, {row: folder.segmented("val", row) for row in experiment["rows"]})
     main = folder.main_row()
@@ -49,13 +49,13 @@ def run(experiment, data):
         main=main,
         rows=rows,
         mining={
-            f"step{t}": dict(read_json(folder.shares(t)), converged_loss=loss)
+            f"step{t}": dict(read_figures(folder.shares(t)), converged_loss=loss)
             for t, loss in zip(folder.steps, converged)
         },
         losses={f"step{t}": collect.losses(os.path.join(folder.classification(t), "log.csv")) for t in folder.steps},
         psl={net: psl_log.read(os.path.join(folder.segmentation(net), "psl.csv")) for net in folder.nets_with_psl()},
-        thresholds=read_json(folder.thresholds),
-        background=read_json(folder.background),
+        thresholds=read_figures(folder.thresholds, list),
+        background=read_figures(folder.background),
         success=successful_steps(converged, experiment["mining"]["max_converged_loss"]),
         examples=_examples(experiment, folder, dataset, ious),
         seconds=folder.seconds(),
@@ -65,6 +65,15 @@ def run(experiment, data):
     write_json(folder.results, results)
     figures = digests.of_value({name: results[name] for name in results if name not in OF_THE_MACHINE})
     return Figures(dict(sha256=figures), [folder.results])
+
+
+def _converged_loss(path):
+    """That of a training's train.json."""
+    summary = read_json(path)
+    loss = summary.get("converged_loss") if isinstance(summary, dict) else None
+    if not isinstance(loss, float):
+        raise InputError(f"{path}: has no `converged_loss`; delete it and run the same training again")
+    return loss
 
 
 def evaluated(dataset, list_name, folders):
