@@ -56,8 +56,8 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     # Section 3.1: masks
     "indoor only when every label is": (
         A + "stages/masks.py",
-        "any(row[indoor])",
-        "all(row[indoor]) and row.sum() == 1",
+        "any(labels[indoor])",
+        "all(labels[indoor]) and labels.sum() == 1",
         "method",
     ),
     "background wins where a region lies": (

@@ -105,6 +105,14 @@ def test_a_place_for_a_result_is_looked_at_before_the_work(tmp_path, monkeypatch
     assert sorted(os.listdir()) == before and files.read_text("file") == "old"
 
 
+def test_too_long_a_name_of_a_folder_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for call in (lambda path: Result(path, {}, ["*.png"]), lambda path: files.folder_whole(path).__enter__()):
+        with pytest.raises(OSError, match="File name too long"):
+            call("x/" * 3000)
+    assert os.listdir() == []
+
+
 def error_line(error):
     return f"{error.filename}: {error.strerror}"
 

@@ -29,7 +29,7 @@ def written_whole(path, flushed=True):
     """
     folder = os.path.dirname(os.path.abspath(path))
     check_place(path)
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     stem, extension = os.path.splitext(path)
     beside = f"{stem}.part{os.getpid()}{extension}"
     try:
@@ -46,6 +46,13 @@ def written_whole(path, flushed=True):
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)
+
+
+def make_folder(path):
+    """Make the folder `path`, and those above it; OSError for what cannot be one."""
+    with contextlib.suppress(FileNotFoundError):
+        os.lstat(path)  # too long a name
+    os.makedirs(path, exist_ok=True)
 
 
 def check_place(path):
@@ -111,7 +118,7 @@ def folder_whole(path):
         raise InputError(f"{path}: is there already; remove it, or give another name")
     beside = path + ".part"
     shutil.rmtree(beside, ignore_errors=True)
-    os.makedirs(beside)
+    make_folder(beside)
     try:
         yield beside
         flush_all(beside)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from aepsl import digests, healing, run_folder
 from aepsl.errors import InputError
-from aepsl.files import check_place, flush_all, read_text, write_json, write_text
+from aepsl.files import check_place, flush_all, make_folder, read_text, write_json, write_text
 
 RECORD = "made_of.json"
 
@@ -81,7 +81,7 @@ class Result:
         patterns = [os.path.join(glob.escape(path), each) for each in files] or [glob.escape(path)]
         if not files:
             check_place(path)
-        os.makedirs(self.folder, exist_ok=True)
+        make_folder(self.folder)
         # Shards of one folder begin at the same time.
         with contextlib.nullcontext() if is_locked else _locked(self.folder):
             known = read_text(self.record)

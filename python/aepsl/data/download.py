@@ -19,7 +19,7 @@ from aepsl import cli
 from aepsl.data import source_table
 from aepsl.data.archives import unpack
 from aepsl.errors import InputError
-from aepsl.files import digest, only_one
+from aepsl.files import digest, make_folder, only_one
 
 ROUNDS = 4  # through all mirrors without a new byte, before a start gives up
 PAUSE = 1  # seconds after the first such round; doubled after each
@@ -35,7 +35,7 @@ def run(names, out, sources=None, optional=False):
     """
     table = source_table.load(sources)
     entries = {name: source_table.entry(table, name) for name in names}
-    os.makedirs(out, exist_ok=True)
+    make_folder(out)
     with only_one(out):
         for name, entry in entries.items():
             path, folder = os.path.join(out, name), entry.get("unpack")

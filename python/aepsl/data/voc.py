@@ -24,7 +24,7 @@ from aepsl.data import source_table
 from aepsl.data.dataset import LISTS, VOC_CLASSES
 from aepsl.data.lists import read_list
 from aepsl.errors import InputError
-from aepsl.files import only_one, opened, write_if_changed
+from aepsl.files import make_folder, only_one, opened, write_if_changed
 from aepsl.images import write_mask
 
 
@@ -54,7 +54,7 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
         if not os.path.exists(path):
             raise InputError(f"{path}: no such file; {remedy}")
 
-    os.makedirs(out, exist_ok=True)
+    make_folder(out)
     with only_one(out):
         for image_id, path in images.items():
             _link(path, os.path.join(out, "JPEGImages", image_id + ".jpg"))

@@ -25,7 +25,18 @@ from aepsl.caffe_nets import build, caffemodel, device, finite
 from aepsl.data.dataset import Dataset, in_folder
 from aepsl.data.regions import check_bits
 from aepsl.errors import InputError
-from aepsl.files import check_room, flush, no_room, only_one, read_json, sha256, write_json, write_text, written_whole
+from aepsl.files import (
+    check_room,
+    flush,
+    make_folder,
+    no_room,
+    only_one,
+    read_json,
+    sha256,
+    write_json,
+    write_text,
+    written_whole,
+)
 from aepsl.healing import is_whole
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import WEIGHTS
@@ -61,7 +72,7 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
         caffemodel.existing(weights)
 
     made_of = _made_of(experiment, task, dataset, ids, weights, regions, masks, psl_weights)
-    os.makedirs(out, exist_ok=True)
+    make_folder(out)
     with only_one(out):
         result = Result(out, made_of, FILES, is_locked=True)
         logs = ["log.csv"] + ["psl.csv"] * (task == "psl")

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.errors import InputError
+from aepsl.files import make_folder
 from aepsl.images import palette, read_picture, scaled, write_colour, write_mask
 from aepsl.stages.segment import SegmentationNet
 
@@ -34,7 +35,7 @@ def run(experiment, paths, model, out, policy="scores", overlay=False, gpu=None)
                 raise InputError(f"{path}: its result would overwrite {result}; give --out another folder")
             written[result] = path
         read_picture(path)
-    os.makedirs(out, exist_ok=True)
+    make_folder(out)
     net = SegmentationNet(experiment, model, gpu)
     for path, name in zip(tqdm(paths, unit="image", disable=None), names):
         image = read_picture(path)
