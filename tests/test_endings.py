@@ -1,5 +1,6 @@
 """How a command ends: with one line, whatever happens."""
 
+import argparse
 import errno
 import os
 import shlex
@@ -103,6 +104,14 @@ def test_a_place_for_a_result_is_looked_at_before_the_work(tmp_path, monkeypatch
             call(path)
         assert complaint in (str(error.value) if isinstance(error.value, InputError) else error_line(error.value))
     assert sorted(os.listdir()) == before and files.read_text("file") == "old"
+
+
+@pytest.mark.parametrize("name", cli.INPUTS)
+def test_a_result_never_takes_the_place_of_an_input(tmp_path, name):
+    (tmp_path / "made").mkdir()
+    arguments = argparse.Namespace(out=str(tmp_path / "made/"), done=None, **{name: f"{tmp_path}/x/../made"})
+    with pytest.raises(InputError, match=f"made/?: is --{name} too"):
+        cli.run_stage(lambda **_: pytest.fail("it began"), arguments)
 
 
 def test_too_long_a_name_of_a_folder_is_one_line(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from aepsl.files import FULL, check_place
 
 INTERRUPTED = "interrupted; typed again, the command goes on from there\n"
 LONGEST = 2000  # characters of a line: a name or a damaged file can be long
+INPUTS = ("data", "model", "weights", "vgg", "maps", "saliency", "regions", "masks", "before")  # options that name one
 OPTIONS = {
     "experiment": dict(required=True, type=experiments.load, metavar="NAME", help="settings and nets: prototxt/NAME"),
     "data": dict(required=True, metavar="DIR", help="root of the data set, in VOC layout"),
@@ -72,6 +73,7 @@ def count(gpus):
 def run_stage(run, arguments):
     """Call `run` with parsed arguments and leave the mark that `--done` names; run returns what a mark holds."""
     arguments = vars(arguments)
+    _check_apart(arguments)
     done = arguments.pop("done")
     if done:
         check_place(done)
@@ -79,6 +81,13 @@ def run_stage(run, arguments):
     contents = run(**arguments)
     if done:
         made.mark(done, contents, time.time() - begun, _peak_mib())
+
+
+def _check_apart(arguments):
+    """InputError if the result would take the place of an input, which would be removed first."""
+    for name in filter(arguments.get, INPUTS if arguments.get("out") else ()):
+        if os.path.realpath(arguments[name]) == os.path.realpath(arguments["out"]):
+            raise InputError(f"--out {arguments['out']}: is --{name} too; name another place for the result")
 
 
 def _peak_mib():

@@ -199,6 +199,8 @@ def main(argv=None):
     asked = parser.parse_args(argv)
     for path in filter(None, (asked.json, asked.html)):
         check_place(path)
+    if asked.json and asked.json == asked.html:
+        raise InputError(f"{asked.json}: cannot be both figures and page; name two files")
     result = run(asked.pred, asked.run, asked.list, asked.data, asked.draws)
     if asked.json:
         write_json(asked.json, result)

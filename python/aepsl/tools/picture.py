@@ -26,6 +26,8 @@ def run(experiment, out, image_id=None, row="psl", data=None):
     finished, and for an image or a row that it does not have.
     """
     check_place(out)
+    if not out.endswith(".png"):
+        raise InputError(f"{out}: is a PNG; give it a name that ends in .png")
     folder = RunFolder(experiment)
     if not os.path.exists(folder.results):
         raise InputError(f"{folder.results}: no such file; `aepsl run {experiment['name']}` ends with it")
