@@ -36,6 +36,7 @@ def ended(statement, **options):
         ),
         (f"raise OSError({errno.EIO}, 'Input/output error')", "Input/output error; look at the disk"),
         ("open('/no/such/folder', 'w')", "/no/such/folder: No such file or directory"),
+        ("import nothing_of_that_name", "a library cannot be loaded: No module named"),
         ("raise MemoryError", "there is not enough memory"),
     ],
 )
@@ -104,6 +105,14 @@ def test_a_place_for_a_result_is_looked_at_before_the_work(tmp_path, monkeypatch
             call(path)
         assert complaint in (str(error.value) if isinstance(error.value, InputError) else error_line(error.value))
     assert sorted(os.listdir()) == before and files.read_text("file") == "old"
+
+
+def test_files_that_may_not_be_so_large_are_said_before_caffe_aborts(tmp_path, monkeypatch):
+    files.check_room(str(tmp_path), 2000)
+    monkeypatch.setattr(files.resource, "getrlimit", lambda what: (1000, 1000))
+    files.check_room(str(tmp_path), 1000)
+    with pytest.raises(InputError, match="`ulimit -f` allows"):
+        files.check_room(str(tmp_path), 2000)
 
 
 @pytest.mark.parametrize("name", cli.INPUTS)

@@ -9,7 +9,12 @@ import sys
 if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # until the libraries are there, which takes a second
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
 
-from aepsl import cli  # noqa: E402
+try:
+    from aepsl import cli
+except ImportError as problem:
+    sys.exit(
+        f"error: a library cannot be loaded: {problem}; is there enough memory (`ulimit -a`), and is this the image?"
+    )
 
 COMMANDS = {  # drawer: its commands, each a module with main(argv); the stages in their order
     "stages": "saliency train mine evaluate-regions masks evaluate-background segment evaluate results report calibrate"

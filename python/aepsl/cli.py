@@ -123,6 +123,8 @@ def command(main):
             line = _fault(error)
     except MemoryError:
         line = "there is not enough memory; fewer CORES, or a smaller `batch` in experiment.yaml, need less"
+    except ImportError as error:
+        line = f"a library cannot be loaded: {error}; is this the image, and is there memory (`ulimit -a`)?"
     except Exception as error:
         line = _fault(error)
     line = line if len(line) < LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"

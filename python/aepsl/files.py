@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import re
+import resource
 import shutil
 import stat
 
@@ -103,6 +104,9 @@ def no_room(folder, needed=None):
 
 def check_room(folder, needed):
     """Raise InputError unless `needed` bytes are free where `folder` is: Caffe would abort, or write half a file."""
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if resource.RLIM_INFINITY != largest < needed:
+        raise InputError(f"{folder}: {needed / 1e6:.1f} MB are needed next, and `ulimit -f` allows {largest / 1e6:.1f}")
     if shutil.disk_usage(folder).free < needed:
         raise no_room(folder, needed)
 
