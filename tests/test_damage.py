@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 
 from aepsl import digests, experiments, healing, made, run_folder
 from aepsl.data import synthetic
@@ -187,6 +188,17 @@ def test_the_line_names_the_folder_where_several_are_damaged(run, kept):
 
 
 @pytest.mark.long
+def test_what_a_row_left_that_is_no_row_any_more_is_not_made_again(run, kept):
+    settings = run.yaml.read_text()
+    run.yaml.write_text(yaml.safe_dump(dict(yaml.safe_load(settings), rows=["ae_step1"])))
+    for name in ("segmentation/psl++", "val/psl++", "relabelled"):
+        shutil.rmtree(run.tree / "runs/tiny" / name)
+    assert run.planned() == {"results"}
+    assert "damaged" not in run.start("-n")
+    run.yaml.write_text(settings)
+    assert {"train_segmentation_psl++", "segment_val_psl++", "relabel_psl"} <= run.planned()
+
+
 def test_a_stage_that_meets_a_damaged_file_stops_with_one_line(run, kept):
     """Between the start and its turn; nothing is made of it, and the same command heals it."""
     before = state(kept)

@@ -54,15 +54,17 @@ class Health(NamedTuple):
     said: list
 
 
-def heal(run, dry=False):
+def heal(run, dry=False, has_use_for=lambda stage: True):
     """Put right what is damaged or missing of what finished stages have made in the run's folder, and say so.
 
-    dry: only say so. Returns the marks (as paths from the run's folder) of the stages that must be done again.
+    dry: only say so; has_use_for: tells by a stage's name whether to look at it. Returns the marks (as paths from the
+    run's folder) of the stages that must be done again.
     """
     health = Health([], [])
     if not dry:
         _remove_leftovers(run)
-    for stage in sorted(_stages(run, FOLDER) | _stages(run, "done") - {"check", "check.made_of"}):
+    stages = _stages(run, FOLDER) | _stages(run, "done") - {"check", "check.made_of"}
+    for stage in sorted(filter(has_use_for, stages)):
         _heal_stage(run, stage, health, dry)
     check = os.path.join(run, "done", "check.json")
     if os.path.exists(check) and not is_json(check):

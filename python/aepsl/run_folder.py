@@ -21,6 +21,7 @@ made/STAGE.json           what every file of it holds (aepsl.healing)
 import contextlib
 import glob
 import os
+import re
 from typing import NamedTuple, Optional
 
 from aepsl import paper
@@ -29,6 +30,7 @@ from aepsl.files import read_json
 
 ROOT = "runs"
 MODEL = "final.caffemodel"
+OF_ROWS_AND_STEPS = ("classification.", "mine.", "shares.", "masks.", "segmentation.", "relabel.", "segment.val.")
 DAMAGED = (InputError, OSError, KeyError, TypeError, IndexError)  # what reading a JSON file of another kind raises
 
 
@@ -168,6 +170,16 @@ class RunFolder:
             yield Stage(f"segmentation.{net}", self.nets[net].task, self.segmentation(net))
         for row in self.experiment["rows"]:
             yield Stage(f"segment.val.{row}", "segment", self.segmented("val", row), "val")
+
+    def has_use_for(self, stage, row):
+        """Whether a stage, or its shard, is one of this experiment's: rows and steps may have been more before.
+
+        row: what submission packs, which need not be one of the experiment's rows.
+        """
+        rows = [*self.experiment["rows"], row, "calibration"]
+        used = {each.name for each in RunFolder(dict(self.experiment, rows=rows)).stages()}
+        used |= {f"shares.step{t}" for t in self.steps}
+        return not stage.startswith(OF_ROWS_AND_STEPS) or re.sub(r"\.\d+-\d+$", "", stage) in used
 
     def is_done(self, stage):
         """Whether the marks of a stage, or of all its shards, are there."""
