@@ -49,14 +49,14 @@ class Stage(NamedTuple):
 
 
 class RunFolder:
-    """The paths and stages of the run of an experiment (its settings), relative to the repository.
+    """The paths and stages of the run of an experiment (its settings), below `root`: relative to the repository.
 
     Raises InputError if its `rows` name one that there is not.
     """
 
-    def __init__(self, experiment):
+    def __init__(self, experiment, root=None):
         self.experiment = experiment
-        self.path = os.path.join(ROOT, experiment["name"])
+        self.path = os.path.join(root or ROOT, experiment["name"])
         self.steps = range(1, experiment["mining"]["steps"] + 1)
         self.nets = paper.nets(len(self.steps))
         self.rows = paper.rows(len(self.steps))
@@ -154,21 +154,22 @@ class RunFolder:
         needed = {self.rows[row].net for row in self.experiment["rows"]}
         return [name for name, net in self.nets.items() if name in needed and net.task == "psl"]
 
-    def stages(self):
-        """The stages of `rule all`, in their order."""
+    def stages(self, rows=None):
+        """The stages of `rule all`, in their order; with other `rows` than the experiment's, those that they need."""
+        rows = rows or self.experiment["rows"]
         yield Stage("saliency", "saliency", self.saliency, "train")
         for t in self.steps:
             yield Stage(f"classification.step{t}", "classification", self.classification(t))
             yield Stage(f"mine.step{t}", "mine", self.regions(t), "train")
             yield Stage(f"masks.ae_step{t}", "masks", self.masks(f"ae_step{t}"), "train")
-        needed = {self.rows[row].net for row in self.experiment["rows"]}
+        needed = {self.rows[row].net for row in rows}
         starts = [self.start_of(net) for net in needed]
         needed |= {start.name[len("segmentation.") :] for start in starts if start and start.kind == "segmentation"}
         for net in [net for net in self.nets if net in needed]:
             if self.nets[net].masks == "psl":
                 yield Stage("relabel.psl", "relabel", self.relabelled("psl"), "train")
             yield Stage(f"segmentation.{net}", self.nets[net].task, self.segmentation(net))
-        for row in self.experiment["rows"]:
+        for row in rows:
             yield Stage(f"segment.val.{row}", "segment", self.segmented("val", row), "val")
 
     def has_use_for(self, stage, row):

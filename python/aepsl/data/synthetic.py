@@ -47,6 +47,7 @@ PARTS = (
     Part("plant", vividness=24, contrast=8, apart=90, wander=10, lightness=48, turn=225),
 )
 PLANT = len(PARTS)  # its number; it is no part of a creature, but of the ground
+SIDES = 112, 145  # of images: from, and below
 BESIDE, ELSEWHERE = 0.6, 0.2  # how often a class's plant stands in an image with the class, and without
 GROUND_VIVIDNESS = 7
 
@@ -79,7 +80,7 @@ def render(rng, classes):
     rng: numpy Generator. Returns image (H x W x 3 uint8, BGR), mask (H x W uint8: 0, class value, 255 on the
     1 px around each object) and parts (H x W uint8: 0 for bare ground, or 1 + index in PARTS); H and W are 112..144.
     """
-    height, width = rng.integers(112, 145, 2)
+    height, width = rng.integers(*SIDES, 2)
     canvas = _ground(rng, height, width)
     mask = np.zeros((height, width), np.uint8)
     parts = np.zeros((height, width), np.uint8)

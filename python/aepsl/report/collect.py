@@ -54,4 +54,5 @@ def progress(experiment):
     folder = RunFolder(experiment)
     images = folder.images()
     left = [stage for stage in folder.stages() if not folder.is_done(stage.name)]
-    return [(stage.name, *status.state_of(stage, images)) for stage in left]
+    states = [status.state_of(stage, images) for stage in left]
+    return [(stage.name, state.counted, state.note) for stage, state in zip(left, states)]

@@ -6,6 +6,7 @@ with PSL also psl.csv (aepsl.stages.psl_log);
 from its last snapshot, and ends, on the CPU, with the same bytes.
 """
 
+import contextlib
 import csv
 import glob
 import io
@@ -13,6 +14,7 @@ import json
 import math
 import os
 import sys
+import time
 
 import caffe
 import numpy as np
@@ -43,7 +45,7 @@ from aepsl.layers.psl import WEIGHTS
 from aepsl.made import Result, settings_of
 from aepsl.stages import psl_log
 
-FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "train.json"]
+FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "progress.json", "train.json"]
 PROTOTXTS = ("train.prototxt", "solver.prototxt")
 SHORTEST = 20  # iterations whose mean loss says something
 SURE = 0.95  # mean of the largest probability where scores have saturated; a net that knows nothing has 1 / classes
@@ -124,6 +126,7 @@ def _train(experiment, task, labels, out, weights, on_cpu):
             with np.errstate(invalid="ignore", over="ignore"):  # `finite.watch` says it better
                 solver.step(1)
             loss = history.add(solver)
+            history.tell(solver.iter)
             if solver.iter % settings.snapshot == 0 and solver.iter < settings.max_iter:
                 _check_weights(solver, fail)
                 history.save(solver, experiment["seed"])
@@ -196,7 +199,8 @@ class History:
         self.rows = []
         self.notes_psl, self.psl = notes_psl, []  # of every iteration, see psl_log.sums
         self.snapshots = []
-        self.record = os.path.join(folder, "snapshot.json")
+        self.record, self.progress = (os.path.join(folder, name) for name in ("snapshot.json", "progress.json"))
+        self.told = -math.inf
 
     def add(self, solver):
         """Note the losses of the iteration just done; returns their sum, the objective."""
@@ -215,6 +219,16 @@ class History:
     def mean_loss(self, count):
         """Mean objective of the last `count` iterations."""
         return float(np.mean([sum(row[1:]) for row in self.rows[-count:]]))
+
+    def tell(self, iteration):
+        """Leave how far the training is, at most once a second, for those who watch: aepsl.tools.status."""
+        if time.monotonic() - self.told < 1:
+            return
+        self.told = time.monotonic()
+        state = dict(iteration=iteration, loss=self.mean_loss(SHORTEST))
+        no_matter = contextlib.suppress(InputError, OSError)  # a full disk ends the training where it does
+        with no_matter, written_whole(self.progress, flushed=False) as beside, open(beside, "w") as file:
+            json.dump(state, file)
 
     def check_room(self, solver, snapshot=1):
         """Raise InputError if the iteration to come writes weights, every `snapshot`-th does, that have no room."""
@@ -244,6 +258,8 @@ class History:
 
     def resume(self, solver, seed):
         """Go on from the newest snapshot that is whole, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.progress)
         if not os.path.exists(self.record):
             return
         try:
@@ -283,8 +299,8 @@ class History:
         return text.getvalue()
 
     def clear(self):
-        if os.path.exists(self.record):
-            os.unlink(self.record)
+        for path in filter(os.path.exists, (self.record, self.progress)):
+            os.unlink(path)
         self.snapshots = []
         self._remove_snapshots()
 

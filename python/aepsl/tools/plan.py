@@ -14,7 +14,7 @@ import numpy as np
 
 from aepsl import cli, experiments, paper
 from aepsl.caffe_nets import build, cuda
-from aepsl.data import source_table
+from aepsl.data import source_table, synthetic
 from aepsl.files import write_text
 from aepsl.run_folder import RunFolder
 from aepsl.tools import bench, new_experiment
@@ -68,9 +68,8 @@ def report(experiment, gpus=0, cores=1):
         told += f"\nThe {len(trained)} trainings of this run took {factor:.2f} times that long, which is counted in"
 
     hours = {}
-    seconds = dict(SECONDS, saliency=DETECTORS[experiment["background"]["detector"]])
     for stage in stages:
-        expected = nets[stage.name] + images.get(stage.images, 0) * seconds.get(stage.kind, 0) / cores
+        expected = nets[stage.name] + images.get(stage.images, 0) * seconds_of_image(experiment, stage.kind) / cores
         hours[stage.name] = took.get(stage.name, expected) / 3600
     disk = {stage.name: disk_of(experiment, stage, images) for stage in stages}
 
@@ -83,12 +82,39 @@ def report(experiment, gpus=0, cores=1):
     total = sum(hours.values())
     lines.append(f"{'one after the other':30}{total:8.2f}{sum(disk.values()):8.2f} GB")
     if gpus > 1:
-        chained = [*CHAINED_NETS, getattr(run.start_of("psl"), "name", "")]
-        chain = sum(hours[s.name] for s in stages if s.kind in CHAIN or s.name in chained)
+        chain = sum(hours[stage.name] for stage in chained(run))
         lines.append(f"{f'on {gpus} GPUs, at best':30}{max(chain, total / gpus):8.2f}")
     lines += ["", "Memory of a training on a GPU, computed"]
     lines += [f"{task:30}{memory_of_training(experiment, task) / 2**30:8.1f} GiB" for task in experiments.TASKS]
     return "\n".join(lines)
+
+
+def expected(experiment, gpus, cores):
+    """{stage: seconds} that the stages are expected to take before any is measured, one after the other."""
+    run = RunFolder(experiment)
+    images, (operations, _) = images_of(experiment, run), speed(gpus, cores)
+    seconds = {}
+    for stage in run.stages():
+        each = seconds_of_image(experiment, stage.kind) / cores
+        seconds[stage.name] = operations_of(experiment, stage, images) / operations + images.get(stage.images, 0) * each
+    return seconds
+
+
+def chained(run):
+    """The stages of a run that wait for each other, whatever runs beside them."""
+    nets = [*CHAINED_NETS, getattr(run.start_of("psl"), "name", "")]
+    return [stage for stage in run.stages() if stage.kind in CHAIN or stage.name in nets]
+
+
+def seconds_of_image(experiment, kind):
+    """Seconds that one core takes for an image in a kind of stage, beside its net."""
+    seconds = dict(SECONDS, saliency=DETECTORS[experiment["background"]["detector"]])
+    return seconds.get(kind, 0) * np.prod(sides_of(experiment)) / np.prod(PHOTO)
+
+
+def sides_of(experiment):
+    """(height, width) of the experiment's images, about."""
+    return (sum(synthetic.SIDES) // 2,) * 2 if "synthetic" in experiment else PHOTO
 
 
 def disk_of(experiment, stage, images):
@@ -146,7 +172,7 @@ def operations_of(experiment, stage, images):
     task = {"mine": "classification", "relabel": "psl", "segment": "psl"}.get(kind)
     if task is None:
         return 0
-    sides = tuple(8 * round(side * experiment["data"]["scale"] / 8) + 1 for side in PHOTO)
+    sides = tuple(8 * round(side * experiment["data"]["scale"] / 8) + 1 for side in sides_of(experiment))
     return 2 * images[stage.images] * multiply_adds(net_of(experiment, task, sides))
 
 

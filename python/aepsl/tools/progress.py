@@ -1,14 +1,25 @@
-"""Snakemake's output as one line a job, in place of its own, longer text (snakemake --log-handler-script)."""
+"""Snakemake's output as one line a job, in place of its own, longer text (snakemake --log-handler-script).
 
+On a terminal another line below them tells how far the run is (aepsl.tools.progress_line).
+"""
+
+import json
+import os
+import re
 import signal
 import sys
 import time
 
 from snakemake.logging import logger
 
+from aepsl import run_folder
+from aepsl.files import read_json
+
 logger.log_handler.clear()
 START = time.time()
-state = dict(done=0, total="?", failed=False, interrupted=False)
+ASKED = json.loads(os.environ["AEPSL_RUN"])
+RUN = run_folder.RunFolder(ASKED["experiment"], os.path.abspath(run_folder.ROOT))  # snakemake works elsewhere
+state = dict(done=0, total="?", failed=False, interrupted=False, jobs={})
 
 
 def interrupted(number, frame):
@@ -35,13 +46,43 @@ def log_handler(message):
         state.update(done=message["done"], total=message["total"])
     elif level == "job_info" and message["name"] != "all":
         name = " ".join([message["name"], *map(str, message["wildcards"].values())])
-        _say(f"{time.time() - START:6.0f} s {state['done']:>4}/{state['total']}  {name}")
+        _say(_line(name))
+        mark = message["output"][0] if message["output"] else name
+        state["jobs"][message["jobid"]] = name, re.sub(r"(\.\d+-\d+)?\.json$", "", os.path.basename(mark))
+    elif level == "job_finished" and message["jobid"] in state["jobs"]:
+        name, stage = state["jobs"].pop(message["jobid"])
+        loss = _loss(stage)
+        if loss is not None:
+            _say(f"{_line(name)}: loss {loss:.3f}")
     elif level == "job_error":
         state["failed"] = True
+        state["jobs"].pop(message["jobid"], None)
         _say(f"stopped at {message['name']}; the lines above say why. Typed again, the command goes on from there")
     elif text.startswith("Nothing to be done") or level in ("error", "warning") and not state["failed"]:
         _say(text)
 
 
+def _line(text):
+    return f"{time.time() - START:6.0f} s {state['done']:>4}/{state['total']}  {text}"
+
+
+def _loss(name):
+    """The mean loss of the last epoch of a training that is done; None for other stages."""
+    kind, _, what = name.partition(".")
+    if kind not in ("classification", "segmentation"):
+        return None
+    folder = RUN.classification(what[len("step") :]) if kind == "classification" else RUN.segmentation(what)
+    try:
+        return float(read_json(os.path.join(folder, "train.json"))["converged_loss"])
+    except (*run_folder.DAMAGED, ValueError):
+        return None
+
+
 def _say(line):
     print(line, file=sys.stderr, flush=True)
+
+
+if "expected" in ASKED:
+    from aepsl.tools import progress_line
+
+    progress_line.begin(RUN, ASKED, state)

@@ -87,6 +87,8 @@ def run(asked, options):
         _check_disk(experiment, folder)
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
     told = dict(inputs, data=data, experiment=experiment, contents=contents, row=row, gpus=gpus, cores=cores)
+    if sys.stderr.isatty() and not dry and not asked.profile:
+        told["expected"] = plan.expected(experiment, gpus, cores) if asked.target == "all" else {}
     os.environ["AEPSL_RUN"] = json.dumps(told)
     # Snakemake makes the folder that it works in, also when it only says what it would do.
     where = ["--directory", folder.path if os.path.isdir(folder.path) else tempfile.mkdtemp()]

@@ -1,0 +1,206 @@
+"""What a terminal shows while a run goes on."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from aepsl import experiments
+from aepsl.files import write_json, write_text
+from aepsl.run_folder import RunFolder
+from aepsl.tools import progress_line
+
+HANDLER = f"""
+import os, signal, subprocess, time
+from importlib.machinery import SourceFileLoader
+def sh(text):
+    subprocess.run(text, shell=True)
+tell = SourceFileLoader("log", {os.path.abspath("python/aepsl/tools/progress.py")!r}).load_module().log_handler
+tell(dict(level="run_info", msg="jobs\\ntotal 3"))
+tell(dict(level="job_info", jobid=7, name="train", wildcards=dict(t=1), output=["done/classification.step1.json"]))
+time.sleep(1.5)
+"""
+
+
+def screen(written):
+    """The rows of a terminal that got these bytes: line ends, \\r and 'clear the row' are all that moves anything."""
+    rows, column = [""], 0
+    for part in re.findall("\r|\n|\x1b\\[K|[^\r\n\x1b]+", written.decode()):
+        if part == "\n":
+            rows.append("")
+        elif part == "\r":
+            column = 0
+        elif part == "\x1b[K":
+            rows[-1] = rows[-1][:column]
+        else:
+            rows[-1] = rows[-1][:column] + part + rows[-1][column + len(part) :]
+            column += len(part)
+    return rows
+
+
+def in_terminal(code, columns=80, **environment):
+    """(every screen that a terminal shows while Python runs the code, its exit code)."""
+    mine, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), **environment)
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=its, stdout=its, stderr=its, env=environment)
+    os.close(its)
+    written, screens = b"", []
+    while True:
+        assert select.select([mine], [], [], 30)[0], screens[-1:]
+        try:
+            written += os.read(mine, 4096)
+        except OSError:  # the end, as Linux says it
+            os.close(mine)
+            return screens, child.wait()
+        screens.append(screen(written))
+
+
+@pytest.fixture
+def demo(tmp_path):
+    """The demo's run in two shards, half done: (its folder, what aepsl.tools.run hands on of it)."""
+    experiment = experiments.load("demo")
+    run = RunFolder(experiment, str(tmp_path / "runs"))
+    write_json(run.mark("check"), dict(train=320, val=80))
+    for name, seconds in {"saliency.1-2": 30, "saliency.2-2": 30, "classification.step1": 90}.items():
+        write_json(run.mark(name), {})
+        write_json(f"{run.path}/seconds/{name}.json", dict(seconds=seconds))
+    write_json(f"{run.classification(1)}/train.json", dict(converged_loss=0.0625))
+    for folder in (run.classification(2), run.segmentation("ae_step1")):
+        write_text(f"{folder}/solver.prototxt", "max_iter: 400")
+    expected = {stage.name: 10.0 if stage.images is None else 4.0 for stage in run.stages()}
+    return run, dict(experiment=experiment, gpus=0, cores=2, expected=expected)
+
+
+def advance(run, iteration, images):
+    write_json(f"{run.classification(2)}/progress.json", dict(iteration=iteration, loss=0.25))
+    for k in range(images):
+        write_text(f"{run.regions(1)}/{k}.png", "")
+
+
+def state_of(*names):
+    return dict(done=5, total=60, interrupted=False, jobs={name: ("", name) for name in names})
+
+
+def test_the_line_tells_how_far_and_how_fast_each_stage_is(demo, monkeypatch):
+    run, asked = demo
+    clock = [100.0]
+    monkeypatch.setattr(progress_line.time, "monotonic", lambda: clock[0])
+    line = progress_line.Line(run, asked)
+    state = state_of("classification.step2", "mine.step1", "results")
+    advance(run, 100, images=10)
+    line.text(state, 200)
+    clock[0] += 20
+    advance(run, 150, images=15)
+    parts = line.text(state, 200).split(" | ")
+    assert parts[0].startswith("5/60 jobs, ") and parts[0].endswith(" left")
+    assert parts[1:] == [
+        "classification.step2 150/400 iterations, loss 0.250, 2.5/s",
+        "mine.step1 15/320 images, 4.0 s each",
+        "results",
+    ]
+    advance(run, 50, images=15)  # from a snapshot: the speed is measured anew
+    clock[0] += 20
+    assert "50/400 iterations, loss 0.250 |" in line.text(state, 200)
+
+
+def test_time_left_is_what_was_measured_of_the_kind_in_as_many_lanes_as_there_are(demo):
+    """Two lanes. Of 4 s, saliency took 60 s of jobs; classification 90 of 10 s. The nets beside it are trainings too;
+    the rest is taken as expected."""
+    run, asked = demo
+    advance(run, 100, images=0)
+    line = progress_line.Line(run, asked)
+    states = {"classification.step2": progress_line.status.State(100, 400)}
+    line.text(state_of(), 200)
+    todo = [stage for stage in run.stages() if not run.is_done(stage.name)]
+    trainings = sum(stage.images is None for stage in todo)
+    assert "saliency" not in [stage.name for stage in todo] and len(line.stages) - len(todo) == 2
+    as_expected = 4.0 * (len(todo) - trainings)
+    assert line._left(states, {}) == pytest.approx((trainings - 0.25) * 90 / 2 + as_expected)
+    for stage in todo:
+        if stage.name not in ("relabel.psl", "segmentation.psl++", "segment.val.psl++"):
+            write_json(run.mark(stage.name), {})
+    line._look_at_what_is_done(6)
+    assert line._left({}, {}) == pytest.approx(4 + 90)  # one after the other: half of the cores have nothing to do
+
+
+def test_a_kind_without_a_measured_stage_goes_by_the_one_under_way(demo, monkeypatch):
+    run, asked = demo
+    clock = [100.0]
+    monkeypatch.setattr(progress_line.time, "monotonic", lambda: clock[0])
+    for name in ("classification.step1", "saliency.1-2"):
+        os.unlink(run.mark(name))
+    line = progress_line.Line(run, asked)
+    state = state_of("classification.step2")
+    advance(run, 100, images=0)
+    line.text(state, 200)
+    before = line._left({}, {})
+    clock[0] += 20
+    states = {"classification.step2": progress_line.status.State(200, 400)}
+    rates = {"classification.step2": 5.0}  # so 80 s in all, 40 s with the other lane, in place of 10
+    trainings = sum(stage.images is None for stage in run.stages())
+    assert line._left(states, rates) - before == pytest.approx(trainings * 30 - 20)
+
+
+@pytest.mark.parametrize(
+    "width, line",
+    [
+        (40, "1/9 jobs | a 1/2, fast | b 3/4, slow | c"),
+        (39, "1/9 jobs | a 1/2, fast | b 3/4 | c"),
+        (33, "1/9 jobs | a 1/2 | b 3/4 | 1 more"),
+        (32, "1/9 jobs | a 1/2 | 2 more"),
+        (10, "1/9 jobs"),
+        (5, "1/9 j"),
+    ],
+)
+def test_the_line_fits_its_terminal(width, line):
+    assert progress_line.fitted("1/9 jobs", ["a 1/2, fast", "b 3/4, slow", "c"], ["a 1/2", "b 3/4", "c"], width) == line
+
+
+def test_time_in_words():
+    seconds = [20, 100, 3600, 3700, 90_000, 86_400]
+    words = ["under a minute", "2 min", "1 h", "1 h 2 min", "1 d 1 h", "1 d"]
+    assert list(map(progress_line.duration, seconds)) == words
+
+
+PRINTS = """printf 'half '; sleep 1.5; echo a text; echo a warning >&2; test -t 2 || echo no terminal; sleep 1.5"""
+
+
+@pytest.mark.parametrize(
+    "end, said",
+    [
+        ("tell(dict(level='job_finished', jobid=7))", "train 1: loss 0.062"),
+        ("os.kill(os.getpid(), signal.SIGINT)", "interrupted; typed again, the command goes on from there"),
+    ],
+)
+def test_the_line_and_what_stages_print_do_not_garble_each_other(demo, tmp_path, end, said):
+    """And at the end, however it comes, the line is gone and the terminal as it was."""
+    code = f"import os; os.chdir({str(tmp_path)!r}); os.mkdir('elsewhere')\n{HANDLER}os.chdir('elsewhere')\n"
+    code += f"sh({PRINTS!r})\ntry:\n    {end}\nexcept KeyboardInterrupt:\n    sh({PRINTS!r})\nprint('the end')\n"
+    screens, exit_code = in_terminal(code, AEPSL_RUN=json.dumps(demo[1]))
+    assert exit_code == 0
+    job, *rows = screens[-1]
+    assert job.endswith("s    0/3  train 1") and rows[3].endswith(said)
+    assert rows[:3] == ["half a text", "a warning", "no terminal"] and rows[-2:] == ["the end", ""]
+    for *above, last in screens:
+        assert all(row in (job, *rows) for row in above)
+        assert last == "" or re.fullmatch(r"0/3 jobs, \d+ min left \| classification.step1.*", last)
+        if "interrupted" in said and len(above) > 5:  # a second after that was said
+            assert last == ""
+    assert max(len(above) for *above, last in screens if last) == 4  # it is there below the first job's texts
+
+
+def test_without_a_terminal_there_are_only_lines(demo, tmp_path):
+    code = f"import os; os.chdir({str(tmp_path)!r})\n{HANDLER}tell(dict(level='job_finished', jobid=7))\n"
+    del demo[1]["expected"]
+    environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), AEPSL_RUN=json.dumps(demo[1]))
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == "" and re.fullmatch(r" +\d s +0/3  train 1\n +\d s +0/3  train 1: loss 0.062\n", done.stderr)
