@@ -20,7 +20,8 @@ ENDINGS = tuple(".py .md .yaml .smk .sh .json .png .txt .caffemodel .tar .tgz .p
 MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
 ID_blob_0.png runs/ runs/.digests.json runs/NAME runs/gpu runs/gpu/summary.json
-runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/ runs/voc12/submission/psl++.tgz
+runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/ relabelled/psl/s_hat/
+runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
 seconds/ train.json
 """.split()

@@ -103,13 +103,13 @@ def test_the_line_tells_how_far_and_how_fast_each_stage_is(demo, monkeypatch):
     parts = line.text(state, 200).split(" | ")
     assert parts[0].startswith("5/60 jobs, ") and parts[0].endswith(" left")
     assert parts[1:] == [
-        "classification.step2 150/400 iterations, loss 0.250, 2.5/s",
+        "classification.step2 150/400, loss 0.250, 2.5/s",
         "mine.step1 15/320 images, 4.0 s each",
         "results",
     ]
     advance(run, 50, images=15)  # from a snapshot: the speed is measured anew
     clock[0] += 20
-    assert "50/400 iterations, loss 0.250 |" in line.text(state, 200)
+    assert "50/400, loss 0.250 |" in line.text(state, 200)
 
 
 def test_time_left_is_what_was_measured_of_the_kind_in_as_many_lanes_as_there_are(demo):
@@ -155,8 +155,8 @@ def test_a_kind_without_a_measured_stage_goes_by_the_one_under_way(demo, monkeyp
     [
         (40, "1/9 jobs | a 1/2, fast | b 3/4, slow | c"),
         (39, "1/9 jobs | a 1/2, fast | b 3/4 | c"),
-        (33, "1/9 jobs | a 1/2 | b 3/4 | 1 more"),
-        (32, "1/9 jobs | a 1/2 | 2 more"),
+        (33, "1/9 jobs | a 1/2, fast | +2"),
+        (24, "1/9 jobs | a 1/2 | +2"),
         (10, "1/9 jobs"),
         (5, "1/9 j"),
     ],
@@ -195,7 +195,7 @@ def test_the_line_and_what_stages_print_do_not_garble_each_other(demo, tmp_path,
         assert last == "" or re.fullmatch(r"0/3 jobs, \d+ min left \| classification.step1.*", last)
         if "interrupted" in said and len(above) > 5:  # a second after that was said
             assert last == ""
-    assert max(len(above) for *above, last in screens if last) == 4  # it is there below the first job's texts
+    assert max(len(above) for *above, last in screens if last) >= 4  # it is there below the first job's texts
 
 
 def test_without_a_terminal_there_are_only_lines(demo, tmp_path):

@@ -13,10 +13,12 @@ from PIL import Image
 
 from aepsl import experiments
 from aepsl.caffe_nets import build
+from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
+from aepsl.files import write_text
 from aepsl.images import read_indexed
 from aepsl.layers.psl import prohibitive_mask
-from aepsl.stages import segment
+from aepsl.stages import mine, segment
 from aepsl.stages.segment import SegmentationNet
 from aepsl.tools import infer
 from conftest import inputs, python_layer
@@ -179,6 +181,30 @@ def test_scores_policy_weights_the_maps_by_the_nets_own_probabilities(models, rn
     ours = net.probabilities(image, "scores")
     np.testing.assert_allclose(ours, weights[:, None, None] * free, atol=1e-6)
     assert (ours.argmax(axis=0) != free.argmax(axis=0)).any()
+
+
+def test_s_hat_of_the_images_that_the_report_shows_is_kept(models, data, tmp_path):
+    experiment, dataset = experiments.load("demo"), Dataset(data, experiments.load("demo")["classes"])
+    ids = dataset.ids("train_aug")
+    chosen = mine.shown(experiment, ids)
+    one = next(each for each in ids if each not in chosen)
+    write_text(f"{tmp_path}/some.txt", "".join(f"{each}\n" for each in [*chosen[:2], one]))
+    for policy, kept in (("labels", chosen[:2]), ("scores", [])):
+        out = tmp_path / policy
+        segment.run(experiment, data, f"{tmp_path}/some.txt", models["psl"], str(out), policy)
+        assert sorted(path.stem for path in out.glob("s_hat/*")) == kept and len(list(out.glob("crf/*"))) == 3
+    path = tmp_path / "labels/s_hat" / f"{chosen[0]}.png"
+    found = read_indexed(path)
+    image, labels = dataset.image(chosen[0]), dataset.labels(chosen[:1])
+    net = SegmentationNet(experiment, models["psl"])
+    net.probabilities(image, "none")
+    blobs = {name: net.net.blobs[name].data.astype(float) for name in ("fc8_seg", "fc8_cls")}
+    expected = stated(blobs["fc8_seg"], softmax(blobs["fc8_cls"]), labels)[0]
+    rows, columns = ((np.arange(side) * 0.75 / 8).astype(int) for side in image.shape[:2])
+    assert np.mean(found == expected[rows][:, columns]) > 0.97 and len(np.unique(found)) > 1  # a scale's rounding
+    path.unlink()
+    segment.run(experiment, data, f"{tmp_path}/some.txt", models["psl"], str(tmp_path / "labels"), "labels")
+    np.testing.assert_array_equal(read_indexed(path), found)
 
 
 def test_scores_policy_needs_a_classification_head(models, rng):

@@ -9,7 +9,8 @@ stepT/regions/            what was mined in steps 1 ... T (16-bit PNGs: a bit fo
 masks/ae_stepT/           the masks made of steps 1 ... T
 background.json           how good the background cue is, and the masks of the tables' nets
 segmentation/NET/         the nets of tables 3 and 4
-relabelled/psl/           the training images segmented by the PSL net: with CRF the masks of psl++
+relabelled/psl/           the training images segmented by the PSL net: with CRF the masks of psl++;
+                          s_hat/: S_hat of the few images that the report shows
 {val,test}/ROW/           segmentations, without CRF in plain/ and with it in crf/
 report/index.html         the report: made of the rest, never part of what anything is made of
 results.json              every figure; calibration.json: those of the net trained with true masks

@@ -10,15 +10,11 @@ import numpy as np
 from matplotlib import cm
 from PIL import Image
 
-from aepsl.caffe_nets.whole_image import STRIDE
 from aepsl.data.dataset import IGNORE
 from aepsl.images import palette, read_indexed
-from aepsl.layers.losses import softmax
-from aepsl.layers.psl import prohibitive_mask
 from aepsl.report.charts import STEPS
 from aepsl.run_folder import RunFolder
 from aepsl.stages import mine
-from aepsl.stages.segment import SegmentationNet
 
 SIDE = 360  # pixels of a picture's longer side at most
 NO_PICTURE = "not kept"
@@ -49,7 +45,6 @@ class Album:
         self.names = {**dict(zip(dataset.values, ["background", *dataset.classes])), IGNORE: "ignored"}
         self.seen = set()  # mask values that any picture has
         self.steps = list(self.folder.steps)[: experiment["mining"]["merge"]]
-        self._net = None
 
     def story(self, image_id):
         """Figures 1, 2 and 6 of one training image."""
@@ -63,7 +58,7 @@ class Album:
                 *heat,
                 *self.erased(image_id),
                 self.mask(masks, image_id, "mask S"),
-                self.s_hat(image_id),
+                self.mask(os.path.join(relabelled, "s_hat"), image_id, "Ŝ of PSL"),
                 self.mask(os.path.join(relabelled, "plain"), image_id, "PSL, no CRF"),
                 self.mask(os.path.join(relabelled, "crf"), image_id, "PSL, with CRF"),
                 self.mask(self.dataset.mask_folder(), image_id, "truth"),
@@ -149,32 +144,15 @@ class Album:
         return Picture(title, photo(np.round(shown).astype(np.uint8)), alt, note)
 
     def mask(self, folder, image_id, title):
+        """A mask in VOC's palette."""
         path = os.path.join(folder or "", image_id + ".png")
         if not folder or not os.path.exists(path):
             return Picture(title, None, NO_PICTURE)
-        return self.coloured(read_indexed(path), title, image_id)
-
-    def coloured(self, mask, title, image_id):
-        """A mask in VOC's palette."""
+        mask = read_indexed(path)
         values = [int(value) for value in np.unique(mask)]
         self.seen.update(values)
         shares = (f"{self.names.get(v, v)} {100 * np.mean(mask == v):.0f}%" for v in values)
         return Picture(title, drawing(mask), f"{title} of {image_id}: {', '.join(shares)}")
-
-    def s_hat(self, image_id):
-        """S_hat of the trained PSL net (section 3.2), at the resolution of its maps, as training sees it."""
-        model = self.folder.model(self.folder.segmentation("psl"))
-        if not os.path.exists(model):
-            return Picture("Ŝ of PSL", None, NO_PICTURE)
-        self._net = self._net or SegmentationNet(self.experiment, model)
-        image = self.dataset.image(image_id)
-        small = self._net.forward(image, name=image_id)
-        blobs = self._net.net.blobs
-        v, labels = softmax(blobs["fc8_cls"].data), self.dataset.labels([image_id])
-        S_hat = prohibitive_mask(blobs["fc8_seg"].data, v, labels)[0].astype(int)
-        mask = np.where(S_hat == IGNORE, IGNORE, np.array(self.dataset.values)[np.minimum(S_hat, len(labels[0]))])
-        grown = np.kron(mask, np.ones((STRIDE, STRIDE), int))[: small[0], : small[1]].astype(np.uint8)
-        return self.coloured(cv2.resize(grown, image.shape[1::-1], None, 0, 0, cv2.INTER_NEAREST), "Ŝ of PSL", image_id)
 
     def legend(self):
         """[(name, colour)] of the mask values in the pictures."""

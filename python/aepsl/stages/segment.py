@@ -1,4 +1,7 @@
-"""Segments images with a trained net, without and with CRF."""
+"""Segments images with a trained net, without and with CRF.
+
+Of the few training images that the report shows, S_hat of a PSL net is kept too, where labels are known: in s_hat/.
+"""
 
 import collections
 import concurrent.futures
@@ -14,15 +17,17 @@ from tqdm import tqdm
 from aepsl import cli, digests
 from aepsl.caffe_nets import caffemodel
 from aepsl.caffe_nets.legacy import LegacyNet
-from aepsl.caffe_nets.whole_image import WholeImages, at_image_size
-from aepsl.data.dataset import Dataset, shard
+from aepsl.caffe_nets.whole_image import STRIDE, WholeImages, at_image_size
+from aepsl.data.dataset import IGNORE, Dataset, shard
 from aepsl.errors import InputError
 from aepsl.images import scaled, write_mask
 from aepsl.layers.losses import softmax
-from aepsl.layers.psl import with_background
+from aepsl.layers.psl import prohibitive_mask, with_background
 from aepsl.made import Result, settings_of
 from aepsl.stages import crf
+from aepsl.stages.mine import shown
 
+KINDS = ("plain", "crf", "s_hat")
 POLICIES = ("scores", "labels", "none")
 MOST = 2**26  # values of an image's maps, those of 3.2 million pixels with VOC's classes: the CRF takes 4 GB for them
 
@@ -44,12 +49,18 @@ def run(experiment, data, list_name, model, out, policy="none", part=None, worke
         net = LegacyNet(experiment, *legacy, model, len(dataset.values), policy, gpu)
     else:
         net = SegmentationNet(experiment, model, gpu)
-    result = Result(out, _made_of(experiment, dataset, ids, net, policy), files=["plain/*.png", "crf/*.png"])
+    result = Result(out, _made_of(experiment, dataset, ids, net, policy), files=[f"{kind}/*.png" for kind in KINDS])
+    keep = set()
+    if policy == "labels" and net.classifies:
+        keep = set(shown(experiment, dataset.ids(experiment["data"]["train"])))
     values = np.array(dataset.values, np.uint8)
     with Processes(workers) as processes:
         for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), labels):
-            names = [f"{kind}/{image_id}.png" for kind in ("plain", "crf")]
-            if not result.has(*names):
+            *names, kept = [f"{kind}/{image_id}.png" for kind in KINDS]
+            is_there = result.has(*names)
+            if image_id in keep and not result.has_beside(kept):
+                write_mask(os.path.join(out, kept), net.s_hat(dataset.image(image_id), row, values, image_id))
+            if not is_there:
                 whole = dataset.image(image_id)
                 image = fitting(whole, len(values), image_id)
                 f = net.probabilities(image, policy, row, image_id)
@@ -148,6 +159,19 @@ class SegmentationNet(WholeImages):
         v = softmax(self._scores("fc8_cls", name))[0] if self.classifies else None
         maps = weights_of_classes(policy, v, labels, len(f), self.experiment["psl"]["prohibited"]) * f
         return at_image_size(maps, small, image)
+
+    def s_hat(self, image, labels, values, name="the image"):
+        """S_hat (section 3.2) as training sees it, at the resolution of the net's maps, grown to the image.
+
+        image: H x W x 3 uint8 BGR; labels: C values, 0 or 1; values: the mask value of each channel.
+        Returns H x W uint8, 255 where S_hat says nothing.
+        """
+        small = self.forward(image, name=name)
+        v = softmax(self._scores("fc8_cls", name))
+        S_hat = prohibitive_mask(self._scores("fc8_seg", name), v, labels[None])[0].astype(int)
+        mask = np.where(S_hat == IGNORE, IGNORE, values[np.minimum(S_hat, len(labels))])
+        grown = np.kron(mask, np.ones((STRIDE, STRIDE), int))[: small[0], : small[1]].astype(np.uint8)
+        return cv2.resize(grown, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
     def _scores(self, blob, name):
         scores = self.net.blobs[blob].data

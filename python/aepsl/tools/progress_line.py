@@ -160,13 +160,12 @@ class Line:
 
 
 def described(name, state, rate=None, stage=None):
-    """'classification.step1 31/400 iterations, loss 0.123, 4.5/s'; without a stage only how far it is."""
+    """'classification.step1 31/400, loss 0.123, 4.5/s'; without a stage only how far it is."""
     if state is None or state.done in (None, status.UNKNOWN):
         return name
     text = f"{name} {state.counted}"
     if stage:
-        text += " images" if stage.images else " iterations"
-        text += f", loss {state.loss:.3f}" if state.loss is not None else ""
+        text += " images" if stage.images else "" if state.loss is None else f", loss {state.loss:.3f}"
     if rate:
         text += f", {rate:.1f}/s" if rate >= 1 else f", {1 / rate:.1f} s each"
     return text
@@ -176,7 +175,8 @@ def fitted(head, long, short, width):
     """The head and as much of the jobs as has room: all of it, the first ones at length, or only the first ones."""
     count = len(long)
     choices = [[head, *long[:full], *short[full:]] for full in range(count, 0, -1)]
-    choices += [[head, *short[:shown], f"{count - shown} more"] for shown in range(count - 1, 0, -1)]
+    for first in (long, short):
+        choices += [[head, first[0], *short[1:shown], f"+{count - shown}"] for shown in range(count - 1, 0, -1)]
     lines = map(" | ".join, choices or [[head]])
     return next((line for line in lines if len(line) <= width), head[:width])
 
