@@ -1,6 +1,7 @@
-"""What a run has mined, read as irn and mmsegmentation read it."""
+"""What a run has mined, read as irn, mmsegmentation and SEC read it."""
 
 import os
+import pickle
 
 import caffe
 import cv2
@@ -120,6 +121,38 @@ def test_mmsegmentation_finds_images_and_masks_by_its_setting(finished):
         mask = read_indexed(os.path.join(root, prefix["seg_map_path"], name + found["seg_map_suffix"]))
         image = cv2.imread(os.path.join(root, prefix["img_path"], name + found["img_suffix"]))
         assert mask.shape == image.shape[:2] and set(mask.ravel()) <= {0, 1, 2, 255}
+
+
+def test_sec_finds_labels_and_cues_by_the_numbers_of_its_list(finished):
+    """As its AnnotationLayer does, for the labels that Caffe's ImageData reads: numbers in a blob of floats."""
+    experiment, data = finished
+    export.run(experiment, "sec", "out", data=data)
+    with open("out/input_list.txt") as file:
+        listed = [line.split() for line in file]
+    assert [name for name, _ in listed] == [f"image{k}.jpg" for k in range(6)]
+    with open("out/localization_cues.pickle", "rb") as file:
+        assert file.read(2) == b"\x80\x02"  # what Python 2 reads
+        file.seek(0)
+        data_file = pickle.load(file)
+    masks = RunFolder(experiment).masks(f"ae_step{experiment['mining']['merge']}")
+    for k, image_id in enumerate(np.array([number for _, number in listed], np.float32)):
+        labels, top = np.zeros(21), np.zeros((21, 41, 41))
+        labels[data_file[f"{int(image_id)}_labels"]] = 1
+        assert list(np.flatnonzero(labels)) == [2]  # dog, as channels number it: background is 0
+        cues_i = data_file[f"{int(image_id)}_cues"]
+        top[cues_i[0], cues_i[1], cues_i[2]] = 1
+        mask = read_indexed(f"{masks}/image{k}.png")
+        height, width = mask.shape
+        for y, x in np.ndindex(41, 41):  # of an image warped to 321 x 321, whose maps have a cell at every 8th pixel
+            value = mask[int(8 * y / 320 * (height - 1) + 0.5), int(8 * x / 320 * (width - 1) + 0.5)]
+            assert list(np.flatnonzero(top[:, y, x])) == ([] if value == 255 else [value]) or _between(
+                y, height, x, width
+            )
+
+
+def _between(y, height, x, width):
+    """Whether a cell lies in the middle of two pixels."""
+    return any(abs(k / 40 * (side - 1) % 1 - 0.5) < 1e-9 for k, side in ((y, height), (x, width)))
 
 
 def test_png_are_the_masks_of_the_step(finished):

@@ -3,10 +3,13 @@
 irn     OUT/cam/ID.npy, what irn's step/make_cam.py writes: heat maps of the image's classes, each divided by its
         maximum; of the net of one step, computed anew, as runs keep regions only
 mmseg   OUT/SegmentationClass/ID.png and OUT/ImageSets/Segmentation/train.txt, and mmsegmentation's setting for them
+sec     OUT/localization_cues.pickle, the masks S as SEC's and DSRG's AnnotationLayer read them, and OUT/input_list.txt,
+        the images and their numbers there, for Caffe's ImageData
 png     OUT/ID.png, the training masks S with VOC's palette, 255 where they say nothing
 """
 
 import os
+import pickle
 import shutil
 
 import cv2
@@ -15,16 +18,18 @@ from tqdm import tqdm
 
 from aepsl import cli, experiments
 from aepsl.caffe_nets.whole_image import ClassificationNet
-from aepsl.data.dataset import LISTS, Dataset, in_folder
+from aepsl.data.dataset import IGNORE, LISTS, Dataset, in_folder
 from aepsl.data.regions import read
 from aepsl.errors import InputError
 from aepsl.files import folder_whole, write_text
+from aepsl.images import read_indexed
 from aepsl.run_folder import RunFolder
 from aepsl.tools.run import data_of
 
-KINDS = ("irn", "mmseg", "png")
+KINDS = ("irn", "mmseg", "png", "sec")
 MASKS = "SegmentationClass"
 CELL = 4  # pixels of a cell of irn's `cam`
+GRID = 41  # cells a side of SEC's cues: a net of stride 8 on images warped to 321 x 321
 EPSILON = 1e-5  # that irn adds to a maximum
 
 
@@ -46,6 +51,8 @@ def run(experiment, kind, out, step=None, data=None, gpu=None):
     missing = [path for path in masks if not os.path.exists(path)]
     if missing:
         raise InputError(f"{missing[0]}: no such mask; `aepsl run {experiment['name']}` makes it")
+    if kind == "sec":
+        return _sec(dataset, ids, masks, out)
     setting = _mmseg_setting(dataset, ids, out) if kind == "mmseg" else f"{out}: {len(ids)} masks of steps 1 to {step}"
     with folder_whole(out) as beside:
         into = os.path.join(beside, MASKS) if kind == "mmseg" else beside
@@ -69,6 +76,31 @@ def _mmseg_setting(dataset, ids, out):
         f"data_prefix=dict(img_path={images!r}, seg_map_path={MASKS!r}), ann_file='{LISTS}/train.txt', "
         f"img_suffix={endings[0]!r}, seg_map_suffix='.png', pipeline=train_pipeline)"
     )
+
+
+def _sec(dataset, ids, masks, out):
+    found = {}
+    for number, (path, row) in enumerate(zip(tqdm(masks, unit="image", desc=out, disable=None), dataset.labels(ids))):
+        found[f"{number}_labels"] = np.array(dataset.values)[np.flatnonzero(row) + 1]
+        found[f"{number}_cues"] = cues(read_indexed(path))
+    names = [os.path.basename(dataset.image_path(image_id)) for image_id in ids]
+    with folder_whole(out) as beside:
+        with open(os.path.join(beside, "localization_cues.pickle"), "wb") as file:
+            pickle.dump(found, file, protocol=2)  # they run in Python 2
+        text = "".join(f"{name} {number}\n" for number, name in enumerate(names))
+        write_text(os.path.join(beside, "input_list.txt"), text)
+    return f"{out}: cues of {len(ids)} images"
+
+
+def cues(mask):
+    """A mask S as SEC's cues: 3 x N int16, channel (the mask's value, 0 is background), y and x of the GRID's cells.
+
+    Cells lie as the net's maps: those at the border on the image's border. Where S says nothing there is no cue.
+    """
+    rows, columns = (np.round(np.linspace(0, side - 1, GRID)).astype(int) for side in mask.shape)
+    small = mask[rows][:, columns]
+    y, x = np.nonzero(small != IGNORE)
+    return np.stack([small[y, x], y, x]).astype(np.int16)
 
 
 def _irn(experiment, folder, dataset, ids, step, out, gpu):
