@@ -7,6 +7,7 @@ import numpy as np
 
 from aepsl.data.dataset import IGNORE
 from aepsl.images import read_indexed
+from aepsl.stages import evaluate
 from aepsl.stages.evaluate_regions import true_mask
 
 SIZES = (0.01, 0.04, 0.16, 1)  # bounds of the sizes of objects, as shares of their image
@@ -26,7 +27,7 @@ def of_row(folder, dataset, ids):
     truths = dataset.mask_folder()
     for image_id in ids:
         truth, predicted = (read_indexed(os.path.join(place, image_id + ".png")) for place in (truths, folder))
-        ious[image_id] = miou(truth, predicted)
+        ious[image_id] = miou(evaluate.confusion(predicted, truth, dataset.values, image_id))
         for size, piece in pieces(truth):
             k = int(np.searchsorted(SIZES, size))
             inside = predicted[piece]
@@ -49,13 +50,11 @@ def pieces(truth):
             yield stats[number, cv2.CC_STAT_AREA] / truth.size, numbers == number
 
 
-def miou(truth, predicted):
-    """Mean IoU in percent of one image over the classes that either mask has; pixels of IGNORE do not count."""
-    counted = truth != IGNORE
-    truth, predicted = truth[counted], predicted[counted]
-    values = np.union1d(truth, predicted)
-    ious = [np.sum((truth == v) & (predicted == v)) / np.sum((truth == v) | (predicted == v)) for v in values]
-    return float(100 * np.mean(ious)) if ious else 0.0
+def miou(confusion):
+    """Mean IoU in percent of one image, from its evaluate.confusion, over the classes that either mask has."""
+    sums = evaluate.sums(confusion)
+    has = sums[1:].any(axis=0)
+    return float(np.nan_to_num(evaluate.iou(sums))[has].mean()) if has.any() else 0.0
 
 
 def examples(ious):

@@ -20,8 +20,8 @@ def run(pred, gt, ids, values, names):
     """
     check_ids(gt, ids)
     total = np.zeros((len(values), len(values) + 1), np.int64)
-    for confusion in confusions(in_folder(pred, ids), in_folder(gt, ids), values):
-        total += confusion
+    for counts in confusions(in_folder(pred, ids), in_folder(gt, ids), values):
+        total += counts
     check_counts(gt, total)
     return scores(total, names)
 
@@ -42,17 +42,19 @@ def confusions(predictions, truths, values):
     """
     for pair in zip(predictions, truths):
         _check(*pair)
-    return (_confusion(*pair, values) for pair in zip(predictions, truths))
+    return (confusion(*map(read_indexed, pair), values, pair[1]) for pair in zip(predictions, truths))
 
 
-def _confusion(prediction, truth, values):
-    """Counts the pairs of values of two masks, truth in rows; what is 255 in the truth does not count."""
-    predicted, true = read_indexed(prediction), read_indexed(truth)
+def confusion(predicted, true, values, name):
+    """Counts the pairs of values of two masks, truth in rows, as `scores` takes them; 255 in the truth does not count.
+
+    name: of the truth, for the InputError of a value in it that is none of `values`.
+    """
     if true.dtype != np.uint8:
-        _refuse_unknown(truth, np.unique(true), values)
+        _refuse_unknown(name, np.unique(true), values)
         true = true.astype(np.uint8)
     pairs = np.bincount((true.astype(np.uint16) << 8 | predicted).ravel(), minlength=1 << 16).reshape(256, 256)
-    _refuse_unknown(truth, np.flatnonzero(pairs.any(axis=1)), values)
+    _refuse_unknown(name, np.flatnonzero(pairs.any(axis=1)), values)
     rows = pairs[values]
     of_classes = rows[:, values]
     other = rows.sum(axis=1) - of_classes.sum(axis=1)
