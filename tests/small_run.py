@@ -17,6 +17,7 @@ from aepsl.images import write_grey
 from aepsl.stages.results import OF_THE_MACHINE
 from conftest import copy_of_repository
 
+NO_PAGE = ("--until", "results")  # all but the report
 STEP = dict(batch=4, lr=0.01, epochs=1, lr_step_epochs=1, momentum=0.9, decay=0.0005)
 TINY = dict(
     base="demo",
@@ -76,7 +77,7 @@ class Run:
     def settled(self):
         """Wait until no file counts as just written (aepsl.digests)."""
         subprocess.run(["sleep", "2.1"])
-        self.start()
+        self.start(*NO_PAGE)
 
     def files(self):
         """{path: (bytes, time)} of the whole tree."""

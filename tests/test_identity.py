@@ -17,7 +17,7 @@ import standins
 from aepsl.files import only_one
 from aepsl.images import read_indexed, write_grey, write_mask
 from aepsl.stages import mine
-from small_run import STEP, TINY, Run, results_of
+from small_run import NO_PAGE, STEP, TINY, Run, results_of
 
 MASKS = "masks evaluate_background train_segmentation relabel segment results"
 PSL = "train_segmentation_psl relabel segment_val_psl results"
@@ -99,20 +99,20 @@ def laid_over(settings, change):
 
 
 def test_without_the_users_maps_the_detector_counts(run, everything):
-    run.start(SALIENCY="")
+    run.start(*NO_PAGE, SALIENCY="")
     assert run.planned(SALIENCY="") == set()
     before = run.yaml.read_text()
     try:
         for detector in ("drfi", "truth"):
             run.yaml.write_text(before + f"background: {{detector: {detector}}}\n")
             assert run.planned(SALIENCY="") == chosen(everything, "saliency " + MASKS)
-        run.start(SALIENCY="")
+        run.start(*NO_PAGE, SALIENCY="")
         assert run.planned(SALIENCY="") == set()
         another_mask(run, "train_000003")  # of which the truth is made
         assert run.planned(SALIENCY="") == chosen(everything, "saliency evaluate try " + MASKS)
     finally:
         run.yaml.write_text(before)
-        run.start()
+        run.start(*NO_PAGE)
 
 
 def another_mask(run, image_id):
@@ -227,7 +227,7 @@ def test_the_same_bytes_elsewhere_redo_nothing(run, tmp_path):
     shutil.copy(run.weights, tmp_path / "w.caffemodel")
     moved = dict(DATA=f"{tmp_path}/moved data", SALIENCY=f"{tmp_path}/maps", WEIGHTS=f"{tmp_path}/w.caffemodel")
     assert run.planned(**moved) == set()
-    run.start(**moved)
+    run.start(*NO_PAGE, **moved)
     assert run.planned() == set()
 
 
@@ -263,24 +263,28 @@ def test_a_report_changes_its_own_folder_alone_and_nothing_is_made_of_it(run):
 
 def test_maps_that_a_run_did_not_keep_are_not_made_for_their_own_sake(run):
     """As in a run of an earlier version, whose records do not name them; where the stage looks anyway, they come."""
-    folders = [run.tree / f"runs/tiny/step{t}/regions/heat" for t in (1, 2)]
+    folders = [
+        run.tree / "runs/tiny" / name for name in ("step1/regions/heat", "step2/regions/heat", "relabelled/psl/s_hat")
+    ]
     kept = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
-    assert len(kept) == 2 * mine.SHOWN
+    assert len(kept) == 3 * mine.SHOWN
     regions = results_of(run)
-    for folder, t in zip(folders, (1, 2)):
+    for folder, stage in zip(folders, ("mine.step1", "mine.step2", "relabel.psl")):
         shutil.rmtree(folder)
-        for path in (run.tree / "runs/tiny/made").glob(f"mine.step{t}.*"):
+        for path in (run.tree / "runs/tiny/made").glob(f"{stage}.*"):
             record = json.loads(path.read_text())
-            record["files"] = {name: value for name, value in record["files"].items() if "/heat/" not in name}
+            record["files"] = {
+                name: value for name, value in record["files"].items() if folder.name not in name.split("/")
+            }
             path.write_text(json.dumps(record))
     assert run.planned() == set()
     run.start()
     assert not any(folder.exists() for folder in folders)
     assert "not kept" in (run.tree / "runs/tiny/report/index.html").read_text()
     shutil.rmtree(run.tree / "runs/tiny/.snakemake")  # each stage looks for itself
-    run.start()
+    run.start(*NO_PAGE)
     assert {path: path.read_bytes() for path in kept} == kept
-    assert {path: regions[path] for path in regions if "/heat/" not in str(path)}.items() <= results_of(run).items()
+    assert {path: regions[path] for path in regions if path.parent not in folders}.items() <= results_of(run).items()
     assert run.planned() == set()
 
 
@@ -301,7 +305,7 @@ def test_killed_before_its_mark_a_training_is_not_begun_again(run):
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     for name in ("segmentation.psl", "segment.val.psl.1-2", "segment.val.psl.2-2", "results"):
         (run.tree / f"runs/tiny/done/{name}.json").unlink()
-    assert "segmentation/psl: is there already, made of the same" in run.start()
+    assert "segmentation/psl: is there already, made of the same" in run.start(*NO_PAGE)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert run.planned() == set()
 
@@ -323,10 +327,10 @@ def test_other_shards_make_nothing_again(run):
     before = results_of(run)
     settings = run.yaml.read_text()
     run.yaml.write_text(settings + "shards: 3\n")
-    run.start()
+    run.start(*NO_PAGE)
     run.yaml.write_text(settings)
     assert results_of(run) == before
-    run.start()
+    run.start(*NO_PAGE)
     assert results_of(run) == before
 
 
@@ -334,7 +338,7 @@ def test_mended_masks_of_val_make_new_tables_of_the_same_segmentations(run):
     before = results_of(run)
     table = rows_of(run)
     another_mask(run, "val_000002")
-    run.start()
+    run.start(*NO_PAGE)
     assert results_of(run) == before and rows_of(run) != table
     assert run.planned() == set()
 
@@ -348,5 +352,5 @@ def test_any_number_of_cores_gives_the_same_bytes(run):
     before = results_of(run)
     for cores in ("1", "8"):
         shutil.rmtree(run.tree / "runs/tiny")
-        run.start(CORES=cores)
+        run.start(*NO_PAGE, CORES=cores)
         assert results_of(run) == before

@@ -37,6 +37,8 @@ def test_status_tells_what_is_done_what_goes_on_and_how_long_it_took(voc12, tmp_
     assert lines["mine.step1"][:2] == ["6/10582", "newest"]
     assert lines["segmentation.ae_step1"][:3] == ["100/300", "loss", "0.375;"]
     assert lines["segment.val.ae_step1"] == []
+    write_json(f"{tmp_path}/voc12/segmentation/ae_step1/progress.json", dict(iteration=120, loss=0.25))
+    assert "120/300" in status.report(voc12) and "loss 0.250 0:00:00 ago; snapshot 0:00:0" in status.report(voc12)
     assert lines["Not"] == ["finished."]
     write_text(f"{tmp_path}/voc12/results.json", "{}")
     assert status.report(voc12).splitlines()[-1].startswith("Finished")

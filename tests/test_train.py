@@ -284,3 +284,23 @@ def test_the_check_before_everything_finds_faults_of_val_too(small_set, fault, c
         labels.write_text(labels.read_text().replace("image0 ", "image9 "))
     done = stage(["aepsl", "check", "--experiment", "demo", "--data", str(small_set)])
     assert done.returncode == 1 and complaint in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_training_tells_how_far_it_is_at_most_once_a_second(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(train.time, "monotonic", lambda: clock[0])
+    history = train.History(str(tmp_path), ["a", "b"])
+    history.rows = [[k, float(k), 1.0] for k in range(30)]
+    told = tmp_path / "progress.json"
+    history.tell(30)
+    assert json.loads(told.read_text()) == dict(iteration=30, loss=sum(range(10, 30)) / 20 + 1)
+    for seconds, iteration in ((0.9, 30), (0.2, 32)):
+        clock[0] += seconds
+        history.tell(32)
+        assert json.loads(told.read_text())["iteration"] == iteration
+    history.resume(None, 1)  # another process begins, from a snapshot or anew
+    assert not told.exists()
+    clock[0] += 2
+    history.tell(33)
+    history.clear()
+    assert list(tmp_path.iterdir()) == []

@@ -265,6 +265,7 @@ KINDS = (
     "segmentation/psl++/snapshot_iter_4.caffemodel",
     "segmentation/psl++/snapshot_iter_4.solverstate",
     "relabelled/psl/crf/train_000004.png",
+    "relabelled/psl/s_hat/*.png",
     "val/psl++/plain/val_000001.png",
     "val/psl++/crf/val_000002.png",
     "test/psl++/crf/val_000003.png",

@@ -71,7 +71,8 @@ def of_training(stage):
     age = f"snapshot {_ago(path)}" if snapshot else f"begun {_ago(solver)}; no snapshot yet"
     if os.path.exists(now):
         where = read_json(now)
-        return State(where["iteration"], total, where["loss"], f"loss {where['loss']:.3f} {_ago(now)}; {age}")
+        loss = 0.0 + where["loss"]
+        return State(where["iteration"], total, loss, f"loss {loss:.3f} {_ago(now)}; {age}")
     if not snapshot:
         return State(UNKNOWN, total, note=age)
     losses = [sum(row[1:]) for row in snapshot["rows"][-20:]]
