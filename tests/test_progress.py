@@ -195,7 +195,7 @@ def test_the_line_and_what_stages_print_do_not_garble_each_other(demo, tmp_path,
         assert all(row in (job, *rows) for row in above)
         assert last in ("", *rows) or re.fullmatch(r"0/3 jobs, \d+ min left \| classification.step1.*", last)
         if "interrupted" in said and len(above) > 5:  # a second after that was said
-            assert last == ""
+            assert not last.startswith("0/3 jobs")
     assert max(len(above) for *above, last in screens if last) >= 4  # it is there below the first job's texts
 
 
@@ -204,6 +204,5 @@ def test_without_a_terminal_there_are_only_lines(demo, tmp_path):
     del demo[1]["expected"]
     environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), AEPSL_RUN=json.dumps(demo[1]))
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.stdout == "" and re.fullmatch(
-        r" +\d+ s +0/3  train 1\n +\d+ s +0/3  train 1: loss 0.062\n", done.stderr
-    )
+    line = r" +\d+ s +0/3  train 1"
+    assert done.stdout == "" and re.fullmatch(rf"{line}\n{line}: loss 0.062\n", done.stderr)
