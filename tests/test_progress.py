@@ -205,4 +205,4 @@ def test_without_a_terminal_there_are_only_lines(demo, tmp_path):
     environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), AEPSL_RUN=json.dumps(demo[1]))
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     line = r" +\d+ s +0/3  train 1"
-    assert done.stdout == "" and re.fullmatch(rf"{line}\n{line}: loss 0.062\n", done.stderr)
+    assert done.stdout == "the very end\n" and re.fullmatch(rf"{line}\n{line}: loss 0.062\n", done.stderr)
