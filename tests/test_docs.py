@@ -69,6 +69,7 @@ RUN_HERE = {
     ),
     "python3 -m aepsl export --run demo --to irn --out runs/irn": NO_DATA,
     "python3 -m aepsl export --run demo --to mmseg --out runs/mmseg": NO_DATA,
+    "python3 -m aepsl export --run demo --to sec --out runs/sec": NO_DATA,
     "python3 -m aepsl export --run demo --to png --out runs/png": NO_DATA,
     "make submission": Here(0, "  segment test psl++", "make submission EXPERIMENT=demo ARGS=-n"),
     "make submission EXPERIMENT=demo": Here(0, "  segment test psl++", "make submission EXPERIMENT=demo ARGS=-n"),
