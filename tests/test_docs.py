@@ -15,11 +15,11 @@ from conftest import copy_of_repository
 PAGES = ["README.md", *sorted(glob.glob("docs/*.md"))]
 ALL = [*PAGES, "FIDELITY.md", "SECURITY.md", "weights/README.md"]
 README_BYTES = 7000
-ENDINGS = tuple(".py .md .yaml .smk .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split())
+ENDINGS = tuple(".pickle .py .md .yaml .smk .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split())
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
-ID_blob_0.png runs/ runs/.digests.json runs/NAME runs/gpu runs/gpu/summary.json
+ID_blob_0.png input_list.txt localization_cues.pickle runs/ runs/.digests.json runs/NAME runs/gpu runs/gpu/summary.json
 runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/ relabelled/psl/s_hat/
 runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
