@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 
 from aepsl import cli, experiments, files, run_folder
@@ -183,3 +185,12 @@ def test_a_disk_that_is_too_small_is_said_before_the_run(tmp_path, monkeypatch, 
     else:
         run_tool._check_disk(experiment, folder)
     assert ("warning: " in capsys.readouterr().err) == (outcome == "warned")
+
+
+def test_caffe_comes_without_what_it_reads_images_with_until_that_is_used(tmp_path):
+    cv2.imwrite(str(tmp_path / "image.png"), np.full((2, 3, 3), 51, np.uint8))
+    code = "import sys, aepsl, caffe; print('matplotlib' in sys.modules)\n"
+    code += f"print(caffe.io.skimage.io.imread({str(tmp_path / 'image.png')!r}).mean())\nimport skimage.io\n"
+    code += "skimage.io.imread"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "51.0"], done.stderr
