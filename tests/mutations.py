@@ -42,14 +42,14 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     "regions of earlier steps are forgotten": (A + "stages/mine.py", "else regions | erased", "else regions", "method"),
     "erased pixels are black": (
         A + "layers/data.py",
-        "pixels[erased[window] > 0] = 0",
-        "pixels[erased[window] > 0] = -self.mean",
+        "[:, erased[window][:, ::step] > 0] = 0",
+        "[:, erased[window][:, ::step] > 0] = -100",
         "data_layer",
     ),
     "the mean is not subtracted": (
         A + "layers/data.py",
-        "image[window] - self.mean",
-        "image[window] - 0 * self.mean",
+        "np.subtract(plane, mean, out",
+        "np.subtract(plane, 0 * mean, out",
         "data_layer",
     ),
     "the stop rule ends at its bound": (A + "stages/results.py", "loss > most", "loss >= most", "method"),

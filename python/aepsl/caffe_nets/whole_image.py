@@ -56,6 +56,7 @@ class WholeImages:
         self.prototxt = build.checked(experiment, task, "deploy")
         self.net = caffemodel.open_net(self.prototxt, model)
         self.parameter = caffemodel.read_prototxt(self.prototxt, caffe_pb2.NetParameter())
+        self.taken = {}
 
     def forward(self, image, erased=None, name="the image"):
         """Run the net on a whole image.
@@ -78,12 +79,18 @@ class WholeImages:
     def fitting_scale(self, size, name):
         """The experiment's scale, or for an image of a `size` (height, width) too large for it a smaller one."""
         wanted = scale = self.settings["scale"]
-        while not sizes.takes(self.parameter, *(_padded(max(1, round(side * scale))) for side in size)):
+        while not self._takes(*(_padded(max(1, round(side * scale))) for side in size)):
             scale *= 0.95
         if scale < wanted:
             line = f"{name}: {size[1]} x {size[0]} pixels are too many for the net at scale {wanted:g}"
             tqdm.write(f"{line}; it is processed at {scale:.3f}", file=sys.stderr)
         return scale
+
+    def _takes(self, *sides):
+        """sizes.takes, remembered: it goes through the whole prototxt, and many images are of one size."""
+        if sides not in self.taken:
+            self.taken[sides] = sizes.takes(self.parameter, *sides)
+        return self.taken[sides]
 
     def check(self, array, name):
         """Raise InputError unless the values `array` that the net computed of the image `name` are all finite."""

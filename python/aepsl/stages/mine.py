@@ -34,23 +34,29 @@ def run(experiment, data, model, out, before=None, part=None, gpu=None):
     net = ClassificationNet(experiment, model, gpu)
     result = Result(out, _made_of(experiment, dataset, ids, model, before), files=["*.png", "heat/*.png"])
     own = shard(ids, part)
-    keep = set(shown(experiment, ids))
-    shares = []
-    for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), dataset.labels(own)):
-        path = os.path.join(out, image_id + ".png")
+    shares = mined_shares(experiment, dataset, own, net, result, set(shown(experiment, ids)), before)
+    shares = list(tqdm(shares, total=len(own), unit="image", desc=out, disable=None))
+    _warn_if_over_erased(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
+    return result
+
+
+def mined_shares(experiment, dataset, ids, net, result, keep, before=None):
+    """Mine the images `ids` into the Result, keeping the maps of those in `keep`; yields the erased share of each."""
+    for image_id, row in zip(ids, dataset.labels(ids)):
+        path = os.path.join(result.path, image_id + ".png")
         is_there = result.has(image_id + ".png")
         is_kept = image_id not in keep or result.has_beside(f"heat/{image_id}.png")
+        regions = read_indexed(path) if is_there else None
         if not (is_there and is_kept):
             erased = read(os.path.join(before, image_id + ".png"), int(row.sum())) if before else None
             maps = net.cam(dataset.image(image_id), np.flatnonzero(row), erased, image_id)
             if not is_kept:
-                write_grey(os.path.join(out, "heat", image_id + ".png"), heat(maps))
+                write_grey(os.path.join(result.path, "heat", image_id + ".png"), heat(maps))
             if not is_there:
                 regions = packed(mined(maps, experiment["mining"]["threshold"]))
-                write_grey(path, regions if erased is None else regions | erased)
-        shares.append(np.mean(read_indexed(path) > 0))
-    _warn_if_over_erased(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
-    return result
+                regions = regions if erased is None else regions | erased
+                write_grey(path, regions)
+        yield np.count_nonzero(regions) / regions.size
 
 
 def shown(experiment, ids):
