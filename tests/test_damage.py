@@ -443,7 +443,7 @@ def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path, monkeypa
             write_text(str(root / "masks/a.csv"), f"{setting}\n")
         return result
 
-    made.mark(str(root / "done/masks.json"), result(1), 1, 1)
+    made.mark(str(root / "done/masks.json"), result(1), dict(seconds=1))
     assert healing.heal(str(root)) == []
     result(2)
     assert healing.heal(str(root)) == ["done/masks.json"]

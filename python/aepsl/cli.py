@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import multiprocessing
 import os
 import re
 import resource
@@ -77,10 +78,32 @@ def run_stage(run, arguments):
     done = arguments.pop("done")
     if done:
         check_place(done)
-    begun = time.time()
+    begun, used = time.time(), _cpu_seconds()
     contents = run(**arguments)
     if done:
-        made.mark(done, contents, time.time() - begun, _peak_mib())
+        ended = time.time()
+        took = dict(seconds=round(ended - begun, 1), peak_mib=round(_peak_mib()))
+        took.update(started=_started(), ended=ended, cpu_seconds=_cpu_seconds() - used)
+        made.mark(done, contents, {name: round(value, 2) for name, value in took.items()})
+
+
+def _started():
+    """When this process began, in seconds since 1970: before its libraries were loaded."""
+    ticks = int(_stat("self")[19])
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_seconds():
+    """Seconds of cores that this process and those that it started have used, also those that still run."""
+    own = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    running = [_stat(child.pid)[11:13] for child in multiprocessing.active_children()]
+    return own + sum(map(int, sum(running, []))) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(process):
+    """What Linux says of a process, from its state on: see proc(5)."""
+    with open(f"/proc/{process}/stat") as file:
+        return file.read().rpartition(")")[2].split()
 
 
 def _check_apart(arguments):

@@ -127,14 +127,15 @@ class Result:
         return dict(files=len(names), sha256=digests.together(self.files, names))
 
 
-def mark(path, contents, seconds, peak_mib):
+def mark(path, contents, took):
     """Write the mark `path` of a stage that is done, and what it took, unless it had nothing to do.
 
-    contents: a Result, or Figures. What was made is on the disk before anything says so.
+    contents: a Result, or Figures; took: {"seconds": ..., ...}, see cli.run_stage. What was made is on the disk before
+    anything says so.
     """
     had_nothing_to_do = isinstance(contents, Result) and not contents.made
     run = os.path.dirname(os.path.dirname(path))
-    took = os.path.join(run, "seconds", os.path.basename(path))
+    costs = os.path.join(run, "seconds", os.path.basename(path))
     if isinstance(contents, Result):
         flush_all(contents.folder)
         value, files = contents.contents(), [contents.record, *contents.files, *contents.others]
@@ -143,9 +144,9 @@ def mark(path, contents, seconds, peak_mib):
     if had_nothing_to_do:
         print(f"{contents.path}: is there already, made of the same")
     stage = os.path.basename(path)[: -len(".json")]
-    if not (had_nothing_to_do or healing.vouches(run, stage, value)) or not os.path.exists(took):
-        write_json(took, dict(seconds=round(seconds, 1), peak_mib=round(peak_mib)))
-    healing.vouch(run, stage, value, [*files, took])
+    if not (had_nothing_to_do or healing.vouches(run, stage, value)) or not os.path.exists(costs):
+        write_json(costs, took)
+    healing.vouch(run, stage, value, [*files, costs])
     write_json(path, value)
 
 

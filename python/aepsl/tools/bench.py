@@ -1,245 +1,194 @@
-"""Speed as a ratio against a bound, and the full-size nets' needs: `make bench`.
+"""Speed of every stage against its bound, what a whole run makes of its cores, and memory: `make bench`.
 
-training   milliseconds of an iteration of training, images decoded and all, against `caffe time` of the same net
-           and batch on data that is there already; measured in turns
-crf        images a second of the CRF of training images, which takes only the image's own labels, on all cores,
-           against all 21 channels in one process
-full-size  seconds and memory of the voc12 nets at batch 2: forward, backward, and two iterations of the solver
-memory     peak memory of the per-image stages for 1,000 and for 10,582 images
+Prints tables and writes the same to runs/bench.json: {part: {"title": text, "host": {name: text}, "rows": [{...}]}}.
+A part that is measured again takes the place of its last; the others stay. All data are generated; a stage and its
+bound are measured in turns, with one thread, in a process and in two at once, as shards of a run are.
+
+A ratio is of images/s: 1 is as fast as the bound. A row of a stage holds
+    net, stage              the experiment, and what of it; bound: what it is measured against
+    images_per_second, bound_images_per_second, ratio, wanted (a ratio, where one is asked for), peak_mib
+    two_images_per_second, two_ratio, scaling      of two processes at once; scaling: two over one
+
+training     an iteration, images decoded and all, against `caffe time` on data that is there already
+mining       against the net's forward pass on the same pixels; segmentation: the same, to the mask without CRF
+data         the data layer's batches in one process, against cv2.imread of the same images
+saliency     maps of photos, against the segmentation into regions alone by scikit-image
+crf          of photos, against pydensecrf called directly on the same energies
+evaluation   confusion matrices from files, against np.bincount of the pairs of decoded masks
+full-size    seconds and memory of the voc12 nets at batch 2: forward, backward, and two iterations of the solver
+memory       peak memory of the per-image stages for 1,000 and for 10,582 images
+run          of a finished run, --run NAME: the bounds of its stages' work against its cores and wall clock
 """
 
 import argparse
-import copy
-import multiprocessing
 import os
-import re
-import resource
-import subprocess
-import sys
 import tempfile
-import time
+from typing import Any, Callable, NamedTuple, Optional
 
-import caffe
-import cv2
-import numpy as np
-from caffe import layers as L
+from aepsl import cli, experiments, run_folder
+from aepsl.errors import InputError
+from aepsl.files import read_json, write_json
+from aepsl.report import host
+from aepsl.tools import bench_cases, bench_run, bench_sizes
+from aepsl.tools.bench_processes import blas, measured
 
-from aepsl import experiments, paper
-from aepsl.caffe_nets import build, device
-from aepsl.data import synthetic
-from aepsl.files import write_text
-from aepsl.images import read_image, read_indexed, write_grey, write_mask
-from aepsl.stages import crf, train
+OUT = os.path.join(run_folder.ROOT, "bench.json")
+PUBLISHED = 4.84  # images/s of training LargeFOV, in DeepLab's paper, on a GPU of 2014
+HEADINGS = dict(
+    images_per_second="images/s",
+    bound_images_per_second="bound's",
+    two_images_per_second="two at once",
+    two_ratio="their ratio",
+    peak_mib="peak MiB",
+)
 
-PHOTO = (500, 375)  # width and height of most of VOC's images
+
+class Stage(NamedTuple):
+    """What is measured: prepare(folder, *arguments), of bench_cases, gives it."""
+
+    net: str
+    stage: str
+    bound: str
+    prepare: Callable
+    arguments: tuple
+    wanted: Optional[float] = None
 
 
-def training(repeats=5, iterations=5):
-    print(f"\nA training iteration on the CPU, medians of {repeats} repeats of {iterations}")
-    print(f"{'':12}{'training':>14}{'caffe time':>14}{'ratio':>8}")
-    for name in ("demo", "rehearsal"):
-        experiment = experiments.load(name)
+def stages(gpu=None):
+    """{part: [Stage, ...]}; gpu: the number of a GPU, on which voc12's nets are measured too, or None."""
+    batches = dict(demo=(None, 5), rehearsal=(4, 2), photos=(1, 1))  # images, and iterations of a turn
+    counts = dict(demo=100, rehearsal=20, photos=2)  # images
+    if gpu is not None:
+        batches, counts = dict(batches, voc12=(None, 3)), dict(counts, voc12=20)
+    train, cases = bench_cases.training, bench_cases
+    return dict(
+        training=[
+            Stage(net, task, "caffe time", train, (net, task, *size, gpu))
+            for net, size in batches.items()
+            for task in experiments.TASKS
+        ],
+        mining=[
+            Stage(net, "mine", "forward pass", cases.mining, (net, count, gpu), 1 / 1.1)
+            for net, count in counts.items()
+        ],
+        segmentation=[
+            Stage(net, "segment, without CRF", "forward pass", cases.segmentation, (net, count, gpu))
+            for net, count in counts.items()
+        ],
+        data=[
+            Stage(net, "images and masks" if masks else "images", "cv2.imread", cases.data_layer, (net, masks), 0.7)
+            for net in ("demo", "rehearsal", "voc12")
+            for masks in (False, True)
+        ],
+        saliency=[
+            Stage("any", "drfi", "felzenszwalb", cases.saliency, ("drfi", 3), None),
+            Stage("any", "rbd", "slic", cases.saliency, ("rbd", 10), None),
+        ],
+        crf=[
+            Stage("voc12", "crf, 2 labels", "pydensecrf", cases.dense_crf, (2, 3), None),
+            Stage("voc12", "crf, 20 labels", "pydensecrf", cases.dense_crf, (20, 1), None),
+        ],
+        evaluation=[Stage("any", "evaluate", "np.bincount", cases.evaluation, (30,), None)],
+    )
+
+
+TITLES = dict(
+    training="A training iteration",
+    mining="Mining",
+    segmentation="Segmentation",
+    data="The data layer, one process",
+    saliency="Saliency of photos of 500 x 375",
+    crf="The CRF of photos of 500 x 375",
+    evaluation="Evaluation of masks of 500 x 375",
+)
+
+
+def row(stage, repeats=3):
+    """Measure a Stage alone and twice at once, medians of `repeats`; see the top of this file."""
+    found = []
+    for processes in (1, 2)[: len(os.sched_getaffinity(0))]:
         with tempfile.TemporaryDirectory() as folder:
-            bound = os.path.join(folder, "bound.prototxt")
-            write_text(bound, without_data(experiment))
-            solver = solver_on_stand_ins(experiment, "classification", folder)
-            solver.step(3)  # the processes that decode are ahead from here on
-            ours, theirs = [], []
-            for _ in range(repeats):
-                start = time.time()
-                solver.step(iterations)
-                ours.append(1000 * (time.time() - start) / iterations)
-                theirs.append(caffe_time(bound, iterations))
-        ratio = np.median(np.array(ours) / theirs)
-        print(f"{name:12}{np.median(ours):11.0f} ms{np.median(theirs):11.0f} ms{ratio:8.2f}", flush=True)
+            found.append(measured(stage.prepare, stage.arguments, folder, repeats, processes))
+    ours, bound, peak = found[0]
+    two, two_bound, _ = found[-1]
+    if len(found) == 1:
+        two = None
+    return dict(
+        net=stage.net,
+        stage=stage.stage,
+        bound=stage.bound,
+        images_per_second=ours,
+        bound_images_per_second=bound,
+        ratio=ours / bound,
+        wanted=stage.wanted,
+        two_images_per_second=two,
+        two_ratio=two and two / two_bound,
+        scaling=two and two / ours,
+        peak_mib=peak,
+    )
 
 
-def solver_on_stand_ins(experiment, task, folder):
-    """A solver on generated images, of the size of photos where the experiment's own are photos."""
-    experiment = copy.deepcopy(experiment)
-    data = os.path.join(folder, "data")
-    synthetic.run(data, train=32, val=1, seed=1)
-    if "synthetic" not in experiment:
-        enlarge(data)
-        experiment["classes"] = list(synthetic.CLASSES) + experiment["classes"][len(synthetic.CLASSES) :]
-        write_text(os.path.join(data, "classes.txt"), "\n".join(experiment["classes"]) + "\n")
-    experiment["folder"] = folder
-    for path, text in build.committed(experiment).items():
-        write_text(path, text)
-    masks = None if task == "classification" else os.path.join(data, "SegmentationClassAug")
-    train.write_prototxts(experiment, task, data, 32, os.path.join(folder, "run"), masks=masks)
-    return caffe.get_solver(os.path.join(folder, "run", "solver.prototxt"))
+def rows_of(part, gpu):
+    """The rows of a part of `stages`; on a GPU also what is published of training."""
+    for stage in stages(gpu)[part]:
+        found = row(stage)
+        yield found
+        if part == "training" and stage.net == "voc12":
+            published = dict(bound="published", bound_images_per_second=PUBLISHED)
+            yield dict(found, **published, ratio=found["images_per_second"] / PUBLISHED, two_ratio=None)
 
 
-def enlarge(data):
-    """Give every image and mask of a synthetic data set the size of a photo."""
-    for name in os.listdir(os.path.join(data, "JPEGImages")):
-        path = os.path.join(data, "JPEGImages", name)
-        cv2.imwrite(path, cv2.resize(read_image(path), PHOTO))
-    for name in os.listdir(os.path.join(data, "SegmentationClassAug")):
-        path = os.path.join(data, "SegmentationClassAug", name)
-        write_mask(path, cv2.resize(read_indexed(path), PHOTO, interpolation=cv2.INTER_NEAREST))
+def table(title, rows):
+    """The rows as text: a column for each of their keys."""
+    names = list(rows[0])
+    texts = [[HEADINGS.get(name, name.replace("_", " ")) for name in names]]
+    texts += [[text(each[name]) for name in names] for each in rows]
+    widths = [max(map(len, column)) for column in zip(*texts)]
+    is_text = [isinstance(rows[0][name], str) for name in names]
+    lines = [
+        "  ".join(cell.ljust(width) if left else cell.rjust(width) for cell, width, left in zip(each, widths, is_text))
+        for each in texts
+    ]
+    return "\n".join([title, *map(str.rstrip, lines)])
 
 
-def without_data(experiment):
-    """The classification training net on batches that are there already."""
-    shapes = build.batch_shapes(experiment, "classification", experiment["training"]["classification"]["batch"])
-
-    def source(experiment, task):
-        fillers = [dict(type="gaussian", std=60), dict(type="constant", value=1)]
-        shape = [dict(dim=each) for each in shapes]
-        return L.DummyData(ntop=2, dummy_data_param=dict(shape=shape, data_filler=fillers))
-
-    return build.train_net(experiment, "classification", source)
+def text(value: Any):
+    """A figure with two decimals where it is below 100, else without; nothing for None."""
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+    return "" if value is None else str(value)
 
 
-def caffe_time(prototxt, iterations):
-    """Milliseconds of forward and backward by `caffe time`."""
-    arguments = ["caffe", "time", "-model", prototxt, "-iterations", str(iterations)]
-    environment = dict(os.environ, GLOG_minloglevel="0", GLOG_logtostderr="1")
-    report = subprocess.run(arguments, stderr=subprocess.PIPE, text=True, env=environment, check=True).stderr
-    return float(re.search(r"Average Forward-Backward: ([\d.e+]+) ms", report).group(1))
+def keep(part, title, rows, path=OUT):
+    """Put a part into the JSON file `path`, with what it was measured on."""
+    found = read_json(path) if os.path.exists(path) else {}
+    found[part] = dict(title=title, host=dict(host.made_on(), **blas()), rows=rows)
+    write_json(path, found)
 
 
-def crf_of_training_images(images=8, repeats=3):
-    settings = experiments.load(paper.PAPERS_EXPERIMENT)["crf"]
-    random = np.random.RandomState(1)
-    cores = multiprocessing.cpu_count()
-    jobs = [_crf_job(random, settings, labels=1 + k % 3) for k in range(images)]
-    alone, together = [], []
-    with multiprocessing.get_context("fork").Pool(cores) as pool:
-        for _ in range(repeats):
-            start = time.time()
-            for image, everything, _ in jobs[:2]:
-                crf.refined(image, everything, settings)
-            alone.append(2 / (time.time() - start))
-            start = time.time()
-            pool.starmap(_refine, [(image, own, settings) for image, _, own in jobs], chunksize=1)
-            together.append(images / (time.time() - start))
-    ratio = np.median(np.array(together) / alone)
-    print(f"\nThe CRF of training images, {PHOTO[0]} x {PHOTO[1]}, medians of {repeats}")
-    print(f"21 channels, one process        {np.median(alone):6.2f} images/s")
-    print(f"own labels, {cores} processes{'':10}{np.median(together):6.2f} images/s")
-    print(f"ratio                           {ratio:6.2f}", flush=True)
-
-
-def _refine(image, probabilities, settings):
-    return crf.refined(image, probabilities, settings).sum()
-
-
-def _crf_job(random, settings, labels):
-    """An image, probabilities of 21 classes, and the same with all but background and `labels` of them zero."""
-    image = cv2.resize(random.randint(0, 256, (12, 16, 3)).astype(np.uint8), PHOTO)
-    everything = np.stack([cv2.resize(random.rand(12, 16).astype(np.float32), PHOTO) for _ in range(21)])
-    own = everything * (np.arange(21) <= labels)[:, None, None]
-    return image, everything / everything.sum(axis=0), (own / own.sum(axis=0)).astype(np.float32)
-
-
-def full_size():
-    print("\nThe full-size nets on the CPU, batch 2, crops of 321")
-    print(f"{'':16}{'forward':>10}{'backward':>10}{'two iterations':>16}{'peak memory':>14}", flush=True)
-    for task in experiments.TASKS:
-        _in_a_process(_full_size, task)
-
-
-def _full_size(task):
-    experiment = experiments.load(paper.PAPERS_EXPERIMENT)
-    experiment["training"][task] = dict(experiment["training"][task], batch=2)
-    with tempfile.TemporaryDirectory() as folder:
-        solver = solver_on_stand_ins(experiment, task, folder)
-        marks = [time.time()]
-        for pass_ in (solver.net.forward, solver.net.backward, lambda: solver.step(2)):
-            pass_()
-            marks.append(time.time())
-    forward, backward, two = np.diff(marks)
-    print(f"{task:16}{forward:8.1f} s{backward:8.1f} s{two:14.1f} s{_peak_mib():10.0f} MiB", flush=True)
-
-
-def memory(counts=(1000, 10582)):
-    print("\nPeak memory of the per-image stages, in MiB")
-    stages = ("saliency", "mine", "masks", "segment", "evaluate", "evaluate-regions")
-    print(f"{'images':12}" + "".join(f"{stage:>18}" for stage in stages), flush=True)
-    peaks = np.array([_stages_on(count, stages) for count in counts])
-    for count, row in zip(counts, peaks):
-        print(f"{count:<12}" + "".join(f"{peak:18.0f}" for peak in row))
-    print(f"{'ratio':12}" + "".join(f"{ratio:18.2f}" for ratio in peaks[1] / peaks[0]), flush=True)
-
-
-def _stages_on(count, stages):
-    """Peak MiB of each stage, run as a command on `count` images of 24 x 24 pixels that are links to one."""
-    with tempfile.TemporaryDirectory() as folder:
-        ids = [f"image{k:05}" for k in range(count)]
-        root = os.path.join(folder, "data")
-        synthetic.run(root, train=1, val=1, seed=1)
-        first = "train_000001"
-        image = cv2.resize(cv2.imread(f"{root}/JPEGImages/{first}.jpg"), (24, 24))
-        mask = np.zeros((24, 24), np.uint8)
-        mask[4:9, 4:9] = 1
-        cv2.imwrite(f"{root}/JPEGImages/{first}.jpg", image)
-        write_mask(f"{root}/SegmentationClassAug/{first}.png", mask)
-        write_grey(f"{folder}/regions/{first}.png", mask.astype(np.uint16))
-        write_grey(f"{folder}/saliency/{first}.png", 255 - 255 * mask)
-        for place in (f"{root}/JPEGImages", f"{root}/SegmentationClassAug", f"{folder}/regions", f"{folder}/saliency"):
-            extension = ".jpg" if place.endswith("Images") else ".png"
-            for image_id in ids:
-                os.link(f"{place}/{first}{extension}", f"{place}/{image_id}{extension}")
-        write_text(f"{root}/ImageSets/Segmentation/train_aug.txt", "\n".join(ids) + "\n")
-        write_text(f"{root}/image_labels.txt", "".join(f"{i} {synthetic.CLASSES[0]}\n" for i in ids))
-        for task in ("classification", "segmentation"):
-            net = caffe.Net(experiments.prototxt(experiments.load("demo"), task, "deploy"), caffe.TEST)
-            net.save(f"{folder}/{task}.caffemodel")
-        common = ["--experiment", "demo", "--data", root]
-        arguments = dict(
-            saliency=["--data", root, "--list", "train_aug", "--out", f"{folder}/maps"],
-            mine=[*common, "--model", f"{folder}/classification.caffemodel", "--out", f"{folder}/mined"],
-            masks=[
-                *common,
-                "--regions",
-                f"{folder}/regions",
-                "--saliency",
-                f"{folder}/saliency",
-                "--out",
-                f"{folder}/S",
-            ],
-            segment=[*common, "--list", "train_aug", "--model", f"{folder}/segmentation.caffemodel"]
-            + ["--out", f"{folder}/segmented"],
-            evaluate=["--pred", f"{folder}/segmented/crf", "--gt", f"{root}/SegmentationClassAug"]
-            + ["--ids", f"{root}/ImageSets/Segmentation/train_aug.txt", "--classes", f"{root}/classes.txt"]
-            + ["--json", f"{folder}/out.json"],
-            **{"evaluate-regions": [*common, "--regions", f"{folder}/regions", "--out", f"{folder}/shares.json"]},
-        )
-        return [_peak_of_command([sys.executable, "-m", "aepsl", stage, *arguments[stage]]) for stage in stages]
-
-
-def _peak_of_command(arguments):
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(arguments)} failed")
-    return usage.ru_maxrss / 1024
-
-
-def _peak_mib():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _in_a_process(function, *arguments):
-    """Run it in a fresh process, so that its memory is its own."""
-    process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
-    process.start()
-    process.join()
-
-
-PARTS = {"training": training, "crf": crf_of_training_images, "full-size": full_size, "memory": memory}
+def measure(part, gpu, run):
+    """(title, rows) of a part."""
+    if part == "run":
+        return bench_run.title(run), bench_run.rows(run, read_json(OUT) if os.path.exists(OUT) else {})
+    if part in bench_sizes.PARTS:
+        return bench_sizes.TITLES[part], bench_sizes.PARTS[part]()
+    title = TITLES[part] + (f", GPU {gpu}" if gpu is not None and part in ("training", "mining") else "")
+    return title, list(rows_of(part, gpu))
 
 
 def main(argv=None):
+    parts = [*TITLES, *bench_sizes.PARTS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without it")
-    arguments = parser.parse_args(argv)
-    unknown = [part for part in arguments.parts if part not in PARTS]
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without it")
+    parser.add_argument("--run", metavar="NAME", help="a run in runs/, whose part `run` is measured instead, or too")
+    parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="the CPU without it")
+    asked = parser.parse_args(argv)
+    unknown = [part for part in asked.parts if part not in parts]
     if unknown:
-        parser.error(f"no part {unknown[0]}; there are {', '.join(PARTS)}")
-    device.use(None)
-    for part in arguments.parts or PARTS:
-        PARTS[part]()
+        raise InputError(f"bench has no part {unknown[0]}; there are {', '.join(parts)}, and --run NAME")
+    gpu = 0 if cli.count(asked.gpu) else None
+    for part in (asked.parts or ([] if asked.run else parts)) + ["run"] * bool(asked.run):
+        title, rows = measure(part, gpu, asked.run)
+        keep(part, title, rows)
+        print("\n" + table(title, rows), flush=True)
+    print(f"\nAll of this is in {OUT}")

@@ -16,7 +16,7 @@ import caffe
 from aepsl import cli, experiments, paper
 from aepsl.caffe_nets import cuda, device
 from aepsl.errors import InputError
-from aepsl.tools import bench, gpu_agreement, plan
+from aepsl.tools import gpu_agreement, plan, stand_ins
 
 ARCHITECTURES = "/opt/cuda/architectures"  # of the code in the image's libcaffe.so: 'compute_80 sm_70 ...'
 OLDEST_DRIVER = (11, 0)  # NVIDIA promises that it runs every 11.x
@@ -94,7 +94,7 @@ def training(gpu, batch, iterations=2):
     experiment = experiments.load(paper.PAPERS_EXPERIMENT)
     experiment["training"][LARGEST] = dict(experiment["training"][LARGEST], batch=batch)
     with tempfile.TemporaryDirectory() as folder:
-        solver = bench.solver_on_stand_ins(experiment, LARGEST, folder)
+        solver = stand_ins.solver(experiment, LARGEST, folder)
         solver.step(1)  # allocates, starts the processes that decode, and compiles where there is no binary
         start = time.time()
         solver.step(iterations)

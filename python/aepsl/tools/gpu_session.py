@@ -21,7 +21,7 @@ from aepsl.caffe_nets import cuda, device
 from aepsl.errors import InputError
 from aepsl.files import read_json, read_text, write_json
 from aepsl.run_folder import ROOT
-from aepsl.tools import bench, check_gpu, gpu_agreement, plan
+from aepsl.tools import check_gpu, gpu_agreement, plan, stand_ins
 
 FOLDER = os.path.join(ROOT, "gpu")
 AEPSL = [sys.executable, "-m", "aepsl"]
@@ -129,7 +129,7 @@ def _trained(task, gpu, iterations):
     device.use(gpu)
     experiment = experiments.load(paper.PAPERS_EXPERIMENT)
     with tempfile.TemporaryDirectory() as folder:
-        solver = bench.solver_on_stand_ins(experiment, task, folder)
+        solver = stand_ins.solver(experiment, task, folder)
         solver.step(3)  # allocates, and the processes that decode are ahead from here on
         begun = time.time()
         solver.step(iterations)

@@ -17,7 +17,7 @@ from aepsl.caffe_nets import build, cuda
 from aepsl.data import source_table, synthetic
 from aepsl.files import write_text
 from aepsl.run_folder import RunFolder
-from aepsl.tools import bench, new_experiment
+from aepsl.tools import new_experiment, stand_ins
 
 # Peak of single-precision arithmetic as the makers state it, in TFLOPS; of cards with several forms, the slowest.
 PEAKS = {
@@ -206,7 +206,7 @@ def memory_of_training(experiment, task):
     """Bytes of GPU memory that training takes at the experiment's batch: blobs and parameters with their gradients,
     momentum, the columns that each convolution unfolds an image into, and CUDA itself. Computed, not measured."""
     with tempfile.TemporaryDirectory() as folder:
-        net = bench.solver_on_stand_ins(experiment, task, folder).net
+        net = stand_ins.solver(experiment, task, folder).net
     floats = 2 * sum(blob.count for blob in net.blobs.values())
     for layer, blobs in net.params.items():
         floats += 3 * sum(blob.count for blob in blobs)
