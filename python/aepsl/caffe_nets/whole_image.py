@@ -11,6 +11,7 @@ from aepsl.caffe_nets import build, caffemodel, device, finite, sizes
 from aepsl.caffe_nets.build import STRIDE
 from aepsl.errors import InputError
 from aepsl.images import scaled
+from aepsl.pixels import less_mean
 
 
 def padded(image):
@@ -67,14 +68,16 @@ class WholeImages:
         the net's maps.
         """
         scale = self.fitting_scale(image.shape[:2], name)
-        pixels = scaled(image, scale) - np.array(self.settings["mean"], np.float32)
-        if erased is not None:
-            pixels[scaled(erased, scale) > 0] = 0
-        blob = padded(pixels).transpose(2, 0, 1)[None]
-        self.net.blobs["data"].reshape(*blob.shape)
-        self.net.blobs["data"].data[...] = blob
+        pixels = scaled(image, scale)
+        height, width = pixels.shape[:2]
+        blob = self.net.blobs["data"]
+        blob.reshape(1, 3, _padded(height), _padded(width))
+        data = blob.data[0]
+        data[:, height:], data[:, :, width:] = 0, 0
+        mean = np.array(self.settings["mean"], np.float32)
+        less_mean(pixels, mean, data[:, :height, :width], None if erased is None else scaled(erased, scale))
         self.net.forward()
-        return pixels.shape[:2]
+        return height, width
 
     def fitting_scale(self, size, name):
         """The experiment's scale, or for an image of a `size` (height, width) too large for it a smaller one."""

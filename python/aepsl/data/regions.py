@@ -29,8 +29,10 @@ def packed(regions):
     """N x H x W booleans as H x W uint16 bit sets; N at most 16."""
     if len(regions) > MOST_LABELS:
         raise InputError(f"an image has {len(regions)} labels; regions have room for {MOST_LABELS}")
-    bits = np.uint16(1) << np.arange(len(regions), dtype=np.uint16)
-    return (regions * bits[:, None, None]).sum(axis=0).astype(np.uint16)
+    bits = np.zeros(regions.shape[1:], np.uint16)
+    for k, region in enumerate(regions):
+        bits |= region.astype(np.uint16) << np.uint16(k)
+    return bits
 
 
 def unpacked(bits, count):

@@ -1,0 +1,161 @@
+"""`aepsl bench`: rows of every part at tiny sizes, the JSON and the table, and what a run made of its cores."""
+
+import argparse
+import json
+import os
+import re
+import time
+
+import numpy as np
+import pytest
+
+from aepsl import cli, experiments, made
+from aepsl.errors import InputError
+from aepsl.files import write_json
+from aepsl.run_folder import RunFolder
+from aepsl.tools import bench, bench_cases, bench_processes, bench_run
+
+TINY = dict(
+    training=("demo", "psl", 2, 1),
+    mining=("demo", 2),
+    segmentation=("demo", 2),
+    data=("demo", True, 2),
+    saliency=("rbd", 1),
+    crf=(1, 1),
+    evaluation=(1,),
+)
+
+
+@pytest.mark.parametrize("part", bench.TITLES)
+def test_every_part_compares_equal_work_with_its_bound(part, tmp_path):
+    """Each Stage's function makes a case whose two sides run, on as many images as it says."""
+    chosen = bench.stages()[part]
+    assert {each.prepare for each in chosen} == {chosen[0].prepare}
+    case = chosen[0].prepare(str(tmp_path), *TINY[part])
+    assert case.images > 0
+    case.ours()
+    seconds = case.bound()
+    assert part != "training" or 0 < seconds < 60
+
+
+def test_the_bound_of_mining_sees_the_pixels_that_mining_sees(tmp_path):
+    case = bench_cases.mining(str(tmp_path), "demo", 2)
+    case.ours()
+    (net,) = [cell.cell_contents for cell in case.bound.__closure__ if hasattr(cell.cell_contents, "cam")]
+    after_ours = {name: blob.data.copy() for name, blob in net.net.blobs.items()}
+    case.bound()
+    for name, blob in net.net.blobs.items():
+        np.testing.assert_array_equal(blob.data, after_ours[name])
+
+
+def sleeper(folder, seconds):
+    """A case of two images whose bound says itself that it took a hundredth of a second."""
+    return bench_processes.Case(2, lambda: time.sleep(seconds), lambda: 0.01)
+
+
+def test_a_row_has_rates_ratio_and_scaling():
+    row = bench.row(bench.Stage("net", "sleep", "bound", sleeper, (0.05,), wanted=0.7), repeats=2)
+    assert 25 < row["images_per_second"] <= 40
+    assert row["bound_images_per_second"] == 200
+    assert row["ratio"] == row["images_per_second"] / 200 and row["wanted"] == 0.7
+    if row["scaling"]:
+        assert 1.5 < row["scaling"] < 2.5
+        assert row["two_ratio"] == row["two_images_per_second"] / 400
+    assert row["peak_mib"] > 20
+
+
+def broken(folder):
+    raise ValueError("broken on purpose")
+
+
+def test_a_measurement_that_fails_ends_in_one_line():
+    with pytest.raises(InputError, match="broken.* could not be measured"):
+        bench.row(bench.Stage("net", "broken", "bound", broken, ()))
+
+
+def test_the_json_holds_what_the_table_says(tmp_path):
+    rows = [
+        dict(net="demo", stage="mine", images_per_second=56.789, wanted=None, two_ratio=0.5, peak_mib=209.4),
+        dict(net="rehearsal", stage="mine", images_per_second=1234.5, wanted=0.91, two_ratio=0.25, peak_mib=88.0),
+    ]
+    path = str(tmp_path / "bench.json")
+    bench.keep("data", "Other", rows[:1], path)
+    bench.keep("mining", "Mining", rows, path)
+    with open(path) as file:
+        found = json.load(file)
+    assert list(found) == ["data", "mining"] and found["mining"]["rows"] == rows
+    assert {"commit", "processor", "numpy", "blas", "blas_kernel"} <= set(found["mining"]["host"])
+    title, head, *lines = bench.table(found["mining"]["title"], found["mining"]["rows"]).splitlines()
+    assert title == "Mining"
+    assert re.split("  +", head.strip()) == ["net", "stage", "images/s", "wanted", "their ratio", "peak MiB"]
+    assert lines[0].split() == ["demo", "mine", "56.79", "0.50", "209"]
+    assert lines[1].split() == ["rehearsal", "mine", "1234", "0.91", "0.25", "88.00"]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_an_unknown_part_is_refused():
+    with pytest.raises(InputError, match="no part speed; there are training, mining"):
+        bench.main(["speed"])
+
+
+# A whole run
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The demo's folder below tmp_path, as cli.run_stage and made.mark leave it."""
+    monkeypatch.setattr("aepsl.run_folder.ROOT", str(tmp_path))
+    folder = RunFolder(experiments.load("demo"))
+    write_json(folder.results, dict(host=dict(cores=2)))
+    return folder
+
+
+def took(run, stage, started, starting, seconds, cpu):
+    value = dict(seconds=seconds, peak_mib=1, started=started, ended=started + starting + seconds, cpu_seconds=cpu)
+    write_json(os.path.join(run.path, "seconds", stage + ".json"), value)
+
+
+def test_a_runs_share_is_its_bounds_over_cores_and_wall_clock(run):
+    """100 s on 2 cores: a training of 60 s of a core, two shards of 20 s, 1 s of start-up each, an hour's pause."""
+    took(run, "classification.step1", 1000, 1, 69, 60)
+    took(run, "mine.step1.1-2", 1070, 1, 29, 20)
+    took(run, "mine.step1.2-2", 4700, 1, 29, 20)
+    measured = dict(
+        training=dict(rows=[dict(net="demo", stage="classification", bound="caffe time", ratio=0.9, two_ratio=0.8)]),
+        mining=dict(rows=[dict(net="voc12", stage="mine", bound="forward pass", ratio=0.1, two_ratio=0.1)]),
+    )
+    rows = {row["what"]: row for row in bench_run.rows("demo", measured)}
+    assert rows["classification"]["bound_core_seconds"] == pytest.approx(60 * 0.8)
+    assert rows["mine"]["jobs"] == 2 and rows["mine"]["core_seconds"] == 40
+    assert rows["mine"]["bound_core_seconds"] == 40, "no ratio of the demo is known"
+    assert rows["starting the jobs"]["core_seconds"] == pytest.approx(3)
+    whole = rows["2 cores, 130 s"]
+    assert whole["core_seconds"] == pytest.approx(260)
+    assert rows["no job's"]["core_seconds"] == pytest.approx(260 - 60 - 40 - 3)
+    assert whole["ratio"] == pytest.approx((48 + 40) / 260)
+    assert sum(row["share"] for name, row in rows.items() if row is not whole) == pytest.approx(1)
+
+
+def test_a_run_without_times_is_refused(run):
+    with pytest.raises(InputError, match="no stage is done"):
+        bench_run.rows("demo", {})
+    write_json(os.path.join(run.path, "seconds", "mine.step1.1-2.json"), dict(seconds=1))
+    with pytest.raises(InputError, match="1-2.json: does not say when its job began"):
+        bench_run.rows("demo", {})
+
+
+def test_a_stage_keeps_when_it_began_and_what_it_used(tmp_path):
+    def busy():
+        end = time.process_time() + 0.2
+        while time.process_time() < end:
+            pass
+        time.sleep(0.2)
+        return made.Figures(1, [])
+
+    before = time.time()
+    cli.run_stage(busy, argparse.Namespace(done=str(tmp_path / "done/busy.json")))
+    found = json.loads((tmp_path / "seconds/busy.json").read_text())
+    assert found["cpu_seconds"] == pytest.approx(0.2, abs=0.05)
+    assert found["seconds"] >= 0.4
+    assert before + 0.35 < found["ended"] <= time.time() + 0.01
+    assert os.stat(f"/proc/{os.getpid()}").st_ctime - 60 < found["started"] < before
