@@ -84,7 +84,7 @@ lint: ## ruff
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-bench: ## speed against its bounds, and memory; ARGS=training for one part
+bench: ## speed against its bounds, and memory, also as runs/bench.json: [GPU=0]; ARGS=training for one part
 	$(RUN) python3 -m aepsl bench $(ARGS)
 
 nets: ## writes the prototxts anew

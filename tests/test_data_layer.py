@@ -53,6 +53,18 @@ def test_a_crop_is_a_window_of_the_image_and_of_its_mask(small_set):
         assert found == 1, image_id
 
 
+def test_a_mirrored_crop_is_padded_on_its_left(small_set):
+    """Crops larger than every image are the same with and without mirroring, or one is the other turned round."""
+    settings = dict(masks=masks_of(small_set), mask_stride=1, crop=73, batch=6)
+    plain, mirrored = (batch(sampler(small_set, mirror=mirror, **settings), 0) for mirror in (False, True))
+    turned = [not np.array_equal(*pair) for pair in zip(plain[0], mirrored[0])]
+    assert 0 < sum(turned) < 6
+    for k, is_turned in enumerate(turned):
+        step = -1 if is_turned else 1
+        for before, after in ((plain[0][k], mirrored[0][k]), (plain[2][k], mirrored[2][k])):
+            np.testing.assert_array_equal(after, before[:, :, ::step])
+
+
 def test_masks_shrink_to_every_eighth_pixel(small_set):
     whole = batch(sampler(small_set, masks=masks_of(small_set), mask_stride=1), 3)[2]
     small = batch(sampler(small_set, masks=masks_of(small_set), mask_stride=8), 3)[2]
