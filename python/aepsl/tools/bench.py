@@ -33,7 +33,7 @@ from aepsl.tools import bench_cases, bench_run, bench_sizes
 from aepsl.tools.bench_processes import blas, measured
 
 OUT = os.path.join(run_folder.ROOT, "bench.json")
-PUBLISHED = 4.84  # images/s of training LargeFOV, in DeepLab's paper, on a GPU of 2014
+PUBLISHED = 4.84  # images/s of training LargeFOV, as DeepLab's paper states it
 HEADINGS = dict(
     images_per_second="images/s",
     bound_images_per_second="bound's",
