@@ -111,7 +111,7 @@ def as_old(change):
                 continue
             blobs = old.layers.add(name=layer.name).blobs
             for blob in layer.blobs:
-                sides = [1] * (4 - len(blob.shape.dim)) + list(blob.shape.dim)
+                sides = [1] * (4 - len(blob.shape.dim)) + [min(side, 2**31 - 1) for side in blob.shape.dim]
                 blobs.add(data=blob.data, **dict(zip(caffemodel.OLD_SIZES, sides)))
         net.CopyFrom(old)
         change(net)
@@ -417,6 +417,7 @@ def test_too_large_an_image_is_scaled_down_and_that_is_said(tiny, tmp_path, rng,
     np.testing.assert_array_equal(net.probabilities(image, "none"), before)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sizes, "MOST", at_size - 1)
+    net = SegmentationNet(tiny, model)
     maps = net.probabilities(image, "none", name="image7")
     assert maps.shape == before.shape and net.net.blobs["data"].data.shape[2:] < (65, 105)
     err = capsys.readouterr().err
