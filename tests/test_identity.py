@@ -247,6 +247,7 @@ def test_asking_changes_no_file(run):
 
 def test_a_report_changes_its_own_folder_alone_and_nothing_is_made_of_it(run):
     page = run.tree / "runs/tiny/report/index.html"
+    run.start()
     before = run.files()
     first = before.pop(page)[0]  # a run ends with its report
     done = run.command("report", "tiny")

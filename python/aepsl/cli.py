@@ -33,11 +33,14 @@ OPTIONS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that takes no empty text: a variable of the shell that is not set is no folder, nor none."""
+    """An ArgumentParser that takes no empty text: a variable of the shell that is not set is no folder, nor none.
+
+    The name of an experiment is left to what looks at such names.
+    """
 
     def parse_known_args(self, *arguments, **options):
         found, rest = super().parse_known_args(*arguments, **options)
-        for action in self._actions:
+        for action in [each for each in self._actions if each.option_strings or each.nargs]:
             values = getattr(found, action.dest, None)
             if "" in (values if isinstance(values, list) else [values]) and action.default != "":
                 name = "/".join(action.option_strings) or action.dest
