@@ -173,12 +173,12 @@ class RunFolder:
         for row in rows:
             yield Stage(f"segment.val.{row}", "segment", self.segmented("val", row), "val")
 
-    def has_use_for(self, stage, row):
+    def has_use_for(self, stage, packed):
         """Whether a stage, or its shard, is one of this experiment's: rows and steps may have been more before.
 
-        row: what submission packs, which need not be one of the experiment's rows.
+        packed: rows that submission packs, which need not be the experiment's.
         """
-        rows = [*self.experiment["rows"], row, "calibration"]
+        rows = [*self.experiment["rows"], *packed, "calibration"]
         used = {each.name for each in RunFolder(dict(self.experiment, rows=rows)).stages()}
         used |= {f"shares.step{t}" for t in self.steps}
         return not stage.startswith(OF_ROWS_AND_STEPS) or re.sub(r"\.\d+-\d+$", "", stage) in used

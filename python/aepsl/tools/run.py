@@ -76,7 +76,8 @@ def run(asked, options):
         build.check(experiment)
         os.makedirs(folder.path, exist_ok=True)
         only_one(folder.path).__enter__()  # as long as this process lives, and snakemake after it
-    again = healing.heal(folder.path, dry, lambda stage: folder.has_use_for(stage, row))
+    packed = [row] * (asked.target == "submission")
+    again = healing.heal(folder.path, dry, lambda stage: folder.has_use_for(stage, packed))
     if not dry and "synthetic" in experiment:
         synthetic.bring(data, seed=experiment["seed"], **experiment["synthetic"])
         healing.vouch_for_data(folder.path, data)
