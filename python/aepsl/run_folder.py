@@ -178,8 +178,7 @@ class RunFolder:
 
         packed: rows that submission packs, which need not be the experiment's.
         """
-        rows = [*self.experiment["rows"], *packed, "calibration"]
-        used = {each.name for each in RunFolder(dict(self.experiment, rows=rows)).stages()}
+        used = {each.name for each in self.stages([*self.experiment["rows"], *packed, "calibration"])}
         used |= {f"shares.step{t}" for t in self.steps}
         return not stage.startswith(OF_ROWS_AND_STEPS) or re.sub(r"\.\d+-\d+$", "", stage) in used
 
