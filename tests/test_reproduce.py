@@ -13,8 +13,10 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 import standins
+from aepsl import experiments
 from aepsl.data import archives
 from aepsl.data.dataset import VOC_CLASSES
+from aepsl.tools.run import data_of
 from conftest import copy_of_repository
 
 NARROW = dict(channels=[4, 8, 16, 16, 16], fc=16)
@@ -206,6 +208,13 @@ def test_what_is_asked_wrongly_is_one_line_and_begins_nothing(tree, arguments, c
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.startswith(f"error: {complaint}") and done.stderr.count("\n") == 1
     assert sorted(tree.rglob("*")) == before
+
+
+def test_an_experiment_that_draws_its_images_says_that_it_takes_no_others(capsys):
+    demo = experiments.load("demo")
+    own = data_of(demo, "elsewhere")
+    assert capsys.readouterr().err == "demo draws its own data, and does not look at elsewhere\n"
+    assert data_of(demo, own) == data_of(demo, None) == own and capsys.readouterr().err == ""
 
 
 SBATCH = """#!/bin/sh

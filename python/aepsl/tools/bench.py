@@ -81,14 +81,14 @@ def stages(gpu=None):
             for masks in (False, True)
         ],
         saliency=[
-            Stage("any", "drfi", "felzenszwalb", cases.saliency, ("drfi", 3), None),
-            Stage("any", "rbd", "slic", cases.saliency, ("rbd", 10), None),
+            Stage("any", "drfi", "felzenszwalb", cases.saliency, ("drfi", 3)),
+            Stage("any", "rbd", "slic", cases.saliency, ("rbd", 10)),
         ],
         crf=[
-            Stage("voc12", "crf, 2 labels", "pydensecrf", cases.dense_crf, (2, 3), None),
-            Stage("voc12", "crf, 20 labels", "pydensecrf", cases.dense_crf, (20, 1), None),
+            Stage("voc12", "crf, 2 labels", "pydensecrf", cases.dense_crf, (2, 3)),
+            Stage("voc12", "crf, 20 labels", "pydensecrf", cases.dense_crf, (20, 1)),
         ],
-        evaluation=[Stage("any", "evaluate", "np.bincount", cases.evaluation, (30,), None)],
+        evaluation=[Stage("any", "evaluate", "np.bincount", cases.evaluation, (30,))],
     )
 
 

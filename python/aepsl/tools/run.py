@@ -132,11 +132,15 @@ def cores_of(text):
 def data_of(experiment, data):
     """The root of the data set; data: what the user named, or None.
 
-    A folder VOC2012 as it was unpacked is only read: VOC12_DATA links to it and has what it lacks.
+    A folder VOC2012 as it was unpacked is only read: VOC12_DATA links to it and has what it lacks. An experiment that
+    draws its images says so where another folder is named.
     """
-    if "synthetic" in experiment:
-        return RunFolder(experiment).data
     name = experiment["name"]
+    if "synthetic" in experiment:
+        own = RunFolder(experiment).data
+        if data and os.path.abspath(data) != os.path.abspath(own):
+            print(f"{name} draws its own data, and does not look at {data}", file=sys.stderr)
+        return own
     if name == paper.PAPERS_EXPERIMENT and not os.path.exists(os.path.join(data or "", "image_labels.txt")):
         data = None
     data = data or os.path.join("data", name)
