@@ -13,7 +13,7 @@ from aepsl import cli, experiments, made
 from aepsl.errors import InputError
 from aepsl.files import write_json
 from aepsl.run_folder import RunFolder
-from aepsl.tools import bench, bench_cases, bench_processes, bench_run
+from aepsl.tools import bench, bench_cases, bench_processes, bench_run, stand_ins
 
 TINY = dict(
     training=("demo", "psl", 2, 1),
@@ -159,3 +159,12 @@ def test_a_stage_keeps_when_it_began_and_what_it_used(tmp_path):
     assert found["seconds"] >= 0.4
     assert before + 0.35 < found["ended"] <= time.time() + 0.01
     assert os.stat(f"/proc/{os.getpid()}").st_ctime - 60 < found["started"] < before
+
+
+def test_a_stand_in_training_does_not_diverge(tmp_path):
+    """Caffe's max pooling writes beyond its memory where there are no numbers."""
+    experiment = experiments.load("demo")
+    experiment["training"]["segmentation"]["lr"] = 1e9
+    solver = stand_ins.solver(experiment, "segmentation", str(tmp_path))
+    solver.step(3)
+    assert np.isfinite(solver.net.blobs["loss_seg"].data).all()

@@ -15,6 +15,7 @@ from aepsl.images import read_image, read_indexed, write_mask
 from aepsl.stages import train
 
 PHOTO = (500, 375)  # width and height of most of VOC's images
+RATE = 1e-9  # of trainings: from fillers' weights a real one may diverge, and Caffe's max pooling crashes on NaN
 
 
 def data_for(experiment, folder, count=32):
@@ -43,8 +44,9 @@ def _enlarge(data):
 
 
 def solver(experiment, task, folder):
-    """A solver of `task` that learns from generated images in `folder`."""
+    """A solver of `task` that goes through generated images in `folder`, with steps too small to learn by."""
     experiment, data = data_for(experiment, folder)
+    experiment["training"][task]["lr"] = RATE
     masks = None if task == "classification" else os.path.join(data, "SegmentationClassAug")
     train.write_prototxts(experiment, task, data, 32, os.path.join(folder, "run"), masks=masks)
     return caffe.get_solver(os.path.join(folder, "run", "solver.prototxt"))
