@@ -204,7 +204,18 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         "method",
     ),
     # Initial weights
-    "drawn fc6 keeps the size that it has": (A + "caffe_nets/surgery.py", "fc6=1 / fc6,", "fc6=1,", "surgery"),
+    "drawn filters keep the size that they have": (
+        A + "caffe_nets/surgery.py",
+        "weights.data[...] /= deviation[:, None, None, None]",
+        "pass",
+        "surgery",
+    ),
+    "drawn filters have no biases": (
+        A + "caffe_nets/surgery.py",
+        "bias.data[...] = -mean / deviation",
+        "pass",
+        "surgery",
+    ),
     "drawn layers are the same for every seed": (
         A + "caffe_nets/surgery.py",
         'RandomState(experiment["seed"])',

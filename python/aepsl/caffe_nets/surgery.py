@@ -23,7 +23,7 @@ SIDE = 7  # of fc6 in VGG
 POSITIONS = slice(None, None, 3)
 FILTERS = slice(None, None, 4)
 DRAWN = ("fc6", "fc7")
-IMAGES = 8  # that say how large the outputs of drawn weights are
+IMAGES = 16  # that say which outputs drawn weights have
 
 
 def run(vgg, out, experiment, data):
@@ -66,36 +66,45 @@ def depends_on(layers, experiment, data):
 def drawn(vgg, experiment, data):
     """fc6 and fc7 for the convolutions of the file `vgg`: {name: [weights, bias]}, float32.
 
-    Normally distributed, from the experiment's seed, without biases, and so large that what comes out of the layer's
-    ReLU has a root mean square of 1 over the first IMAGES crops that a training with this seed would see. VGG's conv5_3
-    is far from unit size, so that with He's variance alone fc6 would be too.
+    Normally distributed, from the experiment's seed; then each filter is scaled, and given a bias, so that its outputs,
+    before the ReLU, have mean 0 and standard deviation 1 over the positions of the first IMAGES crops that a training
+    with this seed would see (Kraehenbuehl et al., Data-dependent initializations of CNNs, ICLR 2016). VGG's conv5_3 is
+    far from unit size, and none of its values is negative: with He's variance and no bias a filter's outputs would be
+    far from unit size, too, and almost the same for every image.
     """
     net = caffe.Net(build.checked(experiment, "classification", "deploy"), caffe.TEST)
     caffemodel.load_weights(net, vgg, (*DRAWN, *build.NEW_LAYERS))
     random = np.random.RandomState(experiment["seed"])
+    sampler = _sampler(experiment, data)
+    batch = [np.empty(shape, np.float32) for shape in sampler.shapes]
+    sampler.fill(0, batch)
     for name in DRAWN:
         weights, bias = net.params[name]
         weights.data[...] = random.standard_normal(weights.data.shape) / weights.data[0].size ** 0.5
         bias.data[...] = 0
-    sampler = _sampler(experiment, data)
-    batch = [np.empty(shape, np.float32) for shape in sampler.shapes]
-    sampler.fill(0, batch)
-    squares = dict.fromkeys(DRAWN, 0)
-    for image in batch[0]:
-        net.blobs["data"].data[...] = image
-        net.forward()
-        for name in DRAWN:  # after the ReLU, which is in place
-            squares[name] += np.square(net.blobs[name].data, dtype=np.float64).mean() / IMAGES
-    fc6, fc7 = (squares[name] ** 0.5 for name in DRAWN)
-    if not 0 < fc7 < np.inf:
-        raise InputError(f"{vgg}: gives nothing for the first training images. {caffemodel.RIGHT_WEIGHTS}")
+        mean, deviation = _outputs(net, name, batch[0])
+        if not (np.isfinite(deviation).all() and (deviation > 0).all()):
+            raise InputError(f"{vgg}: gives nothing for the first training images. {caffemodel.RIGHT_WEIGHTS}")
+        weights.data[...] /= deviation[:, None, None, None]
+        bias.data[...] = -mean / deviation
     print(
-        f"{vgg}: has no fc6 and fc7; they are drawn from seed {experiment['seed']} and scaled: after its ReLU each has "
-        f"a root mean square of 1 on {IMAGES} training images (unscaled {fc6:.3g} and {fc7:.3g})",
+        f"{vgg}: has no fc6 and fc7; they are drawn from seed {experiment['seed']}: each filter's outputs have mean 0 "
+        f"and a root mean square of 1 on {IMAGES} training images",
         flush=True,
     )
-    scales = dict(fc6=1 / fc6, fc7=fc6 / fc7)  # fc7 was measured behind fc6 unscaled; without biases all is linear
-    return {name: [scales[name] * net.params[name][0].data, net.params[name][1].data] for name in DRAWN}
+    return {name: [np.array(blob.data) for blob in net.params[name]] for name in DRAWN}
+
+
+def _outputs(net, name, images):
+    """Mean and standard deviation of each filter of the layer `name` over images and positions: float64 arrays."""
+    sums = squares = 0
+    for image in images:
+        net.blobs["data"].data[...] = image
+        net.forward(end=name)  # the ReLU behind it, which is in place, is left out
+        values = net.blobs[name].data[0].reshape(net.blobs[name].channels, -1).astype(np.float64)
+        sums, squares = sums + values.mean(1), squares + np.square(values).mean(1)
+    mean = sums / len(images)
+    return mean, (squares / len(images) - mean**2) ** 0.5
 
 
 def _sampler(experiment, data):
