@@ -303,6 +303,19 @@ def of_size(width, height):
     return fault
 
 
+def jpeg(changed, *options):
+    """Noise as a JPEG whose bytes are `changed`."""
+    noise = np.random.RandomState(0).randint(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    data = cv2.imencode(".jpg", noise, options)[1].tobytes()
+    return lambda root: (root / IMAGE).write_bytes(changed(data))
+
+
+def with_rows(data, rows):
+    """The JPEG with a frame that says it has so many."""
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + rows.to_bytes(2, "big") + data[at + 2 :]
+
+
 def moving(kind):
     frames = [Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in ("red", "blue")]
     return lambda root: frames[0].save(root / IMAGE, format=kind, save_all=True, append_images=frames[1:])
@@ -447,6 +460,14 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     "text": (write(IMAGE, b"this is text"), "i3.jpg: cannot be decoded"),
     "a program": (write(IMAGE, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 24 16\nshowpage\n"), "cannot be decoded"),
     "cut short": (lambda root: os.truncate(root / IMAGE, 700), "i3.jpg: cannot be decoded"),
+    "cut short and closed": (jpeg(lambda data: data[: len(data) // 2] + b"\xff\xd9"), "i3.jpg: cannot be decoded"),
+    "its last tenth is missing": (jpeg(lambda data: data[: -len(data) // 10] + b"\xff\xd9"), "i3.jpg: cannot be"),
+    "more rows than it has": (jpeg(lambda data: with_rows(data, 2 * HEIGHT)), "i3.jpg: cannot be decoded"),
+    "without a mark of the end": (jpeg(lambda data: data[:-2]), "i3.jpg: cannot be decoded"),
+    "whole, noise": (jpeg(lambda data: data), None),
+    "whole, progressive": (jpeg(lambda data: data, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), None),
+    "whole, with restarts": (jpeg(lambda data: data, cv2.IMWRITE_JPEG_RST_INTERVAL, 1), None),
+    "whole, with bytes behind it": (jpeg(lambda data: data + data), None),
     "only a beginning": (lambda root: os.truncate(root / IMAGE, 3), "i3.jpg: cannot be decoded"),
     "bomb": (lambda root: large_png(root / IMAGE.replace("jpg", "png")) or (root / IMAGE).unlink(), "19000 x 9500"),
     "bomb of a mask": (lambda root: large_png(root / MASK), "i3.png: has 19000 x 9500 pixels"),

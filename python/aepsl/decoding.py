@@ -4,6 +4,7 @@ Whatever reads an image, mask or map goes through here: a file that is none, tha
 the memory ends in one line, before anything of it is decoded.
 """
 
+import io
 import os
 import re
 import stat
@@ -21,6 +22,8 @@ MOST_PIXELS = 2**27  # 134 million; the largest cameras of telephones have 108
 LONGEST = 20000  # pixels of a side: growing a net's maps takes its square
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # no EPS: it is a program
 ORIENTATION = 0x0112  # EXIF's tag
+MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")  # what ends the pixels of a JPEG scan; d0 ... d7 stand within
+END = b"\xd9"
 
 Image.MAX_IMAGE_PIXELS = None  # MOST_PIXELS is asked instead, which warns of nothing
 warnings.filterwarnings("ignore", module="PIL")
@@ -154,6 +157,32 @@ def load(image, path):
     except Exception:
         raise InputError(f"{path}: {why_unreadable(path)}") from None
     return image
+
+
+def load_whole(path):
+    """Decode a file; unlike `load`, refuse also a JPEG that ends, with its mark of an end, before its last row."""
+    with opened(path) as image:
+        endless = _without_end(path) if image.format in ("JPEG", "MPO") else None
+        if endless is None:
+            load(image, path)
+    if endless is not None:
+        with Image.open(io.BytesIO(endless)) as image:
+            load(image, path)
+
+
+def _without_end(path):
+    """A JPEG's bytes up to its mark of an end, and a few zeros; None if it has several scans, or no such mark.
+
+    Where a decoder sees that mark too early it fills the missing rows with grey. Without it, Pillow refuses the file as
+    any that was cut short; the zeros are for decoders that look ahead, and hold no row.
+    """
+    with open(path, "rb") as file:
+        _jpeg_header(file)
+        start = file.tell()
+        file.seek(0)
+        data = file.read()
+    found = MARKER.search(data, start)
+    return data[: found.start()] + bytes(8) if found and found.group(1) == END else None
 
 
 def pixels(path, bits):

@@ -31,8 +31,7 @@ def read_picture(path):
 def check_whole(path):
     """Decode an image and return its decoding.Header; InputError for one that was cut short."""
     header = decoding.header(path)
-    with decoding.opened(path) as image:  # OpenCV would fill in what a file cut short lacks
-        decoding.load(image, path)
+    decoding.load_whole(path)  # OpenCV would fill in what a file cut short lacks
     return header
 
 
