@@ -162,7 +162,7 @@ def load(image, path):
 def load_whole(path):
     """Decode a file; unlike `load`, refuse also a JPEG that ends, with its mark of an end, before its last row."""
     with opened(path) as image:
-        endless = _without_end(path) if image.format in ("JPEG", "MPO") else None
+        endless = _without_end(path) if image.format == "JPEG" else None
         if endless is None:
             load(image, path)
     if endless is not None:
