@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl import cli, experiments, files, run_folder
+from aepsl import cli, commit, experiments, files, run_folder
 from aepsl.errors import InputError
-from aepsl.made import Result
+from aepsl.made import Figures, Result
 from aepsl.tools import run as run_tool
 
 ENDS = "import sys; from aepsl import cli\ndef main():\n    {}\ncli.command(main)"
@@ -107,6 +107,16 @@ def test_a_place_for_a_result_is_looked_at_before_the_work(tmp_path, monkeypatch
             call(path)
         assert complaint in (str(error.value) if isinstance(error.value, InputError) else error_line(error.value))
     assert sorted(os.listdir()) == before and files.read_text("file") == "old"
+
+
+def test_a_stage_notes_the_commit_that_it_began_with(tmp_path, monkeypatch):
+    code = iter(["before", "after"])
+    monkeypatch.setattr(commit, "of_code", lambda: next(code))
+    done = tmp_path / "run/done/check.json"
+    done.parent.mkdir(parents=True)
+    cli.run_stage(lambda: Figures(dict(train=1), []), argparse.Namespace(done=str(done)))
+    took = files.read_json(str(tmp_path / "run/seconds/check.json"))
+    assert took["commit"] == "before" and took["seconds"] >= 0
 
 
 def test_files_that_may_not_be_so_large_are_said_before_caffe_aborts(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl import experiments, paper, run_folder
+from aepsl import commit, experiments, paper, run_folder
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.errors import InputError
 from aepsl.files import write_json, write_text
 from aepsl.images import write_grey, write_mask
-from aepsl.report import charts, collect, host, page, tables
+from aepsl.report import charts, collect, page, tables
 from aepsl.stages import by_image, mine
 from conftest import copy_of_repository
 
@@ -225,16 +226,49 @@ def test_settings_show_what_differs():
     assert rows["seed"] == ["1", "1"] and "crf.iterations" not in rows
 
 
-def test_the_commit_is_gits(tmp_path):
-    git = tmp_path / ".git"
-    assert host.commit(str(tmp_path)) is None
-    write_text(str(git / "HEAD"), "ref: refs/heads/main\n")
-    write_text(str(git / "packed-refs"), "# pack-refs\nabc123 refs/heads/main\nfff refs/heads/main2\n")
-    assert host.commit(str(tmp_path)) == "abc123"
-    write_text(str(git / "refs/heads/main"), "def456\n")
-    assert host.commit(str(tmp_path)) == "def456"
-    write_text(str(git / "HEAD"), "0123\n")
-    assert host.commit(str(tmp_path)) == "0123"
+def test_the_commit_is_gits_and_tells_what_was_changed_since(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")
+    import git
+
+    root = tmp_path / "tree"
+    assert commit.of(str(root)) is None
+    for each in ("objects", "refs/heads"):
+        (root / ".git" / each).mkdir(parents=True)
+    write_text(str(root / ".git/HEAD"), "ref: refs/heads/main\n")
+    assert commit.of(str(root)) is None  # nothing is committed yet
+    names = ["a.py", "b.py", "c/d.py", "e.py", "link"]
+    for each in names[:4]:
+        write_text(str(root / each), f"{each}\n")
+    (root / "link").symlink_to("a.py")
+    index = git.Repo(root, odbt=git.GitDB).index
+    index.add(names)
+    hexsha = index.commit("all", skip_hooks=True).hexsha
+    assert len(hexsha) == 40 and commit.of(str(root)) == hexsha
+    write_text(str(root / "new.py"), "git does not have it\n")
+    assert commit.of(str(root)) == hexsha and commit.of(str(root / "c")) is None
+
+    write_text(str(root / "c/d.py"), "c/d.py\n\n")
+    assert commit.of(str(root)) == f"{hexsha}, changed: c/d.py"
+    index.add(["c/d.py"])
+    assert commit.of(str(root)) == f"{hexsha}, changed: c/d.py", "staged, not committed"
+    (root / "link").unlink()
+    (root / "link").symlink_to("b.py")
+    (root / "a.py").unlink()
+    assert commit.of(str(root)) == f"{hexsha}, changed: a.py, link, c/d.py"
+    write_text(str(root / "b.py"), "")
+    assert commit.of(str(root)) == f"{hexsha}, changed: a.py, b.py, link and 1 more"
+    shutil.rmtree(root / ".git" / "objects")
+    assert commit.of(str(root)) is None
+
+
+def test_a_page_says_which_stages_other_code_made():
+    known = dict(commit="c1", cores=2, other_commits={"c0": ["mine.step1", "masks.ae_step1"], "b9": ["saliency"]})
+    assert tables.host(dict(host=known)).rows == [
+        ["commit", "c1"],
+        ["cores", "2"],
+        ["other commits", "mine.step1, masks.ae_step1: c0; saliency: b9"],
+    ]
+    assert tables.host(dict(host=dict(other_commits={}))).rows == [["other commits", "none"]]
 
 
 @pytest.mark.long

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl import experiments
+from aepsl import commit, experiments
 from aepsl.errors import InputError
 from aepsl.images import write_mask
 from aepsl.stages import report, results, submission
@@ -121,8 +121,12 @@ def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
     (run / "step1/regions.json").write_text('{"erased": 0.2, "recall": 0.5, "precision": 0.4}')
     (run / "step1/thresholds.json").write_text("[]")
     (run / "background.json").write_text('{"cue": {"share": 0.5}}')
-    for part, seconds in (("1-2", 3), ("2-2", 4)):
-        (run / f"seconds/mine.step1.{part}.json").write_text(f'{{"seconds": {seconds}}}')
+    monkeypatch.setattr(commit, "of_code", lambda: "today")
+    took = {"mine.step1.1-2": (3, "old"), "mine.step1.2-2": (4, "today")}
+    took.update(results=(1, "older"), check=(1, "today"))
+    for stage, (seconds, code) in took.items():
+        (run / f"seconds/{stage}.json").write_text(json.dumps(dict(seconds=seconds, commit=code)))
+    (run / "seconds/saliency.json").write_text('{"seconds": 2}')
     results.run(experiment, str(small_set))
     found = json.loads((run / "results.json").read_text())
     assert found["rows"]["ae_step1"]["miou"] == found["rows"]["ae_step1"]["miou_no_crf"] == 100
@@ -130,7 +134,8 @@ def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
     assert found["mining"]["step1"] == dict(erased=0.2, recall=0.5, precision=0.4, converged_loss=0.05)
     assert found["background"] == dict(cue=dict(share=0.5))
     assert found["losses"]["step1"] == [[0, 0.5], [1, 0.25]]
-    assert found["seconds"] == {"mine.step1": 7}
+    assert found["seconds"] == {"check": 1, "mine.step1": 7, "results": 1, "saliency": 2}
+    assert found["host"]["commit"] == "today" and found["host"]["other_commits"] == {"old": ["mine.step1"]}
     for name, text, message in FIGURES:
         before = (run / name).read_text()
         (run / name).write_text(text)

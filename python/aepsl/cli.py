@@ -12,7 +12,7 @@ import tempfile
 import time
 import traceback
 
-from aepsl import experiments, made, run_folder
+from aepsl import commit, experiments, made, run_folder
 from aepsl.errors import InputError
 from aepsl.files import FULL, check_place
 
@@ -81,13 +81,13 @@ def run_stage(run, arguments):
     done = arguments.pop("done")
     if done:
         check_place(done)
-    begun, used = time.time(), _cpu_seconds()
+    begun, used, code = time.time(), _cpu_seconds(), commit.of_code()
     contents = run(**arguments)
     if done:
         ended = time.time()
         took = dict(seconds=round(ended - begun, 1), peak_mib=round(_peak_mib()))
         took.update(started=_started(), ended=ended, cpu_seconds=_cpu_seconds() - used)
-        made.mark(done, contents, {name: round(value, 2) for name, value in took.items()})
+        made.mark(done, contents, dict({name: round(value, 2) for name, value in took.items()}, commit=code))
 
 
 def _started():

@@ -130,8 +130,8 @@ class Result:
 def mark(path, contents, took):
     """Write the mark `path` of a stage that is done, and what it took, unless it had nothing to do.
 
-    contents: a Result, or Figures; took: {"seconds": ..., ...}, see cli.run_stage. What was made is on the disk before
-    anything says so.
+    contents: a Result, or Figures; took: {"seconds": ..., "commit": ...}, see cli.run_stage. What was made is on the
+    disk before anything says so.
     """
     had_nothing_to_do = isinstance(contents, Result) and not contents.made
     run = os.path.dirname(os.path.dirname(path))

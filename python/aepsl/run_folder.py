@@ -15,7 +15,7 @@ relabelled/psl/           the training images segmented by the PSL net: with CRF
 report/index.html         the report: made of the rest, never part of what anything is made of
 results.json              every figure; calibration.json: those of the net trained with true masks
 done/STAGE.json           the mark of a stage that is done (aepsl.made): what it has made
-seconds/STAGE.json        what it took
+seconds/STAGE.json        what it took, and the commit of the code that made it
 made/STAGE.json           what every file of it holds (aepsl.healing)
 """
 
@@ -210,11 +210,15 @@ class RunFolder:
         """{stage: MiB of memory at most}; of the shards of a stage, the largest."""
         return self._took("peak_mib", max)
 
-    def _took(self, what, together):
+    def commits(self):
+        """{stage: the commits that made it, a set}; see aepsl.commit. Not of stages made before any was noted."""
+        return {stage: commits for stage, commits in self._took("commit", set, "").items() if all(commits)}
+
+    def _took(self, what, together, unknown=0):
         values = {}
         for path in sorted(glob.glob(os.path.join(glob.escape(self._path("seconds")), "*.json"))):
             parts = os.path.basename(path)[: -len(".json")].split(".")
             stage = ".".join(part for part in parts if "-" not in part)
             with contextlib.suppress(*DAMAGED, AttributeError):  # the next start puts it back
-                values.setdefault(stage, []).append(0 + read_json(path).get(what, 0))
+                values.setdefault(stage, []).append(type(unknown)() + read_json(path).get(what, unknown))
         return {stage: together(found) for stage, found in values.items()}

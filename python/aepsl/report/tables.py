@@ -207,7 +207,11 @@ def _shown(value):
 
 
 def host(found):
-    rows = [[name.replace("_", " "), str(value)] for name, value in found.get("host", {}).items()]
+    known = dict(found.get("host", {}))
+    if "other_commits" in known:
+        by = [f"{', '.join(stages)}: {commit}" for commit, stages in known["other_commits"].items()]
+        known["other_commits"] = "; ".join(by) or "none"
+    rows = [[name.replace("_", " "), str(value)] for name, value in known.items()]
     return Table("Made on", ["what", "which"], rows)
 
 

@@ -13,7 +13,7 @@
      "success": the steps before the first whose training was none,
      "main": the row that stands for the run, "examples": {"best": ..., "worst": ..., "over_erased": ...},
      see by_image, "images": {"train": how many, "val": ...},
-     "seconds": {stage: ...}, "peak_mib": {stage: ...}, "host": see report.host}
+     "seconds": {stage: ...}, "peak_mib": {stage: ...}, "host": see _host}
 IoU in percent, the rest in 0 ... 1.
 """
 
@@ -60,11 +60,20 @@ def run(experiment, data):
         examples=_examples(experiment, folder, dataset, ious),
         seconds=folder.seconds(),
         peak_mib=folder.peaks(),
-        host=host.made_on(),
+        host=_host(folder),
     )
     write_json(folder.results, results)
     figures = digests.of_value({name: results[name] for name in results if name not in OF_THE_MACHINE})
     return Figures(dict(sha256=figures), [folder.results])
+
+
+def _host(folder):
+    """`made_on`, and {commit: the stages that it made} of other code than that of today: those are not made again."""
+    found, others = host.made_on(), {}
+    for stage, commits in folder.commits().items():
+        for commit in sorted(commits - {found["commit"]}) if stage != "results" else ():
+            others.setdefault(commit, []).append(stage)
+    return dict(found, other_commits=others)
 
 
 def _converged_loss(path):
