@@ -135,7 +135,10 @@ def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
     assert found["background"] == dict(cue=dict(share=0.5))
     assert found["losses"]["step1"] == [[0, 0.5], [1, 0.25]]
     assert found["seconds"] == {"check": 1, "mine.step1": 7, "results": 1, "saliency": 2}
-    assert found["host"]["commit"] == "today" and found["host"]["other_commits"] == {"old": ["mine.step1"]}
+    assert found["host"]["commit"] == "today" and found["host"]["other_commits"] == {
+        "old": ["mine.step1"],
+        "unknown": ["saliency"],
+    }
     for name, text, message in FIGURES:
         before = (run / name).read_text()
         (run / name).write_text(text)

@@ -5,12 +5,13 @@ import os
 
 from aepsl.files import opened
 
+UNKNOWN = "unknown"  # without git, as in an archive
 REPOSITORY = os.path.join(os.path.dirname(__file__), "..", "..")
 
 
 def of_code():
-    """`of` this repository; 'unknown' without git, as in an archive."""
-    return of(REPOSITORY) or "unknown"
+    """`of` this repository, or UNKNOWN."""
+    return of(REPOSITORY) or UNKNOWN
 
 
 def of(repository):

@@ -25,7 +25,7 @@ import os
 import re
 from typing import NamedTuple, Optional
 
-from aepsl import paper
+from aepsl import commit, paper
 from aepsl.errors import InputError
 from aepsl.files import read_json
 
@@ -211,8 +211,8 @@ class RunFolder:
         return self._took("peak_mib", max)
 
     def commits(self):
-        """{stage: the commits that made it, a set}; see aepsl.commit. Not of stages made before any was noted."""
-        return {stage: commits for stage, commits in self._took("commit", set, "").items() if all(commits)}
+        """{stage: the commits that made it, a set}; see aepsl.commit. 'unknown' for those made before any was noted."""
+        return self._took("commit", set, commit.UNKNOWN)
 
     def _took(self, what, together, unknown=0):
         values = {}
