@@ -11,7 +11,7 @@ A ratio is of images/s: 1 is as fast as the bound. A row of a stage holds
 
 training     an iteration, images decoded and all, against `caffe time` on data that is there already
 mining       against the net's forward pass on the same pixels; segmentation: the same, to the mask without CRF
-data         the data layer's batches in one process, against cv2.imread of the same images
+data         the data layer's batches in one process, against cv2.imread and Pillow of the same files
 saliency     maps of photos, against the segmentation into regions alone by scikit-image
 crf          of photos, against pydensecrf called directly on the same energies
 evaluation   confusion matrices from files, against np.bincount of the pairs of decoded masks
@@ -76,9 +76,9 @@ def stages(gpu=None):
             for net, count in counts.items()
         ],
         data=[
-            Stage(net, "images and masks" if masks else "images", "cv2.imread", cases.data_layer, (net, masks), 0.7)
+            Stage(net, stage, bound, cases.data_layer, (net, stage == "images and masks"), 0.7)
             for net in ("demo", "rehearsal", "voc12")
-            for masks in (False, True)
+            for stage, bound in {"images": "imread", "images and masks": "imread, Pillow"}.items()
         ],
         saliency=[
             Stage("any", "drfi", "felzenszwalb", cases.saliency, ("drfi", 3)),

@@ -10,6 +10,7 @@ import subprocess
 import cv2
 import numpy as np
 from caffe import layers as L
+from PIL import Image
 from pydensecrf import densecrf
 from skimage.segmentation import felzenszwalb
 
@@ -118,19 +119,27 @@ def _forward_of(net, images):
 
 
 def data_layer(folder, name, with_masks, batch=20):
-    """Batches as the data layer fills them, in one process, against cv2.imread of the same images."""
+    """Batches as the data layer fills them, in one process, against decoding of the same files alone.
+
+    The bound of images is cv2.imread, that of masks Pillow, since OpenCV cannot read indices of a palette.
+    """
     cv2.setNumThreads(0)
     experiment, data = stand_ins.data_for(experiments.load(name), folder, batch)
     own = dict(root=data, list="train_aug", classes=experiment["classes"], batch=batch, crop=experiment["data"]["crop"])
     own["masks"] = os.path.join(data, "SegmentationClassAug") if with_masks else None
     sampler = Sampler(**{**PARAMETERS, **own, "scale": experiment["data"]["scale"]})
     arrays = [np.empty(shape, np.float32) for shape in sampler.shapes]
-    paths = [sampler.dataset.image_path(image_id) for image_id in sampler.ids]
     turns = iter(range(10**6))
+
+    def decode(image_id):
+        cv2.imread(sampler.dataset.image_path(image_id))
+        if with_masks:
+            np.asarray(Image.open(os.path.join(own["masks"], image_id + ".png")))
+
     return Case(
         5 * batch,
         lambda: [sampler.fill(next(turns), arrays) for _ in range(5)],
-        lambda: [cv2.imread(path) for _ in range(5) for path in paths],
+        lambda: [decode(image_id) for _ in range(5) for image_id in sampler.ids],
     )
 
 
