@@ -257,7 +257,12 @@ def test_the_commit_is_gits_and_tells_what_was_changed_since(tmp_path, monkeypat
     assert commit.of(str(root)) == f"{hexsha}, changed: a.py, link, c/d.py"
     write_text(str(root / "b.py"), "")
     assert commit.of(str(root)) == f"{hexsha}, changed: a.py, b.py, link and 1 more"
-    shutil.rmtree(root / ".git" / "objects")
+    for each in (root / ".git/objects").glob("*/*"):
+        each.chmod(0o600)
+        each.write_bytes(b"")
+    assert commit.of(str(root)) is None
+    shutil.rmtree(root / ".git")
+    write_text(str(root / ".git"), "gitdir: /of/a/worktree\n")
     assert commit.of(str(root)) is None
 
 

@@ -18,13 +18,14 @@ def of(repository):
     """The commit that HEAD of a git repository is, and which of its files are not as committed; None without git."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # the image has no git program, and none is needed
     import git
-    from gitdb.exc import ODBError
 
     try:
         head = git.Repo(repository, odbt=git.GitDB).head.commit
         blobs = [each for each in head.tree.traverse() if each.type == "blob"]
         changed = [each.path for each in blobs if not is_as_committed(os.path.join(repository, each.path), each.binsha)]
-    except (git.GitError, ODBError, OSError, ValueError):  # not a repository, no commit yet, objects kept elsewhere
+    except (
+        Exception
+    ):  # no repository, no commit yet, objects kept elsewhere; the library raises whatever damage leads to
         return None
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     return head.hexsha + (f", changed: {', '.join(changed[:3])}{more}" if changed else "")
