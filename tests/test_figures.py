@@ -1,4 +1,7 @@
-"""The figures in README.md and docs/results.md are those of docs/results/NAME.json, runs' results.json."""
+"""The figures in README.md and docs/results.md are those of docs/results/NAME.json, runs' results.json.
+
+docs/results/sweeps/NAME.json are the sweep.json of sweeps.
+"""
 
 import glob
 import json
@@ -8,8 +11,10 @@ import pytest
 
 from aepsl.report.tables import effects
 from aepsl.stages.report import tables
+from aepsl.tools import sweep
 
 KEPT = sorted(glob.glob("docs/results/*.json"))
+SWEEPS = sorted(glob.glob("docs/results/sweeps/*.json"))
 
 
 def read(path):
@@ -17,10 +22,29 @@ def read(path):
         return file.read()
 
 
+def read_json(name):
+    return json.loads(read(f"docs/results/{name}.json"))
+
+
+def assert_shown(text):
+    shown = read("docs/results.md")
+    assert [line for line in text.splitlines() if line not in shown] == []
+
+
 @pytest.mark.parametrize("path", KEPT)
 def test_the_tables_are_those_of_the_run(path):
-    missing = [line for line in tables(json.loads(read(path))).splitlines() if line not in read("docs/results.md")]
-    assert missing == []
+    assert_shown(tables(json.loads(read(path))))
+
+
+@pytest.mark.parametrize("path", SWEEPS)
+def test_the_tables_of_a_sweep_are_those_of_its_trainings(path):
+    assert_shown(sweep.tables(json.loads(read(path))))
+
+
+def test_the_demos_seed_1_is_make_demo():
+    run, (as_it_is, *_) = read_json("demo"), read_json("sweeps/demo")["settings"]
+    for name, (first, *_) in as_it_is["rows"].items():
+        assert first["seed"] == 1 and first["iou"] == run["rows"][name]["iou"]
 
 
 def test_readmes_table_has_the_differences_between_the_runs_rows():
@@ -29,7 +53,7 @@ def test_readmes_table_has_the_differences_between_the_runs_rows():
     columns = {name: column for column, name in enumerate(head) if f"docs/results/{name}.json" in KEPT}
     assert columns
     for name, column in columns.items():
-        found = json.loads(read(f"docs/results/{name}.json"))
+        found = read_json(name)
         for row, other, ours, theirs in effects(found, merged=3).rows:
             best = row.startswith("best")
             title = "best of steps 1 to 4, above step 1" if best else f"{row} against {other}"
@@ -46,4 +70,4 @@ def test_make_demo_gave_the_figures_that_are_kept():
         pytest.skip("no finished run of the demo is here: make demo")
     if " avx2" not in read("/proc/cpuinfo"):
         pytest.skip("this processor has no AVX2, so that its last digits differ")
-    assert tables(json.loads(read("runs/demo/results.json"))) == tables(json.loads(read("docs/results/demo.json")))
+    assert tables(json.loads(read("runs/demo/results.json"))) == tables(read_json("demo"))

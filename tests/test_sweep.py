@@ -101,3 +101,16 @@ def test_a_sweep_with_the_runs_own_settings_and_seed_gives_its_rows(tmp_path):
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.caffemodel")}
     assert sorted(run.command(*command).stdout.splitlines()) == sorted(done.stdout.splitlines())
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*.caffemodel")}
+
+
+def test_the_table_has_means_ranges_and_what_s_hat_keeps():
+    def seed(miou, s_hat=None):
+        psl = dict(psl=dict(S_hat_objects=s_hat, S_objects=[0.5, 0.25, 0.4])) if s_hat else {}
+        return dict(miou=miou, miou_no_crf=miou - 10, **psl)
+
+    rows = dict(ae_step3=[seed(50), seed(54)], psl=[seed(53, [0.1, 0, 0.2]), seed(52, [0.3, 0, 0.28])])
+    found = dict(seeds=[1, 2], rows=["ae_step3", "psl"], settings=[dict(changes=["crf.iterations=5"], rows=rows)])
+    lines = [line.split() for line in sweep.tables(found).splitlines()]
+    assert lines[2] == ["crf.iterations=5"]
+    assert lines[3] == "ae_step3 52.0 50.0 .. 54.0 42.0 40.0 .. 44.0".split()
+    assert lines[4] == "psl 52.5 52.0 .. 53.0 42.5 42.0 .. 43.0 0.5 -2.0 .. 3.0 0.40, then 0.60".split()

@@ -132,10 +132,10 @@ def summary(values):
 
 
 def tables(found):
-    """sweep.json as text."""
+    """sweep.json as text. Of S_hat it tells the share in the first epoch and in the last, means over the seeds."""
     first = found["rows"][0]
     lines = [f"mIoU on val over {len(found['seeds'])} training seeds: mean, least .. largest"]
-    lines.append(f"{'':16}{'with CRF':>20}{'without':>20}{f'above {first}, same seed':>28}{'S_hat/S objects':>18}")
+    lines.append(f"{'':16}{'with CRF':>20}{'without':>20}{f'above {first}, same seed':>28}  objects in S_hat, of S's")
     for variant in found["settings"]:
         lines.append(" ".join(variant["changes"]) or "as it is")
         base = [row["miou"] for row in variant["rows"][first]]
@@ -145,8 +145,10 @@ def tables(found):
             if name != first:
                 line += f"{'':8}{summary(np.subtract(miou, base))}"
             if "psl" in rows[0]:
-                kept = [row["psl"]["S_hat_objects"][-1] / row["psl"]["S_objects"][-1] for row in rows]
-                line += f"{np.mean(kept):18.2f}"
+                kept = np.mean(
+                    [np.divide(row["psl"]["S_hat_objects"], row["psl"]["S_objects"]) for row in rows], axis=0
+                )
+                line += f"{'':8}{kept[0]:.2f}, then {kept[-1]:.2f}"
             lines.append(line)
     return "\n".join(lines)
 
