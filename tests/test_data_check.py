@@ -6,7 +6,6 @@ import struct
 import zlib
 
 import cv2
-import joblib
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -16,6 +15,7 @@ from aepsl.data import check, lists
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
 from aepsl.images import read_image, read_indexed, read_picture, write_grey, write_mask
+from aepsl.parallel import in_threads
 from aepsl.stages import evaluate
 
 NAMES = ["cat", "dog", "hot dog"]
@@ -702,7 +702,7 @@ def test_threads_find_images_together(root):
     for _ in range(20):
         dataset = Dataset(str(root))
         (root / "JPEGImages/i3.jpg").rename(root / "JPEGImages/i3.JPG")
-        paths = joblib.Parallel(8, prefer="threads")(joblib.delayed(dataset.image_path)("i3") for _ in range(8))
+        paths = in_threads(dataset.image_path, [("i3",)] * 8, workers=8)
         assert set(paths) == {f"{root}/JPEGImages/i3.JPG"}
         (root / "JPEGImages/i3.JPG").rename(root / "JPEGImages/i3.jpg")
 

@@ -11,9 +11,8 @@ import os
 import time
 from stat import S_ISREG
 
-import joblib
-
 from aepsl.files import read_text, sha256, write_text
+from aepsl.parallel import in_threads
 
 CACHE = os.path.join("runs", ".digests.json")
 SETTLED = 2  # seconds: what changed later than this before it was read may change again under the same times
@@ -27,7 +26,7 @@ def of(paths):
     _recall()
     stats = [_stat(path) for path in paths]
     unread = [k for k, (path, stat) in enumerate(zip(paths, stats)) if stat and _known.get(path, [])[:4] != stat]
-    read = joblib.Parallel(n_jobs=-1, prefer="threads")(joblib.delayed(sha256)(paths[k]) for k in unread)
+    read = in_threads(sha256, [(paths[k],) for k in unread])
     found = dict(zip(unread, read))
     for k, value in found.items():
         _known.pop(paths[k], None)

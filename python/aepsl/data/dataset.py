@@ -11,13 +11,13 @@ What the three text files may look like, aepsl.data.lists says.
 
 import os
 
-import joblib
 import numpy as np
 
 from aepsl import decoding, digests
 from aepsl.data import lists
 from aepsl.errors import InputError
 from aepsl.images import check_whole, read_image, read_indexed
+from aepsl.parallel import in_threads
 
 VOC_CLASSES = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
@@ -144,7 +144,7 @@ class Dataset:
         Returns for each id [the values that occur in its PNG] of each folder. Raises InputError for a missing or
         broken file, for a PNG whose size is not its image's, and for what `upright` refuses.
         """
-        return joblib.Parallel(n_jobs=-1, prefer="threads")(joblib.delayed(self._check)(i, folders) for i in ids)
+        return in_threads(self._check, [(image_id, folders) for image_id in ids])
 
     def _check(self, image_id, folders):
         path = self.image_path(image_id)

@@ -14,7 +14,6 @@ import hashlib
 import os
 from xml.etree import ElementTree
 
-import joblib
 import numpy as np
 import scipy.io
 from tqdm import tqdm
@@ -26,6 +25,7 @@ from aepsl.data.lists import read_list
 from aepsl.errors import InputError
 from aepsl.files import make_folder, only_one, opened, write_if_changed
 from aepsl.images import write_mask
+from aepsl.parallel import in_processes
 
 
 def run(out, voc=None, sbd=None, test=None, sources=None):
@@ -65,8 +65,7 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
                 _link(path, target)
             elif os.path.islink(target) or not os.path.exists(target):
                 to_convert.append((path, images[image_id], target))
-        bar = tqdm(to_convert, "masks", unit="image", disable=None)
-        joblib.Parallel(n_jobs=-1, backend="multiprocessing")(joblib.delayed(_convert)(*paths) for paths in bar)
+        in_processes(_convert, to_convert, "masks")
         for name, members in lists.items():
             write_if_changed(os.path.join(out, LISTS, name + ".txt"), _text(members))
         rows = (" ".join([image_id, *labels[image_id]]) for image_id in ids)

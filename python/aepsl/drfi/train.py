@@ -5,15 +5,14 @@ What those say of it is what all say of a new photo: the scale of the maps comes
 """
 
 import cv2
-import joblib
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
-from tqdm import tqdm
 
 from aepsl.drfi import features, forest, segments
 from aepsl.drfi.measures import Measures, grey
 from aepsl.drfi.model import SHARES, Model, unscaled
 from aepsl.errors import InputError
+from aepsl.parallel import in_threads
 
 PURITY = 0.75  # of a region's pixels are of one kind, or it does not train
 PART = 0.6  # of the photos that a tree learns from
@@ -29,7 +28,7 @@ def trained(photos, seed, workers=1):
 
     photos: Photos; seed: the same gives the same model, with any number of `workers`.
     """
-    regions = _parallel(described, [(photos, k) for k in range(len(photos))], workers, "regions")
+    regions = in_threads(described, [(photos, k) for k in range(len(photos))], workers, "regions")
     counts = [len(share) for _, share in regions]
     values, share = (np.concatenate(each) for each in zip(*regions))
     edges = forest.edges_of(values[:: 1 + len(values) // SAMPLES])
@@ -41,13 +40,13 @@ def trained(photos, seed, workers=1):
     if not all((pure & own[photo]).any() for own in sees):
         raise InputError("these photos are too few or too small: a tree has no region to learn from; give more")
     jobs = [(bins, share > 0.5, pure & own[photo], seed + k) for k, own in enumerate(sees)]
-    trees = _parallel(grown, jobs, workers, "trees")
+    trees = in_threads(grown, jobs, workers, "trees")
     sizes = np.array([len(tree[0]) for tree in trees], np.int32)
     trees = forest.Forest(*map(np.concatenate, zip(*trees)), sizes)
 
     parts = np.split(bins, np.cumsum(counts)[:-1])
     jobs = [(photos, k, trees, parts[k], np.flatnonzero(~sees[:, k])) for k in range(len(photos))]
-    return scaled(edges, trees, _parallel(unseen, jobs, workers, "scale"))
+    return scaled(edges, trees, in_threads(unseen, jobs, workers, "scale"))
 
 
 def described(photos, k):
@@ -97,8 +96,3 @@ def scaled(edges, trees, maps):
     for saliency, is_object in maps:
         measures.add(grey(model.scaled(saliency)), is_object)
     return model, measures.figures()
-
-
-def _parallel(function, jobs, workers, what):
-    bar = tqdm(jobs, desc=what, disable=None)
-    return joblib.Parallel(n_jobs=workers, prefer="threads")(joblib.delayed(function)(*job) for job in bar)

@@ -19,13 +19,12 @@ IoU in percent, the rest in 0 ... 1.
 
 import os
 
-import joblib
-
 from aepsl import cli, digests
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
 from aepsl.files import read_figures, read_json, write_json
 from aepsl.made import Figures
+from aepsl.parallel import in_threads
 from aepsl.report import collect, host
 from aepsl.run_folder import RunFolder
 from aepsl.stages import by_image, evaluate, psl_log
@@ -91,12 +90,8 @@ def evaluated(dataset, list_name, folders):
     In each folder are plain/ and crf/. They are evaluated on all cores.
     """
     names, ids = ["background"] + dataset.classes, dataset.ids(list_name)
-    run = joblib.delayed(evaluate.run)
-    found = joblib.Parallel(n_jobs=-1, prefer="threads")(
-        run(f"{folder}/{kind}", dataset.mask_folder(), ids, dataset.values, names)
-        for folder in folders.values()
-        for kind in ("plain", "crf")
-    )
+    paths = [f"{folder}/{kind}" for folder in folders.values() for kind in ("plain", "crf")]
+    found = in_threads(evaluate.run, [(path, dataset.mask_folder(), ids, dataset.values, names) for path in paths])
     return {row: _row(*pair) for row, pair in zip(folders, zip(found[::2], found[1::2]))}
 
 

@@ -7,7 +7,6 @@ import collections
 import concurrent.futures
 import multiprocessing
 import os
-import signal
 import sys
 
 import cv2
@@ -24,6 +23,7 @@ from aepsl.images import scaled, write_mask
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import prohibitive_mask, with_background
 from aepsl.made import Result, settings_of
+from aepsl.parallel import leave_interruption
 from aepsl.stages import crf
 from aepsl.stages.mine import shown
 
@@ -111,7 +111,9 @@ class Processes:
     def __init__(self, count):
         self.waiting, self.most = collections.deque(), 2 * count
         context = multiprocessing.get_context("forkserver")
-        self.executor = concurrent.futures.ProcessPoolExecutor(count, context, _quiet) if count > 1 else None
+        self.executor = (
+            concurrent.futures.ProcessPoolExecutor(count, context, leave_interruption) if count > 1 else None
+        )
 
     def run(self, function, *arguments):
         if self.executor is None:
@@ -177,11 +179,6 @@ class SegmentationNet(WholeImages):
         scores = self.net.blobs[blob].data
         self.check(scores, name)
         return scores
-
-
-def _quiet():
-    """Leave Ctrl-C to the process that waits for this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def weights_of_classes(policy, v, labels, channels, prohibited):

@@ -5,7 +5,6 @@ import os
 from typing import NamedTuple
 
 import jinja2
-import joblib
 import numpy as np
 
 from aepsl import cli, experiments, paper
@@ -13,6 +12,7 @@ from aepsl.data.dataset import VOC_CLASSES, Dataset, in_folder
 from aepsl.data.predictions import find
 from aepsl.errors import InputError
 from aepsl.files import check_place, write_json, write_text
+from aepsl.parallel import in_threads
 from aepsl.run_folder import RunFolder
 from aepsl.stages import bootstrap, evaluate
 from aepsl.tools.run import data_of
@@ -60,8 +60,7 @@ def run(pred, runs, list_name=None, data=None, draws=bootstrap.DRAWS, seed=1):
     methods += [Method(folder, find(folder, ids)) for folder in pred]
     _check_names(methods)
     truths = in_folder(dataset.mask_folder(), ids)
-    count = joblib.delayed(_count)
-    counted = joblib.Parallel(n_jobs=-1, prefer="threads")(count(each, truths, dataset.values) for each in methods)
+    counted = in_threads(_count, [(each, truths, dataset.values) for each in methods])
     evaluate.check_counts(dataset.mask_folder(), counted[0].confusion)
     return compared([method.name for method in methods], counted, ids, ["background"] + dataset.classes, draws, seed)
 

@@ -1,0 +1,53 @@
+"""Calls side by side."""
+
+import sys
+import threading
+import time
+
+import pytest
+
+from aepsl.errors import InputError
+from aepsl.parallel import in_processes, in_threads
+
+
+def power(base, exponent):
+    if exponent < 0:
+        raise InputError(f"{exponent} is negative")
+    return base**exponent
+
+
+@pytest.mark.parametrize("many", [in_threads, in_processes])
+def test_results_are_in_the_order_of_the_calls(many):
+    assert many(power, ((base, 2) for base in range(40))) == [base**2 for base in range(40)]
+    assert many(power, []) == []
+    with pytest.raises(InputError, match="^-2 is negative$"):
+        many(power, [(2, 1), (2, -2), (2, -3)])
+
+
+def test_all_workers_work_at_once():
+    barrier = threading.Barrier(5, timeout=20)
+    assert len(in_threads(lambda: barrier.wait(), [()] * 5, workers=5)) == 5
+
+
+def test_after_an_error_no_call_begins():
+    begun = []
+
+    def call(k):
+        begun.append(k)
+        time.sleep(0.01)
+        power(2, -1)
+
+    with pytest.raises(InputError):
+        in_threads(call, [(k,) for k in range(1000)], workers=2)
+    assert len(begun) < 20
+
+
+def test_calls_that_end_while_others_are_handed_out_are_not_waited_for():
+    """joblib 0.17's Parallel could wait for ever then."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(300):
+            assert in_threads(power, [(2, k) for k in range(3)], workers=2) == [1, 2, 4]
+    finally:
+        sys.setswitchinterval(interval)
