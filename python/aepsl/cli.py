@@ -81,7 +81,8 @@ def run_stage(run, arguments):
     done = arguments.pop("done")
     if done:
         check_place(done)
-    begun, used, code = time.time(), _cpu_seconds(), commit.of_code()
+        code = commit.of_code()  # before the work: it may be changed meanwhile
+    begun, used = time.time(), _cpu_seconds()
     contents = run(**arguments)
     if done:
         ended = time.time()

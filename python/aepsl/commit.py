@@ -23,9 +23,7 @@ def of(repository):
         head = git.Repo(repository, odbt=git.GitDB).head.commit
         blobs = [each for each in head.tree.traverse() if each.type == "blob"]
         changed = [each.path for each in blobs if not is_as_committed(os.path.join(repository, each.path), each.binsha)]
-    except (
-        Exception
-    ):  # no repository, no commit yet, objects kept elsewhere; the library raises whatever damage leads to
+    except Exception:  # there is no repository or no commit, or the library raises whatever damage leads to
         return None
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     return head.hexsha + (f", changed: {', '.join(changed[:3])}{more}" if changed else "")

@@ -1,7 +1,7 @@
 """Many calls of a function at once, their results in order; the first error ends them.
 
-Not joblib's Parallel: where the last call ends while the first is being handed out, its versions of Debian 11 and
-earlier wait for ever.
+Not joblib's Parallel: that of Debian 11 (0.17) can wait for ever, where the last call ends while the first is being
+handed out.
 """
 
 import concurrent.futures

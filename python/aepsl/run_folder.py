@@ -215,6 +215,7 @@ class RunFolder:
         return self._took("commit", set, commit.UNKNOWN)
 
     def _took(self, what, together, unknown=0):
+        """{stage: what `together` makes of its shards' values}; a value that is not of `unknown`'s type is left out."""
         values = {}
         for path in sorted(glob.glob(os.path.join(glob.escape(self._path("seconds")), "*.json"))):
             parts = os.path.basename(path)[: -len(".json")].split(".")

@@ -129,17 +129,21 @@ def data_layer(folder, name, with_masks, batch=20):
     own["masks"] = os.path.join(data, "SegmentationClassAug") if with_masks else None
     sampler = Sampler(**{**PARAMETERS, **own, "scale": experiment["data"]["scale"]})
     arrays = [np.empty(shape, np.float32) for shape in sampler.shapes]
+    images = [sampler.dataset.image_path(image_id) for image_id in sampler.ids]
+    masks = in_folder(own["masks"], sampler.ids) if with_masks else []
     turns = iter(range(10**6))
 
-    def decode(image_id):
-        cv2.imread(sampler.dataset.image_path(image_id))
-        if with_masks:
-            np.asarray(Image.open(os.path.join(own["masks"], image_id + ".png")))
+    def decode():
+        for path in images:
+            cv2.imread(path)
+        for path in masks:
+            with Image.open(path) as mask:
+                np.asarray(mask)
 
     return Case(
         5 * batch,
         lambda: [sampler.fill(next(turns), arrays) for _ in range(5)],
-        lambda: [decode(image_id) for _ in range(5) for image_id in sampler.ids],
+        lambda: [decode() for _ in range(5)],
     )
 
 
