@@ -136,13 +136,20 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         "np.where(hits > 0, 100",
         "evaluate",
     ),
-    "255 counts": (A + "stages/evaluate.py", "rows = pairs[values]", "rows = pairs[values] + pairs[-1]", "evaluate"),
+    "255 counts": (A + "stages/evaluate.py", "counted = true != IGNORE", "counted = true != -1", "evaluate"),
     "rows and columns are exchanged": (
         A + "stages/evaluate.py",
-        "true.astype(np.uint16) << 8 | predicted",
-        "predicted.astype(np.uint16) << 8 | true",
+        "predicted, true = predicted.ravel(), true.ravel()",
+        "true, predicted = predicted.ravel(), true.ravel()",
         "evaluate",
     ),
+    "a run ends where the truth alone changes": (
+        A + "stages/evaluate.py",
+        "(predicted[1:] == predicted[:-1]) & ",
+        "",
+        "evaluate",
+    ),
+    "a run's last pixel is another's": (A + "stages/evaluate.py", "prepend=-1", "prepend=0", "evaluate"),
     # Comparisons
     "methods are drawn apart": (
         A + "stages/bootstrap.py",

@@ -48,17 +48,20 @@ def confusions(predictions, truths, values):
 def confusion(predicted, true, values, name):
     """Counts the pairs of values of two masks, truth in rows, as `scores` takes them; 255 in the truth does not count.
 
-    name: of the truth, for the InputError of a value in it that is none of `values`.
+    predicted: H x W uint8; true: H x W uint8 or uint16. name: of the truth, for the InputError of a value in it that is
+    none of `values`. Counts runs of equal pairs along the rows, a hundredth of the pixels.
     """
-    if true.dtype != np.uint8:
-        _refuse_unknown(name, np.unique(true), values)
-        true = true.astype(np.uint8)
-    pairs = np.bincount((true.astype(np.uint16) << 8 | predicted).ravel(), minlength=1 << 16).reshape(256, 256)
-    _refuse_unknown(name, np.flatnonzero(pairs.any(axis=1)), values)
-    rows = pairs[values]
-    of_classes = rows[:, values]
-    other = rows.sum(axis=1) - of_classes.sum(axis=1)
-    return np.hstack([of_classes, other[:, None]])
+    predicted, true = predicted.ravel(), true.ravel()
+    goes_on = (predicted[1:] == predicted[:-1]) & (true[1:] == true[:-1])
+    last = np.append(np.flatnonzero(~goes_on), len(true) - 1)  # of each run
+    lengths, predicted, true = np.diff(last, prepend=-1), predicted[last], true[last]
+    _refuse_unknown(name, np.unique(true), values)
+    counted = true != IGNORE
+    index = np.full(256, len(values))  # 'other', for what is no class
+    index[values] = np.arange(len(values))
+    cells = index[true[counted]] * (len(values) + 1) + index[predicted[counted]]
+    counts = np.bincount(cells, weights=lengths[counted], minlength=len(values) * (len(values) + 1))
+    return counts.astype(np.int64).reshape(len(values), -1)  # sums of whole numbers below 2^53: exact
 
 
 def _refuse_unknown(truth, found, values):
