@@ -13,7 +13,7 @@ from aepsl import cli, experiments, made
 from aepsl.errors import InputError
 from aepsl.files import write_json
 from aepsl.run_folder import RunFolder
-from aepsl.tools import bench, bench_cases, bench_processes, bench_run, stand_ins
+from aepsl.tools import bench, bench_cases, bench_processes, bench_run, bench_sizes, stand_ins
 
 TINY = dict(
     training=("demo", "psl", 2, 1),
@@ -91,6 +91,20 @@ def test_the_json_holds_what_the_table_says(tmp_path):
     assert lines[0].split() == ["demo", "mine", "56.79", "0.50", "209"]
     assert lines[1].split() == ["rehearsal", "mine", "1234", "0.91", "0.25", "88.00"]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_full_size_nets_are_measured_with_their_data_layer():
+    rows = bench_sizes.full_size("demo")
+    assert [row["stage"] for row in rows] == list(experiments.TASKS)
+    assert all(0 < value < 60 for row in rows for key, value in row.items() if key.endswith("_s"))
+    assert all(50 < row["peak_mib"] < 2000 for row in rows)
+
+
+@pytest.mark.long
+def test_memory_is_measured_of_each_stage_that_goes_through_images():
+    rows = bench_sizes.memory((2, 3))
+    assert {row["stage"] for row in rows} == {"saliency", "mine", "masks", "segment", "evaluate", "evaluate-regions"}
+    assert all(20 < row["peak_mib_of_2"] < 2000 and 0.8 < row["ratio"] < 1.25 for row in rows)
 
 
 def test_an_unknown_part_is_refused():

@@ -1,5 +1,6 @@
 """Measures what a stage does and its bound in turns, in processes of their own."""
 
+import concurrent.futures
 import ctypes
 import multiprocessing
 import os
@@ -77,8 +78,9 @@ def _measure(prepare, folder, arguments, repeats, barrier, results):
 
 def in_a_process(function, *arguments):
     """What the function returns, run in a fresh process, so that its memory is its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as executor:  # a Pool's may have no children: no data layer
+        return executor.submit(function, *arguments).result()
 
 
 def peak_mib():

@@ -19,14 +19,17 @@ from aepsl.tools import stand_ins
 from aepsl.tools.bench_processes import in_a_process, peak_mib
 
 
-def full_size():
-    """[{'net': ..., 'stage': task, 'forward_s': ..., 'backward_s': ..., 'two_iterations_s': ..., 'peak_mib': ...}]"""
-    return [in_a_process(_full_size, task) for task in experiments.TASKS]
+def full_size(name=paper.PAPERS_EXPERIMENT):
+    """Of each net of the experiment `name`, on the CPU:
+
+    [{'net': name, 'stage': task, 'forward_s': ..., 'backward_s': ..., 'two_iterations_s': ..., 'peak_mib': ...}]
+    """
+    return [in_a_process(_full_size, name, task) for task in experiments.TASKS]
 
 
-def _full_size(task):
+def _full_size(name, task):
     device.use(None)
-    experiment = experiments.load(paper.PAPERS_EXPERIMENT)
+    experiment = experiments.load(name)
     experiment["training"][task] = dict(experiment["training"][task], batch=2)
     with tempfile.TemporaryDirectory() as folder:
         solver = stand_ins.solver(experiment, task, folder)
