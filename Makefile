@@ -17,6 +17,8 @@ export $(SETTINGS)
 $(foreach each,$(SETTINGS) TARGET,$(eval override $(each) := $$(value $(each))))
 
 RUN = docker/run
+# Test files side by side: one at a time on each core, at most eight.
+TESTS = python3 -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 NAME = "$${EXPERIMENT:-voc12}"
 
 help: ## this list
@@ -67,10 +69,10 @@ data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own 
 	@WRITABLE=data/voc12 $(RUN) sh -c 'python3 -m aepsl voc --out data/voc12 $${DATA:+--voc="$$DATA"}'
 
 test: ## the tests, but for the longest
-	$(RUN) python3 -m pytest -q -m 'not long' $(ARGS) tests
+	$(RUN) $(TESTS) -m 'not long' $(ARGS) tests
 
 test-long: ## the longest tests
-	$(RUN) python3 -m pytest -q -m long $(ARGS) tests
+	$(RUN) $(TESTS) -m long $(ARGS) tests
 	tests/power_cuts 3
 
 torture: ## kills, power cuts (as root), full disks, damage, bad inputs, at length; writes docs/robustness.md

@@ -98,6 +98,7 @@ def laid_over(settings, change):
     return {**settings, **{key: laid_over(settings.get(key, {}), value) for key, value in change.items()}}
 
 
+@pytest.mark.long
 def test_without_the_users_maps_the_detector_counts(run, everything):
     run.start(*NO_PAGE, SALIENCY="")
     assert run.planned(SALIENCY="") == set()
@@ -262,6 +263,7 @@ def test_a_report_changes_its_own_folder_alone_and_nothing_is_made_of_it(run):
     assert run.planned() == set() and not page.parent.exists()
 
 
+@pytest.mark.long
 def test_maps_that_a_run_did_not_keep_are_not_made_for_their_own_sake(run):
     """As in a run of an earlier version, whose records do not name them; where the stage looks anyway, they come."""
     folders = [

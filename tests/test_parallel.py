@@ -1,5 +1,7 @@
 """Calls side by side."""
 
+import pathlib
+import re
 import threading
 import time
 
@@ -39,3 +41,10 @@ def test_after_an_error_no_call_begins():
     with pytest.raises(InputError):
         in_threads(call, [(k,) for k in range(1000)], workers=2)
     assert len(begun) < 20
+
+
+def test_joblib_is_not_used():
+    """That of Debian 11 can wait for ever, see aepsl.parallel."""
+    ours = pathlib.Path(__file__).parent.parent / "python"
+    users = [str(path) for path in ours.rglob("*.py") if re.search(r"^\s*(from|import) joblib", path.read_text(), re.M)]
+    assert not users, "aepsl.parallel does the same"
