@@ -316,6 +316,21 @@ def with_rows(data, rows):
     return data[:at] + rows.to_bytes(2, "big") + data[at + 2 :]
 
 
+def closed(data, at):
+    """The JPEG's first bytes, with a mark of the end behind them."""
+    return data[:at] + b"\xff\xd9"
+
+
+def stereo(data):
+    """Two pictures in one file of the kind MPO, of which the first is the JPEG."""
+    tags = b"II*\0" + struct.pack("<IH", 8, 3) + struct.pack("<HHI4s", 0xB000, 7, 4, b"0100")
+    tags += struct.pack("<HHII", 0xB001, 4, 1, 2) + struct.pack("<HHIII", 0xB002, 7, 32, 50, 0)
+    size = len(data) + 90
+    tags += struct.pack("<IIIHH", 0x20030000, size, 0, 0, 0) + struct.pack("<IIIHH", 0, len(data), size, 0, 0)
+    body = b"MPF\0" + tags
+    return data[:2] + b"\xff\xe2" + struct.pack(">H", len(body) + 2) + body + data[2:] + data
+
+
 def moving(kind):
     frames = [Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in ("red", "blue")]
     return lambda root: frames[0].save(root / IMAGE, format=kind, save_all=True, append_images=frames[1:])
@@ -460,11 +475,28 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     "text": (write(IMAGE, b"this is text"), "i3.jpg: cannot be decoded"),
     "a program": (write(IMAGE, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 24 16\nshowpage\n"), "cannot be decoded"),
     "cut short": (lambda root: os.truncate(root / IMAGE, 700), "i3.jpg: cannot be decoded"),
-    "cut short and closed": (jpeg(lambda data: data[: len(data) // 2] + b"\xff\xd9"), "i3.jpg: cannot be decoded"),
-    "its last tenth is missing": (jpeg(lambda data: data[: -len(data) // 10] + b"\xff\xd9"), "i3.jpg: cannot be"),
+    "cut short and closed": (jpeg(lambda data: closed(data, len(data) // 2)), "i3.jpg: cannot be decoded"),
+    "its last tenth is missing": (jpeg(lambda data: closed(data, -len(data) // 10)), "i3.jpg: cannot be decoded"),
+    "stereo, its last tenth is missing": (
+        jpeg(lambda data: stereo(closed(data, -len(data) // 10))),
+        "i3.jpg: cannot be",
+    ),
+    "progressive, cut short and closed": (
+        jpeg(lambda data: closed(data, len(data) // 2), cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        "i3.jpg: cannot be decoded",
+    ),
+    "progressive, without its last scan": (
+        jpeg(lambda data: closed(data, data.rindex(b"\xff\xda")), cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        "i3.jpg: cannot be decoded",
+    ),
+    "progressive, cut short": (
+        jpeg(lambda data: data[: len(data) // 2], cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        "i3.jpg: cannot be decoded",
+    ),
     "more rows than it has": (jpeg(lambda data: with_rows(data, 2 * HEIGHT)), "i3.jpg: cannot be decoded"),
     "without a mark of the end": (jpeg(lambda data: data[:-2]), "i3.jpg: cannot be decoded"),
     "whole, noise": (jpeg(lambda data: data), None),
+    "whole, stereo": (jpeg(stereo), None),
     "whole, progressive": (jpeg(lambda data: data, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), None),
     "whole, with restarts": (jpeg(lambda data: data, cv2.IMWRITE_JPEG_RST_INTERVAL, 1), None),
     "whole, with bytes behind it": (jpeg(lambda data: data + data), None),

@@ -15,15 +15,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from aepsl import run_folder
+from aepsl import jpeg, run_folder
 from aepsl.errors import InputError
 
 MOST_PIXELS = 2**27  # 134 million; the largest cameras of telephones have 108
 LONGEST = 20000  # pixels of a side: growing a net's maps takes its square
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # no EPS: it is a program
 ORIENTATION = 0x0112  # EXIF's tag
-MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")  # what ends the pixels of a JPEG scan; d0 ... d7 stand within
-END = b"\xd9"
 
 Image.MAX_IMAGE_PIXELS = None  # MOST_PIXELS is asked instead, which warns of nothing
 warnings.filterwarnings("ignore", module="PIL")
@@ -160,29 +158,20 @@ def load(image, path):
 
 
 def load_whole(path):
-    """Decode a file; unlike `load`, refuse also a JPEG that ends, with its mark of an end, before its last row."""
-    with opened(path) as image:
-        endless = _without_end(path) if image.format == "JPEG" else None
-        if endless is None:
-            load(image, path)
-    if endless is not None:
-        with Image.open(io.BytesIO(endless)) as image:
-            load(image, path)
+    """Decode a file; unlike `load`, refuse also a JPEG that ends, with its mark of an end, before its last row or scan.
 
-
-def _without_end(path):
-    """A JPEG's bytes up to its mark of an end, and a few zeros; None if it has several scans, or no such mark.
-
-    Where a decoder sees that mark too early it fills the missing rows with grey. Without it, Pillow refuses the file as
-    any that was cut short; the zeros are for decoders that look ahead, and hold no row.
+    Not seen is a file of several scans whose last one ends early.
     """
+    with opened(path) as image:
+        if image.format not in ("JPEG", "MPO"):  # MPO: a JPEG with others behind it, for example in stereo
+            load(image, path)
+            return
     with open(path, "rb") as file:
-        _jpeg_header(file)
-        start = file.tell()
-        file.seek(0)
         data = file.read()
-    found = MARKER.search(data, start)
-    return data[: found.start()] + bytes(8) if found and found.group(1) == END else None
+    if jpeg.lacks_scans(data):
+        raise InputError(f"{path}: {why_unreadable(path)}")
+    with Image.open(io.BytesIO(jpeg.without_end(data) or data), formats=["JPEG"]) as image:
+        load(image, path)
 
 
 def pixels(path, bits):
