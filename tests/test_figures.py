@@ -1,6 +1,7 @@
 """The figures in README.md and docs/results.md are those of docs/results/NAME.json, runs' results.json.
 
-docs/results/sweeps/NAME.json are the sweep.json of sweeps.
+docs/results/sweeps/NAME.json are the sweep.json of sweeps; docs/results/bench/NAME.json are bench.json, with the tables
+of docs/speed.md.
 """
 
 import glob
@@ -11,10 +12,11 @@ import pytest
 
 from aepsl.report.tables import effects
 from aepsl.stages.report import tables
-from aepsl.tools import sweep
+from aepsl.tools import bench, sweep
 
 KEPT = sorted(glob.glob("docs/results/*.json"))
 SWEEPS = sorted(glob.glob("docs/results/sweeps/*.json"))
+BENCHES = sorted(glob.glob("docs/results/bench/*.json"))
 
 
 def read(path):
@@ -26,8 +28,8 @@ def read_json(name):
     return json.loads(read(f"docs/results/{name}.json"))
 
 
-def assert_shown(text):
-    shown = read("docs/results.md")
+def assert_shown(text, page="docs/results.md"):
+    shown = read(page)
     assert [line for line in text.splitlines() if line not in shown] == []
 
 
@@ -39,6 +41,14 @@ def test_the_tables_are_those_of_the_run(path):
 @pytest.mark.parametrize("path", SWEEPS)
 def test_the_tables_of_a_sweep_are_those_of_its_trainings(path):
     assert_shown(sweep.tables(json.loads(read(path))))
+
+
+@pytest.mark.parametrize("path", BENCHES)
+def test_the_tables_of_speed_are_those_of_the_bench(path):
+    parts = json.loads(read(path))
+    assert parts
+    for part in parts.values():
+        assert_shown(bench.table(part["title"], part["rows"]), "docs/speed.md")
 
 
 def test_the_demos_seed_1_is_make_demo():

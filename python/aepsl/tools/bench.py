@@ -17,7 +17,7 @@ crf          of photos, against pydensecrf called directly on the same energies
 evaluation   confusion matrices from files, against np.bincount of the pairs of decoded masks
 full-size    seconds and memory of the voc12 nets at batch 2: forward, backward, and two iterations of the solver
 memory       peak memory of the per-image stages for 1,000 and for 10,582 images
-run          of a finished run, --run NAME: the bounds of its stages' work against its cores and wall clock
+run NAME     of a finished run, --run NAME: the bounds of its stages' work against its cores and wall clock
 """
 
 import argparse
@@ -166,29 +166,33 @@ def keep(part, title, rows, path=OUT):
     write_json(path, found)
 
 
-def measure(part, gpu, run):
+def measure(part, gpu):
     """(title, rows) of a part."""
-    if part == "run":
-        return bench_run.title(run), bench_run.rows(run, read_json(OUT) if os.path.exists(OUT) else {})
     if part in bench_sizes.PARTS:
         return bench_sizes.TITLES[part], bench_sizes.PARTS[part]()
     title = TITLES[part] + (f", GPU {gpu}" if gpu is not None and part in ("training", "mining") else "")
     return title, list(rows_of(part, gpu))
 
 
+def _publish(part, title, rows):
+    keep(part, title, rows)
+    print("\n" + table(title, rows), flush=True)
+
+
 def main(argv=None):
     parts = [*TITLES, *bench_sizes.PARTS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without it")
-    parser.add_argument("--run", metavar="NAME", help="a run in runs/, whose part `run` is measured instead, or too")
+    parser.add_argument("--run", metavar="NAME", help="measure a run in runs/ instead, or too")
     parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="the CPU without it")
     asked = parser.parse_args(argv)
     unknown = [part for part in asked.parts if part not in parts]
     if unknown:
         raise InputError(f"bench has no part {unknown[0]}; there are {', '.join(parts)}, and --run NAME")
     gpu = 0 if cli.count(asked.gpu) else None
-    for part in (asked.parts or ([] if asked.run else parts)) + ["run"] * bool(asked.run):
-        title, rows = measure(part, gpu, asked.run)
-        keep(part, title, rows)
-        print("\n" + table(title, rows), flush=True)
+    for part in asked.parts or ([] if asked.run else parts):
+        _publish(part, *measure(part, gpu))
+    if asked.run:
+        measured_before = read_json(OUT) if os.path.exists(OUT) else {}
+        _publish(f"run {asked.run}", bench_run.title(asked.run), bench_run.rows(asked.run, measured_before))
     print(f"\nAll of this is in {OUT}")
