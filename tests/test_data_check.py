@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from aepsl import decoding, digests, experiments
+from aepsl import decoding, digests, experiments, images
 from aepsl.data import check, lists
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
@@ -347,6 +347,26 @@ def mask_of_four_bits(root):
     image.save(root / MASK, bits=4)
 
 
+def recoloured(order, palette=None):
+    """A mask's values v become order.index(v), with its colour, as programs save that optimise palettes."""
+
+    def fault(root):
+        place = np.zeros(256, np.uint8)
+        place[order] = np.arange(len(order))
+        image = Image.fromarray(place[read_indexed(str(root / MASK))], "P")
+        image.putpalette((images.palette() if palette is None else palette)[order].tobytes())
+        image.save(root / MASK)
+
+    return fault
+
+
+def bright():
+    """A palette of another kind, in which one class happens to have the colour that VOC gives the next."""
+    colours = 255 - images.palette()
+    colours[[0, 1]] = images.palette()[[0, 2]]
+    return colours
+
+
 def as_folder(name, make):
     """A fault: `make(path)` in the place of a folder."""
 
@@ -524,6 +544,11 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     "a resource fork beside it": (write("JPEGImages/._i3.jpg", b"\0\5\x16\7"), None),
     "a folder beside it": (lambda root: (root / "JPEGImages/sub.jpg").mkdir(), None),
     "a mask of 4 bits": (mask_of_four_bits, None),
+    "VOC's colours alone, in order": (recoloured([0, 1, 255]), "i3.png: has VOC's colours at other indices than VOC"),
+    "VOC's colours, by frequency": (recoloured([0, 255, 1]), "i3.png: has VOC's colours at other indices than VOC"),
+    "VOC's colours, background not first": (recoloured([1, 0, 255]), "i3.png: has VOC's colours at other indices"),
+    "another palette": (recoloured(list(range(256)), bright()), None),
+    "another palette, all of one colour": (recoloured(list(range(256)), 0 * bright()), None),
     "a mask that is a GIF": (
         lambda root: Image.fromarray(mask_of(1)).save(root / MASK, format="GIF"),
         "i3.png: cannot be decoded",

@@ -36,16 +36,38 @@ def check_whole(path):
 
 
 def read_indexed(path):
-    """An indexed or grey PNG as H x W uint8 or uint16: palette indices, or grey values as stored; not colours."""
+    """An indexed or grey PNG as H x W uint8 or uint16: palette indices, or grey values as stored; not colours.
+
+    Raises InputError also for indices that are no class values, see `_refuse_reordered`.
+    """
     with decoding.opened(path, ["PNG"]) as image:  # OpenCV would turn a palette PNG into colours
         refuse_colours(path, image)
         array = np.array(decoding.load(image, path))
+        if image.mode == "P":
+            _refuse_reordered(path, array, image.im.getpalette())
     if array.dtype == bool:
         return array.astype(np.uint8)
     if array.dtype.itemsize > 1:
         return array.astype(np.uint16)
     bits = decoding.header(path).bits if image.mode == "L" else 8
     return array if bits == 8 else array // (255 // (2**bits - 1))  # Pillow brightens grey of 2 and 4 bits
+
+
+def _refuse_reordered(path, array, colours):
+    """InputError if what occurs has VOC's colours, but at other indices: a program has reordered the palette.
+
+    array: H x W indices; colours: 768 bytes, RGB of each index. Other palettes say nothing of classes.
+    """
+    if colours == VOC_PALETTE:
+        return
+    places = [VOC_INDEX.get(colours[k : k + 3]) for k in range(0, len(colours), 3)]
+    if not any(place and place != k and (array == k).any() for k, place in enumerate(places)):
+        return
+    if all(places[k] is not None for k in np.flatnonzero(np.bincount(array.ravel()))):
+        raise InputError(
+            f"{path}: has VOC's colours at other indices than VOC, so its indices are no classes; some program has "
+            "reordered its palette: save it with VOC's palette as it is, or as grey"
+        )
 
 
 def read_grey(path):
@@ -85,10 +107,14 @@ def palette(count=256):
     return (bits << (7 - np.arange(8))).sum(-1).astype(np.uint8)
 
 
+VOC_PALETTE = palette().tobytes()
+VOC_INDEX = {palette()[k].tobytes(): k for k in (*range(21), 255)}  # of the classes and what is not counted
+
+
 def write_mask(path, mask):
     """Write H x W uint8 class values as a PNG with VOC's palette."""
     image = Image.fromarray(mask, "P")
-    image.putpalette(palette().tobytes())
+    image.putpalette(VOC_PALETTE)
     with written_whole(path, flushed=False) as beside:
         image.save(beside)
 
