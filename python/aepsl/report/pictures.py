@@ -11,7 +11,7 @@ from matplotlib import cm
 from PIL import Image
 
 from aepsl.data.dataset import IGNORE
-from aepsl.images import palette, read_indexed
+from aepsl.images import VOC_PALETTE, palette, read_indexed
 from aepsl.report.charts import STEPS
 from aepsl.run_folder import RunFolder
 from aepsl.stages import mine
@@ -168,7 +168,7 @@ def photo(array):
 def drawing(mask):
     """H x W uint8, a mask, in VOC's palette, without loss: PNG."""
     image = Image.fromarray(mask, "P")
-    image.putpalette(palette().tobytes())
+    image.putpalette(VOC_PALETTE)
     return _uri(_fitted(image, Image.NEAREST), "png", optimize=True)
 
 

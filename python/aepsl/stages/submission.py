@@ -11,7 +11,7 @@ from aepsl import cli, decoding
 from aepsl.data.dataset import Dataset
 from aepsl.errors import InputError
 from aepsl.files import check_place, written_whole
-from aepsl.images import palette, read_indexed
+from aepsl.images import VOC_PALETTE, read_indexed
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 
@@ -55,7 +55,7 @@ def _check(path, image_path):
         raise InputError(f"{path}: cannot be read; segment the image first")
     with decoding.opened(path, ["PNG"]) as mask:
         decoding.load(mask, path)
-        if mask.mode != "P" or mask.getpalette() != palette().ravel().tolist():
+        if mask.mode != "P" or mask.getpalette() != list(VOC_PALETTE):
             raise InputError(f"{path}: does not have VOC's palette; write it with aepsl.stages.segment")
         size = decoding.header(image_path).size
         if mask.size != size:
