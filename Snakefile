@@ -2,8 +2,8 @@
 # `python3 -m aepsl run NAME` starts it. AEPSL_RUN says what that was asked for, and what the inputs hold.
 #
 # A stage leaves a mark in done/. It is done again when `made_of` changes, its settings and the contents of its inputs
-# (aepsl.made), or when a mark that it waits for holds something else. Marks lie in the run's folder, where snakemake
-# works; commands run in the repository.
+# (aepsl.store.made), or when a mark that it waits for holds something else. Marks lie in the run's folder, where
+# snakemake works; commands run in the repository.
 
 include: "rules/common.smk"
 

@@ -4,8 +4,8 @@ import json
 import os
 from shlex import quote
 
-from aepsl import made
-from aepsl.run_folder import RunFolder
+from aepsl.store import made
+from aepsl.graph.run_folder import RunFolder
 
 ASKED = json.loads(os.environ["AEPSL_RUN"])
 CONTENTS = ASKED["contents"]

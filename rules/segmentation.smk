@@ -2,7 +2,7 @@
 
 
 rule train_segmentation:
-    """A net of tables 3 and 4 (aepsl.paper): segmentation alone, or with online prohibitive segmentation learning."""
+    """A net of tables 3 and 4 (aepsl.paper.recipes): segmentation alone, or with prohibitive segmentation learning."""
     input:
         lambda w: start_marks(w.net),
         lambda w: masks_marks(w.net),

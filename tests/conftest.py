@@ -12,11 +12,11 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from aepsl import experiments
-from aepsl.caffe_nets import build
+from aepsl.base.files import write_text
 from aepsl.data import synthetic
-from aepsl.files import write_text
-from aepsl.images import write_mask
+from aepsl.images.pictures import write_mask
+from aepsl.nets import build
+from aepsl.settings import experiments
 
 os.environ.setdefault("GLOG_minloglevel", "2")
 caffe.set_mode_cpu()

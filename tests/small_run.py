@@ -13,7 +13,7 @@ import yaml
 
 import standins
 from aepsl.data import synthetic
-from aepsl.images import write_grey
+from aepsl.images.pictures import write_grey
 from aepsl.stages.results import OF_THE_MACHINE
 from conftest import copy_of_repository
 
@@ -75,7 +75,7 @@ class Run:
         return {name.replace(" ", "_") for name in names}
 
     def settled(self):
-        """Wait until no file counts as just written (aepsl.digests)."""
+        """Wait until no file counts as just written (aepsl.store.digests)."""
         subprocess.run(["sleep", "2.1"])
         self.start(*NO_PAGE)
 

@@ -24,9 +24,9 @@ import scipy.sparse
 import yaml
 from PIL import Image
 
+from aepsl.base.files import sha256
 from aepsl.data.dataset import IGNORE, VOC_CLASSES
-from aepsl.files import sha256
-from aepsl.images import palette
+from aepsl.images.pictures import palette
 
 VOC, TEST, SBD, SALIENCY = "VOCtrainval_11-May-2012.tar", "VOC2012test.tar", "benchmark.tgz", "saliency.tar"
 VGG, SQUEEZENET = "VGG_ILSVRC_16_layers.caffemodel", "squeezenet_v1.0.caffemodel"

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from aepsl import experiments
 from aepsl.data.dataset import Dataset
-from aepsl.drfi.measures import Cue
-from aepsl.images import read_indexed, write_grey, write_mask
+from aepsl.images.pictures import read_indexed, write_grey, write_mask
+from aepsl.saliency.drfi.measures import Cue
+from aepsl.settings import experiments
 from aepsl.stages import evaluate_background, saliency
 from aepsl.stages.evaluate_background import MaskTally
 from conftest import copy_of_repository

@@ -17,15 +17,15 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 import standins
-from aepsl import experiments
-from aepsl.caffe_nets import build, caffemodel, finite, sizes, surgery
-from aepsl.caffe_nets.whole_image import ClassificationNet
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_text
 from aepsl.data import synthetic
-from aepsl.errors import InputError
-from aepsl.files import write_text
-from aepsl.images import read_indexed, write_mask
+from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.layers.data import PARAMETERS, Prefetch, Sampler
-from aepsl.stages import evaluate_regions, masks, mine, saliency, segment, train
+from aepsl.nets import build, caffemodel, finite, sizes
+from aepsl.nets.whole_image import ClassificationNet
+from aepsl.settings import experiments
+from aepsl.stages import evaluate_regions, masks, mine, saliency, segment, surgery, train
 from aepsl.stages.segment import SegmentationNet
 from aepsl.tools import infer
 from conftest import inputs, python_layer, tiny_experiment

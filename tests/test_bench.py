@@ -9,11 +9,14 @@ import time
 import numpy as np
 import pytest
 
-from aepsl import cli, experiments, made
-from aepsl.errors import InputError
-from aepsl.files import write_json
-from aepsl.run_folder import RunFolder
-from aepsl.tools import bench, bench_cases, bench_processes, bench_run, bench_sizes, stand_ins
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_json
+from aepsl.bench import bench, bench_cases, bench_processes, bench_run, bench_sizes
+from aepsl.graph.run_folder import RunFolder
+from aepsl.settings import experiments
+from aepsl.store import made
+from aepsl.training import stand_ins
 
 TINY = dict(
     training=("demo", "psl", 2, 1),
@@ -118,7 +121,7 @@ def test_an_unknown_part_is_refused():
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """The demo's folder below tmp_path, as cli.run_stage and made.mark leave it."""
-    monkeypatch.setattr("aepsl.run_folder.ROOT", str(tmp_path))
+    monkeypatch.setattr("aepsl.graph.run_folder.ROOT", str(tmp_path))
     folder = RunFolder(experiments.load("demo"))
     write_json(folder.results, dict(host=dict(cores=2)))
     return folder

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aepsl import paper
+from aepsl.paper import published
 from aepsl.stages import calibrate
 
 
@@ -11,7 +11,7 @@ from aepsl.stages import calibrate
     [(62.4, 66.0, "Sound"), (70.0, 70.0, "Sound"), (61.0, 62.0, "its CRF is not"), (58.0, 66.5, "Not sound: 4.2")],
 )
 def test_verdict_of_the_papers_experiment(plain, with_crf, verdict):
-    text = calibrate.report(paper.PAPERS_EXPERIMENT, plain, with_crf)
+    text = calibrate.report(published.PAPERS_EXPERIMENT, plain, with_crf)
     assert verdict in text.splitlines()[-1]
     assert "62.25   67.64" in text
 

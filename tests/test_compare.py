@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 
+from aepsl.base.errors import InputError
 from aepsl.data.dataset import VOC_CLASSES
 from aepsl.data.predictions import find
-from aepsl.errors import InputError
-from aepsl.images import write_mask
-from aepsl.stages import bootstrap, evaluate
+from aepsl.evaluation import bootstrap, evaluate
+from aepsl.images.pictures import write_mask
 from aepsl.tools import compare
 from conftest import copy_of_repository
 

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl.errors import InputError
-from aepsl.images import read_indexed
-from aepsl.stages import crf, segment
+from aepsl.base.errors import InputError
+from aepsl.images.pictures import read_indexed
+from aepsl.nets import crf
+from aepsl.stages import segment
 
 SETTINGS = dict(iterations=10, bilateral=dict(weight=4, xy=121, rgb=5), gaussian=dict(weight=3, xy=3))
 

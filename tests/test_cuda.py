@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from aepsl import experiments
-from aepsl.caffe_nets import cuda, device
-from aepsl.errors import InputError
-from aepsl.tools import check_gpu, gpu_agreement
+from aepsl.base.errors import InputError
+from aepsl.gpu import check_gpu, gpu_agreement
+from aepsl.nets import cuda, device
+from aepsl.settings import experiments
 
 needs_gpu = pytest.mark.skipif(not cuda.count(), reason="no GPU is visible, or Caffe is built without CUDA")
 no_gpu = pytest.mark.skipif(cuda.count() > 0, reason="a GPU is visible")

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import yaml
 
-from aepsl import digests, experiments, healing, made, run_folder
+from aepsl.base.errors import InputError
+from aepsl.base.files import sha256, write_text, written_whole
 from aepsl.data import synthetic
-from aepsl.errors import InputError
-from aepsl.files import sha256, write_text, written_whole
-from aepsl.images import read_indexed, write_grey, write_mask
-from aepsl.stages import report, train
-from aepsl.tools import status
+from aepsl.graph import run_folder
+from aepsl.images.pictures import read_indexed, write_grey, write_mask
+from aepsl.report import report
+from aepsl.run import status
+from aepsl.settings import experiments
+from aepsl.stages import train
+from aepsl.store import digests, healing, made
 from conftest import tiny_experiment
 from small_run import Run, state
 

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from aepsl import decoding, digests, experiments, images
+from aepsl.base.errors import InputError
+from aepsl.base.parallel import in_threads
 from aepsl.data import check, lists
 from aepsl.data.dataset import Dataset
-from aepsl.errors import InputError
-from aepsl.images import read_image, read_indexed, read_picture, write_grey, write_mask
-from aepsl.parallel import in_threads
-from aepsl.stages import evaluate
+from aepsl.evaluation import evaluate
+from aepsl.images import decoding, pictures
+from aepsl.images.pictures import read_image, read_indexed, read_picture, write_grey, write_mask
+from aepsl.settings import experiments
+from aepsl.store import digests
 
 NAMES = ["cat", "dog", "hot dog"]
 DEMO = experiments.load("demo")
@@ -354,7 +356,7 @@ def recoloured(order, palette=None):
         place = np.zeros(256, np.uint8)
         place[order] = np.arange(len(order))
         image = Image.fromarray(place[read_indexed(str(root / MASK))], "P")
-        image.putpalette((images.palette() if palette is None else palette)[order].tobytes())
+        image.putpalette((pictures.palette() if palette is None else palette)[order].tobytes())
         image.save(root / MASK)
 
     return fault
@@ -362,8 +364,8 @@ def recoloured(order, palette=None):
 
 def bright():
     """A palette of another kind, in which one class happens to have the colour that VOC gives the next."""
-    colours = 255 - images.palette()
-    colours[[0, 1]] = images.palette()[[0, 2]]
+    colours = 255 - pictures.palette()
+    colours[[0, 1]] = pictures.palette()[[0, 2]]
     return colours
 
 

@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
+from aepsl.base.errors import InputError
 from aepsl.data.dataset import Dataset
-from aepsl.errors import InputError
-from aepsl.images import read_indexed, write_grey
+from aepsl.images.pictures import read_indexed, write_grey
 from aepsl.layers.data import PARAMETERS, Prefetch, Sampler
 from conftest import python_layer
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from aepsl import experiments
+from aepsl.settings import experiments
 from conftest import copy_of_repository
 
 PAGES = ["README.md", *sorted(glob.glob("docs/*.md"))]

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 import standins
+from aepsl.base.errors import InputError
+from aepsl.base.files import only_one
 from aepsl.data import archives, download, source_table
-from aepsl.errors import InputError
-from aepsl.files import only_one
 
 NAME = "thing.bin"
 CONTENT = bytes(range(256)) * 4000

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeRegressor
 
+from aepsl.base.errors import InputError
+from aepsl.base.files import sha256
 from aepsl.data import synthetic
-from aepsl.drfi import features, forest, measures, segments, train
-from aepsl.drfi.model import MODEL, SHARES, load
-from aepsl.drfi.photos import Photos
-from aepsl.errors import InputError
-from aepsl.files import sha256
+from aepsl.saliency.drfi import features, forest, measures, segments, train
+from aepsl.saliency.drfi.model import MODEL, SHARES, load
+from aepsl.saliency.drfi.photos import Photos
 
 LABELS = np.array([[0] * 5 + [1] * 7] * 4 + [[2] * 9 + [1] * 3] * 6, np.int32)
 

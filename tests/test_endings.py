@@ -13,10 +13,13 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl import cli, commit, experiments, files, run_folder
-from aepsl.errors import InputError
-from aepsl.made import Figures, Result
-from aepsl.tools import run as run_tool
+from aepsl import cli
+from aepsl.base import commit, files
+from aepsl.base.errors import InputError
+from aepsl.graph import run_folder
+from aepsl.run import start as run_tool
+from aepsl.settings import experiments
+from aepsl.store.made import Figures, Result
 
 ENDS = "import sys; from aepsl import cli\ndef main():\n    {}\ncli.command(main)"
 

@@ -8,11 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from aepsl import experiments
+from aepsl.base.errors import InputError
 from aepsl.data.regions import packed
-from aepsl.errors import InputError
-from aepsl.images import write_grey, write_mask
-from aepsl.stages import evaluate, evaluate_regions
+from aepsl.evaluation import evaluate
+from aepsl.images.pictures import write_grey, write_mask
+from aepsl.settings import experiments
+from aepsl.stages import evaluate_regions
 
 NAMES = ["background", "cat", "dog", "cow"]
 

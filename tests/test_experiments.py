@@ -7,11 +7,11 @@ import jsonschema
 import pytest
 import yaml
 
-from aepsl import experiment_check, experiments
-from aepsl.caffe_nets import build
+from aepsl.base.errors import InputError
 from aepsl.data.dataset import Dataset
-from aepsl.errors import InputError
-from aepsl.tools import new_experiment
+from aepsl.nets import build
+from aepsl.run import new_experiment
+from aepsl.settings import check, experiments
 
 VOC12 = os.path.join(experiments.FOLDER, "voc12", "experiment.yaml")
 NAMES = experiments.known()
@@ -347,7 +347,7 @@ def test_what_is_missing_of_an_optional_part_is_named(folder, there, missing):
 
 
 def test_voc12_explains_all_but_three_settings_which_it_names():
-    possible = map(experiment_check.dotted, experiment_check.all_settings(experiment_check.schema(), ()))
+    possible = map(check.dotted, check.all_settings(check.schema(), ()))
     possible = {key for key in possible if not key.startswith("mining.threshold.")}
     assert possible - {*keys(changed({}))} == {
         "input_scale",
@@ -484,7 +484,7 @@ def test_what_is_no_file_is_one_line(folder, make, complaint):
 
 
 def test_the_schema_is_one_and_refuses_unknown_keys_everywhere():
-    schema = experiment_check.schema()
+    schema = check.schema()
     jsonschema.Draft7Validator.check_schema(schema)
     parts = [schema]
     while parts:

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl import experiments
+from aepsl.base.errors import InputError
 from aepsl.data.regions import packed
-from aepsl.errors import InputError
-from aepsl.images import read_indexed, write_grey, write_mask
-from aepsl.run_folder import RunFolder
+from aepsl.graph.run_folder import RunFolder
+from aepsl.images.pictures import read_indexed, write_grey, write_mask
+from aepsl.settings import experiments
 from aepsl.tools import export
 from conftest import tiny_experiment
 

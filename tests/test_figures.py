@@ -10,9 +10,10 @@ import os
 
 import pytest
 
+from aepsl.bench import bench
+from aepsl.report.report import tables
 from aepsl.report.tables import effects
-from aepsl.stages.report import tables
-from aepsl.tools import bench, sweep
+from aepsl.run import sweep
 
 KEPT = sorted(glob.glob("docs/results/*.json"))
 SWEEPS = sorted(glob.glob("docs/results/sweeps/*.json"))

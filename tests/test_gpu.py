@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-CLAIM = "import sys; from aepsl.caffe_nets import device; print(device.claimed([0, 1]), flush=True); sys.stdin.read()"
+CLAIM = "import sys; from aepsl.nets import device; print(device.claimed([0, 1]), flush=True); sys.stdin.read()"
 
 
 @pytest.fixture

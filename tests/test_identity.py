@@ -14,8 +14,8 @@ import yaml
 from caffe.proto import caffe_pb2
 
 import standins
-from aepsl.files import only_one
-from aepsl.images import read_indexed, write_grey, write_mask
+from aepsl.base.files import only_one
+from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.stages import mine
 from small_run import NO_PAGE, STEP, TINY, Run, results_of
 

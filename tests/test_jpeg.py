@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from aepsl import jpeg
+from aepsl.images import jpeg
 
 PIXELS = b"\x12\xff\x00\xff\xd0\x34"  # 255 and a restart stand within
 

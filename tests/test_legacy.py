@@ -10,13 +10,13 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from aepsl import experiments
-from aepsl.caffe_nets import sizes
-from aepsl.caffe_nets.legacy import LegacyNet
+from aepsl.base.errors import InputError
 from aepsl.data.dataset import Dataset
-from aepsl.errors import InputError
-from aepsl.images import read_indexed, write_mask
-from aepsl.stages import crf, segment
+from aepsl.images.pictures import read_indexed, write_mask
+from aepsl.legacy.net import LegacyNet
+from aepsl.nets import crf, sizes
+from aepsl.settings import experiments
+from aepsl.stages import segment
 from conftest import copy_of_repository
 
 DEPLOY = """

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from aepsl import paper
 from aepsl.layers.losses import masked_cross_entropy, squared_classification_loss
+from aepsl.paper import published
 from conftest import inputs, python_layer
 from written_out import written_out_cross_entropy, written_out_squared
 
@@ -100,7 +100,7 @@ def test_the_scale_of_the_loss_is_that_of_figure_5a():
     labels = np.repeat(np.tril(np.ones((6, 20))), images, axis=0)  # 1 to 6 labels, whichever
     loss, _ = squared_classification_loss(np.zeros((10_582, 20)), labels)
     assert loss == pytest.approx(0.3618, abs=5e-5)
-    assert max(paper.CONVERGED_LOSSES.values()) < loss < 0.4 < 2 * loss
+    assert max(published.CONVERGED_LOSSES.values()) < loss < 0.4 < 2 * loss
 
 
 def test_cross_entropy_layer_agrees_with_softmax_with_loss(net_of, rng):

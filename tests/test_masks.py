@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aepsl import experiments
-from aepsl.errors import InputError
-from aepsl.images import read_indexed, write_grey, write_mask
+from aepsl.base.errors import InputError
+from aepsl.images.pictures import read_indexed, write_grey, write_mask
+from aepsl.settings import experiments
 from aepsl.stages import evaluate_regions, masks
 
 

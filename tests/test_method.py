@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 
-from aepsl import experiments
-from aepsl.caffe_nets import caffemodel
-from aepsl.images import palette, read_indexed, write_grey, write_mask
+from aepsl.images.pictures import palette, read_indexed, write_grey, write_mask
 from aepsl.layers.data import PARAMETERS, Sampler
-from aepsl.stages import crf, masks, mine, results, segment, train
+from aepsl.nets import caffemodel, crf
+from aepsl.settings import experiments
+from aepsl.stages import masks, mine, results, segment, train
 from conftest import written
 
 CLASSES = ["cat", "dog", "hen", "owl"]

@@ -7,11 +7,11 @@ import caffe
 import numpy as np
 import pytest
 
-from aepsl import experiments
-from aepsl.caffe_nets.whole_image import ClassificationNet, grown, padded
+from aepsl.base.errors import InputError
 from aepsl.data.regions import packed, unpacked
-from aepsl.errors import InputError
-from aepsl.images import read_indexed
+from aepsl.images.pictures import read_indexed
+from aepsl.nets.whole_image import ClassificationNet, grown, padded
+from aepsl.settings import experiments
 from aepsl.stages import mine
 
 

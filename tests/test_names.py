@@ -14,10 +14,11 @@ import pytest
 import yaml
 from caffe.proto import caffe_pb2
 
-from aepsl import experiments
-from aepsl.errors import InputError
-from aepsl.stages import report
-from aepsl.tools import new_experiment, plan, run, status
+from aepsl.base.errors import InputError
+from aepsl.report import report
+from aepsl.run import new_experiment, plan, status
+from aepsl.run import start as run_start
+from aepsl.settings import experiments
 from conftest import copy_of_repository
 from test_docker import Repository, mounts
 
@@ -216,7 +217,7 @@ def test_no_command_takes_a_name_that_is_none(tmp_path, monkeypatch, small_set, 
     monkeypatch.chdir(tree)
     monkeypatch.setattr(os, "execvp", lambda *arguments: pytest.fail(f"starts {arguments}"))
     before = sorted(tmp_path.rglob("*"))
-    for command in (run, plan, new_experiment):
+    for command in (run_start, plan, new_experiment):
         for options in ([], [f"--data={small_set}"]):
             with pytest.raises(InputError, match="no name of an experiment"):
                 command.main([*options, "--", name])
@@ -234,7 +235,7 @@ def test_a_row_that_is_none_is_refused_before_anything(tmp_path, monkeypatch, ro
     monkeypatch.setattr(os, "execvp", lambda *arguments: pytest.fail(f"starts {arguments}"))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match="no row of tables 3 and 4"):
-        run.main(["demo", "submission", f"--row={row}"])
+        run_start.main(["demo", "submission", f"--row={row}"])
     assert sorted(tmp_path.rglob("*")) == before and ran_nothing(tmp_path)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 
-from aepsl import experiments
-from aepsl.caffe_nets import build, caffemodel
-from aepsl.errors import InputError
+from aepsl.base.errors import InputError
+from aepsl.nets import build, caffemodel
+from aepsl.settings import experiments
 
 EXPERIMENTS = experiments.known()
 SQUEEZENET = os.environ.get("WEIGHTS", "")

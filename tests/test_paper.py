@@ -1,9 +1,10 @@
-"""What stands in aepsl.paper against what the paper's sentences say of it."""
+"""What stands in aepsl.paper.published against what the paper's sentences say of it."""
 
 import pytest
 
-from aepsl import experiments, paper
 from aepsl.layers.psl import WEIGHTS
+from aepsl.paper import published, recipes
+from aepsl.settings import experiments
 from aepsl.stages.segment import POLICIES
 
 # Rows of tables 3 and 4: task, masks, weights of S_hat, policy at test; above them the sentence that says so.
@@ -30,32 +31,32 @@ ROWS = {
     "psl++_no_policy": ("psl", "psl", "scores", "none"),
     "calibration": ("segmentation", "truth", None, "none"),
 }
-WITH_PIXELS = (paper.SCRIBBLES, paper.BOXES, paper.IMPLICIT)
+WITH_PIXELS = (published.SCRIBBLES, published.BOXES, published.IMPLICIT)
 
 
 def test_every_row_is_made_of_what_the_paper_says():
-    nets = paper.nets(4)
-    found = {name: (*nets[row.net], row.policy) for name, row in paper.rows(4).items()}
+    nets = recipes.nets(4)
+    found = {name: (*nets[row.net], row.policy) for name, row in recipes.rows(4).items()}
     assert found == ROWS
 
 
 def test_the_papers_masks_are_of_three_steps():
     """Section 4.3.1: "regions mined from the first three steps"; table 3 has four."""
-    mining = experiments.load(paper.PAPERS_EXPERIMENT)["mining"]
-    assert (mining["merge"], mining["steps"]) == (3, len(paper.CONVERGED_LOSSES))
+    mining = experiments.load(published.PAPERS_EXPERIMENT)["mining"]
+    assert (mining["merge"], mining["steps"]) == (3, len(published.CONVERGED_LOSSES))
 
 
 def test_titles_are_the_tables_own():
     """Every row of tables 3 and 4 once; "w/o PSL" is AE-step3's, printed twice."""
-    titles = {row.title: name for name, row in paper.rows(4).items() if row.title}
-    assert sorted(titles) == sorted(paper.TABLES_3_AND_4)
+    titles = {row.title: name for name, row in recipes.rows(4).items() if row.title}
+    assert sorted(titles) == sorted(published.TABLES_3_AND_4)
     assert [titles[f"AE-step{t}"] for t in (1, 2, 3, 4)] == ["ae_step1", "ae_step2", "ae_step3", "ae_step4"]
     assert [titles[title] for title in ("w/ PSL", "w/ PSL++", "w/ PSL+GT")] == ["psl", "psl++", "psl+gt"]
 
 
 @pytest.mark.parametrize("steps", [1, 3, 6])
 def test_any_number_of_steps(steps):
-    nets, rows = paper.nets(steps), paper.rows(steps)
+    nets, rows = recipes.nets(steps), recipes.rows(steps)
     erasing = [f"ae_step{t}" for t in range(1, steps + 1)]
     assert [name for name in nets if name.startswith("ae_")] == erasing
     assert [name for name in rows if name.startswith("ae_")] == erasing
@@ -68,19 +69,19 @@ def test_any_number_of_steps(steps):
 
 
 def test_v_needs_a_classification_branch():
-    assert all(paper.nets(4)[row.net].task == "psl" for row in paper.rows(4).values() if row.policy == "scores")
+    assert all(recipes.nets(4)[row.net].task == "psl" for row in recipes.rows(4).values() if row.policy == "scores")
 
 
 @pytest.mark.parametrize("name", experiments.known())
 def test_experiments_ask_for_rows_that_there_are(name):
     experiment = experiments.load(name)
-    assert set(experiment["rows"]) <= set(paper.rows(experiment["mining"]["steps"]))
+    assert set(experiment["rows"]) <= set(recipes.rows(experiment["mining"]["steps"]))
 
 
-@pytest.mark.parametrize("title", sorted(paper.TABLES_3_AND_4))
+@pytest.mark.parametrize("title", sorted(published.TABLES_3_AND_4))
 def test_rows_are_of_one_piece(title):
     """The mean of a row's 21 numbers is its last, to the paper's rounding: a slip of the pen would show."""
-    *iou, mean = paper.published(title)
+    *iou, mean = published.of_row(title)
     assert len(iou) == 21
     assert sum(iou) / 21 == pytest.approx(mean, abs=0.11)
 
@@ -97,46 +98,50 @@ def test_rows_are_of_one_piece(title):
     ],
 )
 def test_differences_of_rows_are_the_texts(better, worse, points):
-    rows = paper.rows(4)
+    rows = recipes.rows(4)
     assert rows[better].published_miou - rows[worse].published_miou == pytest.approx(points)
 
 
 def test_rows_known_by_a_difference_have_no_classes():
-    rows = paper.rows(4)
+    rows = recipes.rows(4)
     assert (rows["psl_labels"].published_miou, rows["psl_none"].published_miou) == (53.5, 53.1)
-    assert {name for name, row in rows.items() if row.published_miou and not row.published} == set(paper.PSL_LESS)
+    assert {name for name, row in rows.items() if row.published_miou and not row.published} == set(published.PSL_LESS)
 
 
-@pytest.mark.parametrize("table, lines", [(paper.TABLE_1, 20), (paper.TABLE_2, 17)])
+@pytest.mark.parametrize("table, lines", [(published.TABLE_1, 20), (published.TABLE_2, 17)])
 def test_ours_is_the_best_of_image_labels(table, lines):
     """Section 4.2: "outperforms all the other works using image-level labels and point annotation"."""
     assert len(set(table)) == lines
     *others, ours = sorted((line for line in table if line.supervision not in WITH_PIXELS), key=lambda line: line.miou)
-    assert (ours.supervision, ours.name, ours.images) == (paper.LABELS, "AE-PSL (ours)", 10_000)
+    assert (ours.supervision, ours.name, ours.images) == (published.LABELS, "AE-PSL (ours)", 10_000)
     assert others[-1].name == "AF-SS (ECCV 2016)" and others[-1].miou < ours.miou
-    assert ours.miou > max(line.miou for line in table if line.supervision == paper.IMPLICIT)
+    assert ours.miou > max(line.miou for line in table if line.supervision == published.IMPLICIT)
 
 
 def test_differences_of_methods_are_the_texts():
-    val, test = ({line.name.split(" (")[0]: line.miou for line in table} for table in (paper.TABLE_1, paper.TABLE_2))
-    assert val["AE-PSL"] == paper.rows(4)["psl++"].published_miou == 55.0
-    assert test["AE-PSL"] == paper.TEST_MIOU["psl++"] == 55.7
+    val, test = (
+        {line.name.split(" (")[0]: line.miou for line in table} for table in (published.TABLE_1, published.TABLE_2)
+    )
+    assert val["AE-PSL"] == recipes.rows(4)["psl++"].published_miou == 55.0
+    assert test["AE-PSL"] == published.TEST_MIOU["psl++"] == 55.7
     assert val["AE-PSL"] - val["AF-SS"] == pytest.approx(2.4)  # "improves upon the best performance by over 2.4%"
     assert val["AE-PSL"] - val["AF-MCG"] == pytest.approx(0.7)  # "implicitly use pixel-level supervision by over 0.7%"
     assert val["AF-MCG"] - val["AF-SS"] == pytest.approx(1.7)  # "the performance of AF-SS [20] drops by 1.7%"
     assert (test["AF-SS"], test["AF-MCG"]) == (52.7, 55.5)  # section 2
     # "The mIoU score is 52.8%, which outperforms all those methods (as indicated in Table 2)"
-    others = [line.miou for line in paper.TABLE_2 if line.supervision == paper.LABELS and "ours" not in line.name]
-    assert max(others) < paper.TEST_MIOU["ae_step3"] == 52.8
+    others = [
+        line.miou for line in published.TABLE_2 if line.supervision == published.LABELS and "ours" not in line.name
+    ]
+    assert max(others) < published.TEST_MIOU["ae_step3"] == 52.8
 
 
 def test_more_images_than_10k_are_those_that_the_text_names():
     """Section 4.2: MIL-*, STC and TransferNet "use more images (700K, 50K and 70K) for training"."""
-    for table in (paper.TABLE_1, paper.TABLE_2):
+    for table in (published.TABLE_1, published.TABLE_2):
         more = {line.name.split(" ")[0].split("-")[0]: line.images for line in table if line.images != 10_000}
         assert more == {"MIL": 700_000, "STC": 50_000, "TransferNet": 70_000}
 
 
 def test_converged_losses_are_the_texts():
     """Section 4.3.1: "around 0.05", "AE-step2: ~0.08, AE-step3: ~0.1", "as large as ~0.15"."""
-    assert paper.CONVERGED_LOSSES == {1: 0.05, 2: 0.08, 3: 0.10, 4: 0.15}
+    assert published.CONVERGED_LOSSES == {1: 0.05, 2: 0.08, 3: 0.10, 4: 0.15}

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from aepsl.errors import InputError
-from aepsl.parallel import in_processes, in_threads
+from aepsl.base.errors import InputError
+from aepsl.base.parallel import in_processes, in_threads
 
 
 def power(base, exponent):
@@ -44,7 +44,7 @@ def test_after_an_error_no_call_begins():
 
 
 def test_joblib_is_not_used():
-    """That of Debian 11 can wait for ever, see aepsl.parallel."""
+    """That of Debian 11 can wait for ever, see aepsl.base.parallel."""
     ours = pathlib.Path(__file__).parent.parent / "python"
     users = [str(path) for path in ours.rglob("*.py") if re.search(r"^\s*(from|import) joblib", path.read_text(), re.M)]
-    assert not users, "aepsl.parallel does the same"
+    assert not users, "aepsl.base.parallel does the same"

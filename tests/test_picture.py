@@ -4,11 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl import experiments, run_folder
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_json
 from aepsl.data.dataset import Dataset
-from aepsl.errors import InputError
-from aepsl.files import write_json
-from aepsl.images import palette, read_image, write_grey, write_mask
+from aepsl.graph import run_folder
+from aepsl.images.pictures import palette, read_image, write_grey, write_mask
+from aepsl.settings import experiments
 from aepsl.tools import picture
 
 MEAN = (123, 117, 104)  # RGB, of the pixels that are erased

@@ -13,10 +13,10 @@ import termios
 
 import pytest
 
-from aepsl import experiments
-from aepsl.files import write_json, write_text
-from aepsl.run_folder import RunFolder
-from aepsl.tools import progress_line
+from aepsl.base.files import write_json, write_text
+from aepsl.graph.run_folder import RunFolder
+from aepsl.run import progress_line
+from aepsl.settings import experiments
 
 HANDLER = f"""
 import atexit, os, signal, subprocess, time
@@ -24,7 +24,7 @@ atexit.register(lambda: print('the very end'))  # after what is registered later
 from importlib.machinery import SourceFileLoader
 def sh(text):
     subprocess.run(text, shell=True)
-tell = SourceFileLoader("log", {os.path.abspath("python/aepsl/tools/progress.py")!r}).load_module().log_handler
+tell = SourceFileLoader("log", {os.path.abspath("python/aepsl/run/progress.py")!r}).load_module().log_handler
 tell(dict(level="run_info", msg="jobs\\ntotal 3"))
 tell(dict(level="job_info", jobid=7, name="train", wildcards=dict(t=1), output=["done/classification.step1.json"]))
 time.sleep(1.5)
@@ -67,7 +67,7 @@ def in_terminal(code, columns=80, **environment):
 
 @pytest.fixture
 def demo(tmp_path):
-    """The demo's run in two shards, half done: (its folder, what aepsl.tools.run hands on of it)."""
+    """The demo's run in two shards, half done: (its folder, what aepsl.run.start hands on of it)."""
     experiment = experiments.load("demo")
     run = RunFolder(experiment, str(tmp_path / "runs"))
     write_json(run.mark("check"), dict(train=320, val=80))

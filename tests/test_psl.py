@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aepsl import experiments
-from aepsl.caffe_nets import build
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_text
 from aepsl.data.dataset import Dataset
-from aepsl.errors import InputError
-from aepsl.files import write_text
-from aepsl.images import read_indexed
+from aepsl.images.pictures import read_indexed
 from aepsl.layers.psl import prohibitive_mask
+from aepsl.nets import build
+from aepsl.settings import experiments
 from aepsl.stages import mine, segment
 from aepsl.stages.segment import SegmentationNet
 from aepsl.tools import infer

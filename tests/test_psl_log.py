@@ -5,7 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from aepsl.stages import psl_log, train
+from aepsl.stages import train
+from aepsl.training import psl_log
 from conftest import tiny_experiment
 
 

@@ -13,13 +13,17 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl import commit, experiments, paper, run_folder
+from aepsl.base import commit
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_json, write_text
 from aepsl.data.dataset import IGNORE, Dataset
-from aepsl.errors import InputError
-from aepsl.files import write_json, write_text
-from aepsl.images import write_grey, write_mask
+from aepsl.evaluation import by_image
+from aepsl.graph import run_folder
+from aepsl.images.pictures import write_grey, write_mask
+from aepsl.paper import published
 from aepsl.report import charts, collect, page, tables
-from aepsl.stages import by_image, mine
+from aepsl.settings import experiments
+from aepsl.stages import mine
 from conftest import copy_of_repository
 
 NAME = "<script>alert(1)</script>&\"'"  # of a class: data
@@ -140,10 +144,10 @@ def test_the_papers_tables_are_complete_with_ours_and_the_differences(voc12):
     found = collect.gathered(voc12)
     text = page.html(voc12, found, None)
     seen = Page(text).words
-    for table in (paper.TABLE_1, paper.TABLE_2):
+    for table in (published.TABLE_1, published.TABLE_2):
         for method in table:
             assert method.name.replace("(ours)", "(the paper)") in seen and f"{method.miou:.1f}" in seen
-    for numbers in paper.TABLES_3_AND_4.values():
+    for numbers in published.TABLES_3_AND_4.values():
         assert all(number in seen for number in numbers.split())
     psl = next(table for table in page._sections(voc12, found, None)[0].tables if table.caption.startswith("Table 4"))
     k = [cells[0] for cells in psl.rows].index("psl")

@@ -13,10 +13,10 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 import standins
-from aepsl import experiments
 from aepsl.data import archives
 from aepsl.data.dataset import VOC_CLASSES
-from aepsl.tools.run import data_of
+from aepsl.run.start import data_of
+from aepsl.settings import experiments
 from conftest import copy_of_repository
 
 NARROW = dict(channels=[4, 8, 16, 16, 16], fc=16)

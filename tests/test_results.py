@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from aepsl import commit, experiments
-from aepsl.errors import InputError
-from aepsl.images import write_mask
-from aepsl.stages import report, results, submission
+from aepsl.base import commit
+from aepsl.base.errors import InputError
+from aepsl.images.pictures import write_mask
+from aepsl.report import report
+from aepsl.settings import experiments
+from aepsl.stages import results, submission
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aepsl import files, images
-from aepsl.drfi import model as drfi
-from aepsl.errors import InputError
-from aepsl.stages import rbd, saliency
+from aepsl.base import files
+from aepsl.base.errors import InputError
+from aepsl.images import pictures
+from aepsl.saliency import rbd
+from aepsl.saliency.drfi import model as drfi
+from aepsl.stages import saliency
 
 VOC_ANIMALS = os.environ.get("DATA", "")
 IDS = ["a", "b", "c", "d", "e"]
@@ -318,7 +320,7 @@ def test_an_interrupted_write_leaves_no_map(data, tmp_path, monkeypatch):
             file.write(content[:20].tobytes())
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(images, "write_bytes", full_disk)
+    monkeypatch.setattr(pictures, "write_bytes", full_disk)
     with pytest.raises(InputError, match="out: the disk is full"):
         saliency.run(data, "train_aug", str(tmp_path / "out"))
     assert sorted(written(tmp_path / "out")) == ["made_of.json"]

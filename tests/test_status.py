@@ -4,10 +4,11 @@ import os
 
 import pytest
 
-from aepsl import experiments, run_folder
-from aepsl.errors import InputError
-from aepsl.files import write_json, write_text
-from aepsl.tools import plan, status
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_json, write_text
+from aepsl.graph import run_folder
+from aepsl.run import plan, status
+from aepsl.settings import experiments
 
 
 @pytest.fixture

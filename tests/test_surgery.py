@@ -12,12 +12,13 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 import standins
-from aepsl import experiments
-from aepsl.caffe_nets import build, caffemodel, surgery
+from aepsl.base.errors import InputError
+from aepsl.base.files import read_json, write_text
 from aepsl.data import synthetic
-from aepsl.errors import InputError
-from aepsl.files import read_json, write_text
-from aepsl.tools.run import contents_of
+from aepsl.nets import build, caffemodel
+from aepsl.run.start import contents_of
+from aepsl.settings import experiments
+from aepsl.stages import surgery
 from conftest import inputs, written
 
 NARROW = dict(channels=[8, 16, 32, 64, 64], fc=128)  # an eighth of VGG's

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from aepsl import experiments
-from aepsl.errors import InputError
-from aepsl.run_folder import RunFolder
-from aepsl.tools import sweep
+from aepsl.base.errors import InputError
+from aepsl.graph.run_folder import RunFolder
+from aepsl.run import sweep
+from aepsl.settings import experiments
 from small_run import Run
 
 

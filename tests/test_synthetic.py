@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from aepsl.base.errors import InputError
 from aepsl.data import synthetic
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.data.synthetic import CLASSES, PARTS, PLANT, render
-from aepsl.errors import InputError
-from aepsl.images import read_indexed
+from aepsl.images.pictures import read_indexed
 
 TRAIN, VAL = 60, 20
 

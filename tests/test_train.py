@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 
-from aepsl import experiments
-from aepsl.caffe_nets import build, caffemodel
+from aepsl.base.errors import InputError
+from aepsl.base.files import only_one, read_text, write_text
 from aepsl.data.dataset import Dataset
-from aepsl.errors import InputError
-from aepsl.files import only_one, read_text, write_text
-from aepsl.images import read_indexed, write_mask
+from aepsl.images.pictures import read_indexed, write_mask
+from aepsl.nets import build, caffemodel
+from aepsl.settings import experiments
 from aepsl.stages import train
 from conftest import tiny_experiment
 

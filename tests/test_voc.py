@@ -14,10 +14,10 @@ import yaml
 from PIL import Image
 
 import standins
+from aepsl.base.errors import InputError
 from aepsl.data import archives, source_table, voc
 from aepsl.data.dataset import VOC_CLASSES, Dataset
-from aepsl.errors import InputError
-from aepsl.images import palette, read_indexed
+from aepsl.images.pictures import palette, read_indexed
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,13 @@ from caffe.proto import caffe_pb2
 
 import test_bad_nets
 import test_data_check
-from aepsl import experiments
-from aepsl.caffe_nets import build, caffemodel
+from aepsl.base.errors import InputError
 from aepsl.data import check, lists
 from aepsl.data.dataset import Dataset
-from aepsl.errors import InputError
-from aepsl.images import read_image, read_indexed, read_picture, write_mask
-from aepsl.run_folder import RunFolder
+from aepsl.graph.run_folder import RunFolder
+from aepsl.images.pictures import read_image, read_indexed, read_picture, write_mask
+from aepsl.nets import build, caffemodel
+from aepsl.settings import experiments
 from conftest import tiny_experiment
 from test_names import leaves
 

@@ -16,14 +16,20 @@ except ImportError as problem:
         f"error: a library cannot be loaded: {problem}; is there enough memory (`ulimit -a`), and is this the image?"
     )
 
-COMMANDS = {  # drawer: its commands, each a module with main(argv); the stages in their order
-    "stages": "saliency train mine evaluate-regions masks evaluate-background segment evaluate results report calibrate"
+COMMANDS = {  # room: its commands, each a module with main(argv); the stages in their order
+    "stages": "saliency surgery train mine evaluate-regions masks evaluate-background segment results calibrate"
     " submission",
+    "evaluation": "evaluate",
+    "report": "report",
     "data": "check voc synthetic download",
-    "caffe_nets": "build surgery",
-    "tools": "run sweep plan status picture infer compare export new-experiment drfi bench check-gpu gpu-session",
+    "nets": "build",
+    "run": "run sweep plan status new-experiment",
+    "tools": "picture infer compare export drfi",
+    "bench": "bench",
+    "gpu": "check-gpu gpu-session",
 }
-MODULES = {name: f"aepsl.{drawer}.{name.replace('-', '_')}" for drawer in COMMANDS for name in COMMANDS[drawer].split()}
+MODULES = {name: f"aepsl.{room}.{name.replace('-', '_')}" for room in COMMANDS for name in COMMANDS[room].split()}
+MODULES["run"] = "aepsl.run.start"
 
 
 def summary(module):

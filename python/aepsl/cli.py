@@ -12,9 +12,12 @@ import tempfile
 import time
 import traceback
 
-from aepsl import commit, experiments, made, run_folder
-from aepsl.errors import InputError
-from aepsl.files import FULL, check_place
+from aepsl.base import commit
+from aepsl.base.errors import InputError
+from aepsl.base.files import FULL, check_place
+from aepsl.graph import run_folder
+from aepsl.settings import experiments
+from aepsl.store import made
 
 INTERRUPTED = "interrupted; typed again, the command goes on from there\n"
 LONGEST = 2000  # characters of a line: a name or a damaged file can be long

@@ -7,8 +7,8 @@ import zlib
 
 from tqdm import tqdm
 
-from aepsl.errors import InputError
-from aepsl.files import folder_whole
+from aepsl.base.errors import InputError
+from aepsl.base.files import folder_whole
 
 
 def unpack(archive, out, top, only=()):

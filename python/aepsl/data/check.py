@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_json
 from aepsl.data import lists
 from aepsl.data.dataset import MASK_FOLDERS, Dataset, in_folder
 from aepsl.data.regions import MOST_LABELS
-from aepsl.errors import InputError
-from aepsl.files import write_json
-from aepsl.made import Result
+from aepsl.store.made import Result
 
 # Of the images of a list. Of VOC's train_aug at most 8% lack a label in the mask: XML names difficult objects, masks do
 # not. A mask that has what no label names, or nothing of what they name, is another thing.

@@ -13,11 +13,12 @@ import os
 
 import numpy as np
 
-from aepsl import decoding, digests
+from aepsl.base.errors import InputError
+from aepsl.base.parallel import in_threads
 from aepsl.data import lists
-from aepsl.errors import InputError
-from aepsl.images import check_whole, read_image, read_indexed
-from aepsl.parallel import in_threads
+from aepsl.images import decoding
+from aepsl.images.pictures import check_whole, read_image, read_indexed
+from aepsl.store import digests
 
 VOC_CLASSES = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "

@@ -16,10 +16,10 @@ import urllib3
 from tqdm import tqdm
 
 from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import digest, make_folder, only_one
 from aepsl.data import source_table
 from aepsl.data.archives import unpack
-from aepsl.errors import InputError
-from aepsl.files import digest, make_folder, only_one
 
 ROUNDS = 4  # through all mirrors without a new byte, before a start gives up
 PAUSE = 1  # seconds after the first such round; doubled after each

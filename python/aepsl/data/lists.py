@@ -8,8 +8,8 @@ import os
 import re
 from typing import NamedTuple
 
-from aepsl.errors import InputError
-from aepsl.files import opened
+from aepsl.base.errors import InputError
+from aepsl.base.files import opened
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
 MOST_CLASSES = 254  # 0 is background, 255 is not counted

@@ -8,7 +8,7 @@ ID_blob_0.png                                              what was made of the 
 
 import os
 
-from aepsl.errors import InputError
+from aepsl.base.errors import InputError
 
 BLOB = "_blob_0"  # DeepLab's MatWrite layer adds it to an id
 SHOWN = 3  # ids that a message names

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from aepsl import decoding
-from aepsl.errors import InputError
-from aepsl.images import read_indexed
+from aepsl.base.errors import InputError
+from aepsl.images import decoding
+from aepsl.images.pictures import read_indexed
 
 MOST_LABELS = 16
 

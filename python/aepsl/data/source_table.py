@@ -4,8 +4,8 @@ import os
 
 import jsonschema
 
-from aepsl import experiment_check, yaml_file
-from aepsl.errors import InputError
+from aepsl.base.errors import InputError
+from aepsl.settings import check, yaml_file
 
 TABLE = os.path.join("scripts", "sources.yaml")
 FILE_NAME = dict(type="string", pattern=r"^(?!\.\.?$)[^/\0]+$")  # without a folder
@@ -31,7 +31,7 @@ def load(path=None):
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; --sources and SOURCES name a table like {TABLE}") from None
     for error in jsonschema.Draft7Validator(SCHEMA).iter_errors(table):
-        name = experiment_check.dotted(error.absolute_path) or "it"
+        name = check.dotted(error.absolute_path) or "it"
         raise InputError(f"{path}: {name}: {' '.join(error.message.split())}; {TABLE} shows the form")
     table["path"] = path
     return table

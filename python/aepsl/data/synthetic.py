@@ -20,11 +20,11 @@ import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import folder_whole, read_text, write_bytes, write_text
 from aepsl.data.dataset import IGNORE
-from aepsl.errors import InputError
-from aepsl.files import folder_whole, read_text, write_bytes, write_text
-from aepsl.images import write_mask
-from aepsl.made import RECORD
+from aepsl.images.pictures import write_mask
+from aepsl.store.made import RECORD
 
 
 class Part(NamedTuple):

@@ -18,14 +18,15 @@ import numpy as np
 import scipy.io
 from tqdm import tqdm
 
-from aepsl import cli, decoding
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import make_folder, only_one, opened, write_if_changed
+from aepsl.base.parallel import in_processes
 from aepsl.data import source_table
 from aepsl.data.dataset import LISTS, VOC_CLASSES
 from aepsl.data.lists import read_list
-from aepsl.errors import InputError
-from aepsl.files import make_folder, only_one, opened, write_if_changed
-from aepsl.images import write_mask
-from aepsl.parallel import in_processes
+from aepsl.images import decoding
+from aepsl.images.pictures import write_mask
 
 
 def run(out, voc=None, sbd=None, test=None, sources=None):

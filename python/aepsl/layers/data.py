@@ -11,11 +11,11 @@ import caffe
 import cv2
 import numpy as np
 
+from aepsl.base.errors import InputError
 from aepsl.data.dataset import IGNORE, Dataset
-from aepsl.errors import InputError
-from aepsl.images import read_indexed, scaled
+from aepsl.images.pictures import read_indexed, scaled
+from aepsl.images.pixels import less_mean
 from aepsl.layers.base import listed, parameters
-from aepsl.pixels import less_mean
 
 DEPTH = 2  # batches that each worker holds ready
 

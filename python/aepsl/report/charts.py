@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from aepsl import paper
+from aepsl.graph.run_folder import RunFolder
+from aepsl.paper import published
 from aepsl.report.tables import KINDS
-from aepsl.run_folder import RunFolder
 
 # Stand-ins that matplotlib draws with, and what the page takes for them.
 INK, FAINT, SURFACE = "#010203", "#040506", "#070809"
@@ -88,7 +88,7 @@ def loss(found, experiment):
             x = x * settings["batch"] / images
             last = max(last, x[-1])
             axes.plot(x, y, color=STEPS[k % len(STEPS)], label=f"step {step[len('step') :]}")
-            theirs = paper.CONVERGED_LOSSES.get(k + 1) if found["paper"] else None
+            theirs = published.CONVERGED_LOSSES.get(k + 1) if found["paper"] else None
             if theirs:
                 axes.plot([last * 1.02], [theirs], marker="<", color=STEPS[k % len(STEPS)], clip_on=False)
         axes.axhline(bound, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=f"bound {bound:g}")

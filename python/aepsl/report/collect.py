@@ -2,11 +2,11 @@
 
 import os
 
-from aepsl import paper
-from aepsl.errors import InputError
-from aepsl.files import read_json, read_table
-from aepsl.run_folder import RunFolder
-from aepsl.tools import status
+from aepsl.base.errors import InputError
+from aepsl.base.files import read_json, read_table
+from aepsl.graph.run_folder import RunFolder
+from aepsl.paper import published
+from aepsl.run import status
 
 
 def gathered(experiment):
@@ -21,7 +21,7 @@ def gathered(experiment):
     found = read_json(folder.results) if os.path.exists(folder.results) else so_far(folder)
     found.setdefault("main", folder.main_row())
     found.setdefault("peak_mib", folder.peaks())
-    found["paper"] = experiment["name"] == paper.PAPERS_EXPERIMENT
+    found["paper"] = experiment["name"] == published.PAPERS_EXPERIMENT
     found["images"] = folder.images()
     found["missing"] = [stage.name for stage in folder.stages() if not folder.is_done(stage.name)]
     return found

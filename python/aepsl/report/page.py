@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import jinja2
 
-from aepsl import paper
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_text
 from aepsl.data.dataset import Dataset
-from aepsl.errors import InputError
-from aepsl.files import write_text
+from aepsl.evaluation.by_image import SAMPLE
+from aepsl.graph.run_folder import RunFolder
+from aepsl.paper import published
 from aepsl.report import charts, tables
 from aepsl.report.pictures import Album, chosen
-from aepsl.run_folder import RunFolder
-from aepsl.stages.by_image import SAMPLE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MOST = 8_000_000  # bytes of a page
@@ -139,8 +139,8 @@ def _rows(experiment, found):
     shown = [tables.effects(found, experiment["mining"]["merge"]) if found["rows"] else None]
     if found["paper"] and found["rows"]:
         ours = found["rows"][found["main"]]["miou"]
-        shown.append(tables.methods(found, "Table 1. Other methods on val", paper.TABLE_1, ours))
-        shown.append(tables.methods(found, "Table 2. Other methods on test", paper.TABLE_2, None))
+        shown.append(tables.methods(found, "Table 1. Other methods on val", published.TABLE_1, ours))
+        shown.append(tables.methods(found, "Table 2. Other methods on test", published.TABLE_2, None))
     for names in (steps, [row for row in rows if row not in steps]):
         shown.append(tables.iou(found, names))
     shown.append(tables.s_hat(found))

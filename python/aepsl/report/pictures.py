@@ -11,9 +11,9 @@ from matplotlib import cm
 from PIL import Image
 
 from aepsl.data.dataset import IGNORE
-from aepsl.images import VOC_PALETTE, palette, read_indexed
+from aepsl.graph.run_folder import RunFolder
+from aepsl.images.pictures import VOC_PALETTE, palette, read_indexed
 from aepsl.report.charts import STEPS
-from aepsl.run_folder import RunFolder
 from aepsl.stages import mine
 
 SIDE = 360  # pixels of a picture's longer side at most

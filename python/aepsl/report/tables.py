@@ -3,9 +3,10 @@
 import datetime
 from typing import NamedTuple
 
-from aepsl import experiments, paper
+from aepsl.graph.run_folder import RunFolder
+from aepsl.paper import published, recipes
 from aepsl.report import collect
-from aepsl.run_folder import RunFolder
+from aepsl.settings import experiments
 
 NO_COMPARISON = "These rows do not compare with the paper's: other images, other classes, another net."
 KINDS = ("missed", "confused", "false")
@@ -45,13 +46,13 @@ def percent(share, digits=1):
 def main_figures(found):
     """(ours, the paper's, the difference) of the main row's mIoU as text, '' for what there is not."""
     ours = found["rows"].get(found["main"], {}).get("miou")
-    theirs = paper.rows(4)[found["main"]].published_miou if found["main"] in paper.rows(4) else None
+    theirs = recipes.rows(4)[found["main"]].published_miou if found["main"] in recipes.rows(4) else None
     return number(ours), number(theirs), difference(ours, theirs)
 
 
 def effects(found, merged):
     """How much each part of the method brings: differences between rows, ours and the paper's."""
-    rows, theirs = {name: row["miou"] for name, row in found["rows"].items()}, paper.rows(4)
+    rows, theirs = {name: row["miou"] for name, row in found["rows"].items()}, recipes.rows(4)
     lines = []
     steps = [name for name in rows if name.startswith("ae_step")]
     if "ae_step1" in rows and len(steps) > 1:
@@ -75,14 +76,14 @@ def methods(found, caption, lines, ours):
         for m in lines
     ]
     train = f"{round(found['images'].get('train', 0) / 1000)}k"
-    rows.append([paper.LABELS, f"this run, {found['main']}", train, number(ours), difference(ours, lines[-1].miou)])
+    rows.append([published.LABELS, f"this run, {found['main']}", train, number(ours), difference(ours, lines[-1].miou)])
     note = "" if ours is not None else "Nobody but VOC's server has the masks of test: `make submission` packs them."
     return Table(caption, ["supervision", "method", "images", "mIoU", "difference"], rows, note)
 
 
 def iou(found, names):
     """Tables 3 and 4: IoU of each class; below each of our rows the paper's and the difference where they compare."""
-    theirs = paper.rows(max(4, len(found["mining"])))
+    theirs = recipes.rows(max(4, len(found["mining"])))
     present = next((row["iou"] for name, row in found["rows"].items() if name in names), None)
     if present is None:
         return None
@@ -91,15 +92,15 @@ def iou(found, names):
         row = found["rows"][name]
         values = [*row["iou"].values(), row["miou"]]
         rows.append([name, *map(number, values), number(row["miou_no_crf"])])
-        published = theirs[name] if found["paper"] else None
-        if published and published.published:
-            rows.append(["the paper", *map(number, published.published), ""])
-            pairs = zip(values, published.published)
+        printed = theirs[name] if found["paper"] else None
+        if printed and printed.published:
+            rows.append(["the paper", *map(number, printed.published), ""])
+            pairs = zip(values, printed.published)
             rows.append(["difference", *(difference(a, b) for a, b in pairs), ""])
-        elif published and published.published_miou:
+        elif printed and printed.published_miou:
             blank = [""] * (len(values) - 1)
-            rows.append(["the paper, about", *blank, number(published.published_miou), ""])
-            rows.append(["difference", *blank, difference(row["miou"], published.published_miou), ""])
+            rows.append(["the paper, about", *blank, number(printed.published_miou), ""])
+            rows.append(["difference", *blank, difference(row["miou"], printed.published_miou), ""])
     steps = all(name.startswith("ae_step") for name in names)
     caption = f"Table {3 if steps else 4}. IoU on val, in percent, with CRF: {'steps of erasing' if steps else 'PSL'}"
     absent = next(iter(found["rows"].values()))["absent"]
@@ -115,7 +116,7 @@ def mining(found):
         cells = [step, *(percent(row.get(key)) for key in ("recall", "precision", "erased"))]
         cells.append(number(row["converged_loss"], 3))
         if found["paper"]:
-            cells.append(number(paper.CONVERGED_LOSSES.get(int(step[len("step") :])), 2))
+            cells.append(number(published.CONVERGED_LOSSES.get(int(step[len("step") :])), 2))
         rows.append(cells)
     columns = ["step", "recall", "precision", "erased", "loss", *["the paper's loss, about"] * found["paper"]]
     note = "In percent of pixels of the training images, by their true masks, which nothing learns from."
@@ -178,7 +179,7 @@ def by_size(found):
 def settings(experiment):
     """What differs from the paper's experiment, and the seed."""
     own = {key: value for key, value in experiment.items() if key not in ("name", "folder")}
-    papers = experiments.load(paper.PAPERS_EXPERIMENT)
+    papers = experiments.load(published.PAPERS_EXPERIMENT)
     base = {key: value for key, value in papers.items() if key not in ("name", "folder")}
     rows = [["seed", str(experiment["seed"]), str(base["seed"])]]
     for path, value in flat(experiments.difference(own, base)):
@@ -187,8 +188,8 @@ def settings(experiment):
             theirs = theirs.get(key) if isinstance(theirs, dict) else None
         if path != ("seed",):
             rows.append([".".join(path), _shown(value), _shown(theirs)])
-    caption = f"Settings that differ from {paper.PAPERS_EXPERIMENT}'s, and the seed"
-    return Table(caption, ["setting", "here", paper.PAPERS_EXPERIMENT], rows)
+    caption = f"Settings that differ from {published.PAPERS_EXPERIMENT}'s, and the seed"
+    return Table(caption, ["setting", "here", published.PAPERS_EXPERIMENT], rows)
 
 
 def flat(changes, above=()):

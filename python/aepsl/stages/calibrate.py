@@ -4,10 +4,11 @@ The schedule, the nets and the CRF are those of every other segmentation net of 
 SegmentationClassAug's own. Whatever misses the published figure here is wrong before any weak label is involved.
 """
 
-from aepsl import cli, paper
+from aepsl import cli
+from aepsl.base.files import write_json
 from aepsl.data.dataset import Dataset
-from aepsl.files import write_json
-from aepsl.run_folder import RunFolder
+from aepsl.graph.run_folder import RunFolder
+from aepsl.paper import published
 from aepsl.stages.results import evaluated
 
 # Other initial weights, another schedule's length and another CRF library separate us from the release by no more.
@@ -28,11 +29,11 @@ def report(name, plain, with_crf):
     """The figures and the verdict as text; plain, with_crf: mIoU on val in percent."""
     lines = ["", f"mIoU on val of {name}'s net trained with the true masks", f"{'':24}{'no CRF':>8}{'CRF':>8}"]
     lines.append(f"{'ours':24}{plain:8.2f}{with_crf:8.2f}")
-    if name != paper.PAPERS_EXPERIMENT:
+    if name != published.PAPERS_EXPERIMENT:
         lines.append("No figure is published for these data: it is the upper bound of the rows of tables 3 and 4.")
         return "\n".join(lines)
-    lines.append(f"{'DeepLab-LargeFOV':24}" + "".join(f"{value:8.2f}" for value in paper.LARGEFOV))
-    short = [most - ours for most, ours in zip(paper.LARGEFOV, (plain, with_crf))]
+    lines.append(f"{'DeepLab-LargeFOV':24}" + "".join(f"{value:8.2f}" for value in published.LARGEFOV))
+    short = [most - ours for most, ours in zip(published.LARGEFOV, (plain, with_crf))]
     if max(short) <= TOLERANCE:
         lines.append(f"Sound: at most {TOLERANCE} points below the release.")
     elif short[0] <= TOLERANCE:

@@ -5,15 +5,16 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import cli, digests
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_json
 from aepsl.data.dataset import IGNORE, Dataset, in_folder
-from aepsl.drfi.measures import Cue
-from aepsl.errors import InputError
-from aepsl.files import write_json
-from aepsl.images import read_indexed
-from aepsl.made import Result, settings_of
+from aepsl.images.pictures import read_indexed
+from aepsl.saliency.drfi.measures import Cue
 from aepsl.stages.evaluate_regions import true_mask
 from aepsl.stages.masks import background
+from aepsl.store import digests
+from aepsl.store.made import Result, settings_of
 
 
 class MaskTally:

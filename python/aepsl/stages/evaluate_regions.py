@@ -5,15 +5,17 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import cli, digests, experiments
-from aepsl.caffe_nets.whole_image import ClassificationNet
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_json
 from aepsl.data.dataset import IGNORE, Dataset, in_folder
 from aepsl.data.regions import read, unpacked
-from aepsl.errors import InputError
-from aepsl.files import write_json
-from aepsl.images import read_indexed
-from aepsl.made import Result, settings_of
+from aepsl.images.pictures import read_indexed
+from aepsl.nets.whole_image import ClassificationNet
+from aepsl.settings import experiments
 from aepsl.stages.mine import mined
+from aepsl.store import digests
+from aepsl.store.made import Result, settings_of
 
 
 class Tally:

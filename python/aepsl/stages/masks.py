@@ -5,12 +5,13 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import cli, digests
+from aepsl import cli
+from aepsl.base.errors import InputError
 from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
 from aepsl.data.regions import read, unpacked
-from aepsl.errors import InputError
-from aepsl.images import read_grey, write_mask
-from aepsl.made import Result, settings_of
+from aepsl.images.pictures import read_grey, write_mask
+from aepsl.store import digests
+from aepsl.store.made import Result, settings_of
 
 
 def run(experiment, data, regions, saliency, out, part=None):

@@ -12,12 +12,14 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import cli, digests, experiments
-from aepsl.caffe_nets.whole_image import ClassificationNet
+from aepsl import cli
 from aepsl.data.dataset import Dataset, in_folder, shard
 from aepsl.data.regions import packed, read
-from aepsl.images import read_indexed, write_grey
-from aepsl.made import Result, settings_of
+from aepsl.images.pictures import read_indexed, write_grey
+from aepsl.nets.whole_image import ClassificationNet
+from aepsl.settings import experiments
+from aepsl.store import digests
+from aepsl.store.made import Result, settings_of
 
 SHOWN = 6  # images
 MOST_ERASED_FIRST, MOST_ERASED = 0.4, 0.7  # beyond these shares of an image little object is left to find

@@ -19,15 +19,18 @@ IoU in percent, the rest in 0 ... 1.
 
 import os
 
-from aepsl import cli, digests
+from aepsl import cli
+from aepsl.base import host
+from aepsl.base.errors import InputError
+from aepsl.base.files import read_figures, read_json, write_json
+from aepsl.base.parallel import in_threads
 from aepsl.data.dataset import Dataset
-from aepsl.errors import InputError
-from aepsl.files import read_figures, read_json, write_json
-from aepsl.made import Figures
-from aepsl.parallel import in_threads
-from aepsl.report import collect, host
-from aepsl.run_folder import RunFolder
-from aepsl.stages import by_image, evaluate, psl_log
+from aepsl.evaluation import by_image, evaluate
+from aepsl.graph.run_folder import RunFolder
+from aepsl.report import collect
+from aepsl.store import digests
+from aepsl.store.made import Figures
+from aepsl.training import psl_log
 
 OF_THE_MACHINE = ("seconds", "peak_mib", "host")
 

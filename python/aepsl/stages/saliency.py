@@ -3,8 +3,8 @@
 The paper thresholds the maps of DRFI, which were never published. A folder of precomputed maps, of any detector, is
 taken as it is; without one a detector makes them:
 
-    drfi    the paper's, trained by us (aepsl.drfi)
-    rbd     robust background detection, which needs no training (aepsl.stages.rbd)
+    drfi    the paper's, trained by us (aepsl.saliency.drfi)
+    rbd     robust background detection, which needs no training (aepsl.saliency.rbd)
     truth   the true masks' background, of which a real cue has a part: to see how much there is to win
 
     OUT/ID.png   8-bit grey, the image's size: saliency = value / 255
@@ -16,13 +16,15 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import cli, decoding, digests
+from aepsl import cli
+from aepsl.base.errors import InputError
 from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
-from aepsl.drfi import model as drfi
-from aepsl.errors import InputError
-from aepsl.images import read_indexed, write_grey
-from aepsl.made import Result
-from aepsl.stages import rbd
+from aepsl.images import decoding
+from aepsl.images.pictures import read_indexed, write_grey
+from aepsl.saliency import rbd
+from aepsl.saliency.drfi import model as drfi
+from aepsl.store import digests
+from aepsl.store.made import Result
 
 # JPEG keeps a grey map stored as colour grey within this many of 255 steps.
 GREY_TOLERANCE = 8

@@ -13,19 +13,19 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import cli, digests
-from aepsl.caffe_nets import caffemodel
-from aepsl.caffe_nets.legacy import LegacyNet
-from aepsl.caffe_nets.whole_image import STRIDE, WholeImages, at_image_size
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.parallel import leave_interruption
 from aepsl.data.dataset import IGNORE, Dataset, shard
-from aepsl.errors import InputError
-from aepsl.images import scaled, write_mask
+from aepsl.images.pictures import scaled, write_mask
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import prohibitive_mask, with_background
-from aepsl.made import Result, settings_of
-from aepsl.parallel import leave_interruption
-from aepsl.stages import crf
+from aepsl.legacy.net import LegacyNet
+from aepsl.nets import caffemodel, crf
+from aepsl.nets.whole_image import STRIDE, WholeImages, at_image_size
 from aepsl.stages.mine import shown
+from aepsl.store import digests
+from aepsl.store.made import Result, settings_of
 
 KINDS = ("plain", "crf", "s_hat")
 POLICIES = ("scores", "labels", "none")
@@ -38,7 +38,7 @@ def run(experiment, data, list_name, model, out, policy="none", part=None, worke
     experiment: settings; data: root of the data set; list_name: 'val', or the path of a list; model: caffemodel;
     policy: see `weights_of_classes`; part: 'k/n' segments only that share of the images; workers: more than 1 are that
     many processes for the CRF, so that a net on a GPU need not wait for it. The result is the same.
-    legacy: (deploy, scores), prototxt and blob of scores of a net of plain Caffe, see aepsl.caffe_nets.legacy; with the
+    legacy: (deploy, scores), prototxt and blob of scores of a net of plain Caffe, see aepsl.legacy.net; with the
     policy none alone.
     """
     dataset = Dataset(data, experiment["classes"])

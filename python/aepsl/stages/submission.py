@@ -7,11 +7,12 @@ import tarfile
 
 import numpy as np
 
-from aepsl import cli, decoding
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import check_place, written_whole
 from aepsl.data.dataset import Dataset
-from aepsl.errors import InputError
-from aepsl.files import check_place, written_whole
-from aepsl.images import VOC_PALETTE, read_indexed
+from aepsl.images import decoding
+from aepsl.images.pictures import VOC_PALETTE, read_indexed
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 

@@ -1,7 +1,7 @@
 """One run of Caffe's solver.
 
 Its folder then holds the train.prototxt and solver.prototxt that it used, log.csv, train.json and final.caffemodel,
-with PSL also psl.csv (aepsl.stages.psl_log);
+with PSL also psl.csv (aepsl.training.psl_log);
 `caffe train -solver FOLDER/solver.prototxt -weights WEIGHTS` repeats it. Interrupted and started again it goes on
 from its last snapshot, and ends, on the CPU, with the same bytes.
 """
@@ -22,12 +22,9 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from tqdm import tqdm
 
-from aepsl import cli, digests, experiments
-from aepsl.caffe_nets import build, caffemodel, device, finite
-from aepsl.data.dataset import Dataset, in_folder
-from aepsl.data.regions import check_bits
-from aepsl.errors import InputError
-from aepsl.files import (
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import (
     check_room,
     flush,
     make_folder,
@@ -39,11 +36,16 @@ from aepsl.files import (
     write_text,
     written_whole,
 )
-from aepsl.healing import is_whole
+from aepsl.data.dataset import Dataset, in_folder
+from aepsl.data.regions import check_bits
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import WEIGHTS
-from aepsl.made import Result, settings_of
-from aepsl.stages import psl_log
+from aepsl.nets import build, caffemodel, device, finite
+from aepsl.settings import experiments
+from aepsl.store import digests
+from aepsl.store.healing import is_whole
+from aepsl.store.made import Result, settings_of
+from aepsl.training import psl_log
 
 FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "progress.json", "train.json"]
 PROTOTXTS = ("train.prototxt", "solver.prototxt")
@@ -55,7 +57,7 @@ TRUTH = "truth"  # as a folder of masks: the data set's own
 def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl_weights="scores", gpu=None):
     """Train the net of `task` on the data set `data` and write the folder `out`.
 
-    experiment: settings (aepsl.experiments.load); weights: initial caffemodel, None to start from the fillers alone;
+    experiment: settings; weights: initial caffemodel, None to start from the fillers alone;
     regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl), or
     TRUTH; psl_weights: what weights S_hat: scores, labels or none (psl). Raises InputError for bad inputs, before Caffe
     starts, for a training that diverges, and for a classification that saturates.
@@ -221,7 +223,7 @@ class History:
         return float(np.mean([sum(row[1:]) for row in self.rows[-count:]]))
 
     def tell(self, iteration):
-        """Leave how far the training is, at most once a second, for those who watch: aepsl.tools.status."""
+        """Leave how far the training is, at most once a second, for those who watch: aepsl.run.status."""
         if time.monotonic() - self.told < 1:
             return
         self.told = time.monotonic()

@@ -7,15 +7,17 @@ from typing import NamedTuple
 import jinja2
 import numpy as np
 
-from aepsl import cli, experiments, paper
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import check_place, write_json, write_text
+from aepsl.base.parallel import in_threads
 from aepsl.data.dataset import VOC_CLASSES, Dataset, in_folder
 from aepsl.data.predictions import find
-from aepsl.errors import InputError
-from aepsl.files import check_place, write_json, write_text
-from aepsl.parallel import in_threads
-from aepsl.run_folder import RunFolder
-from aepsl.stages import bootstrap, evaluate
-from aepsl.tools.run import data_of
+from aepsl.evaluation import bootstrap, evaluate
+from aepsl.graph.run_folder import RunFolder
+from aepsl.paper import published
+from aepsl.run.start import data_of
+from aepsl.settings import experiments
 
 PAGE = os.path.splitext(__file__)[0] + ".html"
 IMAGES = 20  # of which two methods differ most
@@ -145,10 +147,10 @@ def _paper(classes, images):
     note = f"The paper's figures are of the {PAPERS_IMAGES} images of VOC 2012 val"
     note += "." if images == PAPERS_IMAGES else f"; ours are of {images}."
     rows = {}
-    for title in paper.TABLES_3_AND_4:
-        *iou, miou = paper.published(title)
+    for title in published.TABLES_3_AND_4:
+        *iou, miou = published.of_row(title)
         rows[title] = dict(miou=miou, iou=dict(zip(classes, iou)))
-    return dict(note=note, rows=rows, methods=[each._asdict() for each in paper.TABLE_1])
+    return dict(note=note, rows=rows, methods=[each._asdict() for each in published.TABLE_1])
 
 
 def text(result):

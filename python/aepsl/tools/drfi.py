@@ -4,12 +4,12 @@ import cv2
 from tqdm import tqdm
 
 from aepsl import cli
-from aepsl.drfi import measures, train
-from aepsl.drfi.model import MODEL, load
-from aepsl.drfi.photos import Photos
-from aepsl.errors import InputError
-from aepsl.files import check_place
-from aepsl.stages import rbd
+from aepsl.base.errors import InputError
+from aepsl.base.files import check_place
+from aepsl.saliency import rbd
+from aepsl.saliency.drfi import measures, train
+from aepsl.saliency.drfi.model import MODEL, load
+from aepsl.saliency.drfi.photos import Photos
 from aepsl.stages.saliency import read_map
 
 

@@ -16,15 +16,16 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import cli, experiments
-from aepsl.caffe_nets.whole_image import ClassificationNet
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import folder_whole, write_text
 from aepsl.data.dataset import IGNORE, LISTS, Dataset, in_folder
 from aepsl.data.regions import read
-from aepsl.errors import InputError
-from aepsl.files import folder_whole, write_text
-from aepsl.images import read_indexed
-from aepsl.run_folder import RunFolder
-from aepsl.tools.run import data_of
+from aepsl.graph.run_folder import RunFolder
+from aepsl.images.pictures import read_indexed
+from aepsl.nets.whole_image import ClassificationNet
+from aepsl.run.start import data_of
+from aepsl.settings import experiments
 
 KINDS = ("irn", "mmseg", "png", "sec")
 MASKS = "SegmentationClass"

@@ -7,9 +7,9 @@ import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
-from aepsl.errors import InputError
-from aepsl.files import make_folder
-from aepsl.images import palette, read_picture, scaled, write_colour, write_mask
+from aepsl.base.errors import InputError
+from aepsl.base.files import make_folder
+from aepsl.images.pictures import palette, read_picture, scaled, write_colour, write_mask
 from aepsl.stages.segment import SegmentationNet
 
 LONGEST = 500  # pixels of a picture's longer side: no photo of VOC, whose objects the nets know, has more

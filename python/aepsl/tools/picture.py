@@ -6,13 +6,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from aepsl import cli, experiments
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import check_place, written_whole
 from aepsl.data.dataset import IGNORE, Dataset
-from aepsl.errors import InputError
-from aepsl.files import check_place, written_whole
-from aepsl.images import palette, read_indexed
-from aepsl.run_folder import RunFolder
-from aepsl.tools.run import data_of
+from aepsl.graph.run_folder import RunFolder
+from aepsl.images.pictures import palette, read_indexed
+from aepsl.run.start import data_of
+from aepsl.settings import experiments
 
 ENOUGH = 0.05  # of the pixels: what each step must erase of an image that is drawn unasked
 SIDE = 1.6  # inches that a picture takes, of 100 pixels each

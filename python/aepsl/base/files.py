@@ -1,0 +1,246 @@
+"""Reading and writing files: a file appears complete or not at all, also where the power goes."""
+
+import contextlib
+import csv
+import ctypes
+import errno
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import re
+import resource
+import shutil
+import stat
+
+from aepsl.base.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LEFTOVER = re.compile(r"\.part\d+(\.\w+)?$")  # what written_whole was writing when its process was killed
+
+
+@contextlib.contextmanager
+def written_whole(path, flushed=True):
+    """Give a name beside `path` to write to; it becomes `path` when the block ends without an error.
+
+    flushed: then it is on the disk, and no loss of power makes it shorter. For thousands of small files that takes
+    long: they are written without, and `flush_all` follows before anything says that they are there. Raises InputError
+    for a full disk.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    check_place(path)
+    make_folder(folder)
+    stem, extension = os.path.splitext(path)
+    beside = f"{stem}.part{os.getpid()}{extension}"
+    try:
+        yield beside
+        if flushed:
+            flush(beside)
+        os.replace(beside, path)
+        if flushed:
+            flush(folder)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise no_room(folder) from None
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+
+
+def make_folder(path):
+    """Make the folder `path`, and those above it; OSError for what cannot be one."""
+    with contextlib.suppress(FileNotFoundError):
+        os.lstat(path)  # too long a name
+    os.makedirs(path, exist_ok=True)
+
+
+def check_place(path):
+    """InputError unless a file can be written as `path`, replacing one that is there; OSError for what is no name."""
+    above = os.path.abspath(path)
+    is_file = os.path.basename(path) and (not os.path.exists(path) or os.path.isfile(path))
+    with contextlib.suppress(FileNotFoundError):
+        os.lstat(above)  # too long a name, a file in the place of a folder
+    while is_file and not os.path.exists(above := os.path.dirname(above)):
+        pass
+    if not is_file or not os.path.isdir(above):
+        raise InputError(f"{path}: is no place for a file; name a file in a folder, not a folder, a pipe or a device")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: cannot be written; name a file in runs/, or mount its folder with WRITABLE=")
+
+
+def flush(path):
+    """Bring a file, or the names in a folder, from memory to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of some network file systems, for folders
+            raise
+    finally:
+        os.close(handle)
+
+
+def flush_all(folder):
+    """`flush` for everything on the file system of `folder`: for thousands of files far faster than one by one."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(handle):
+            code = ctypes.get_errno()
+            raise no_room(folder) if code in FULL else OSError(code, os.strerror(code), folder)
+    finally:
+        os.close(handle)
+
+
+def no_room(folder, needed=None):
+    """The InputError of a full disk; needed: bytes that are about to be written, where that is known."""
+    wanted = f"{needed / 1e6:.0f} MB are needed next and " if needed else ""
+    return InputError(
+        f"{folder}: the disk is full: {wanted}{shutil.disk_usage(folder).free / 1e6:.0f} MB are free; make room "
+        "(`make reproduce-dry` says how much a run takes) and type the same command again"
+    )
+
+
+def check_room(folder, needed):
+    """Raise InputError unless `needed` bytes are free where `folder` is: Caffe would abort, or write half a file."""
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if resource.RLIM_INFINITY != largest < needed:
+        raise InputError(f"{folder}: {needed / 1e6:.1f} MB are needed next, and `ulimit -f` allows {largest / 1e6:.1f}")
+    if shutil.disk_usage(folder).free < needed:
+        raise no_room(folder, needed)
+
+
+@contextlib.contextmanager
+def folder_whole(path):
+    """written_whole for a folder; one that is there already, and not empty, is refused.
+
+    What an end without warning left beside is removed by the next start.
+    """
+    path = os.path.abspath(path)
+    if os.path.isfile(path) or (os.path.isdir(path) and os.listdir(path)):
+        raise InputError(f"{path}: is there already; remove it, or give another name")
+    beside = path + ".part"
+    shutil.rmtree(beside, ignore_errors=True)
+    make_folder(beside)
+    try:
+        yield beside
+        flush_all(beside)
+        os.rename(beside, path)  # an empty folder of that name gives way
+        flush(os.path.dirname(path))
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def only_one(folder):
+    """Keep other processes that ask the same out of `folder` for the block; InputError if one is in it."""
+    handle = os.open(folder, os.O_RDONLY)
+    os.set_inheritable(handle, True)  # what this process becomes, and what it starts, keep others out too
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(
+            f"{folder}: another command is filling it; wait until it has ended, or end it (SECURITY.md)"
+        ) from None
+    except OSError:
+        pass  # some network file systems lock no folders
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)  # a worker that was started meanwhile has the handle too
+        os.close(handle)
+
+
+def opened(path, mode="r", **options):
+    """`open` for reading; OSError for a pipe or a device, which would never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "is no file, but a folder, a pipe or a device", path)
+    return open(path, mode, **options)
+
+
+def read_text(path):
+    """What the file holds; None if there is none."""
+    if not os.path.exists(path):
+        return None
+    with opened(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+
+
+def write_text(path, text):
+    """Write a file whole: the inverse of read_text."""
+    with written_whole(path) as beside, open(beside, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+
+
+def write_bytes(path, content, flushed=True):
+    """Write a file whole; flushed: see written_whole."""
+    with written_whole(path, flushed) as beside, open(beside, "wb") as file:
+        file.write(content)
+
+
+def write_if_changed(path, text):
+    """Write `text` unless the file holds it already; returns whether it did not."""
+    if read_text(path) == text:
+        return False
+    write_text(path, text)
+    return True
+
+
+def write_json(path, value):
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path):
+    try:
+        with opened(path) as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({error}); delete it and run its stage again") from None
+
+
+def read_figures(path, kind=dict):
+    """read_json for a dict, or another `kind`, that holds nothing but numbers; InputError for any other."""
+    value = read_json(path)
+    if not (isinstance(value, kind) and value != {} and _are_numbers(value)):
+        raise InputError(f"{path}: does not hold the figures that its stage writes; delete it and run the stage again")
+    return value
+
+
+def _are_numbers(value):
+    if isinstance(value, (dict, list)):
+        return all(map(_are_numbers, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def read_table(path, columns):
+    """{name: its numbers} of all columns of a CSV file, which has those of `columns`; InputError for any other."""
+    try:
+        with opened(path) as file:
+            names, *rows = csv.reader(file)
+        numbers = [[float(cell) for _, cell in itertools.zip_longest(names, row, fillvalue="")] for row in rows]
+        if set(columns) - set(names) or len(names) < 2:
+            raise ValueError
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
+    except (ValueError, csv.Error):
+        raise InputError(f"{path}: is no table of numbers under names; delete it and run its stage again") from None
+    return {name: [row[k] for row in numbers] for k, name in enumerate(names)}
+
+
+def sha256(path):
+    """The SHA-256 of a file, in hexadecimal."""
+    return digest(path, "sha256")
+
+
+def digest(path, kind):
+    """A checksum of a file, in hexadecimal; kind: a name that hashlib knows."""
+    checksum = hashlib.new(kind)
+    with opened(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            checksum.update(block)
+    return checksum.hexdigest()

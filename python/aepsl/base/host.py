@@ -1,0 +1,34 @@
+"""On what a run was made: the commit, versions of what computes, the processor, cores and GPUs."""
+
+import json
+import os
+import platform
+import re
+
+import cv2
+import numpy as np
+
+from aepsl.base import commit
+from aepsl.base.files import read_text
+
+
+def made_on():
+    """{name: text}. Cores and GPUs are those that `aepsl run` was asked for, where it started this process."""
+    asked = json.loads(os.environ.get("AEPSL_RUN") or "{}")
+    return dict(
+        commit=commit.of_code(),
+        processor=processor(),
+        cores=asked.get("cores", len(os.sched_getaffinity(0))),
+        gpus=asked.get("gpus", 0),
+        system=platform.platform(terse=True),
+        blas_kernel=os.environ.get("OPENBLAS_CORETYPE") or "chosen by OpenBLAS",
+        python=platform.python_version(),
+        numpy=np.__version__,
+        opencv=cv2.__version__,
+    )
+
+
+def processor():
+    """The processor's name, as Linux gives it."""
+    found = re.search(r"^(?:model name|Model|CPU part)\s*: (.*)$", read_text("/proc/cpuinfo") or "", re.M)
+    return found[1].strip() if found else platform.machine()

@@ -1,0 +1,200 @@
+"""Speed of every stage against its bound, what a whole run makes of its cores, and memory: `make bench`.
+
+Prints tables and writes the same to runs/bench.json: {part: {"title": text, "host": {name: text}, "rows": [{...}]}}.
+A part that is measured again takes the place of its last; the others stay. All data are generated; a stage and its
+bound are measured in turns, with one thread, in a process and in two at once, as shards of a run are.
+
+A ratio is of images/s: 1 is as fast as the bound. A row of a stage holds
+    net, stage              the experiment, and what of it; bound: what it is measured against
+    images_per_second, bound_images_per_second, ratio, wanted (a ratio, where one is asked for), peak_mib
+    two_images_per_second, two_ratio, scaling      of two processes at once; scaling: two over one
+
+training     an iteration, images decoded and all, against `caffe time` on data that is there already
+mining       against the net's forward pass on the same pixels; segmentation: the same, to the mask without CRF
+data         the data layer's batches in one process, against cv2.imread and Pillow of the same files
+saliency     maps of photos, against the segmentation into regions alone by scikit-image
+crf          of photos, against pydensecrf called directly on the same energies
+evaluation   confusion matrices from files, against np.bincount of the pairs of decoded masks
+full-size    seconds and memory of the voc12 nets at batch 2: forward, backward, and two iterations of the solver
+memory       peak memory of the per-image stages for 1,000 and for 10,582 images
+run NAME     of a finished run, --run NAME: the bounds of its stages' work against its cores and wall clock
+"""
+
+import argparse
+import os
+import tempfile
+from typing import Any, Callable, NamedTuple, Optional
+
+from aepsl import cli
+from aepsl.base import host
+from aepsl.base.errors import InputError
+from aepsl.base.files import read_json, write_json
+from aepsl.bench import bench_cases, bench_run, bench_sizes
+from aepsl.bench.bench_processes import blas, measured
+from aepsl.graph import run_folder
+from aepsl.settings import experiments
+
+OUT = os.path.join(run_folder.ROOT, "bench.json")
+PUBLISHED = 4.84  # images/s of training LargeFOV, as DeepLab's paper states it
+HEADINGS = dict(
+    images_per_second="images/s",
+    bound_images_per_second="bound's",
+    two_images_per_second="two at once",
+    two_ratio="their ratio",
+    peak_mib="peak MiB",
+)
+
+
+class Stage(NamedTuple):
+    """What is measured: prepare(folder, *arguments), of bench_cases, gives it."""
+
+    net: str
+    stage: str
+    bound: str
+    prepare: Callable
+    arguments: tuple
+    wanted: Optional[float] = None
+
+
+def stages(gpu=None):
+    """{part: [Stage, ...]}; gpu: the number of a GPU, on which voc12's nets are measured too, or None."""
+    batches = dict(demo=(None, 5), rehearsal=(4, 2), photos=(1, 1))  # images, and iterations of a turn
+    counts = dict(demo=100, rehearsal=20, photos=2)  # images
+    if gpu is not None:
+        batches, counts = dict(batches, voc12=(None, 3)), dict(counts, voc12=20)
+    train, cases = bench_cases.training, bench_cases
+    return dict(
+        training=[
+            Stage(net, task, "caffe time", train, (net, task, *size, gpu))
+            for net, size in batches.items()
+            for task in experiments.TASKS
+        ],
+        mining=[
+            Stage(net, "mine", "forward pass", cases.mining, (net, count, gpu), 1 / 1.1)
+            for net, count in counts.items()
+        ],
+        segmentation=[
+            Stage(net, "segment, without CRF", "forward pass", cases.segmentation, (net, count, gpu))
+            for net, count in counts.items()
+        ],
+        data=[
+            Stage(net, stage, bound, cases.data_layer, (net, stage == "images and masks"), 0.7)
+            for net in ("demo", "rehearsal", "voc12")
+            for stage, bound in {"images": "imread", "images and masks": "imread, Pillow"}.items()
+        ],
+        saliency=[
+            Stage("any", "drfi", "felzenszwalb", cases.saliency, ("drfi", 3)),
+            Stage("any", "rbd", "slic", cases.saliency, ("rbd", 10)),
+        ],
+        crf=[
+            Stage("voc12", "crf, 2 labels", "pydensecrf", cases.dense_crf, (2, 3)),
+            Stage("voc12", "crf, 20 labels", "pydensecrf", cases.dense_crf, (20, 1)),
+        ],
+        evaluation=[Stage("any", "evaluate", "np.bincount", cases.evaluation, (30,))],
+    )
+
+
+TITLES = dict(
+    training="A training iteration",
+    mining="Mining",
+    segmentation="Segmentation",
+    data="The data layer, one process",
+    saliency="Saliency of photos of 500 x 375",
+    crf="The CRF of photos of 500 x 375",
+    evaluation="Evaluation of masks of 500 x 375",
+)
+
+
+def row(stage, repeats=3):
+    """Measure a Stage alone and twice at once, medians of `repeats`; see the top of this file."""
+    found = []
+    for processes in (1, 2)[: len(os.sched_getaffinity(0))]:
+        with tempfile.TemporaryDirectory() as folder:
+            found.append(measured(stage.prepare, stage.arguments, folder, repeats, processes))
+    ours, bound, peak = found[0]
+    two, two_bound, _ = found[-1]
+    if len(found) == 1:
+        two = None
+    return dict(
+        net=stage.net,
+        stage=stage.stage,
+        bound=stage.bound,
+        images_per_second=ours,
+        bound_images_per_second=bound,
+        ratio=ours / bound,
+        wanted=stage.wanted,
+        two_images_per_second=two,
+        two_ratio=two and two / two_bound,
+        scaling=two and two / ours,
+        peak_mib=peak,
+    )
+
+
+def rows_of(part, gpu):
+    """The rows of a part of `stages`; on a GPU also what is published of training."""
+    for stage in stages(gpu)[part]:
+        found = row(stage)
+        yield found
+        if part == "training" and stage.net == "voc12":
+            published = dict(bound="published", bound_images_per_second=PUBLISHED)
+            yield dict(found, **published, ratio=found["images_per_second"] / PUBLISHED, two_ratio=None)
+
+
+def table(title, rows):
+    """The rows as text: a column for each of their keys."""
+    names = list(rows[0])
+    texts = [[HEADINGS.get(name, name.replace("_", " ")) for name in names]]
+    texts += [[text(each[name]) for name in names] for each in rows]
+    widths = [max(map(len, column)) for column in zip(*texts)]
+    is_text = [isinstance(rows[0][name], str) for name in names]
+    lines = [
+        "  ".join(cell.ljust(width) if left else cell.rjust(width) for cell, width, left in zip(each, widths, is_text))
+        for each in texts
+    ]
+    return "\n".join([title, *map(str.rstrip, lines)])
+
+
+def text(value: Any):
+    """A figure with two decimals where it is below 100, else without; nothing for None."""
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+    return "" if value is None else str(value)
+
+
+def keep(part, title, rows, path=OUT):
+    """Put a part into the JSON file `path`, with what it was measured on."""
+    found = read_json(path) if os.path.exists(path) else {}
+    found[part] = dict(title=title, host=dict(host.made_on(), **blas()), rows=rows)
+    write_json(path, found)
+
+
+def measure(part, gpu):
+    """(title, rows) of a part."""
+    if part in bench_sizes.PARTS:
+        return bench_sizes.TITLES[part], bench_sizes.PARTS[part]()
+    title = TITLES[part] + (f", GPU {gpu}" if gpu is not None and part in ("training", "mining") else "")
+    return title, list(rows_of(part, gpu))
+
+
+def _publish(part, title, rows):
+    keep(part, title, rows)
+    print("\n" + table(title, rows), flush=True)
+
+
+def main(argv=None):
+    parts = [*TITLES, *bench_sizes.PARTS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without it")
+    parser.add_argument("--run", metavar="NAME", help="measure a run in runs/ instead, or too")
+    parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="the CPU without it")
+    asked = parser.parse_args(argv)
+    unknown = [part for part in asked.parts if part not in parts]
+    if unknown:
+        raise InputError(f"bench has no part {unknown[0]}; there are {', '.join(parts)}, and --run NAME")
+    gpu = 0 if cli.count(asked.gpu) else None
+    for part in asked.parts or ([] if asked.run else parts):
+        _publish(part, *measure(part, gpu))
+    if asked.run:
+        measured_before = read_json(OUT) if os.path.exists(OUT) else {}
+        _publish(f"run {asked.run}", bench_run.title(asked.run), bench_run.rows(asked.run, measured_before))
+    print(f"\nAll of this is in {OUT}")

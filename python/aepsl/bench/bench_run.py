@@ -1,0 +1,104 @@
+"""What a finished run made of its cores: its stages' work and the bounds of that, against cores times wall clock."""
+
+import glob
+import os
+
+from aepsl.base.errors import InputError
+from aepsl.base.files import read_json
+from aepsl.graph.run_folder import RunFolder
+from aepsl.settings import experiments
+
+PAUSE = 60  # seconds without any job: the run was not going on
+# {kind of stage: the part of bench.json, and the stage in it, that say how near its work is to its bound}
+MEASURED = dict(
+    classification=("training", "classification"),
+    segmentation=("training", "segmentation"),
+    psl=("training", "psl"),
+    mine=("mining", "mine"),
+)
+
+
+def title(name):
+    return f"The run {name}: core-seconds, and what they are of its cores times its wall clock"
+
+
+def rows(name, bench):
+    """[{'what': ..., 'jobs': ..., 'core_seconds': ..., 'ratio': ..., 'bound_core_seconds': ..., 'share': ...}]
+
+    One for each kind of stage, for what starting the jobs took and for what no job used, and the sum, whose share is
+    the bounds' part of cores times wall clock. bench: bench.json's value; a stage of which it has no ratio is its own
+    bound. Raises InputError for a run that does not say when its jobs began.
+    """
+    run = RunFolder(experiments.load(name))
+    jobs = jobs_of(run)
+    kinds = {stage.name: stage.kind for stage in run.stages()}
+    cores = cores_of(run)
+    whole = cores * wall_clock(jobs)
+    found = {}
+    for stage, took in jobs:
+        found.setdefault(kinds.get(stage, stage.split(".")[0]), []).append(took["cpu_seconds"])
+    result = []
+    for kind, seconds in found.items():
+        ratio = ratio_of(bench, name, kind)
+        work = sum(seconds)
+        result.append(_row(kind, len(seconds), work, ratio, work * (ratio or 1), whole))
+    starting = sum(took["ended"] - took["seconds"] - took["started"] for _, took in jobs)
+    rest = whole - starting - sum(each["core_seconds"] for each in result)
+    bounds = sum(each["bound_core_seconds"] for each in result)
+    return [
+        *result,
+        _row("starting the jobs", len(jobs), starting, None, 0.0, whole),
+        _row("no job's", None, rest, None, 0.0, whole),
+        _row(f"{cores} cores, {wall_clock(jobs):.0f} s", len(jobs), whole, bounds / whole, bounds, whole),
+    ]
+
+
+def _row(what, jobs, seconds, ratio, bound, whole):
+    return dict(
+        what=what,
+        jobs=jobs,
+        core_seconds=float(seconds),
+        ratio=ratio,
+        bound_core_seconds=float(bound),
+        share=seconds / whole,
+    )
+
+
+def jobs_of(run):
+    """[(stage, what its seconds/STAGE.json holds)] of every job, shards one by one."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(glob.escape(run.path), "seconds", "*.json"))):
+        took = read_json(path)
+        if "started" not in took:
+            raise InputError(f"{path}: does not say when its job began; a run made anew does")
+        parts = os.path.basename(path)[: -len(".json")].split(".")
+        found.append((".".join(part for part in parts if "-" not in part), took))
+    if not found:
+        raise InputError(f"{run.path}: no stage is done; `make demo` or `make rehearsal` fills a run")
+    return found
+
+
+def wall_clock(jobs):
+    """Seconds from the first job's start to the last one's end, without pauses of more than PAUSE."""
+    spans = sorted((took["started"], took["ended"]) for _, took in jobs)
+    total, last = 0.0, spans[0][0]
+    for started, ended in spans:
+        if started - last > PAUSE:
+            last = started
+        total += max(0.0, ended - last)
+        last = max(last, ended)
+    return total
+
+
+def cores_of(run):
+    """The cores that the run was given."""
+    return read_json(run.results)["host"]["cores"]
+
+
+def ratio_of(bench, name, kind):
+    """How near a kind of stage is to its bound, by bench.json, with two processes at once; None if unknown."""
+    part, stage = MEASURED.get(kind, (None, None))
+    for row in bench.get(part, {}).get("rows", []):
+        if (row["net"], row["stage"]) == (name, stage) and row["bound"] != "published":
+            return row["two_ratio"] or row["ratio"]
+    return None

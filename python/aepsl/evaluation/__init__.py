@@ -1,0 +1,1 @@
+"""IoU, intervals of differences, single images. Imports data and below."""

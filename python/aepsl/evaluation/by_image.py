@@ -1,0 +1,86 @@
+"""What single images say: wrong pixels by size of object, the best and the worst images, over-erased ones."""
+
+import os
+
+import cv2
+import numpy as np
+
+from aepsl.data.dataset import IGNORE
+from aepsl.evaluation import evaluate
+from aepsl.images.pictures import read_indexed
+from aepsl.stages.evaluate_regions import true_mask
+
+SIZES = (0.01, 0.04, 0.16, 1)  # bounds of the sizes of objects, as shares of their image
+SHOWN = 2  # images of each kind that are named
+SAMPLE = 1000  # training images among which over-erased ones are looked for
+
+
+def of_row(folder, dataset, ids):
+    """(errors by size of object, {id: mIoU}) of the segmentations `folder`/ID.png of `ids`, which are all there.
+
+    The first: [{'most': ..., 'objects': ..., 'missed': ..., 'confused': ...}], one for each of SIZES. An object is a
+    connected piece (of 8 neighbours) of one class in the true mask; 'missed' and 'confused' are percent of the pixels
+    of the objects of that size, None where there are none. mIoU: in percent, the mean over the classes, background
+    too, that truth or prediction of the image has.
+    """
+    pixels, objects, ious = np.zeros((len(SIZES), 3), np.int64), np.zeros(len(SIZES), int), {}
+    truths = dataset.mask_folder()
+    for image_id in ids:
+        truth, predicted = (read_indexed(os.path.join(place, image_id + ".png")) for place in (truths, folder))
+        ious[image_id] = miou(evaluate.confusion(predicted, truth, dataset.values, image_id))
+        for size, piece in pieces(truth):
+            k = int(np.searchsorted(SIZES, size))
+            inside = predicted[piece]
+            right, missed = np.sum(inside == truth[piece][0]), np.sum(inside == 0)
+            pixels[k] += inside.size, missed, inside.size - right - missed
+            objects[k] += 1
+    shares = [
+        {kind: float(100 * count / total) if total else None for kind, count in zip(("missed", "confused"), counts)}
+        for total, *counts in pixels
+    ]
+    by_size = [dict(most=most, objects=int(n), **each) for most, n, each in zip(SIZES, objects, shares)]
+    return by_size, ious
+
+
+def pieces(truth):
+    """(share of the image's pixels, H x W booleans) of each object of a true mask."""
+    for value in np.setdiff1d(truth, [0, IGNORE]):
+        count, numbers, stats, _ = cv2.connectedComponentsWithStats((truth == value).astype(np.uint8))
+        for number in range(1, count):
+            yield stats[number, cv2.CC_STAT_AREA] / truth.size, numbers == number
+
+
+def miou(confusion):
+    """Mean IoU in percent of one image, from its evaluate.confusion, over the classes that either mask has."""
+    sums = evaluate.sums(confusion)
+    has = sums[1:].any(axis=0)
+    return float(np.nan_to_num(evaluate.iou(sums))[has].mean()) if has.any() else 0.0
+
+
+def examples(ious):
+    """{'best': [{'id': ..., 'miou': ...}, ...], 'median': ..., 'worst': ...}: SHOWN of each, in the order of mIoU."""
+    ranked = sorted(ious, key=lambda image_id: (-ious[image_id], image_id))
+    middle = max(0, (len(ranked) - SHOWN) // 2)
+    chosen = dict(best=ranked[:SHOWN], median=ranked[middle : middle + SHOWN], worst=ranked[-SHOWN:])
+    return {kind: [dict(id=each, miou=ious[each]) for each in found] for kind, found in chosen.items()}
+
+
+def over_erased(before, after, dataset, ids, seed):
+    """The 2 SHOWN images that lose most precision from the regions `before` to those of the next step, `after`.
+
+    [{'id': ..., 'before': ..., 'after': ...}], precisions in 0 ... 1 of all labels' regions together; among SAMPLE of
+    `ids`, drawn with `seed`, of those with a true mask in which something is mined in both steps.
+    """
+    ids = list(ids)
+    if len(ids) > SAMPLE:
+        ids = [ids[k] for k in sorted(np.random.RandomState(seed).choice(len(ids), SAMPLE, replace=False))]
+    found = []
+    for image_id, row in zip(ids, dataset.labels(ids)):
+        values = [dataset.values[c + 1] for c in np.flatnonzero(row)]
+        regions = [read_indexed(os.path.join(folder, image_id + ".png")) > 0 for folder in (before, after)]
+        truth = true_mask(dataset.mask_folder(), image_id, regions[0].shape)
+        if truth is None or not all(np.any(region & (truth != IGNORE)) for region in regions):
+            continue
+        precisions = [float(np.isin(truth[region & (truth != IGNORE)], values).mean()) for region in regions]
+        found.append(dict(id=image_id, before=precisions[0], after=precisions[1]))
+    return sorted(found, key=lambda each: (each["after"] - each["before"], each["id"]))[: 2 * SHOWN]

@@ -1,0 +1,151 @@
+"""IoU of segmentations, against true masks."""
+
+import numpy as np
+
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import check_place, write_json
+from aepsl.data.dataset import IGNORE, VOC_CLASSES, in_folder
+from aepsl.data.lists import read_classes, read_list
+from aepsl.images import decoding
+from aepsl.images.pictures import read_indexed, refuse_colours
+
+
+def run(pred, gt, ids, values, names):
+    """Compare pred/ID.png with gt/ID.png over all `ids`; IoU in percent.
+
+    values: the mask values of the classes, background (0) first; names: theirs.
+    Returns {'miou': ..., 'iou': {name: ...}, 'absent': [names that the ground truth does not have], 'errors': ...},
+    see `errors`. Raises InputError for a file that is missing, or not of its counterpart's size, before the first is
+    decoded.
+    """
+    check_ids(gt, ids)
+    total = np.zeros((len(values), len(values) + 1), np.int64)
+    for counts in confusions(in_folder(pred, ids), in_folder(gt, ids), values):
+        total += counts
+    check_counts(gt, total)
+    return scores(total, names)
+
+
+def check_counts(gt, confusion):
+    """InputError if nothing counts of the true masks in the folder `gt`."""
+    if not confusion.any():
+        raise InputError(
+            f"{gt}: these masks are {IGNORE} throughout, which is not counted; there is nothing to evaluate"
+        )
+
+
+def confusions(predictions, truths, values):
+    """An iterator over the images' confusion matrices, each K x (K + 1) int64 as `scores` takes them.
+
+    predictions, truths: paths of their masks, in the same order; values: the K mask values. All headers are checked
+    before this returns.
+    """
+    for pair in zip(predictions, truths):
+        _check(*pair)
+    return (confusion(*map(read_indexed, pair), values, pair[1]) for pair in zip(predictions, truths))
+
+
+def confusion(predicted, true, values, name):
+    """Counts the pairs of values of two masks, truth in rows, as `scores` takes them; 255 in the truth does not count.
+
+    predicted: H x W uint8; true: H x W uint8 or uint16. name: of the truth, for the InputError of a value in it that is
+    none of `values`. Counts runs of equal pairs along the rows, a hundredth of the pixels.
+    """
+    predicted, true = predicted.ravel(), true.ravel()
+    goes_on = (predicted[1:] == predicted[:-1]) & (true[1:] == true[:-1])
+    last = np.append(np.flatnonzero(~goes_on), len(true) - 1)  # of each run
+    lengths, predicted, true = np.diff(last, prepend=-1), predicted[last], true[last]
+    _refuse_unknown(name, np.unique(true), values)
+    counted = true != IGNORE
+    index = np.full(256, len(values))  # 'other', for what is no class
+    index[values] = np.arange(len(values))
+    cells = index[true[counted]] * (len(values) + 1) + index[predicted[counted]]
+    counts = np.bincount(cells, weights=lengths[counted], minlength=len(values) * (len(values) + 1))
+    return counts.astype(np.int64).reshape(len(values), -1)  # sums of whole numbers below 2^53: exact
+
+
+def _refuse_unknown(truth, found, values):
+    unknown = np.setdiff1d(found, [*values, IGNORE])
+    if unknown.size:
+        raise InputError(f"{truth}: has the value {unknown[0]}, which is no class of this evaluation")
+
+
+def scores(confusion, names):
+    """IoU in percent of K classes from K x (K + 1) counts: truth in rows, predictions in columns, 'other' last.
+
+    A class that the ground truth does not have is left out of the mean; one that is only never predicted counts 0.
+    """
+    values = iou(sums(confusion))
+    present = ~np.isnan(values)
+    found = {name: value for name, value, here in zip(names, values, present) if here}
+    absent = [name for name, here in zip(names, present) if not here]
+    miou = float(np.mean(list(found.values()))) if found else float("nan")
+    return dict(miou=miou, iou=found, absent=absent, errors=errors(confusion))
+
+
+def sums(confusion):
+    """What IoU needs of a confusion matrix, 3 x K: each class's hits, pixels in the truth, and predicted pixels."""
+    hits = np.diag(confusion)
+    return np.stack([hits, confusion.sum(axis=1), confusion[:, : len(hits)].sum(axis=0)])
+
+
+def iou(sums):
+    """IoU in percent, ... x K, from `sums`, 3 x ... x K; NaN for a class that the truth does not have."""
+    hits, truth, predicted = sums
+    union = truth + predicted - hits
+    return np.where(truth > 0, 100 * hits / np.maximum(union, 1), np.nan)
+
+
+def errors(confusion):
+    """Three kinds of wrong pixels, in percent of the pixels of objects; confusion as in `scores`.
+
+    'missed': objects taken for background; 'confused': for another class; 'false': background taken for an object.
+    """
+    objects = max(1, confusion[1:].sum())
+    missed, right = confusion[1:, 0].sum(), np.diag(confusion)[1:].sum()
+    counts = dict(missed=missed, confused=confusion[1:].sum() - missed - right, false=confusion[0, 1:].sum())
+    return {kind: float(100 * count / objects) for kind, count in counts.items()}
+
+
+def check_ids(gt, ids):
+    """InputError if there is no folder of true masks `gt`, or no list of images, or one with an id twice."""
+    if gt is None:
+        raise InputError("no true masks to compare with; they go to SegmentationClassAug of the data set")
+    if not ids or len(set(ids)) < len(ids):
+        twice = next((image_id for image_id in ids if ids.count(image_id) > 1), None)
+        raise InputError(f"the ids of the images: {f'{twice} is there twice' if twice else 'there are none'}")
+
+
+def _check(prediction, truth):
+    """InputError if the headers of two masks say that they cannot be compared."""
+    sizes = []
+    for path in (prediction, truth):
+        with decoding.opened(path, ["PNG"]) as image:
+            refuse_colours(path, image)
+            sizes.append(image.size)
+    if decoding.header(prediction).bits > 8:
+        raise InputError(f"{prediction}: has 16 bits; a mask has 8, for values up to {IGNORE}")
+    if sizes[0] != sizes[1]:
+        ours, theirs = (f"{width} x {height}" for width, height in sizes)
+        raise InputError(f"{prediction}: is {ours}, the ground truth {theirs}; segment the image at its own size")
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__)
+    parser.add_argument("--pred", required=True, help="folder of predicted masks")
+    parser.add_argument("--gt", required=True, help="folder of true masks")
+    parser.add_argument("--ids", required=True, help="file of ids, one a line")
+    parser.add_argument("--json", required=True, help="file to write")
+    parser.add_argument("--classes", help="file of class names, values 1, 2, ...; VOC's 20 without it")
+    arguments = parser.parse_args(argv)
+    check_place(arguments.json)
+    ids = read_list(arguments.ids, "the ids to evaluate").ids
+    names = ["background", *(read_classes(arguments.classes) if arguments.classes else VOC_CLASSES)]
+    result = run(arguments.pred, arguments.gt, ids, list(range(len(names))), names)
+    write_json(arguments.json, result)
+    for name, value in result["iou"].items():
+        print(f"{name:>14} {value:6.2f}")
+    print(f"{'mIoU':>14} {result['miou']:6.2f}")
+    if result["absent"]:
+        print(f"left out of the mean, not in the ground truth: {', '.join(result['absent'])}")

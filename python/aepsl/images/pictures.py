@@ -1,0 +1,128 @@
+"""Images, masks and their palette: reading and writing."""
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_bytes, written_whole
+from aepsl.images import decoding
+
+
+def read_image(path, header=None):
+    """The image as H x W x 3 uint8, BGR, upright: turned as its EXIF orientation says, as viewers show it.
+
+    header: decoding.header(path), if the caller has it. What a data set's masks belong to, Dataset.image finds out.
+    Pictures of any depth and kind, see decoding.pixels. Raises InputError for a file that is no image.
+    """
+    header = header or decoding.header(path)
+    image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
+    if image is None:
+        image = decoding.pixels(path, header.bits)
+    return decoding.turned(image, header.orientation)
+
+
+def read_picture(path):
+    """read_image for a picture of the user's own, which nobody has checked; InputError if it was cut short."""
+    check_whole(path)
+    return read_image(path)
+
+
+def check_whole(path):
+    """Decode an image and return its decoding.Header; InputError for one that was cut short."""
+    header = decoding.header(path)
+    decoding.load_whole(path)  # OpenCV would fill in what a file cut short lacks
+    return header
+
+
+def read_indexed(path):
+    """An indexed or grey PNG as H x W uint8 or uint16: palette indices, or grey values as stored; not colours.
+
+    Raises InputError also for indices that are no class values, see `_refuse_reordered`.
+    """
+    with decoding.opened(path, ["PNG"]) as image:  # OpenCV would turn a palette PNG into colours
+        refuse_colours(path, image)
+        array = np.array(decoding.load(image, path))
+        if image.mode == "P":
+            _refuse_reordered(path, array, image.im.getpalette())
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.dtype.itemsize > 1:
+        return array.astype(np.uint16)
+    bits = decoding.header(path).bits if image.mode == "L" else 8
+    return array if bits == 8 else array // (255 // (2**bits - 1))  # Pillow brightens grey of 2 and 4 bits
+
+
+def _refuse_reordered(path, array, colours):
+    """InputError if what occurs has VOC's colours, but at other indices: a program has reordered the palette.
+
+    array: H x W indices; colours: 768 bytes, RGB of each index. Other palettes say nothing of classes.
+    """
+    if colours == VOC_PALETTE:
+        return
+    places = [VOC_INDEX.get(colours[k : k + 3]) for k in range(0, len(colours), 3)]
+    if not any(place and place != k and (array == k).any() for k, place in enumerate(places)):
+        return
+    if all(places[k] is not None for k in np.flatnonzero(np.bincount(array.ravel()))):
+        raise InputError(
+            f"{path}: has VOC's colours at other indices than VOC, so its indices are no classes; some program has "
+            "reordered its palette: save it with VOC's palette as it is, or as grey"
+        )
+
+
+def read_grey(path):
+    """An 8-bit grey PNG as H x W uint8; InputError for any other, whose values would not be shares of 255."""
+    with decoding.opened(path, ["PNG"]) as image:
+        if image.mode != "L" or decoding.header(path).bits != 8:
+            raise InputError(f"{path}: is no PNG of 8 bits of grey; `aepsl saliency --maps` makes such maps of others")
+        return np.array(decoding.load(image, path))
+
+
+def refuse_colours(path, image):
+    """InputError for an open Pillow image that does not hold class indices."""
+    if image.mode not in ("P", "L", "I", "I;16", "1"):
+        raise InputError(
+            f"{path}: has colours ({image.mode}) where class indices are needed; save it as an indexed or grey PNG"
+        )
+
+
+def write_grey(path, array):
+    """A grey PNG, 8 or 16 bits by dtype."""
+    _write_image(path, array)
+
+
+def write_colour(path, image):
+    """A PNG of an H x W x 3 uint8 BGR image."""
+    _write_image(path, image)
+
+
+def _write_image(path, array):
+    write_bytes(path, cv2.imencode(".png", array)[1], flushed=False)  # cv2.imwrite overlooks a full disk
+
+
+def palette(count=256):
+    """VOC's colour map, `count` x 3 uint8 RGB: the bits of the index spread over the channels."""
+    index = np.arange(count)[:, None, None] >> (3 * np.arange(8))[None, None, :]
+    bits = (index >> np.arange(3)[None, :, None]) & 1
+    return (bits << (7 - np.arange(8))).sum(-1).astype(np.uint8)
+
+
+VOC_PALETTE = palette().tobytes()
+VOC_INDEX = {palette()[k].tobytes(): k for k in (*range(21), 255)}  # of the classes and what is not counted
+
+
+def write_mask(path, mask):
+    """Write H x W uint8 class values as a PNG with VOC's palette."""
+    image = Image.fromarray(mask, "P")
+    image.putpalette(VOC_PALETTE)
+    with written_whole(path, flushed=False) as beside:
+        image.save(beside)
+
+
+def scaled(array, scale):
+    """`array` (H x W or H x W x 3) at `scale`: averaged if an image, nearest pixel if indices."""
+    if scale == 1:
+        return array
+    height, width = (max(1, int(round(side * scale))) for side in array.shape[:2])
+    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(array, (width, height), interpolation=shrink if array.ndim == 3 else cv2.INTER_NEAREST)

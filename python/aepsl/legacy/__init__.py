@@ -1,0 +1,1 @@
+"""Other authors' nets. Imports nets and below."""

@@ -1,0 +1,155 @@
+"""Caffemodels and prototxts, checked before Caffe sees them: it would abort, or pass over what is missing."""
+
+import math
+import os
+import warnings
+
+import caffe
+import numpy as np
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from aepsl.base.errors import InputError
+from aepsl.base.files import opened
+from aepsl.nets.finite import are_finite
+
+RIGHT_WEIGHTS = "Give the weights that this net was made for (weights/README.md)"
+NO_CAFFEMODEL = "is no caffemodel or was cut short; fetch it again"
+OLD_SIZES = ("num", "channels", "height", "width")
+LARGEST = 2**31 - 1  # bytes of a file that Caffe's format can hold
+
+
+def read_prototxt(path, message):
+    """Parse a text prototxt into `message`, a NetParameter or SolverParameter."""
+    try:
+        with opened(path) as file:
+            return text_format.Merge(file.read(), message)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such prototxt; `make nets` writes an experiment's") from None
+    except text_format.ParseError as error:
+        raise InputError(f"{path}: line {error}; `make nets` writes it anew") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is no text; `make nets` writes it anew") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def open_net(prototxt, weights):
+    """The net of a deploy prototxt with trained weights, for testing."""
+    net = caffe.Net(prototxt, caffe.TEST)
+    load_weights(net, weights, new_layers=())
+    return net
+
+
+def load_weights(net, path, new_layers):
+    """Copy the caffemodel `path` into `net` by layer names.
+
+    new_layers: names of layers that may be missing in the file. Returns the names of those that are. Raises InputError,
+    with the layer, for one that is missing, of another shape, or not whole. Caffe's own copy_from is not asked: it
+    would pass over a missing layer in silence, and abort the process at a wrong shape.
+    """
+    layers = caffemodel_layers(path)
+    missing = [name for name in net.params if name not in layers]
+    lacking = [name for name in missing if name not in new_layers]
+    if lacking:
+        raise InputError(
+            f"{path}: has no layer {lacking[0]}, which the net needs; it is of another net. {RIGHT_WEIGHTS}"
+        )
+    found = [name for name in net.params if name in layers]
+    for name in found:
+        ours, theirs = [list(blob.shape) for blob in net.params[name]], list(map(shape_of, layers[name].blobs))
+        if not _same_shapes(ours, theirs):
+            raise InputError(f"{path}: its layer {name} has the shapes {theirs}, the net's has {ours}. {RIGHT_WEIGHTS}")
+    for name in found:
+        for blob, array in zip(net.params[name], arrays(path, layers[name])):
+            blob.data[...] = array.reshape(blob.data.shape)
+    return missing
+
+
+def caffemodel_shapes(path):
+    """{layer name: [shape of each of its blobs]} of a caffemodel, also of the old format."""
+    return {name: [shape_of(blob) for blob in layer.blobs] for name, layer in caffemodel_layers(path).items()}
+
+
+def existing(path):
+    """The path of a caffemodel; InputError if there is none."""
+    if not os.path.exists(path):
+        raise InputError(f"{path}: no such caffemodel; weights/README.md says where the weights come from")
+    return path
+
+
+def caffemodel_layers(path):
+    """{name: layer} of those layers of a caffemodel that have blobs: messages of the new format or of the old.
+
+    Raises InputError for a file that is none, and for one that holds a layer twice.
+    """
+    if not os.path.isfile(existing(path)):
+        raise InputError(f"{path}: is no file; give a caffemodel")
+    if os.path.getsize(path) > LARGEST:
+        raise InputError(f"{path}: is larger than 2 GB, which no caffemodel can be. {RIGHT_WEIGHTS}")
+    net = caffe_pb2.NetParameter()
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("error")  # what protobuf says of bytes that it left out
+            net.ParseFromString(file.read())
+    except OSError:
+        raise
+    except Exception:
+        raise InputError(f"{path}: {NO_CAFFEMODEL}") from None
+    layers = [layer for layer in [*net.layer, *net.layers] if layer.blobs]
+    if not (net.layer or net.layers):
+        raise InputError(f"{path}: {NO_CAFFEMODEL}")
+    by_name = {}
+    for layer in layers:
+        if layer.name in by_name:
+            raise InputError(f"{path}: has two layers {layer.name}, so it is open which one counts. {RIGHT_WEIGHTS}")
+        by_name[layer.name] = layer
+    return by_name
+
+
+def shape_of(blob):
+    """The shape of a BlobProto as a list; old files have ones in front, so that there are always four."""
+    if any(map(blob.HasField, OLD_SIZES)):  # Caffe's order
+        return [getattr(blob, size) for size in OLD_SIZES]
+    return list(blob.shape.dim)
+
+
+def _check_shape(path, name, blob):
+    shape, given = shape_of(blob), len(blob.double_data) or len(blob.data)
+    if min(shape, default=1) < 1 or math.prod(shape) != given:
+        raise InputError(
+            f"{path}: its layer {name} says that it has the shape {shape}, and holds {given} values; "
+            "the file is damaged, fetch it again"
+        )
+
+
+def arrays(path, layer):
+    """The values of a layer that `caffemodel_layers` found in the file `path`: for each blob float32 of its shape.
+
+    Raises InputError, with the layer, for a shape that is none or not that of the values, and for values that are not
+    finite.
+    """
+    for blob in layer.blobs:
+        _check_shape(path, layer.name, blob)
+    result = [values(blob) for blob in layer.blobs]
+    if not all(map(are_finite, result)):
+        raise InputError(
+            f"{path}: its layer {layer.name} has values that are not finite; the training that made it diverged, or "
+            "the file is damaged: train or fetch it again"
+        )
+    return result
+
+
+def values(blob):
+    """The values of a BlobProto as float32 of its shape, out of its message: one by one takes Python minutes."""
+    if blob.double_data:
+        return np.array(blob.double_data, np.float64).astype(np.float32).reshape(shape_of(blob))
+    before = caffe_pb2.BlobProto(**{field.name: size for field, size in blob.ListFields() if field.name in OLD_SIZES})
+    length = 4 * len(blob.data)
+    start = before.ByteSize() + 1 + (length.bit_length() + 6) // 7  # a tag, and the length as a varint
+    return np.frombuffer(blob.SerializeToString(), "<f4", len(blob.data), start).reshape(shape_of(blob))
+
+
+def _same_shapes(ours, theirs):
+    strip = lambda shape: shape if len(shape) < 2 or shape[0] != 1 else strip(shape[1:])  # noqa: E731
+    return [strip(shape) for shape in ours] == [strip(shape) for shape in theirs]

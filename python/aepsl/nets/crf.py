@@ -1,0 +1,42 @@
+"""The dense CRF (reference [11] of the paper) by pydensecrf, with DeepLab-LargeFOV's values from experiment.yaml."""
+
+import numpy as np
+from pydensecrf import densecrf
+
+from aepsl.base.errors import InputError
+
+FINEST = 2**15  # cells of its lattice across an image: it numbers them with 16 bits
+
+
+def refined(image, probabilities, settings, name="the image"):
+    """Mean-field marginals after `settings['iterations']`.
+
+    image: H x W x 3 uint8 BGR; probabilities: K x H x W float32, not negative; settings: the experiment's `crf`;
+    name: of the image, for messages.
+    Returns K x H x W float32. A channel that is zero everywhere takes no part, and stays zero. Raises InputError
+    where its widths are too small for the image.
+    """
+    height, width = image.shape[:2]
+    alive = probabilities.max(axis=(1, 2)) > 0
+    if alive.sum() < 2:
+        return probabilities
+    bilateral, gaussian = settings["bilateral"], settings["gaussian"]
+    reach = 6 * max(max(height, width) / bilateral["xy"] + 255 / bilateral["rgb"], max(height, width) / gaussian["xy"])
+    if reach > FINEST:
+        raise InputError(
+            f"{name}: {width} x {height} pixels are too many for a CRF as narrow as `crf` in experiment.yaml says; "
+            "raise xy and rgb, or scale the image down"
+        )
+    energy = -np.log(np.maximum(probabilities[alive], 1e-8))
+    crf = densecrf.DenseCRF2D(width, height, int(alive.sum()))
+    crf.setUnaryEnergy(np.ascontiguousarray(energy.reshape(len(energy), -1), np.float32))
+    crf.addPairwiseGaussian(sxy=gaussian["xy"], compat=gaussian["weight"])
+    crf.addPairwiseBilateral(
+        sxy=bilateral["xy"],
+        srgb=bilateral["rgb"],
+        rgbim=np.ascontiguousarray(image[:, :, ::-1]),
+        compat=bilateral["weight"],
+    )
+    marginals = np.zeros_like(probabilities, dtype=np.float32)
+    marginals[alive] = np.array(crf.inference(settings["iterations"])).reshape(-1, height, width)
+    return marginals

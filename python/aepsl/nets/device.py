@@ -1,0 +1,53 @@
+"""Where Caffe computes: on the CPU, or on a GPU that no other job has."""
+
+import fcntl
+import os
+import tempfile
+import time
+
+import caffe
+
+from aepsl.base.errors import InputError
+from aepsl.nets import cuda
+
+_held = []  # keeps the lock files open, and so the GPU ours, until this process ends
+
+
+def use(gpu):
+    """Compute on the CPU if `gpu` is None, or else on a GPU: number `gpu`, or a free one of several in a list.
+
+    Without that GPU Caffe itself would end the process.
+    """
+    if gpu is None:
+        caffe.set_mode_cpu()
+        return
+    numbers = gpu if isinstance(gpu, list) else [gpu]
+    visible = [number for number in numbers if 0 <= number < cuda.count()]
+    if not cuda.BUILT_IN:
+        raise InputError(f"GPU {numbers[0]}: this Caffe is built without CUDA; GPU=0 takes the image that has it")
+    if not visible:
+        raise InputError(
+            f"GPU {numbers[0]}: {cuda.count()} GPUs are visible here, counted from 0; `make check-gpu` says more"
+        )
+    caffe.set_device(claimed(visible) if isinstance(gpu, list) else gpu)
+    caffe.set_mode_gpu()
+
+
+def claimed(numbers):
+    """The first of the GPUs `numbers` that no other process of this user has claimed, claimed; waits for one.
+
+    One alone needs no claim: snakemake, or the cluster under whose numbers it may be another GPU, sees to it.
+    """
+    if len(numbers) == 1:
+        return numbers[0]
+    while True:
+        for number in numbers:
+            file = open(os.path.join(tempfile.gettempdir(), f"aepsl-{os.getuid()}-gpu{number}.lock"), "w")  # noqa: SIM115
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                continue
+            _held.append(file)
+            return number
+        time.sleep(1)

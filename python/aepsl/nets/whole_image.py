@@ -1,0 +1,125 @@
+"""A whole image through a net, and the net's maps grown back to the image."""
+
+import sys
+
+import cv2
+import numpy as np
+from caffe.proto import caffe_pb2
+from tqdm import tqdm
+
+from aepsl.base.errors import InputError
+from aepsl.images.pictures import scaled
+from aepsl.images.pixels import less_mean
+from aepsl.nets import build, caffemodel, device, finite, sizes
+from aepsl.nets.build import STRIDE
+
+
+def padded(image):
+    """Pad H x W x ... with zeros at the bottom and right until both sides are 8k + 1."""
+    more = [(0, _padded(side) - side) for side in image.shape[:2]]
+    return np.pad(image, more + [(0, 0)] * (image.ndim - 2), mode="constant")
+
+
+def _padded(side):
+    """The least 8k + 1 that is not below `side`."""
+    return side + -(side - 1) % STRIDE
+
+
+def grown(maps, size):
+    """Grow K x h x w by the net's stride, align-corners bilinear (out = 8 (in - 1) + 1), and crop to `size`.
+
+    size: (height, width) of the image before it was padded.
+    """
+    rows = interpolation(maps.shape[1], size[0])
+    columns = interpolation(maps.shape[2], size[1])
+    return (rows @ maps.astype(np.float32)) @ columns.T
+
+
+def at_image_size(maps, small, image):
+    """A net's maps K x h x w for `image`, grown to K x H x W float32; small: what WholeImages.forward returned."""
+    return np.stack([cv2.resize(each, image.shape[1::-1]) for each in grown(maps, small)])
+
+
+def interpolation(cells, pixels, stride=STRIDE):
+    """The pixels x cells matrix of linear interpolation where cell k stands at pixel `stride` k."""
+    position = np.arange(pixels) / stride
+    weight = 1 - np.abs(position[:, None] - np.arange(cells)[None])
+    return np.maximum(weight, 0).astype(np.float32)
+
+
+class WholeImages:
+    """A deploy net of an experiment with the trained weights of the caffemodel `model`, for whole images."""
+
+    def __init__(self, experiment, task, model, gpu=None):
+        device.use(gpu)
+        self.settings = experiment["data"]
+        self.model = model
+        self.prototxt = build.checked(experiment, task, "deploy")
+        self.net = caffemodel.open_net(self.prototxt, model)
+        self.parameter = caffemodel.read_prototxt(self.prototxt, caffe_pb2.NetParameter())
+        self.taken = {}
+
+    def forward(self, image, erased=None, name="the image"):
+        """Run the net on a whole image.
+
+        image: H x W x 3 uint8 BGR; erased: H x W, pixels that are not 0 become the mean; name: what a message calls
+        the image. It is scaled and padded to 8k + 1 with the mean; one that is too large for the net is scaled down to
+        what it takes, and a line says so. Returns (height, width) of the scaled image, to which `at_image_size` brings
+        the net's maps.
+        """
+        scale = self.fitting_scale(image.shape[:2], name)
+        pixels = scaled(image, scale)
+        height, width = pixels.shape[:2]
+        blob = self.net.blobs["data"]
+        blob.reshape(1, 3, _padded(height), _padded(width))
+        data = blob.data[0]
+        data[:, height:], data[:, :, width:] = 0, 0
+        mean = np.array(self.settings["mean"], np.float32)
+        less_mean(pixels, mean, data[:, :height, :width], None if erased is None else scaled(erased, scale))
+        self.net.forward()
+        return height, width
+
+    def fitting_scale(self, size, name):
+        """The experiment's scale, or for an image of a `size` (height, width) too large for it a smaller one."""
+        wanted = scale = self.settings["scale"]
+        while not self._takes(*(_padded(max(1, round(side * scale))) for side in size)):
+            scale *= 0.95
+        if scale < wanted:
+            line = f"{name}: {size[1]} x {size[0]} pixels are too many for the net at scale {wanted:g}"
+            tqdm.write(f"{line}; it is processed at {scale:.3f}", file=sys.stderr)
+        return scale
+
+    def _takes(self, *sides):
+        """sizes.takes, remembered: it goes through the whole prototxt, and many images are of one size."""
+        if sides not in self.taken:
+            self.taken[sides] = sizes.takes(self.parameter, *sides)
+        return self.taken[sides]
+
+    def check(self, array, name):
+        """Raise InputError unless the values `array` that the net computed of the image `name` are all finite."""
+        if not finite.are_finite(array):
+            layer = finite.first_fault(self.net) or "the last"
+            raise InputError(
+                f"{name}: {self.model} gives values for it that are not finite, from the layer {layer} on; "
+                "its training diverged, or it is for images of another mean or scale: train it again"
+            )
+
+
+class ClassificationNet(WholeImages):
+    """The trained classification net of one step, for whole images."""
+
+    def __init__(self, experiment, model, gpu=None):
+        super().__init__(experiment, "classification", model, gpu)
+        self.features = self.net.bottom_names["gap"][0]
+
+    def cam(self, image, classes, erased=None, name="the image"):
+        """Class activation maps H_c(u) = sum_k w_ck x_k(u) of reference [34], grown to the image's size.
+
+        image: H x W x 3 uint8 BGR; classes: indices from 0; erased: H x W, not 0 where erased, or None; name: of the
+        image, for messages. Returns len(classes) x H x W float32. Raises InputError if they are not finite.
+        """
+        small = self.forward(image, erased, name)
+        weights = self.net.params["fc8_cls"][0].data[classes]
+        maps = np.tensordot(weights, self.net.blobs[self.features].data[0], axes=1)
+        self.check(maps, name)
+        return at_image_size(maps, small, image)

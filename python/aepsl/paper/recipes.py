@@ -1,0 +1,74 @@
+"""The nets that we train and the rows that they make: tables 3 and 4 of the paper, and what we add to them."""
+
+from typing import NamedTuple, Optional
+
+from aepsl.paper import published
+
+
+class Net(NamedTuple):
+    """A segmentation net of tables 3 and 4.
+
+    task      'segmentation'; or 'psl', with the classification branch and S_hat of section 3.2
+    masks     what it learns from: 'step1', 'step2', ...: the regions merged up to that step (table 3); 'merged': up to
+              the step that the experiment merges to, the paper's 3; 'psl': training images as the net psl segments
+              them; 'truth': the true masks
+    weights   of the maps whose maximum S_hat is: 'scores', v; 'labels', the image's; 'none', ones. None without S_hat
+    """
+
+    task: str
+    masks: str
+    weights: Optional[str]
+
+
+class Row(NamedTuple):
+    """A row of tables 3 and 4, or one that we add to them.
+
+    net              a name of `nets`
+    policy           what weights the maps at test: 'scores', v with what is below p made 0 (section 3.2); 'labels', the
+                     image's (the paper's GT); 'none', ones
+    title            its name in the tables, '' where they do not have it
+    published        IoU on val of background and the 20 classes, then their mean: 22 numbers, or None
+    published_miou   that mean; where section 4.3.2 gives only a distance, what follows from it (PSL_LESS); or None
+    """
+
+    net: str
+    policy: str
+    title: str
+    published: Optional[tuple]
+    published_miou: Optional[float]
+
+
+def nets(steps):
+    """{name: Net}: every net of tables 3 and 4 for `steps` steps of erasing, and the calibration's."""
+    return {
+        **{f"ae_step{t}": Net("segmentation", f"step{t}", None) for t in range(1, steps + 1)},
+        "psl": Net("psl", "merged", "scores"),
+        "psl_labels": Net("psl", "merged", "labels"),
+        "psl_none": Net("psl", "merged", "none"),
+        "psl++": Net("psl", "psl", "scores"),
+        "calibration": Net("segmentation", "truth", None),
+    }
+
+
+def rows(steps):
+    """{name: Row}: every row of tables 3 and 4 for `steps` steps of erasing, and those that we add."""
+    return {
+        **{f"ae_step{t}": _row(f"ae_step{t}", "none", f"AE-step{t}") for t in range(1, steps + 1)},
+        "psl": _row("psl", "scores", "w/ PSL"),
+        "psl_labels": _row_by_difference("psl_labels", "scores"),
+        "psl_none": _row_by_difference("psl_none", "scores"),
+        "psl++": _row("psl++", "scores", "w/ PSL++"),
+        "psl+gt": _row("psl++", "labels", "w/ PSL+GT"),  # the text compares it with PSL++
+        "psl_no_policy": _row("psl", "none"),
+        "psl++_no_policy": _row("psl++", "none"),
+        "calibration": _row("calibration", "none"),
+    }
+
+
+def _row(net, policy, title=""):
+    numbers = published.of_row(title)
+    return Row(net, policy, title, numbers, numbers[-1]) if numbers else Row(net, policy, "", None, None)
+
+
+def _row_by_difference(net, policy):
+    return Row(net, policy, "", None, round(published.of_row("w/ PSL")[-1] - published.PSL_LESS[net], 1))

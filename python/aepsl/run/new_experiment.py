@@ -1,0 +1,85 @@
+"""Writes an experiment for a data set of one's own.
+
+Its settings are voc12's, but for the classes, the lists and the number of images, which the data set gives.
+"""
+
+import os
+
+import yaml
+
+from aepsl import cli
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_text
+from aepsl.data.dataset import LISTS, Dataset
+from aepsl.nets import build
+from aepsl.paper import published
+from aepsl.settings import experiments
+
+MODEL = published.PAPERS_EXPERIMENT
+HEADER = """# What the data set {data} gives; everything else is {model}'s, whose file explains every setting.
+# `make nets` writes the prototxts beside this file from both.
+"""
+
+
+def run(name, data=None):
+    """Write prototxt/NAME, experiment.yaml and nets, from the data set `data`; an experiment that is there stays.
+
+    experiment.yaml holds only what differs from voc12's. Raises InputError if there is neither experiment nor data,
+    and for what `derived` refuses.
+    """
+    folder = os.path.join(experiments.FOLDER, experiments.checked_name(name))
+    path = os.path.join(folder, "experiment.yaml")
+    if os.path.exists(path) or not data:
+        experiments.load(name)
+        return
+    settings = derived(Dataset(data))
+    for net, text in build.committed(dict(settings, name=name, folder=folder)).items():
+        write_text(net, text)
+    changes = {"base": MODEL, **experiments.difference(settings, _model())}
+    text = yaml.safe_dump(changes, sort_keys=False, default_flow_style=None, width=120)
+    shown = data if data.isprintable() else ascii(data)  # a line break in it would begin a setting
+    write_text(path, HEADER.format(model=MODEL, data=shown) + text)  # last: it says that the experiment is whole
+    count, images = len(settings["classes"]), settings["data"]["train_images"]
+    print(f"{folder}: written, {MODEL}'s settings for {count} classes and {images} training images")
+
+
+def settings(name, data=None):
+    """The settings of the experiment `name`, or those that `run` would write for it; nothing is written."""
+    if os.path.exists(os.path.join(experiments.FOLDER, experiments.checked_name(name), "experiment.yaml")) or not data:
+        return experiments.load(name)
+    return dict(derived(Dataset(data)), name=name, folder=os.path.join(experiments.FOLDER, name))
+
+
+def derived(dataset):
+    """The complete settings of an experiment on `dataset`, checked; nothing is written.
+
+    Raises InputError for a data set of fewer than two classes, of names that cannot be classes, or without a list.
+    """
+    if len(dataset.classes) < 2:
+        raise InputError(
+            f"{dataset.root}/classes.txt: names one class; the classification net needs two or more to tell apart"
+        )
+    lists = [name for name in ("train_aug", "train") if dataset.has_list(name)]
+    if not lists:
+        raise InputError(
+            f"{dataset.root}/{LISTS}: has neither train_aug.txt nor train.txt; write the ids to one of them"
+        )
+    settings = _model()
+    settings["classes"] = dataset.classes
+    settings["data"].update(train=lists[0], train_images=len(dataset.ids(lists[0])))
+    if not dataset.has_list(settings["data"].get("test", "")):
+        settings["data"].pop("test", None)
+    background = settings["background"]
+    background["indoor_classes"] = [name for name in background["indoor_classes"] if name in dataset.classes]
+    return experiments.complete(settings, f"{dataset.root}/classes.txt")  # the only settings that can be wrong
+
+
+def _model():
+    return {key: value for key, value in experiments.load(MODEL).items() if key not in ("name", "folder")}
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__)
+    parser.add_argument("name")
+    parser.add_argument("--data", help="root of the data set, in VOC layout")
+    run(**vars(parser.parse_args(argv)))

@@ -1,0 +1,229 @@
+"""What a run will cost, stage by stage, before it begins: `make reproduce-dry`.
+
+A net's seconds are computed: two operations for each multiply-add, three times as many for training (forward, backward
+to the weights and to the inputs), at SUSTAINED of the GPU's peak. Seconds of cores and sizes of files were measured.
+Once the run has trainings behind it, their own speed takes the place of the computed one.
+"""
+
+import functools
+import os
+import tempfile
+
+import caffe
+import numpy as np
+
+from aepsl import cli
+from aepsl.base.files import write_text
+from aepsl.data import source_table, synthetic
+from aepsl.graph.run_folder import RunFolder
+from aepsl.nets import build, cuda
+from aepsl.paper import published
+from aepsl.run import new_experiment
+from aepsl.settings import experiments
+from aepsl.training import stand_ins
+
+# Peak of single-precision arithmetic as the makers state it, in TFLOPS; of cards with several forms, the slowest.
+PEAKS = {
+    "H200": 60.0,
+    "H100": 51.2,
+    "A100": 19.5,
+    "V100": 14.0,
+    "T4": 8.1,
+    "L40": 90.5,
+    "L4": 30.3,
+    "A40": 37.4,
+    "A10": 31.2,
+    "A6000": 38.7,
+    "RTX 4090": 82.6,
+    "RTX 3090": 35.6,
+    "RTX 2080 Ti": 13.4,
+    "GTX 1080 Ti": 11.3,
+    "TITAN X": 6.6,
+}
+REFERENCE = "V100"  # where no GPU is seen
+# Assumed. DeepLab's paper trains LargeFOV at 4.84 images/s; on a TITAN X, a GPU of its day, that is 22% of the peak.
+SUSTAINED = 0.2
+# Measured on the CPU: seconds of an iteration of LargeFOV segmentation at batch 2 on 2 cores (`make bench`) ..
+ITERATION, BATCH, CORES = 7.5, 2, 2
+# ... seconds of one core for an image of 500 x 375 ..
+DETECTORS = dict(drfi=0.3, rbd=0.04, truth=0.01)
+SECONDS = dict(masks=0.02, relabel=0.96, segment=1.92)
+# ... and kB that a stage leaves of a photo of VOC.
+KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
+PHOTO = (375, 500)
+CONTEXT = 2**29  # bytes of GPU memory that CUDA itself takes, about
+CHAIN = ("classification", "mine", "relabel")  # kinds of stages that wait for each other, and two nets beside them
+CHAINED_NETS = ("segmentation.psl", "segmentation.psl++")
+
+
+def report(experiment, gpus=0, cores=1):
+    """Hours and disk that the stages of the experiment are expected to take, as text; gpus: 0 for the CPU alone."""
+    run = RunFolder(experiment)
+    stages = list(run.stages())
+    took = {name: seconds for name, seconds in run.seconds().items() if run.is_done(name)}
+    images = images_of(experiment, run)
+    operations, told = speed(gpus, cores)
+    nets = {stage.name: operations_of(experiment, stage, images) / operations for stage in stages}
+    trained = [stage.name for stage in stages if stage.kind in experiments.TASKS and stage.name in took]
+    if trained:
+        factor = sum(took[name] for name in trained) / sum(nets[name] for name in trained)
+        nets = {name: seconds * factor for name, seconds in nets.items()}
+        told += f"\nThe {len(trained)} trainings of this run took {factor:.2f} times that long, which is counted in"
+
+    hours = {}
+    for stage in stages:
+        expected = nets[stage.name] + images.get(stage.images, 0) * seconds_of_image(experiment, stage.kind) / cores
+        hours[stage.name] = took.get(stage.name, expected) / 3600
+    disk = {stage.name: disk_of(experiment, stage, images) for stage in stages}
+
+    lines = [told + ".", "", f"{'stage':30}{'hours':>8}{'disk':>11}"]
+    for name in hours:
+        lines.append(f"{name:30}{hours[name]:8.2f}{disk[name]:8.2f} GB{'  as it was' * (name in took)}")
+    for name, size in downloads(experiment).items():
+        disk[name] = size / 1e9
+        lines.append(f"{name:38}{disk[name]:8.2f} GB, downloaded")
+    total = sum(hours.values())
+    lines.append(f"{'one after the other':30}{total:8.2f}{sum(disk.values()):8.2f} GB")
+    if gpus > 1:
+        chain = sum(hours[stage.name] for stage in chained(run))
+        lines.append(f"{f'on {gpus} GPUs, at best':30}{max(chain, total / gpus):8.2f}")
+    lines += ["", "Memory of a training on a GPU, computed"]
+    lines += [f"{task:30}{memory_of_training(experiment, task) / 2**30:8.1f} GiB" for task in experiments.TASKS]
+    return "\n".join(lines)
+
+
+def expected(experiment, gpus, cores):
+    """{stage: seconds} that the stages are expected to take before any is measured, one after the other."""
+    run = RunFolder(experiment)
+    images, (operations, _) = images_of(experiment, run), speed(gpus, cores)
+    seconds = {}
+    for stage in run.stages():
+        each = seconds_of_image(experiment, stage.kind) / cores
+        seconds[stage.name] = operations_of(experiment, stage, images) / operations + images.get(stage.images, 0) * each
+    return seconds
+
+
+def chained(run):
+    """The stages of a run that wait for each other, whatever runs beside them."""
+    nets = [*CHAINED_NETS, getattr(run.start_of("psl"), "name", "")]
+    return [stage for stage in run.stages() if stage.kind in CHAIN or stage.name in nets]
+
+
+def seconds_of_image(experiment, kind):
+    """Seconds that one core takes for an image in a kind of stage, beside its net."""
+    seconds = dict(SECONDS, saliency=DETECTORS[experiment["background"]["detector"]])
+    return seconds.get(kind, 0) * np.prod(sides_of(experiment)) / np.prod(PHOTO)
+
+
+def sides_of(experiment):
+    """(height, width) of the experiment's images, about."""
+    return (sum(synthetic.SIDES) // 2,) * 2 if "synthetic" in experiment else PHOTO
+
+
+def disk_of(experiment, stage, images):
+    """GB that a stage leaves: of each image, or the weights of a net."""
+    count = images.get(stage.images, 0)
+    return 1e-6 * count * KILOBYTES.get(stage.kind, 0) or 4e-9 * parameters(net_of(experiment, stage.kind))
+
+
+def speed(gpus, cores):
+    """(operations a second that a net is expected to do, what that rests on)."""
+    if not gpus:
+        measured = (
+            6
+            * BATCH
+            * multiply_adds(net_of(experiments.load(published.PAPERS_EXPERIMENT), "segmentation"))
+            / ITERATION
+            / CORES
+        )
+        return measured * cores, f"On {cores} cores, without a GPU, from one measured iteration on {CORES} cores"
+    name = cuda.name(0) if cuda.count() else None
+    known = next((key for key in sorted(PEAKS, key=len, reverse=True) if key in (name or "")), None)
+    card = known or REFERENCE
+    told = f"Computed, not measured: an NVIDIA {card} at {SUSTAINED:.0%} of its {PEAKS[card]} TFLOPS, and {cores} cores"
+    if name is None:
+        told += "; no GPU is visible here"
+    elif known is None:
+        told += f"; the GPU here, {name}, is not in aepsl/plan.py"
+    return SUSTAINED * PEAKS[card] * 1e12, told
+
+
+def images_of(experiment, run):
+    """How many images the experiment's lists have: as checked, or before that, as expected."""
+    val = source_table.load().get("expected", {}).get("lists", {}).get("val", {}).get("images", 0)
+    expected = dict(train=experiment["data"]["train_images"], val=experiment.get("synthetic", {}).get("val", val))
+    return run.images() or expected
+
+
+def downloads(experiment):
+    """{file: bytes} of what `make reproduce` downloads where the user has none of it."""
+    files = source_table.load()["files"]
+    wanted = [experiment.get("initial_weights")] + [
+        name for name in files if experiment["name"] == published.PAPERS_EXPERIMENT
+    ]
+    sizes = {name: files[name].get("size", 0) for name in wanted if name in files}
+    return {name: size for name, size in sizes.items() if size and (name == wanted[0] or "unpack" in files[name])}
+
+
+def operations_of(experiment, stage, images):
+    """Floating-point operations of a stage's net."""
+    kind = stage.kind
+    if kind in experiments.TASKS:
+        settings = experiment["training"][kind]
+        iterations = experiments.iterations(settings["epochs"], images["train"], settings["batch"])
+        return 6 * iterations * settings["batch"] * multiply_adds(net_of(experiment, kind))
+    task = {"mine": "classification", "relabel": "psl", "segment": "psl"}.get(kind)
+    if task is None:
+        return 0
+    sides = tuple(8 * round(side * experiment["data"]["scale"] / 8) + 1 for side in sides_of(experiment))
+    return 2 * images[stage.images] * multiply_adds(net_of(experiment, task, sides))
+
+
+def net_of(experiment, task, sides=None):
+    """The deploy net of the experiment for an image of `sides` (height, width), or for a crop."""
+    return _net_of(build.deploy_net(experiment, task), sides)
+
+
+@functools.cache
+def _net_of(text, sides):
+    with tempfile.TemporaryDirectory() as folder:  # the experiment may not be written yet
+        path = os.path.join(folder, "net.prototxt")
+        write_text(path, text)
+        net = caffe.Net(path, caffe.TEST)
+    if sides:
+        net.blobs["data"].reshape(1, 3, *sides)
+        net.reshape()
+    return net
+
+
+def multiply_adds(net):
+    """Multiply-adds of one pass: each weight times the positions where it is used."""
+    return sum(blobs[0].data.size * int(np.prod(net.blobs[name].shape[2:])) for name, blobs in net.params.items())
+
+
+def parameters(net):
+    return sum(blob.data.size for blobs in net.params.values() for blob in blobs)
+
+
+def memory_of_training(experiment, task):
+    """Bytes of GPU memory that training takes at the experiment's batch: blobs and parameters with their gradients,
+    momentum, the columns that each convolution unfolds an image into, and CUDA itself. Computed, not measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        net = stand_ins.solver(experiment, task, folder).net
+    floats = 2 * sum(blob.count for blob in net.blobs.values())
+    for layer, blobs in net.params.items():
+        floats += 3 * sum(blob.count for blob in blobs)
+        column = list(blobs[0].shape)[1:]
+        if len(column) == 3 and column[-1] > 1:
+            floats += int(np.prod(column + list(net.blobs[net.top_names[layer][0]].shape)[2:]))
+    return 4 * floats + CONTEXT
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__)
+    parser.add_argument("name", help="the experiment, or a new name for the data of --data")
+    parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
+    parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="numbers of GPUs; the CPU without it")
+    parser.add_argument("--cores", type=cli.number(1), default=os.cpu_count())
+    asked = parser.parse_args(argv)
+    print(report(new_experiment.settings(asked.name, asked.data), cli.count(asked.gpu), asked.cores))

@@ -1,0 +1,88 @@
+"""Snakemake's output as one line a job, in place of its own, longer text (snakemake --log-handler-script).
+
+On a terminal another line below them tells how far the run is (aepsl.run.progress_line).
+"""
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+
+from snakemake.logging import logger
+
+from aepsl.base.files import read_json
+from aepsl.graph import run_folder
+
+logger.log_handler.clear()
+START = time.time()
+ASKED = json.loads(os.environ["AEPSL_RUN"])
+RUN = run_folder.RunFolder(ASKED["experiment"], os.path.abspath(run_folder.ROOT))  # snakemake works elsewhere
+state = dict(done=0, total="?", failed=False, interrupted=False, jobs={})
+
+
+def interrupted(number, frame):
+    """Say so once: snakemake and every stage get the signal too."""
+    if not state["interrupted"]:
+        state["interrupted"] = True
+        _say("interrupted; typed again, the command goes on from there")
+    signal.default_int_handler(number, frame)
+
+
+signal.signal(signal.SIGINT, interrupted)
+
+
+def log_handler(message):
+    """Print what a user wants to see of one of snakemake's messages."""
+    level, text = message["level"], str(message.get("msg"))
+    if state["interrupted"]:
+        return
+    if level == "run_info":
+        before, state["total"] = state["total"], text.split()[-1]  # it ends with the number of jobs
+        if state["total"] == "1" and "\nall " in text and before == "?":  # a dry run says it twice
+            _say("every stage is done already")
+    elif level == "progress":
+        state.update(done=message["done"], total=message["total"])
+    elif level == "job_info" and message["name"] != "all":
+        name = " ".join([message["name"], *map(str, message["wildcards"].values())])
+        _say(_line(name))
+        mark = message["output"][0] if message["output"] else name
+        state["jobs"][message["jobid"]] = name, re.sub(r"(\.\d+-\d+)?\.json$", "", os.path.basename(mark))
+    elif level == "job_finished" and message["jobid"] in state["jobs"]:
+        name, stage = state["jobs"].pop(message["jobid"])
+        loss = _loss(stage)
+        if loss is not None:
+            _say(f"{_line(name)}: loss {loss:.3f}")
+    elif level == "job_error":
+        state["failed"] = True
+        state["jobs"].pop(message["jobid"], None)
+        _say(f"stopped at {message['name']}; the lines above say why. Typed again, the command goes on from there")
+    elif text.startswith("Nothing to be done") or level in ("error", "warning") and not state["failed"]:
+        _say(text)
+
+
+def _line(text):
+    return f"{time.time() - START:6.0f} s {state['done']:>4}/{state['total']}  {text}"
+
+
+def _loss(name):
+    """The mean loss of the last epoch of a training that is done; None for other stages."""
+    kind, _, what = name.partition(".")
+    if kind not in ("classification", "segmentation"):
+        return None
+    folder = RUN.classification(what[len("step") :]) if kind == "classification" else RUN.segmentation(what)
+    try:
+        return float(read_json(os.path.join(folder, "train.json"))["converged_loss"])
+    except (*run_folder.DAMAGED, ValueError):
+        return None
+
+
+def _say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+if "expected" in ASKED:
+    from aepsl.run import progress_line
+
+    progress_line.begin(RUN, ASKED, state)

@@ -1,0 +1,191 @@
+"""The last line of a terminal while a run goes on: what goes on, how far and how fast, and how long the rest will take.
+
+One process draws. Stages know nothing of it: what they print goes through a pipe, so that no text and no line garble
+each other, and how far they are stands in the run's folder (aepsl.run.status).
+"""
+
+import atexit
+import contextlib
+import os
+import select
+import statistics
+import threading
+import time
+
+from aepsl.run import plan, status
+from aepsl.settings import experiments
+
+PERIOD = 1  # seconds between two looks
+ENOUGH = 10  # seconds after which the speed of a stage under way says something
+CLEAR = b"\r\x1b[K"
+
+
+def begin(run, asked, state):
+    """Take over the terminal, until the end of this process.
+
+    run: RunFolder, with a path that holds wherever the process works; asked: what aepsl.run.start hands on; state: a
+    dict that others keep up to date: done and total jobs; jobs, {anything: (its name, that of its stage)}; interrupted.
+    """
+    line = Line(run, asked)
+    terminal = Terminal(lambda width: "" if state["interrupted"] else line.text(state, width))
+    atexit.register(terminal.close)
+
+
+class Terminal:
+    """Passes on what this process and all that it starts print to the terminal, above a last line, `line(width)`."""
+
+    def __init__(self, line):
+        self.line, self.drawn, self.due = line, b"", 0
+        self.partial = b""  # of a line of text whose end is not there yet
+        self.lock, self.closed = threading.Lock(), False
+        self.streams = [stream for stream in (1, 2) if os.isatty(stream)]
+        self.terminal = os.dup(self.streams[-1])
+        self.pipe, end = os.pipe()
+        os.set_blocking(self.pipe, False)
+        for stream in self.streams:
+            os.dup2(end, stream)
+        os.close(end)
+        threading.Thread(target=self._pass_on, daemon=True).start()
+
+    def close(self):
+        """Clear the line and give the terminal back."""
+        with self.lock:
+            self.closed = True
+            for stream in self.streams:
+                os.dup2(self.terminal, stream)
+            self._write(CLEAR + self._read() + self.partial)
+
+    def _pass_on(self):
+        while True:
+            select.select([self.pipe], [], [], PERIOD)
+            with self.lock:
+                if self.closed:
+                    return
+                text, before = self._read(), self.drawn
+                if time.monotonic() >= self.due:
+                    self.drawn = self._line()
+                    self.due = time.monotonic() + PERIOD
+                if text or self.drawn != before:
+                    self._write(CLEAR + text + self.drawn)
+
+    def _read(self):
+        """All whole lines that were printed since the last time."""
+        text = [self.partial]
+        with contextlib.suppress(BlockingIOError):
+            while text[-1] or len(text) == 1:  # until nobody can write any more
+                text.append(os.read(self.pipe, 1 << 16))
+        whole, end, self.partial = b"".join(text).rpartition(b"\n")
+        return whole + end
+
+    def _line(self):
+        with contextlib.suppress(OSError):
+            width = os.get_terminal_size(self.terminal).columns or 80
+            try:
+                return self.line(width - 1).encode()
+            except Exception as error:  # no line is worth a run
+                return f"{type(error).__name__}: {error}"[: width - 1].encode()
+        return b""
+
+    def _write(self, text):
+        with contextlib.suppress(OSError):  # the terminal is gone; the run goes on
+            while text:
+                text = text[os.write(self.terminal, text) :]
+
+
+class Line:
+    """The text of the line. run: its RunFolder; asked: what aepsl.run.start hands on, with the `expected` seconds."""
+
+    def __init__(self, run, asked):
+        self.run, self.expected = run, asked["expected"]
+        self.lanes = asked["gpus"] or max(1, asked["cores"] // run.experiment["threads"])  # trainings side by side
+        self.stages = {stage.name: stage for stage in run.stages()}
+        others = {stage.name: stage for stage in run.stages(["calibration"])}
+        self.known = {**others, **self.stages}
+        self.chain = [stage.name for stage in plan.chained(run)]
+        self.begun = {}  # {stage: (when it was seen first, how far it was then)}
+        self.jobs_done = None
+
+    def text(self, state, width):
+        """The line, `width` characters at most; state: see `begin`."""
+        if self.jobs_done != state["done"]:
+            self._look_at_what_is_done(state["done"])
+        names = list(dict.fromkeys(stage for _, stage in list(state["jobs"].values())))
+        states = {name: status.state_of(self.known[name], self.images) for name in names if name in self.known}
+        rates = {name: self._rate(name, each) for name, each in states.items()}
+        self.begun = {name: self.begun[name] for name in states if name in self.begun}
+        head = f"{state['done']}/{state['total']} jobs"
+        left = self._left(states, rates) if self.expected else None
+        if left:
+            head += f", {duration(left)} left"
+        long = [described(name, states.get(name), rates.get(name), self.known.get(name)) for name in names]
+        return fitted(head, long, [described(name, states.get(name)) for name in names], width)
+
+    def _look_at_what_is_done(self, count):
+        self.jobs_done, self.images = count, self.run.images()
+        self.to_do = [name for name in self.stages if not self.run.is_done(name)]
+        took = self.run.seconds()
+        self.measured = {}  # {kind: how many times as long as expected its stages took}
+        for name in self.expected:
+            if name in took and name not in self.to_do:
+                factor = took[name] / self.lanes / self.expected[name]
+                self.measured.setdefault(self.stages[name].kind, []).append(factor)
+
+    def _rate(self, name, state):
+        """Images or iterations a second since the stage was seen first; None before it can be told."""
+        if state.done in (None, status.UNKNOWN):
+            return None
+        when, done = self.begun.get(name, (0, state.done + 1))
+        if state.done < done:
+            self.begun[name] = time.monotonic(), state.done
+            return None
+        return (state.done - done) / (time.monotonic() - when) or None
+
+    def _left(self, states, rates):
+        """Seconds that the run will still take: what is not done, in as many lanes as there are, or the chain alone."""
+        factors = {kind: statistics.median(found) for kind, found in self.measured.items()}
+        for name, rate in rates.items():
+            stage = self.stages.get(name)
+            if stage and stage.kind not in factors and rate and time.monotonic() - self.begun[name][0] > ENOUGH:
+                lanes = 1 if stage.images else self.lanes  # parts of a stage with images go on side by side
+                factors[stage.kind] = states[name].total / rate / lanes / self.expected[name]
+        trained = [factors[kind] for kind in experiments.TASKS if kind in factors]
+        needed = {}
+        for name in self.to_do:
+            kind, state = self.stages[name].kind, states.get(name, status.State())
+            like = statistics.median(trained) if trained and kind in experiments.TASKS else 1
+            left = 1 - state.done / state.total if state.done and 0 < state.done <= state.total else 1
+            needed[name] = self.expected[name] * factors.get(kind, like) * left
+        chain = sum(needed.get(name, 0) * (1 if self.stages[name].images else self.lanes) for name in self.chain)
+        return max(sum(needed.values()), chain)
+
+
+def described(name, state, rate=None, stage=None):
+    """'classification.step1 31/400, loss 0.123, 4.5/s'; without a stage only how far it is."""
+    if state is None or state.done in (None, status.UNKNOWN):
+        return name
+    text = f"{name} {state.counted}"
+    if stage:
+        text += " images" if stage.images else "" if state.loss is None else f", loss {state.loss:.3f}"
+    if rate:
+        text += f", {rate:.1f}/s" if rate >= 1 else f", {1 / rate:.1f} s each"
+    return text
+
+
+def fitted(head, long, short, width):
+    """The head and as much of the jobs as has room: all of it, the first ones at length, or only the first ones."""
+    count = len(long)
+    choices = [[head, *long[:full], *short[full:]] for full in range(count, 0, -1)]
+    for first in (long, short):
+        choices += [[head, first[0], *short[1:shown], f"+{count - shown}"] for shown in range(count - 1, 0, -1)]
+    lines = map(" | ".join, choices or [[head]])
+    return next((line for line in lines if len(line) <= width), head[:width])
+
+
+def duration(seconds):
+    """'2 d 3 h', '5 h 20 min', '12 min', 'under a minute'."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "under a minute"
+    parts = [(minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min")]
+    first = next(k for k, (value, _) in enumerate(parts) if value)
+    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value)

@@ -1,0 +1,1 @@
+"""Detectors of salient objects: robust background detection, and DRFI. Imports data and below."""

@@ -1,0 +1,1 @@
+"""The paper's detector of salient objects: features, forest, training."""

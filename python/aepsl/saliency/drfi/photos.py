@@ -1,0 +1,51 @@
+"""Photos with binary masks of their salient object: DIR/ID.jpg (.jpeg, .png) and DIR/ID.png, white for the object."""
+
+import os
+
+from aepsl.base.errors import InputError
+from aepsl.data import lists
+from aepsl.images.pictures import check_whole, read_image
+
+
+class Photos:
+    """Those of a list; images, masks: folders, which may be one.
+
+    Raises InputError for a photo or a mask that is missing, broken, not of the other's size, or a mask of one colour.
+    """
+
+    def __init__(self, images, masks, list_path):
+        self.ids = lists.read_list(list_path).ids
+        self.images = [found(images, image_id, (".jpg", ".jpeg", ".png")) for image_id in self.ids]
+        self.masks = [found(masks, image_id, (".png", ".bmp")) for image_id in self.ids]
+        for image, mask in zip(self.images, self.masks):
+            size, other = check_whole(image).size, check_whole(mask).size
+            if size != other:
+                raise InputError(
+                    f"{mask}: is {other[0]} x {other[1]}, its photo {size[0]} x {size[1]}; give one of its size"
+                )
+        for k in range(len(self)):
+            self.is_object(k)
+
+    def __len__(self):
+        return len(self.ids)
+
+    def image(self, k):
+        """H x W x 3 uint8, BGR."""
+        return read_image(self.images[k])
+
+    def is_object(self, k):
+        """H x W booleans; InputError for a mask that is all black or all white: one stored as 0 and 1 looks black."""
+        white = read_image(self.masks[k]).max(axis=2) > 127
+        if white.all() or not white.any():
+            colour = "white" if white.all() else "black"
+            raise InputError(f"{self.masks[k]}: is all {colour}; an object is white (255), and the rest black")
+        return white
+
+
+def found(folder, image_id, extensions):
+    """The first file ID.extension that there is; InputError for none."""
+    paths = [os.path.join(folder, image_id + extension) for extension in extensions]
+    path = next(filter(os.path.exists, paths), None)
+    if path is None:
+        raise InputError(f"{folder}: holds no {image_id}{extensions[0]}; add it, or take it from the list")
+    return path

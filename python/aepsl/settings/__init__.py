@@ -1,0 +1,1 @@
+"""experiment.yaml, read and checked. Imports base."""

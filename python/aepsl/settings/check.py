@@ -1,0 +1,167 @@
+"""What is wrong with the settings of an experiment, found before any work: types, ranges, choices, misspelt names."""
+
+import difflib
+import functools
+import json
+import math
+import os
+from decimal import Decimal, InvalidOperation
+
+import jsonschema
+import yaml
+
+from aepsl.data.dataset import VOC_CLASSES
+
+MODEL_FILE = "prototxt/voc12/experiment.yaml"
+MOST_ITERATIONS = 2**31 - 1  # Caffe's solver counts them in 32 bits
+NOUNS = dict(integer="an integer", number="a number", string="text", array="a list", object="lines `key: value`")
+BOUNDS = dict(
+    minimum="at least {}", exclusiveMinimum="more than {}", maximum="at most {}", exclusiveMaximum="less than {}"
+)
+# Of several faults the one that explains the others: a misspelt key is also one that is missing.
+FIRST, LAST = ("additionalProperties",), ("required", "not")
+
+
+def fault(settings):
+    """The first fault of complete settings, one line without a file's name; None if there is none."""
+    errors = list(_validator().iter_errors(settings))
+    if not errors:
+        return next(_faults_beyond_the_schema(settings), None)
+    error = min(errors, key=lambda error: (error.validator in LAST) - (error.validator in FIRST))
+    return " ".join(_line(error).split())
+
+
+@functools.cache
+def schema():
+    with open(os.path.join(os.path.dirname(__file__), "schema.yaml")) as file:
+        return yaml.safe_load(file)
+
+
+@functools.cache
+def _validator():
+    """Draft 7, but that an integer is written as one, and that nan and inf are no numbers."""
+    draft = jsonschema.Draft7Validator
+    integer = lambda value: isinstance(value, int) and not isinstance(value, bool)  # noqa: E731
+    types = draft.TYPE_CHECKER.redefine_many(
+        dict(
+            integer=lambda _, value: integer(value),
+            number=lambda _, value: integer(value) or isinstance(value, float) and math.isfinite(value),
+        )
+    )
+    return jsonschema.validators.extend(draft, type_checker=types)(schema())
+
+
+def _faults_beyond_the_schema(settings):
+    crop, mining, images = settings["data"]["crop"], settings["mining"], settings["data"]["train_images"]
+    if crop % 8 != 1:
+        yield f"`data.crop` is {crop}; it must be 8k + 1, for example {crop // 8 * 8 + 1}"
+    if mining["merge"] > mining["steps"]:
+        yield f"`mining.merge` is {mining['merge']}; it must be at most `mining.steps`, {mining['steps']}"
+    start = settings.get("psl_start", "")
+    if start.startswith("ae_step") and int(start[len("ae_step") :]) > mining["steps"]:
+        yield f"`psl_start` is {start}; it must be at most ae_step{mining['steps']}, as `mining.steps`"
+    known = [*settings["classes"], *VOC_CLASSES]
+    for name in settings["background"]["indoor_classes"]:
+        if name not in known:
+            yield (
+                f"`background.indoor_classes` has {name!r}; each must be one of `classes` or of VOC's"
+                + _nearest(name, known)
+            )
+    for task, values in settings["training"].items():
+        for key in ("epochs", "lr_step_epochs"):
+            if values[key] * images > MOST_ITERATIONS * values["batch"]:
+                yield (
+                    f"`training.{task}.{key}` is {values[key]}; it must be less: of {images} images in batches of "
+                    f"{values['batch']} that makes more than {MOST_ITERATIONS} iterations"
+                )
+
+
+def _line(error):
+    """A fault that jsonschema found, told by key, value, and what it must be."""
+    name, value = dotted(error.absolute_path), error.instance
+    rule = error.validator_value
+    if error.validator == "additionalProperties":
+        key = next(key for key in value if key not in error.schema["properties"])
+        return f"`{dotted([*error.absolute_path, key])}` is no setting" + _meant(key, error.schema["properties"])
+    if error.validator == "required":
+        key = next(key for key in rule if key not in value)
+        return f"has no `{dotted([*error.absolute_path, key])}`; {MODEL_FILE} has every setting, explained"
+    if error.validator == "uniqueItems":
+        return f"`{name}` has {shown(next(each for each in value if value.count(each) > 1))} twice; remove one"
+    if error.validator == "type" and isinstance(value, str):
+        written = _as_numbers(value, rule)
+        if written:
+            return f"`{name}` is the text {value!r}; write {' or '.join(written)}"
+    if error.validator == "not" and not rule:
+        return f"`{name}` is set; {error.schema['description']}"
+    wanted = _wanted(error.schema) + _quotes(error)
+    if isinstance(value, float) and not math.isfinite(value):
+        wanted = wanted.replace("a number", "a finite number")
+    return f"`{name}` is {shown(value)}; it must be {wanted}"
+
+
+def dotted(path):
+    """training.psl.lr, classes[0] of ["training", "psl", "lr"], ["classes", 0]."""
+    return "".join(f"[{key}]" if type(key) is int else f".{key}" for key in path).lstrip(".")
+
+
+def _wanted(part):
+    """What a part of the schema allows, in words."""
+    if "enum" in part:
+        return " or ".join(part["enum"])
+    if "maxProperties" in part:
+        return " or ".join(f"{{{key}: NUMBER}}" for key in part["properties"])
+    words = NOUNS[part["type"]]
+    if "minItems" in part:
+        low, high = part["minItems"], part.get("maxItems")
+        words += f" of {low}" if low == high else f" of {low} to {high}" if high else f" of {low} or more"
+    bounds = [text.format(part[key]) for key, text in BOUNDS.items() if key in part]
+    words += ", " * bool(bounds) + " and ".join(bounds)
+    return words + (f" ({part['description']})" if "description" in part else "")
+
+
+def shown(value):
+    """A value as it would be written, in one line that is not too long."""
+    text = repr(value) if isinstance(value, str) else json.dumps(value, default=str, skipkeys=True, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _quotes(error):
+    """The hint for text that YAML takes for something else: no, 12, 2012-01-01."""
+    wrong = error.validator == "type" and error.validator_value == "string"
+    return "; put it in quotes" if wrong and not isinstance(error.instance, (dict, list, type(None))) else ""
+
+
+def _as_numbers(text, kind):
+    """How to write the number that `text` is meant to be: YAML 1.1 takes 1e-2 for text."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return []
+    mantissa, _, exponent = text.strip().lower().partition("e")
+    written = [format(number, "f")] if number.is_finite() and abs(number.adjusted()) < 20 else []
+    if exponent:
+        mantissa += "" if "." in mantissa else ".0"
+        written.insert(0, f"{mantissa}e{int(exponent):+d}")
+    return [each for each in written if _validator().is_type(yaml.safe_load(each), kind)]
+
+
+def _meant(key, here):
+    """Where a key that is no setting may belong."""
+    elsewhere = [path for path in all_settings(schema(), ()) if path[-1] == key]
+    if elsewhere and not difflib.get_close_matches(str(key), here):
+        return f"; did you mean `{dotted(elsewhere[0])}`?"
+    return _nearest(str(key), here) or f"; known are {', '.join(here)}"
+
+
+def _nearest(word, known):
+    return "".join(f"; did you mean `{each}`?" for each in difflib.get_close_matches(word, known, n=1))
+
+
+def all_settings(part, path):
+    """The path of every setting in a part of the schema."""
+    if "$ref" in part:
+        part = schema()["definitions"][part["$ref"].rsplit("/", 1)[1]]
+    for key, value in part.get("properties", {}).items():
+        yield (*path, key)
+        yield from all_settings(value, (*path, key))

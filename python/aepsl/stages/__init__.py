@@ -1,0 +1,1 @@
+"""One module a stage: run(...) reads files and writes files, and knows no other stage."""

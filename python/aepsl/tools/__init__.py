@@ -1,0 +1,1 @@
+"""Commands of their own: pictures, predictions, exports, comparisons, DRFI's training."""

@@ -1,0 +1,81 @@
+"""What S_hat does to the objects, epoch by epoch: psl.csv in the folder of a PSL training.
+
+J(f, S) is a mean over the share r of pixels that S labels, J(f, S_hat) one over nearly all: a pixel weighs 1 / r in the
+first where it weighs 1 in the second. Where S says c and S_hat background, f_c then rests at 1 / (1 + r), and
+[1, v] (x) f goes on saying background if v_c < r: S_hat overrules S. Where it does so nearly everywhere, the net loses
+the objects.
+"""
+
+import csv
+import io
+
+import numpy as np
+
+from aepsl.base.files import read_table
+from aepsl.layers.losses import counted_pixels
+
+COLUMNS = (
+    "r",  # share of pixels that S labels, mean of the images
+    "v",  # mean of v over the images' labels
+    "v_below_r",  # share of those labels with v < r
+    "S_objects",  # share of objects among the pixels of S that count
+    "S_hat_objects",  # the same of S_hat
+)
+# An S_hat that keeps S's objects, and takes all else for background, has r times S's share, and r is .65 on the
+# demo: below a fifth, more than two thirds of them are gone.
+LOST = 0.2
+
+
+def sums(S, S_hat, v, labels):
+    """What one batch adds to its epoch's row: 9 numbers. S, S_hat: N x h x w; v, labels: N x C."""
+    S, S_hat = (counted_pixels(mask, labels) for mask in (S, S_hat))
+    r = S.any(axis=1).mean(axis=(1, 2))
+    present = labels > 0
+    below = present & (v < r[:, None])
+    pixels = [count for mask in (S, S_hat) for count in (mask[:, 1:].sum(), mask.sum())]
+    return [float(each) for each in (len(r), r.sum(), present.sum(), v[present].sum(), below.sum(), *pixels)]
+
+
+def rows(batches, epoch):
+    """A row of COLUMNS for each epoch, the last one perhaps unfinished.
+
+    batches: the `sums` of every iteration so far; epoch: iterations.
+    """
+    return [_row(*np.sum(batches[k : k + epoch], axis=0)) for k in range(0, len(batches), epoch)]
+
+
+def _row(images, r, labels, v, below, S_objects, S_pixels, S_hat_objects, S_hat_pixels):
+    parts = ((r, images), (v, labels), (below, labels), (S_objects, S_pixels), (S_hat_objects, S_hat_pixels))
+    return [part / whole if whole else 0.0 for part, whole in parts]
+
+
+def text(batches, epoch):
+    """psl.csv: COLUMNS by epoch, the first is 1."""
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(["epoch", *COLUMNS])
+    for number, row in enumerate(rows(batches, epoch), start=1):
+        writer.writerow([number] + [f"{value:.6g}" for value in row])
+    return written.getvalue()
+
+
+def read(path):
+    """{column: its numbers, by epoch} of a psl.csv."""
+    table = read_table(path, COLUMNS)
+    return {column: table[column] for column in COLUMNS}
+
+
+def warning(batches, epoch):
+    """What to say of the epoch that has just ended, if it is the first in which S_hat has lost the objects; or None."""
+    if len(batches) % epoch:
+        return None
+    found = rows(batches, epoch)
+    lost = [row[-1] < LOST * row[-2] for row in found]
+    if not lost[-1] or any(lost[:-1]):
+        return None
+    r, v, below, S, S_hat = found[-1]
+    return (
+        f"S_hat loses the objects in epoch {len(found)}: they are {S_hat:.1%} of its pixels, and {S:.1%} of S's; v is "
+        f"below r = {r:.2f} for {below:.0%} of the labels (psl.csv). A net that knows the objects from the start may "
+        "keep them: `psl_start` in experiment.yaml"
+    )
