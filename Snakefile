@@ -1,62 +1,63 @@
-# The order of the stages: which marks a stage waits for, and the command that makes what it has to make.
-# `python3 -m aepsl run NAME` starts it. AEPSL_RUN says what that was asked for, and what the inputs hold.
+# Runs the graph of stages (python/aepsl/graph): what each needs, and that what waits longest starts first, follows from
+# it. `python3 -m aepsl run NAME` starts it, and says which jobs are to be done again: no time of a file counts.
 #
-# A stage leaves a mark in done/. It is done again when `made_of` changes, its settings and the contents of its inputs
-# (aepsl.store.made), or when a mark that it waits for holds something else. Marks lie in the run's folder, where
-# snakemake works; commands run in the repository.
+# A job leaves a mark in done/, in the run's folder, where snakemake works; commands run in the repository.
 
-include: "rules/common.smk"
+import os
+from shlex import quote
+
+from aepsl.graph import graph
+
+FOLDER = os.environ["AEPSL_START"]
+GRAPH, START = graph.read(FOLDER, root=os.path.join(workflow.basedir, "runs"))
+E = GRAPH.experiment
+# The threads of a net are a setting: with more, OpenBLAS adds in another order, and the last digits change.
+AEPSL = "cd {} && OMP_NUM_THREADS={t} OPENBLAS_NUM_THREADS={t} python3 -m aepsl".format(
+    quote(workflow.basedir), t=E["threads"]
+)
+WAITS = GRAPH.longest(START.seconds)
+
+
+localrules: all, calibrate, submission, shared
 
 
 rule all:
     """Prints the tables and writes the report, also when there is nothing else to do."""
-    input:
-        "done/results.json",
-    shell:
-        "{STAGE} report {E[name]} --data {ASKED[data]:q}"
-
-
-include: "rules/erasing.smk"
-include: "rules/segmentation.smk"
-
-
-rule results:
-    input:
-        [f"done/{stage}.step{t}.json" for t in RUN.steps for stage in ("classification", "shares")],
-        [shards(f"segment.val.{row}") for row in E["rows"]],
-        [f"done/segmentation.{net}.json" for net in RUN.nets_with_psl()],
-        "done/thresholds.json",
-        "done/background.json",
-    output:
-        "done/results.json",
-    params:
-        made_of=made_of("results", "val.masks"),
-    shell:
-        "{STAGE} results {COMMON} --done {RUN.path}/{output}"
-
-
-rule shared:
-    """What `aepsl sweep` trains nets from."""
-    input:
-        INITIAL_MARK,
-        [f"done/masks.ae_step{t}.json" for t in range(1, E["mining"]["merge"] + 1)],
+    input: GRAPH.marks(GRAPH.targets("all", START.row))
+    shell: "{AEPSL} report {E[name]} --data {START.data:q}"
 
 
 rule calibrate:
     """The same net with the true masks: what it reaches says whether the set-up is sound, before days are spent."""
-    input:
-        shards("segment.val.calibration"),
-    shell:
-        "{STAGE} calibrate {COMMON}"
+    input: GRAPH.marks(GRAPH.targets("calibrate", START.row))
+    shell: "{AEPSL} calibrate --experiment {E[name]} --data {START.data:q}"
 
 
 rule submission:
     """The archive of a row for VOC's server; of val where the experiment names no test images."""
-    input:
-        shards(f"segment.test.{ASKED['row']}"),
+    input: GRAPH.marks(GRAPH.targets("submission", START.row))
     params:
-        list=E["data"].get("test", E["data"]["val"]),
-        masks=RUN.segmented("test", ASKED["row"]),
-        out=RUN.submission(ASKED["row"]),
+        stage=GRAPH.stages[f"segment.test.{START.row}"],
+        out=GRAPH.run.submission(START.row),
     shell:
-        "{STAGE} submission {COMMON} --list {params.list} --masks {params.masks}/crf --out {params.out}"
+        "{AEPSL} submission --experiment {E[name]} --data {START.data:q} --list {params.stage.options[list_name]}"
+        " --masks {params.stage.out}/crf --out {params.out}"
+
+
+rule shared:
+    """What `aepsl sweep` trains nets from."""
+    input: GRAPH.marks(GRAPH.targets("shared", START.row))
+
+
+for stage in GRAPH.stages.values():
+
+    rule:
+        name: stage.name
+        input: [ancient(mark) for mark in GRAPH.marks(stage.needs)]
+        output: f"done/{stage.name}" + (".{k}-{n}" if stage.images else "") + ".json"
+        threads: GRAPH.cores(stage, START)
+        resources: gpu=min(1, START.gpus) if stage.has_net else 0
+        priority: int(WAITS[stage.name])
+        shell:
+            "{AEPSL} job {FOLDER:q} " + stage.name + (".{wildcards.k}-{wildcards.n}" if stage.images else "")
+            + " --workers {threads}"

@@ -13,11 +13,13 @@ class Net(NamedTuple):
               the step that the experiment merges to, the paper's 3; 'psl': training images as the net psl segments
               them; 'truth': the true masks
     weights   of the maps whose maximum S_hat is: 'scores', v; 'labels', the image's; 'none', ones. None without S_hat
+    changes   of settings, for an ablation: {'training.psl.lr': 0.01}
     """
 
     task: str
     masks: str
     weights: Optional[str]
+    changes: dict = {}
 
 
 class Row(NamedTuple):

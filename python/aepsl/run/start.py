@@ -4,8 +4,6 @@
 DATA, WEIGHTS, SALIENCY, ROW, GPU, CORES, PROFILE, make's settings. Options that it does not know are snakemake's.
 """
 
-import glob
-import json
 import os
 import re
 import shutil
@@ -13,28 +11,23 @@ import sys
 import tempfile
 
 from aepsl import cli
+from aepsl.base import doors
 from aepsl.base.errors import InputError
 from aepsl.base.files import only_one
 from aepsl.data import check, synthetic
-from aepsl.data.dataset import Dataset
-from aepsl.graph.run_folder import RunFolder
-from aepsl.nets import build, caffemodel
-from aepsl.paper import published
-from aepsl.run import new_experiment, plan
-from aepsl.saliency.drfi import model as drfi_model
-from aepsl.settings import experiments
-from aepsl.stages import surgery
-from aepsl.stages.saliency import contents as maps_contents
-from aepsl.store import digests, healing
+from aepsl.graph import graph
+from aepsl.nets import build
+from aepsl.run import inputs, new_experiment, plan
+from aepsl.saliency import detectors
+from aepsl.store import digests, records
+from aepsl.store.result import Made
 
-VOC12_DATA = os.path.join("data", published.PAPERS_EXPERIMENT)  # what `make data` makes
 TARGETS = ("all", "calibrate", "submission", "shared")
 CLUSTER_CORES = 8  # of one job at most, where CORES= does not say
 SNAPSHOTS = 4  # that lie beside a training's weights, in their size: two, each with the solver's state
 CLEARLY = 4  # times the free disk: an estimate, made of photos, is not further off
 HANDLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "progress.py")
-OPTIONS = ["--log-handler-script", HANDLER, "--nolock", "--rerun-incomplete"]
-OPTIONS += ["--rerun-triggers", "params", "input", "mtime"]
+OPTIONS = ["--log-handler-script", HANDLER, "--nolock", "--drop-metadata", "--rerun-triggers", "mtime"]
 
 
 def main(argv=None):
@@ -54,7 +47,7 @@ def main(argv=None):
     parser.add_argument("--missing", action="store_true", help="print what must be downloaded first, and end")
     asked, options = parser.parse_known_args(argv)
     if asked.missing:
-        print(*missing(asked), sep="\n")
+        print(*inputs.missing(asked.name, asked.data, asked.weights), sep="\n")
     else:
         run(asked, options)
 
@@ -70,54 +63,88 @@ def run(asked, options):
     if not dry:
         new_experiment.run(asked.name, asked.data)
     experiment = new_experiment.settings(asked.name, asked.data)
-    folder = RunFolder(experiment)
-    row = folder.checked_row(asked.row or "psl++")
-    data = data_of(experiment, asked.data)
-    inputs = dict(weights=weights_of(experiment, asked.weights), saliency=saliency_of(data, asked.saliency))
+    row = graph.Graph(experiment).checked_row(asked.row or "psl++")
+    data = inputs.data_of(experiment, asked.data)
+    given = dict(weights=inputs.weights_of(experiment, asked.weights), saliency=inputs.maps_of(data, asked.saliency))
+    run_folder = graph.RunFolder(asked.name)
     if not dry:
-        if not inputs["saliency"] and experiment["background"]["detector"] == "drfi":
-            drfi_model.load(drfi_model.MODEL)
-        build.check(experiment)
-        os.makedirs(folder.path, exist_ok=True)
-        only_one(folder.path).__enter__()  # as long as this process lives, and snakemake after it
-    packed = [row] * (asked.target == "submission")
-    again = healing.heal(folder.path, dry, lambda stage: folder.has_use_for(stage, packed))
-    if not dry and "synthetic" in experiment:
-        synthetic.bring(data, seed=experiment["seed"], **experiment["synthetic"])
-        healing.vouch_for_data(folder.path, data)
-    contents = contents_of(experiment, data, **inputs)
+        _check(experiment, given["saliency"])
+        os.makedirs(run_folder.path, exist_ok=True)
+        held = only_one(run_folder.path)
+        held.__enter__()
+        _HELD.append(held)  # by this process as long as it lives, and by snakemake after it
+        records.remove_leftovers(run_folder.path)
+        _draw(experiment, run_folder.path, data)
+    contents = inputs.contents_of(experiment, data, **given)
     if not dry:
         digests.remember()
-        check.run(experiment, data, folder.mark("check"))
-        _check_disk(experiment, folder)
+        _check_data(experiment, run_folder.path, data, contents)
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
-    told = dict(inputs, data=data, experiment=experiment, contents=contents, row=row, gpus=gpus, cores=cores)
-    if sys.stderr.isatty() and not dry and not asked.profile:
-        told["expected"] = plan.expected(experiment, gpus, cores) if asked.target == "all" else {}
-    os.environ["AEPSL_RUN"] = json.dumps(told)
+    start = graph.Start(data, *given.values(), contents, row, gpus, cores, {})
+    _go_on(experiment, start, asked, dry, options)
+
+
+_HELD = []
+
+
+def _check(experiment, saliency):
+    """InputError for what cannot begin."""
+    if not saliency:
+        doors.load(detectors.__name__, experiment["background"]["detector"]).ready()
+    build.check(experiment)
+
+
+def _draw(experiment, run, data):
+    """Have the data drawn, of an experiment that draws its own."""
+    if "synthetic" in experiment:
+        settings = dict(experiment["synthetic"], seed=experiment["seed"])
+        records.done(run, "data", digests.of_value(settings), lambda: (_drawn(data, settings), {}))
+
+
+def _drawn(data, settings):
+    shutil.rmtree(data, ignore_errors=True)
+    synthetic.run(data, **settings)
+    return Made([os.path.join(folder, name) for folder, _, names in os.walk(data) for name in sorted(names)])
+
+
+def _check_data(experiment, run, data, contents):
+    """Have the data checked, once for what they hold."""
+    word = digests.of_value({name: value for name, value in contents.items() if name.split(".")[0] in inputs.PARTS})
+    records.done(run, "check", word, lambda: (Made([], value=check.run(experiment, data)), {}))
+
+
+def _go_on(experiment, start, asked, dry, options):
+    """Write what the run's stages read, and let snakemake take this process' place."""
+    found = graph.of_start(experiment, start)
+    again, said = found.again(found.targets(asked.target, start.row), dry)
+    records.say(said)
+    if not dry:
+        _check_disk(found)
+        start = start._replace(seconds=plan.expected(found, start.gpus, start.cores))
+    folder = tempfile.mkdtemp() if dry else found.run.path
+    graph.write(folder, experiment, start)
     # Snakemake makes the folder that it works in, also when it only says what it would do.
-    where = ["--directory", folder.path if os.path.isdir(folder.path) else tempfile.mkdtemp()]
+    where = ["--directory", found.run.path if os.path.isdir(found.run.path) else folder]
     where += ["--snakefile", os.path.abspath("Snakefile")]
     if asked.profile:
         where += ["--profile", os.path.abspath(asked.profile)]
     else:
-        where += ["--cores", str(cores), "--resources", f"gpu={gpus}"]
-    if not glob.glob(os.path.join(glob.escape(folder.path), ".snakemake", "metadata", "*")):
-        where.append("--forceall")  # nothing says what the marks were made of: each stage looks for itself
-    elif again:
-        where += ["--forcerun", *again]  # a mark that is missing is no reason for snakemake to make it
+        where += ["--cores", str(start.cores), "--resources", f"gpu={start.gpus}"]
+    if again:
+        where += ["--forcerun", *again]
+    os.environ["AEPSL_START"] = os.path.abspath(folder)
     os.execvp("snakemake", ["snakemake", asked.target, *OPTIONS, *where, *options])
 
 
-def _check_disk(experiment, folder):
+def _check_disk(found):
     """Say that the disk may be too small for what is left to make; InputError where it clearly is."""
-    left = [stage for stage in folder.stages() if not folder.is_done(stage.name)]
+    left = [stage for stage in found.needed() if not found.is_done(stage.name)]
     if not left:
         return
-    images = plan.images_of(experiment, folder)
-    sizes = [plan.disk_of(experiment, stage, images) for stage in left]
-    needed, free = sum(sizes) + SNAPSHOTS * max(sizes), shutil.disk_usage(folder.path).free / 1e9
-    line = f"{folder.path}: what is left to make takes about {needed:.2f} GB, and {free:.2f} GB of the disk are free"
+    images = plan.images_of(found)
+    sizes = [plan.disk_of(found, stage, images) for stage in left]
+    needed, free = sum(sizes) + SNAPSHOTS * max(sizes), shutil.disk_usage(found.run.path).free / 1e9
+    line = f"{found.run.path}: what is left to make takes about {needed:.2f} GB, and {free:.2f} GB of the disk are free"
     if needed > CLEARLY * free:
         raise InputError(f"{line}; make room first")
     if needed > free:
@@ -131,73 +158,3 @@ def cores_of(text):
     if not re.fullmatch(r"[1-9]\d*", text):
         raise InputError(f"CORES={text}: give a number from 1 on, or all")
     return int(text)
-
-
-def data_of(experiment, data):
-    """The root of the data set; data: what the user named, or None.
-
-    A folder VOC2012 as it was unpacked is only read: VOC12_DATA links to it and has what it lacks. An experiment that
-    draws its images says so where another folder is named.
-    """
-    name = experiment["name"]
-    if "synthetic" in experiment:
-        own = RunFolder(experiment).data
-        if data and os.path.abspath(data) != os.path.abspath(own):
-            print(f"{name} draws its own data, and does not look at {data}", file=sys.stderr)
-        return own
-    if name == published.PAPERS_EXPERIMENT and not os.path.exists(os.path.join(data or "", "image_labels.txt")):
-        data = None
-    data = data or os.path.join("data", name)
-    if not os.path.isdir(data):
-        raise InputError(f"Which data? EXPERIMENT={name} DATA=a folder in VOC layout")
-    return os.path.abspath(data)
-
-
-def weights_of(experiment, weights):
-    """The caffemodel to begin with: what the user named, or the experiment's in weights/; None if it has none."""
-    own = experiment.get("initial_weights")
-    weights = weights or (own and os.path.join("weights", own))
-    return os.path.abspath(caffemodel.existing(weights)) if weights else None
-
-
-def saliency_of(data, maps):
-    """The folder of the user's saliency maps, or what lies with the data set; None where they are computed."""
-    beside = os.path.join(data, "saliency")
-    maps = maps or (beside if os.path.isdir(beside) else None)
-    return os.path.abspath(maps) if maps else None
-
-
-def contents_of(experiment, data, weights, saliency):
-    """{input: SHA-256 of its contents, or None where it is not there yet}: what the Snakefile's `made_of` names."""
-    contents = {f"nets.{task}": digests.of_value(build.deploy_net(experiment, task)) for task in experiments.TASKS}
-    contents.update(weights=digests.of_file(weights), drfi=digests.of_file(drfi_model.MODEL))
-    contents.update(saliency=None, fc6_fc7=None)
-    parts = dict(train=("images", "labels", "masks"), val=("images", "labels", "masks"), test=("images",))
-    contents.update({f"{key}.{part}": None for key in parts for part in parts[key]})
-    if not os.path.isdir(data):
-        return contents  # a dry run before the data are drawn
-    dataset = Dataset(data, experiment["classes"])
-    for key, what in parts.items():
-        name = experiment["data"].get(key)
-        if name and (key != "test" or dataset.has_list(name)):
-            found = dataset.contents(dataset.ids(name), *what)
-            contents.update({f"{key}.{part}": value for part, value in found.items()})
-    if weights and experiment["net"] == "largefov":
-        contents["fc6_fc7"] = surgery.depends_on(caffemodel.caffemodel_layers(weights), experiment, data)
-    if saliency:
-        contents["saliency"] = maps_contents(saliency, dataset.ids(experiment["data"]["train"]))
-    return contents
-
-
-def missing(asked):
-    """What a run needs and scripts/ can download: 'data', and names of caffemodels in scripts/sources.yaml."""
-    experiment = new_experiment.settings(asked.name, asked.data)
-    needs = []
-    # A folder VOC2012 as it was unpacked is linked to anew: it may be another than the last time.
-    has_data = os.path.exists(os.path.join(asked.data or VOC12_DATA, "image_labels.txt"))
-    if asked.name == published.PAPERS_EXPERIMENT and not has_data:
-        needs.append("data")
-    own = experiment.get("initial_weights")
-    if own and not asked.weights and not os.path.exists(os.path.join("weights", own)):
-        needs.append(own)
-    return needs

@@ -25,6 +25,31 @@ def load(name):
     return dict(complete(settings, path), name=name, folder=os.path.join(FOLDER, name))
 
 
+def of_file(path, name):
+    """The settings of a file that holds all of them, as a run's does, with `name` and `folder` added."""
+    return dict(complete(yaml_file.read(path), path), name=name, folder=os.path.join(FOLDER, name))
+
+
+def changed(experiment, changes):
+    """The experiment with other values of some settings: {'training.psl.lr': 0.01}. Raises InputError for a fault."""
+    if not changes:
+        return experiment
+    own = {key: experiment[key] for key in ("name", "folder")}
+    settings = {key: value for key, value in experiment.items() if key not in own}
+    for key, value in changes.items():
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        settings = laid_over(settings, value)
+    return dict(complete(settings, f"{experiment['name']}, {', '.join(changes)}"), **own)
+
+
+def value(experiment, key):
+    """The value of the setting 'training.psl.lr'."""
+    for part in key.split("."):
+        experiment = experiment[part]
+    return experiment
+
+
 def complete(settings, path, above=()):
     """What the file `path` with these settings means: those of its `base`, with these laid over them, checked.
 

@@ -8,13 +8,12 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
-from aepsl.data.dataset import IGNORE, Dataset, in_folder
+from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.images.pictures import read_indexed
 from aepsl.saliency.drfi.measures import Cue
 from aepsl.stages.evaluate_regions import true_mask
 from aepsl.stages.masks import background
-from aepsl.store import digests
-from aepsl.store.made import Result, settings_of
+from aepsl.store.result import Made
 
 
 class MaskTally:
@@ -50,16 +49,6 @@ def run(experiment, data, saliency, masks, out):
     """
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
-    made_of = dict(
-        stage="evaluate-background",
-        **settings_of(experiment, "background"),
-        **dataset.contents(ids, "labels", "masks"),
-        saliency=digests.together(in_folder(saliency, ids), ids),
-        S=digests.together(in_folder(masks, ids), ids),
-    )
-    result = Result(out, made_of)
-    if result.has():
-        return result
     cue, labels = Cue(), MaskTally()
     truths = dataset.mask_folder()
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
@@ -71,7 +60,7 @@ def run(experiment, data, saliency, masks, out):
             raise InputError(f"{masks}/{image_id}.png: does not have its map's size; delete it and make it anew")
         labels.add(S, truth)
     write_json(out, dict(cue=cue.shares(), masks=labels.shares()))
-    return result
+    return Made([out])
 
 
 def main(argv=None):

@@ -8,14 +8,12 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
-from aepsl.data.dataset import IGNORE, Dataset, in_folder
+from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.data.regions import read, unpacked
 from aepsl.images.pictures import read_indexed
 from aepsl.nets.whole_image import ClassificationNet
-from aepsl.settings import experiments
 from aepsl.stages.mine import mined
-from aepsl.store import digests
-from aepsl.store.made import Result, settings_of
+from aepsl.store.result import Made
 
 
 class Tally:
@@ -70,10 +68,6 @@ def run(experiment, data, out, regions=None, model=None, gpu=None):
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
     source = _Regions(regions) if regions else _Thresholds(experiment, model, gpu)
-    contents = dataset.contents(ids, "labels", "masks", *(["images"] if model else []))
-    result = Result(out, dict(stage="evaluate-regions", **contents, **source.made_of(ids)))
-    if result.has():
-        return result
     truths = dataset.mask_folder()
     tallies = [Tally() for _ in source.names]
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
@@ -85,7 +79,7 @@ def run(experiment, data, out, regions=None, model=None, gpu=None):
             tally.add(F, values, truth)
     shares = [tally.shares() for tally in tallies]
     write_json(out, shares[0] if regions else list(zip(source.names, shares)))
-    return result
+    return Made([out])
 
 
 class _Regions:
@@ -95,9 +89,6 @@ class _Regions:
 
     def __init__(self, folder):
         self.folder = folder
-
-    def made_of(self, ids):
-        return dict(regions=digests.together(in_folder(self.folder, ids), ids))
 
     def regions(self, dataset, image_id, classes):
         return [unpacked(read(os.path.join(self.folder, image_id + ".png"), len(classes)), len(classes))]
@@ -109,14 +100,6 @@ class _Thresholds:
     def __init__(self, experiment, model, gpu):
         self.names = experiment["mining"]["sensitivity"]
         self.net = ClassificationNet(experiment, model, gpu)
-        self.settings = dict(
-            settings_of(experiment, "thresholds"),
-            net=digests.of_file(experiments.prototxt(experiment, "classification", "deploy")),
-            model=digests.of_file(model),
-        )
-
-    def made_of(self, ids):
-        return self.settings
 
     def regions(self, dataset, image_id, classes):
         maps = self.net.cam(dataset.image(image_id), classes, name=image_id)

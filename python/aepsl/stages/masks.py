@@ -10,38 +10,31 @@ from aepsl.base.errors import InputError
 from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
 from aepsl.data.regions import read, unpacked
 from aepsl.images.pictures import read_grey, write_mask
-from aepsl.store import digests
-from aepsl.store.made import Result, settings_of
+from aepsl.store.result import Made, begin, has
 
 
-def run(experiment, data, regions, saliency, out, part=None):
+def run(experiment, data, regions, saliency, out, part=None, word=None):
     """Write the mask S of every training image to `out`, a PNG with VOC's palette.
 
     regions: folder of mine, its regions merged from as many steps as wanted; saliency: folder of 8-bit maps
-    ID.png, 255 for 1; part: 'k/n' makes only that share of the masks.
+    ID.png, 255 for 1; part: 'k/n' makes only that share of the masks; word: see aepsl.store.result.
     """
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
-    made_of = dict(
-        stage="masks",
-        **settings_of(experiment, "masks"),
-        **dataset.contents(ids, "labels"),
-        regions=digests.together(in_folder(regions, ids), ids),
-        saliency=digests.together(in_folder(saliency, ids), ids),
-    )
-    result = Result(out, made_of, files=["*.png"])
+    begin(out, word, ["*.png"], part)
     own = shard(ids, part)
     values = np.array(dataset.values[1:], np.uint8)
     for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), dataset.labels(own)):
-        if result.has(image_id + ".png"):
+        path = os.path.join(out, image_id + ".png")
+        if has(path):
             continue
         classes = np.flatnonzero(row)
         B = background(experiment, dataset, row, saliency, image_id)
         F = unpacked(read(os.path.join(regions, image_id + ".png"), len(classes)), len(classes))
         if B.shape != F.shape[1:]:
             raise InputError(f"{saliency}/{image_id}.png: does not have its image's size; delete it and make it anew")
-        write_mask(os.path.join(out, image_id + ".png"), mask(F, values[classes], B))
-    return result
+        write_mask(path, mask(F, values[classes], B))
+    return Made(in_folder(out, own))
 
 
 def background(experiment, dataset, labels, saliency, image_id):

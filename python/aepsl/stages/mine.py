@@ -17,43 +17,42 @@ from aepsl.data.dataset import Dataset, in_folder, shard
 from aepsl.data.regions import packed, read
 from aepsl.images.pictures import read_indexed, write_grey
 from aepsl.nets.whole_image import ClassificationNet
-from aepsl.settings import experiments
-from aepsl.store import digests
-from aepsl.store.made import Result, settings_of
+from aepsl.store.result import Made, begin, has
 
 SHOWN = 6  # images
 MOST_ERASED_FIRST, MOST_ERASED = 0.4, 0.7  # beyond these shares of an image little object is left to find
 
 
-def run(experiment, data, model, out, before=None, part=None, gpu=None):
+def run(experiment, data, model, out, before=None, part=None, gpu=None, word=None):
     """Write the regions mined from every training image, merged with those of the folder `before`, to `out`.
 
     experiment: settings; data: root of the data set; model: caffemodel of this step's classification net;
-    part: 'k/n' mines only that share of the images.
+    part: 'k/n' mines only that share of the images; word: see aepsl.store.result.
     """
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
     net = ClassificationNet(experiment, model, gpu)
-    result = Result(out, _made_of(experiment, dataset, ids, model, before), files=["*.png", "heat/*.png"])
+    begin(out, word, ["*.png", "heat/*.png"], part)
     own = shard(ids, part)
-    shares = mined_shares(experiment, dataset, own, net, result, set(shown(experiment, ids)), before)
+    keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)]
+    shares = mined_shares(experiment, dataset, own, net, out, keep, before)
     shares = list(tqdm(shares, total=len(own), unit="image", desc=out, disable=None))
     _warn_if_over_erased(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
-    return result
+    return Made(in_folder(out, own), in_folder(os.path.join(out, "heat"), keep))
 
 
-def mined_shares(experiment, dataset, ids, net, result, keep, before=None):
-    """Mine the images `ids` into the Result, keeping the maps of those in `keep`; yields the erased share of each."""
+def mined_shares(experiment, dataset, ids, net, out, keep, before=None):
+    """Mine the images `ids` into `out`, keeping the maps of those in `keep`; yields the erased share of each."""
     for image_id, row in zip(ids, dataset.labels(ids)):
-        path = os.path.join(result.path, image_id + ".png")
-        is_there = result.has(image_id + ".png")
-        is_kept = image_id not in keep or result.has_beside(f"heat/{image_id}.png")
+        path, kept = (os.path.join(folder, image_id + ".png") for folder in (out, os.path.join(out, "heat")))
+        is_there = has(path)
+        is_kept = image_id not in keep or has(kept)
         regions = read_indexed(path) if is_there else None
         if not (is_there and is_kept):
             erased = read(os.path.join(before, image_id + ".png"), int(row.sum())) if before else None
             maps = net.cam(dataset.image(image_id), np.flatnonzero(row), erased, image_id)
             if not is_kept:
-                write_grey(os.path.join(result.path, "heat", image_id + ".png"), heat(maps))
+                write_grey(kept, heat(maps))
             if not is_there:
                 regions = packed(mined(maps, experiment["mining"]["threshold"]))
                 regions = regions if erased is None else regions | erased
@@ -71,17 +70,6 @@ def heat(maps):
     """N x H x W maps as one, H x W uint8: the largest of their labels', each in shares of its own maximum."""
     highest = np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
     return np.round(255 * np.clip(maps / highest, 0, 1).max(axis=0)).astype(np.uint8)
-
-
-def _made_of(experiment, dataset, ids, model, before):
-    return dict(
-        stage="mine",
-        **settings_of(experiment, "mine"),
-        **dataset.contents(ids, "images", "labels"),
-        net=digests.of_file(experiments.prototxt(experiment, "classification", "deploy")),
-        model=digests.of_file(model),
-        before=before and digests.together(in_folder(before, ids), ids),
-    )
 
 
 def mined(maps, threshold):

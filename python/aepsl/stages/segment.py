@@ -16,7 +16,7 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import leave_interruption
-from aepsl.data.dataset import IGNORE, Dataset, shard
+from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
 from aepsl.images.pictures import scaled, write_mask
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import prohibitive_mask, with_background
@@ -24,19 +24,19 @@ from aepsl.legacy.net import LegacyNet
 from aepsl.nets import caffemodel, crf
 from aepsl.nets.whole_image import STRIDE, WholeImages, at_image_size
 from aepsl.stages.mine import shown
-from aepsl.store import digests
-from aepsl.store.made import Result, settings_of
+from aepsl.store.result import Made, begin, has
 
 KINDS = ("plain", "crf", "s_hat")
 POLICIES = ("scores", "labels", "none")
 MOST = 2**26  # values of an image's maps, those of 3.2 million pixels with VOC's classes: the CRF takes 4 GB for them
 
 
-def run(experiment, data, list_name, model, out, policy="none", part=None, workers=1, gpu=None, legacy=(None, None)):
+def run(experiment, data, list_name, model, out, policy="none", part=None, workers=1, gpu=None, legacy=(None, None), word=None):
     """Segment the images of a list into `out`/plain and `out`/crf, PNGs with VOC's palette.
 
     experiment: settings; data: root of the data set; list_name: 'val', or the path of a list; model: caffemodel;
-    policy: see `weights_of_classes`; part: 'k/n' segments only that share of the images; workers: more than 1 are that
+    policy: see `weights_of_classes`; part: 'k/n' segments only that share of the images; word: see aepsl.store.result;
+    workers: more than 1 are that
     many processes for the CRF, so that a net on a GPU need not wait for it. The result is the same.
     legacy: (deploy, scores), prototxt and blob of scores of a net of plain Caffe, see aepsl.legacy.net; with the
     policy none alone.
@@ -49,37 +49,22 @@ def run(experiment, data, list_name, model, out, policy="none", part=None, worke
         net = LegacyNet(experiment, *legacy, model, len(dataset.values), policy, gpu)
     else:
         net = SegmentationNet(experiment, model, gpu)
-    result = Result(out, _made_of(experiment, dataset, ids, net, policy), files=[f"{kind}/*.png" for kind in KINDS])
-    keep = set()
-    if policy == "labels" and net.classifies:
-        keep = set(shown(experiment, dataset.ids(experiment["data"]["train"])))
+    begin(out, word, [f"{kind}/*.png" for kind in KINDS], part)
+    keep = shown(experiment, dataset.ids(experiment["data"]["train"])) if policy == "labels" and net.classifies else []
+    keep = [image_id for image_id in keep if image_id in set(own)]
+    folders = [os.path.join(out, kind) for kind in KINDS]
     values = np.array(dataset.values, np.uint8)
     with Processes(workers) as processes:
         for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), labels):
-            *names, kept = [f"{kind}/{image_id}.png" for kind in KINDS]
-            is_there = result.has(*names)
-            if image_id in keep and not result.has_beside(kept):
-                write_mask(os.path.join(out, kept), net.s_hat(dataset.image(image_id), row, values, image_id))
-            if not is_there:
+            *paths, kept = [os.path.join(folder, image_id + ".png") for folder in folders]
+            if image_id in keep and not has(kept):
+                write_mask(kept, net.s_hat(dataset.image(image_id), row, values, image_id))
+            if not has(*paths):
                 whole = dataset.image(image_id)
                 image = fitting(whole, len(values), image_id)
                 f = net.probabilities(image, policy, row, image_id)
-                paths = [os.path.join(out, name) for name in names]
                 processes.run(_write_masks, paths, image, f, experiment["crf"], values, whole.shape[1::-1])
-    return result
-
-
-def _made_of(experiment, dataset, ids, net, policy):
-    return dict(
-        stage="segment",
-        **settings_of(experiment, "segment"),
-        **dataset.contents(ids, "images", *(["labels"] if policy == "labels" else [])),
-        values=dataset.values,
-        net=digests.of_file(net.prototxt),
-        model=digests.of_file(net.model),
-        policy=policy,
-        **({"scores": net.scores} if isinstance(net, LegacyNet) else {}),
-    )
+    return Made([*in_folder(folders[0], own), *in_folder(folders[1], own)], in_folder(folders[2], keep))
 
 
 def fitting(image, channels, name):

@@ -18,7 +18,7 @@ from aepsl.base.files import written_whole
 from aepsl.layers.data import PARAMETERS, Sampler
 from aepsl.nets import build, caffemodel
 from aepsl.store import digests
-from aepsl.store.made import Result, settings_of
+from aepsl.store.result import Made
 
 SIDE = 7  # of fc6 in VGG
 POSITIONS = slice(None, None, 3)
@@ -37,9 +37,6 @@ def run(vgg, out, experiment, data):
     """
     layers = caffemodel.caffemodel_layers(vgg)
     depends = depends_on(layers, experiment, data)
-    result = Result(out, dict(stage="surgery", weights=digests.of_file(vgg), **depends))
-    if result.has():
-        return result
     net = caffe_pb2.NetParameter(name="LargeFOV")
     for name, (weights, bias) in _largefov(vgg, layers, bool(depends)).items():
         _add(net, name, weights, bias)
@@ -48,7 +45,7 @@ def run(vgg, out, experiment, data):
             _add(net, name, *arrays)
     with written_whole(out) as beside, open(beside, "wb") as file:
         file.write(net.SerializeToString())
-    return result
+    return Made([out])
 
 
 def depends_on(layers, experiment, data):
@@ -61,7 +58,8 @@ def depends_on(layers, experiment, data):
     sampler = _sampler(experiment, data)
     ids = [sampler.ids[k] for k in sampler.indices(0)]
     net = digests.of_value(build.deploy_net(experiment, "classification"))
-    return dict(settings_of(experiment, "fc6_fc7"), net=net, **sampler.dataset.contents(ids, "images"))
+    settings = {key: experiments.value(experiment, key) for key in TRAINING}
+    return dict(settings, net=net, **sampler.dataset.contents(ids, "images"))
 
 
 def drawn(vgg, experiment, data):

@@ -1,0 +1,177 @@
+"""The one graph of a run: its stages, what each is made of, and which are to be done again.
+
+A stage's identity is one word: a SHA-256 of its settings, of what its inputs hold, and of what the stages that it needs
+have made. A stage is done again where its word is another than that of its record, where a file of its result is
+damaged, and where a stage that it needs is done again; it keeps what is there when its word proves to be the same.
+"""
+
+import os
+from typing import NamedTuple, Optional
+
+import yaml
+
+from aepsl.base.errors import InputError
+from aepsl.base.files import read_json, write_json, write_text
+from aepsl.graph import erasing, segmentation
+from aepsl.graph.run_folder import RunFolder, stage_of
+from aepsl.graph.stage import Of, initial
+from aepsl.paper import recipes
+from aepsl.settings import experiments
+from aepsl.store import digests, records
+
+
+class Start(NamedTuple):
+    """What `aepsl run` was asked for, resolved, and what that holds.
+
+    data, weights, saliency: paths; contents: {input: SHA-256}; row: of submission; seconds: {stage: how long it is
+    expected to take}.
+    """
+
+    data: str
+    weights: Optional[str]
+    saliency: Optional[str]
+    contents: dict
+    row: str
+    gpus: int
+    cores: int
+    seconds: dict
+
+
+class Graph:
+    """The graph of an experiment's run.
+
+    weights, maps: what the user gave, or None; contents: {input: SHA-256 of what it holds, or None where it is not there},
+    see aepsl.run.inputs; root: of the runs' folders. Raises InputError for a row of `rows` that there is not.
+    """
+
+    def __init__(self, experiment, weights=None, maps=None, contents=None, root=None):
+        self.experiment, self.contents = experiment, contents or {}
+        self.run = RunFolder(experiment["name"], root)
+        steps = experiment["mining"]["steps"]
+        nets, rows = recipes.nets(steps), recipes.rows(steps)
+        self.of = Of(experiment, self.run, nets, rows, weights, maps)
+        for row in experiment["rows"]:
+            self.checked_row(row)
+        declared = [*erasing.stages(self.of), *segmentation.stages(self.of)]
+        self.stages = {stage.name: stage for stage in declared}
+        self.parts = [f"{k}-{experiment['shards']}" for k in range(1, experiment["shards"] + 1)]
+
+    def checked_row(self, row):
+        """`row`; InputError if tables 3 and 4 have no such row, and we add none."""
+        if row not in self.of.rows:
+            known = ", ".join(self.of.rows)
+            raise InputError(f"{row}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {known}")
+        return row
+
+    def targets(self, target, row):
+        """The stages that `aepsl run NAME TARGET` is for; row: of submission."""
+        if target == "shared":  # what `aepsl sweep` trains nets from
+            steps = range(1, self.experiment["mining"]["merge"] + 1)
+            return [*initial(self.of).needs, *(f"masks.ae_step{t}" for t in steps)]
+        names = dict(all="results", calibrate="segment.val.calibration", submission=f"segment.test.{row}")
+        return [names[target]]
+
+    def needed(self, targets=("results",)):
+        """The stages that `targets` need, and those: each after all that it needs, else in the order of the paper."""
+        wanted, order = list(targets), []
+        for name in wanted:  # grows while it is gone through
+            wanted += [other for other in self.stages[name].needs if other not in wanted]
+        while len(order) < len(wanted):
+            ready = (n for n in self.stages if n in wanted and n not in order and set(self.stages[n].needs) <= set(order))
+            order.append(next(ready))
+        return [self.stages[name] for name in order]
+
+    def jobs(self, name):
+        """The names of a stage's jobs: one for each share of its images."""
+        return [f"{name}.{part}" for part in self.parts] if self.stages[name].images else [name]
+
+    def marks(self, names):
+        """The marks of all jobs of some stages, as paths from the run's folder."""
+        return [os.path.join("done", job + ".json") for name in names for job in self.jobs(name)]
+
+    def is_done(self, name):
+        """Whether the marks of all jobs of a stage are there."""
+        return all(os.path.exists(os.path.join(self.run.path, mark)) for mark in self.marks([name]))
+
+    def settings_of(self, stage):
+        """The experiment as the stage's net has changed it."""
+        return experiments.changed(self.experiment, stage.changes)
+
+    def word(self, stage):
+        """What the stage's result is made of; None where a stage that it needs has no record yet."""
+        made = {name: records.contents(self.run.path, self.jobs(name)) for name in stage.needs}
+        if None in made.values():
+            return None
+        experiment = self.settings_of(stage)
+        return digests.of_value(
+            dict(
+                kind=stage.kind,
+                settings={key: experiments.value(experiment, key) for key in stage.settings},
+                inputs={name: self.contents[name] for name in stage.inputs},
+                stages=made,
+                options=stage.options,
+                changes=stage.changes,
+            )
+        )
+
+    def again(self, targets, dry=False):
+        """(marks of the jobs to be done, lines about damage) of what `targets` need; puts right what is damaged.
+
+        dry: changes nothing.
+        """
+        undone, said = set(), []
+        for stage in self.needed(targets):
+            word = None if undone.intersection(stage.needs) else self.word(stage)
+            for job in self.jobs(stage.name):
+                health = records.heal(self.run.path, job, dry)
+                said += health.said
+                if word is None or not health.is_of(word):
+                    undone.update((stage.name, job))
+        return [mark for mark in self.marks(stage.name for stage in self.needed(targets)) if _job(mark) in undone], said
+
+    def cores(self, stage, start):
+        """How many cores a job of the stage takes."""
+        if stage.is_training:
+            return self.experiment["data"]["workers"] + 1 if start.gpus else self.experiment["threads"]
+        if stage.module.endswith("segment"):  # the CRF's processes
+            return max(1, start.cores // (start.gpus or len(self.parts)))
+        return 1
+
+    def longest(self, seconds):
+        """{stage: seconds from its start to the end of the last that waits for it}: what waits longest starts first."""
+        waits = {}
+        for stage in reversed(self.needed(list(self.stages))):
+            own = seconds.get(stage.name, 0)
+            waits[stage.name] = own + max((waits[n] for n in waits if stage.name in self.stages[n].needs), default=0)
+        return waits
+
+
+def _job(mark):
+    return os.path.basename(mark)[: -len(".json")]
+
+
+def of_start(experiment, start, root=None):
+    return Graph(experiment, start.weights, start.saliency, start.contents, root)
+
+
+def write(folder, experiment, start):
+    """Write what `read` reads: the settings, whole, and the Start."""
+    settings = {key: value for key, value in experiment.items() if key not in ("name", "folder")}
+    header = f"# The settings of the run {experiment['name']}, whole, as its last start found them.\n"
+    text = yaml.safe_dump(settings, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    write_text(os.path.join(folder, "experiment.yaml"), header + text)
+    write_json(os.path.join(folder, "start.json"), dict(start._asdict(), name=experiment["name"]))
+
+
+def read(folder, root=None):
+    """(Graph, Start) of a run's folder, or of another that `write` filled; root: of the runs' folders."""
+    told = read_json(os.path.join(folder, "start.json"))
+    experiment = experiments.of_file(os.path.join(folder, "experiment.yaml"), told.pop("name"))
+    start = Start(**told)
+    return of_start(experiment, start, root), start
+
+
+def of_run(name):
+    """The settings that the run of an experiment was made with; before its first start, the experiment's."""
+    path = RunFolder(experiments.checked_name(name)).settings
+    return experiments.of_file(path, name) if os.path.exists(path) else experiments.load(name)

@@ -1,0 +1,80 @@
+"""What a stage of the graph is, and what all stages are declared with."""
+
+from typing import NamedTuple, Optional
+
+from aepsl.graph.run_folder import RunFolder
+
+# Keys of the settings that stages of several kinds depend on.
+IMAGES = ("data.scale", "data.mean")
+TRAINING = ("seed", "threads", "data.crop", *IMAGES)
+CUES = ("background.threshold", "background.indoor_threshold", "background.indoor_classes")
+
+TASKS = ("classification", "segmentation", "psl")  # kinds of stages that train a net
+# The module of aepsl.stages of a kind, where it has another name.
+MODULES = dict(dict.fromkeys(TASKS, "train"), relabel="segment", shares="evaluate_regions", thresholds="evaluate_regions")
+
+
+class Stage(NamedTuple):
+    """A stage: said once, and read by all that run, show, plan or mend it.
+
+    name, kind    'mine.step2', and 'mine', which says what it is
+    out           the folder, or the file, of its results
+    needs         the stages before it, whose results its own are made of
+    settings      what it is made of besides: keys of settings, 'data.scale'
+    inputs        and names of contents, 'train.images' (aepsl.run.inputs)
+    paths         what its run(...) reads, by argument; options: its other arguments
+    images        the list whose images it goes through, in shards; None for one that does not
+    changes       of settings, by its net: {'training.psl.lr': 0.01}
+    """
+
+    name: str
+    kind: str
+    out: str
+    needs: tuple = ()
+    settings: tuple = ()
+    inputs: tuple = ()
+    paths: dict = {}
+    options: dict = {}
+    images: Optional[str] = None
+    changes: dict = {}
+
+    @property
+    def module(self):
+        return "aepsl.stages." + MODULES.get(self.kind, self.kind)
+
+    @property
+    def is_training(self):
+        return self.kind in TASKS
+
+    @property
+    def has_net(self):
+        return self.is_training or self.kind in ("mine", "thresholds", "relabel", "segment")
+
+
+class Of(NamedTuple):
+    """What stages are declared of. nets, rows: of tables 3 and 4 (aepsl.paper.recipes).
+
+    weights, maps: the caffemodel and the folder of saliency maps that the user gave, or None.
+    """
+
+    experiment: dict
+    folder: RunFolder
+    nets: dict
+    rows: dict
+    weights: Optional[str] = None
+    maps: Optional[str] = None
+
+
+class Start(NamedTuple):
+    """What a net begins with. needs: stages; weights: a caffemodel, or None; inputs: what that is made of, if ours to say."""
+
+    needs: tuple
+    weights: Optional[str]
+    inputs: tuple = ()
+
+
+def initial(of):
+    """LargeFOV begins with VGG-16's weights, made to fit; SqueezeNet with its own; the demo with none."""
+    if of.weights and of.experiment["net"] == "largefov":
+        return Start(("surgery",), of.folder.initial)
+    return Start((), of.weights, ("weights",))

@@ -1,0 +1,97 @@
+"""What a run reads, where it lies, and what it holds."""
+
+import os
+import sys
+
+from aepsl.base import doors
+from aepsl.base.errors import InputError
+from aepsl.data.dataset import Dataset
+from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.stage import TASKS
+from aepsl.nets import build, caffemodel
+from aepsl.paper import published
+from aepsl.run import new_experiment
+from aepsl.saliency import detectors, maps
+from aepsl.stages import surgery
+from aepsl.store import digests
+
+VOC12_DATA = os.path.join("data", published.PAPERS_EXPERIMENT)  # what `make data` makes
+PARTS = dict(train=("images", "labels", "masks"), val=("images", "labels", "masks"), test=("images",))
+
+
+def data_of(experiment, data):
+    """The root of the data set; data: what the user named, or None.
+
+    A folder VOC2012 as it was unpacked is only read: VOC12_DATA links to it and has what it lacks. An experiment that
+    draws its images says so where another folder is named.
+    """
+    name = experiment["name"]
+    if "synthetic" in experiment:
+        own = RunFolder(name).data
+        if data and os.path.abspath(data) != os.path.abspath(own):
+            print(f"{name} draws its own data, and does not look at {data}", file=sys.stderr)
+        return own
+    if name == published.PAPERS_EXPERIMENT and not os.path.exists(os.path.join(data or "", "image_labels.txt")):
+        data = None
+    data = data or os.path.join("data", name)
+    if not os.path.isdir(data):
+        raise InputError(f"Which data? EXPERIMENT={name} DATA=a folder in VOC layout")
+    return os.path.abspath(data)
+
+
+def weights_of(experiment, weights):
+    """The caffemodel to begin with: what the user named, or the experiment's in weights/; None if it has none."""
+    own = experiment.get("initial_weights")
+    weights = weights or (own and os.path.join("weights", own))
+    return os.path.abspath(caffemodel.existing(weights)) if weights else None
+
+
+def maps_of(data, saliency):
+    """The folder of the user's saliency maps, or what lies with the data set; None where they are computed."""
+    beside = os.path.join(data, "saliency")
+    saliency = saliency or (beside if os.path.isdir(beside) else None)
+    return os.path.abspath(saliency) if saliency else None
+
+
+def contents_of(experiment, data, weights, saliency):
+    """{input: SHA-256 of what it holds, or None where it is not there yet}: what stages name as their `inputs`."""
+    contents = {f"net.{task}": digests.of_value(build.deploy_net(experiment, task)) for task in TASKS}
+    contents.update({f"{key}.{part}": None for key in PARTS for part in PARTS[key]})
+    contents.update(weights=digests.of_file(weights), saliency=None, fc6_fc7=None, detector=None)
+    if not os.path.isdir(data):
+        return contents  # a dry run before the data are drawn
+    dataset = Dataset(data, experiment["classes"])
+    for key, parts in PARTS.items():
+        name = experiment["data"].get(key)
+        if name and (key != "test" or dataset.has_list(name)):
+            found = dataset.contents(dataset.ids(name), *parts)
+            contents.update({f"{key}.{part}": value for part, value in found.items()})
+    if weights and experiment["net"] == "largefov":
+        drawn = surgery.depends_on(caffemodel.caffemodel_layers(weights), experiment, data)
+        contents["fc6_fc7"] = digests.of_value(drawn)
+    if saliency:
+        contents["saliency"] = maps.contents(saliency, dataset.ids(experiment["data"]["train"]))
+    else:
+        contents["detector"] = _detector(experiment, contents)
+    return contents
+
+
+def _detector(experiment, contents):
+    """What the maps of the experiment's detector are made of, beside the images."""
+    door = doors.load(detectors.__name__, experiment["background"]["detector"])
+    own = {name: contents[name] if name in contents else digests.of_file(name) for name in door.INPUTS}
+    return digests.of_value([door.settings(), own])
+
+
+def missing(name, data, weights):
+    """What a run needs and scripts/ can download: 'data', and names of caffemodels in scripts/sources.yaml."""
+    experiment = new_experiment.settings(name, data)
+    needs = []
+    # A folder VOC2012 as it was unpacked is linked to anew: it may be another than the last time.
+    has_data = os.path.exists(os.path.join(data or VOC12_DATA, "image_labels.txt"))
+    if name == published.PAPERS_EXPERIMENT and not has_data:
+        needs.append("data")
+    own = experiment.get("initial_weights")
+    if own and not weights and not os.path.exists(os.path.join("weights", own)):
+        needs.append(own)
+    return needs

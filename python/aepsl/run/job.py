@@ -1,0 +1,88 @@
+"""Does one job of a run: a stage, or a share of its images; what snakemake starts. Its settings are the run's."""
+
+import importlib
+import inspect
+import multiprocessing
+import os
+import resource
+import time
+
+from aepsl import cli
+from aepsl.base import commit
+from aepsl.base.errors import InputError
+from aepsl.graph import graph
+from aepsl.store import records
+
+
+def run(folder, name, workers=1):
+    """Do the job `name` of the run that the folder describes, unless it is done: its mark says so then.
+
+    workers: processes for what a stage does beside its net.
+    """
+    found, start = graph.read(folder)
+    stage = found.stages.get(graph.stage_of(name))
+    if stage is None or name not in found.jobs(stage.name):
+        raise InputError(f"{name}: {found.run.path} has no such job; `aepsl status` lists its stages")
+    word = found.word(stage)
+    if word is None:
+        raise InputError(f"{name}: needs {', '.join(stage.needs)}, which are not done; `aepsl run` does them first")
+    records.done(found.run.path, name, word, lambda: _measured(_call, found, start, stage, name, word, workers))
+
+
+def _call(found, start, stage, name, word, workers):
+    """What the stage's run(...) returns."""
+    function = importlib.import_module(stage.module).run
+    offered = dict(
+        experiment=found.settings_of(stage),
+        data=start.data,
+        word=word,
+        part=name[len(stage.name) + 1 :].replace("-", "/") or None,
+        gpu=list(range(start.gpus)) or None,
+        workers=workers,
+        **({} if stage.kind == "results" else dict(out=stage.out)),
+    )
+    taken = {key: value for key, value in offered.items() if key in inspect.signature(function).parameters}
+    return function(**taken, **stage.paths, **stage.options)
+
+
+def _measured(function, *arguments):
+    """(what the function returns, {"seconds": ..., "commit": ...}: what that took)."""
+    code = commit.of_code()  # before the work: it may be changed meanwhile
+    begun, used = time.time(), _cpu_seconds()
+    made = function(*arguments)
+    ended = time.time()
+    took = dict(seconds=round(ended - begun, 1), peak_mib=round(_peak_mib()))
+    took.update(started=_started(), ended=ended, cpu_seconds=_cpu_seconds() - used)
+    return made, dict({name: round(value, 2) for name, value in took.items()}, commit=code)
+
+
+def _started():
+    """When this process began, in seconds since 1970: before its libraries were loaded."""
+    ticks = int(_stat("self")[19])
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_seconds():
+    """Seconds of cores that this process and those that it started have used, also those that still run."""
+    own = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    running = [_stat(child.pid)[11:13] for child in multiprocessing.active_children()]
+    return own + sum(map(int, sum(running, []))) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(process):
+    """What Linux says of a process, from its state on: see proc(5)."""
+    with open(f"/proc/{process}/stat") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def _peak_mib():
+    """Peak memory of this process, or of the largest one that it started."""
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__)
+    parser.add_argument("folder", help="with the run's experiment.yaml and start.json")
+    parser.add_argument("name", help="of the job: mine.step2.1-4")
+    parser.add_argument("--workers", type=cli.number(1, 256), default=1)
+    run(**vars(parser.parse_args(argv)))

@@ -1,0 +1,162 @@
+"""What a job has made, file by file: RUN/made/JOB.json, and its mark, RUN/done/JOB.json.
+
+A job is a stage, or a share of the images of one. Its record holds the word of what its result was made of, the SHA-256
+of every file, and the text of small ones; RUN/seconds/JOB.json says what the job took. A start looks at all records
+before any job begins: a text that is damaged or missing is put back; any other such file goes, and its job makes it
+again, of the same and so with the same bytes.
+"""
+
+import os
+import shutil
+import sys
+from typing import NamedTuple, Optional
+
+from aepsl.base.files import LEFTOVER, flush_all, read_text, write_json, write_text
+from aepsl.store import digests
+from aepsl.store.whole import read
+
+TEXTS = (".json", ".csv", ".prototxt", ".txt")
+MOST_TEXT = 1 << 22  # bytes
+NOTED = dict(word=str, results=list, texts=dict, files=dict)  # what a record holds, beside its mark
+
+
+def path_of(run, job):
+    return os.path.join(run, "made", job + ".json")
+
+
+def mark_of(run, job):
+    return os.path.join(run, "done", job + ".json")
+
+
+def seconds_of(run, job):
+    return os.path.join(run, "seconds", job + ".json")
+
+
+def done(run, job, word, make):
+    """Have a job done, by make() -> (Made, what it took), unless its record says that it was, of the same word."""
+    health = heal(run, job)
+    say(health.said)
+    if health.is_of(word):
+        print(f"{job}: is there already, made of the same", flush=True)
+        return
+    made, took = make()
+    flush_all(run)  # what was made is on the disk before anything says so
+    _keep(run, job, word, made, took, health.record)
+
+
+def _keep(run, job, word, made, took, before):
+    """Write record and mark. What a job took stays where it has only mended what it had made before."""
+    paths = [*made.results, *made.beside]
+    names = [os.path.relpath(path, run) for path in paths]
+    results = names[: len(made.results)]
+    files = dict(zip(names, digests.of(paths)))
+    value = made.value or dict(files=len(results), sha256=digests.of_value([[name, files[name]] for name in results]))
+    costs = seconds_of(run, job)
+    if not (before and (before["word"], before["mark"]) == (word, value) and os.path.exists(costs)):
+        write_json(costs, took)
+    paths, names = [*paths, costs], [*names, os.path.relpath(costs, run)]
+    files[names[-1]] = digests.of_file(costs)
+    small = [k for k, path in enumerate(paths) if path.endswith(TEXTS) and os.path.getsize(path) < MOST_TEXT]
+    texts = {names[k]: read_text(paths[k]) for k in small}
+    write_json(path_of(run, job), dict(word=word, mark=value, results=results, texts=texts, files=files))
+    write_json(mark_of(run, job), value)
+
+
+def contents(run, jobs):
+    """One SHA-256 of the results of several jobs, however their images were shared; None if one has no record."""
+    found = {}
+    for record in (read_record(run, job) for job in jobs):
+        if record is None:
+            return None
+        found.update({name: record["files"][name] for name in record["results"]})
+    return digests.of_value(sorted(found.items()))
+
+
+def read_record(run, job):
+    """The record of a job; None for one that is missing or damaged, or names files that are not the run's."""
+    record = read(path_of(run, job))
+    if not isinstance(record, dict) or "mark" not in record:
+        return None
+    if not all(isinstance(record.get(key), kind) for key, kind in NOTED.items()):
+        return None
+    names, texts = [*record["files"], *record["texts"]], [*record["files"].values(), *record["texts"].values()]
+    is_inside = not any(os.path.isabs(name) or os.pardir in name.split(os.sep) for name in names)
+    is_known = all(isinstance(name, str) and name in record["files"] for name in [*record["results"], *record["texts"]])
+    return record if is_inside and is_known and all(isinstance(text, str) for text in texts) else None
+
+
+class Health(NamedTuple):
+    """record: of a job, or None; is_whole: whether all that it names is there; said: a line for each fault."""
+
+    record: Optional[dict]
+    is_whole: bool
+    said: list
+
+    def is_of(self, word):
+        """Whether all is there, made of `word`."""
+        return self.is_whole and self.record["word"] == word
+
+
+def heal(run, job, dry=False):
+    """Put right what is damaged or missing of what a job has made, and tell; dry: only tell."""
+    path, mark = path_of(run, job), mark_of(run, job)
+    record = read_record(run, job)
+    if record is None:
+        is_trace = os.path.lexists(path) or os.path.lexists(mark)
+        _remove(path, dry)
+        _remove(mark, dry)
+        line = f"{path}: is damaged or missing; its stage looks again whether all is there"
+        return Health(None, False, [line] * is_trace)
+    said, faulty = [], _differing(run, record)
+    texts = [name for name in faulty if name in record["texts"]]
+    faulty = [name for name in faulty if name not in record["texts"]]
+    if texts:
+        said.append(f"{_told(run, texts)}; put back")
+    if faulty:
+        said.append(f"{_told(run, faulty)}; made again")
+    for name in texts if not dry else []:
+        write_text(os.path.join(run, name), record["texts"][name])
+    for name in faulty:
+        _remove(os.path.join(run, name), dry)
+    if not faulty and read(mark) != record["mark"]:
+        said.append(f"{mark}: is damaged or missing; put back")
+        if not dry:
+            _remove(mark)
+            write_json(mark, record["mark"])
+    return Health(record, not faulty, said)
+
+
+def _differing(run, record):
+    """The files of a record that are not as it says."""
+    names = list(record["files"])
+    found = digests.of([os.path.join(run, name) for name in names])
+    return [name for name, value in zip(names, found) if value != record["files"][name]]
+
+
+def _told(run, names):
+    """'runs/x/masks/ae_step1: 3 files are damaged or missing', or the file's own name if it is one."""
+    if len(names) == 1:
+        return f"{run}/{names[0]}: is damaged or missing"
+    common = os.path.commonpath([os.path.dirname(name) for name in names])
+    return f"{os.path.join(run, common).rstrip(os.sep)}: {len(names)} files are damaged or missing"
+
+
+def remove_leftovers(run):
+    """Remove what killed processes had begun to write."""
+    for folder, _, names in os.walk(run):
+        for name in filter(LEFTOVER.search, names):
+            _remove(os.path.join(folder, name))
+
+
+def _remove(path, dry=False):
+    if dry or not os.path.lexists(path):
+        return
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
+
+
+def say(lines):
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
