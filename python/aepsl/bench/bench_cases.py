@@ -22,7 +22,7 @@ from aepsl.images.pictures import read_indexed
 from aepsl.layers.data import PARAMETERS, Sampler
 from aepsl.nets import build, crf, device
 from aepsl.nets.whole_image import ClassificationNet
-from aepsl.saliency import rbd
+from aepsl.saliency.detectors import rbd
 from aepsl.saliency.drfi import model as drfi
 from aepsl.saliency.drfi import segments
 from aepsl.settings import experiments

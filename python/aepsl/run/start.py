@@ -22,9 +22,9 @@ from aepsl.nets import build, caffemodel
 from aepsl.paper import published
 from aepsl.run import new_experiment, plan
 from aepsl.saliency.drfi import model as drfi_model
+from aepsl.saliency.maps import contents as maps_contents
 from aepsl.settings import experiments
 from aepsl.stages import surgery
-from aepsl.stages.saliency import contents as maps_contents
 from aepsl.store import digests, healing
 
 VOC12_DATA = os.path.join("data", published.PAPERS_EXPERIMENT)  # what `make data` makes
