@@ -32,7 +32,7 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     ),
     "a pixel at the threshold is mined": (A + "stages/mine.py", "(maps > bound)", "(maps >= bound)", "method"),
     "a map without evidence is mined": (A + "stages/mine.py", " & (highest > 0)", "", "mine"),
-    "the largest pixels are the smallest": (A + "stages/mine.py", "1 - value, axis", "value, axis", "mine"),
+    "the largest pixels are the smallest": (A + "erasing/top_pixels.py", "1 - value, axis", "value, axis", "mine"),
     "the threshold comes before growing": (
         A + "nets/whole_image.py",
         "return at_image_size(maps, small, image)",

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aepsl.base import files
+from aepsl.base import doors, files
 from aepsl.base.errors import InputError
 from aepsl.images import pictures
-from aepsl.saliency import rbd
+from aepsl.saliency.detectors import rbd
 from aepsl.saliency.drfi import model as drfi
 from aepsl.stages import saliency
 
@@ -304,6 +305,33 @@ def test_maps_of_two_kinds_do_not_mix(data, maps, tmp_path):
     saliency.run(data, "train_aug", str(out), "rbd", maps)
     saliency.run(data, "train_aug", str(tmp_path / "anew"), "rbd", maps)
     assert written(out) == written(tmp_path / "anew")
+
+
+def test_a_detectors_maps_go_when_what_they_are_made_of_changes(data, tmp_path, monkeypatch):
+    """A constant, the model's file, a true mask."""
+    os.mkdir(f"{data}/SegmentationClassAug")
+    for image_id in IDS:
+        size = (160, 120) if image_id == "c" else (120, 160)
+        pictures.write_mask(f"{data}/SegmentationClassAug/{image_id}.png", np.zeros(size, np.uint8))
+    model = tmp_path / "drfi.npz"
+    shutil.copy(drfi.MODEL, model)
+    monkeypatch.setitem(doors.load(doors.DETECTORS, "drfi").INPUTS, "drfi", str(model))
+
+    def stay(detector):
+        """Whether a map of before is there after the next run of another image alone."""
+        saliency.run(data, "train_aug", str(tmp_path / detector), detector, part="5/5")
+        return (tmp_path / detector / "a.png").exists()
+
+    for detector in ("rbd", "drfi", "truth"):
+        saliency.run(data, "train_aug", str(tmp_path / detector), detector)
+        assert stay(detector)
+    monkeypatch.setattr(rbd, "MU", 0.2)
+    monkeypatch.setitem(drfi.SHARES, 0.06, 0.4)
+    pictures.write_mask(f"{data}/SegmentationClassAug/b.png", np.ones((120, 160), np.uint8))
+    assert [detector for detector in ("rbd", "drfi", "truth") if stay(detector)] == []
+    saliency.run(data, "train_aug", str(tmp_path / "drfi"), "drfi")
+    model.write_bytes(b"another")
+    assert not stay("drfi")
 
 
 def test_maps_that_nothing_vouches_for_stay_and_are_told(data, tmp_path):

@@ -22,13 +22,12 @@ from aepsl.images.pictures import read_indexed
 from aepsl.layers.data import PARAMETERS, Sampler
 from aepsl.nets import build, crf, device
 from aepsl.nets.whole_image import ClassificationNet
-from aepsl.saliency import rbd
+from aepsl.saliency.detectors import rbd
 from aepsl.saliency.drfi import model as drfi
 from aepsl.saliency.drfi import segments
 from aepsl.settings import experiments
 from aepsl.stages import mine
 from aepsl.stages.segment import SegmentationNet
-from aepsl.store.made import Result
 from aepsl.training import stand_ins
 
 
@@ -83,8 +82,8 @@ def mining(folder, name, count, gpu=None):
     turns = iter(range(10**6))
 
     def ours():
-        result = Result(os.path.join(folder, f"mined{next(turns)}"), {}, files=["*.png"])
-        for _ in mine.mined_shares(experiment, dataset, ids, net, result, keep=()):
+        out = os.path.join(folder, f"mined{next(turns)}")
+        for _ in mine.mined_shares(experiment, dataset, ids, net, out, keep=()):
             pass
 
     return Case(len(ids), ours, _forward_of(net, map(dataset.image, ids)))

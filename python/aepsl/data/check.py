@@ -8,11 +8,9 @@ import numpy as np
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import write_json
 from aepsl.data import lists
 from aepsl.data.dataset import MASK_FOLDERS, Dataset, in_folder
 from aepsl.data.regions import MOST_LABELS
-from aepsl.store.made import Result
 
 # Of the images of a list. Of VOC's train_aug at most 8% lack a label in the mask: XML names difficult objects, masks do
 # not. A mask that has what no label names, or nothing of what they name, is another thing.
@@ -21,12 +19,11 @@ FEWEST_CONTRADICTIONS, FEWEST_GAPS = 2, 5  # images that make an error, however 
 SHOWN = 3  # ids
 
 
-def run(experiment, data, mark=None):
+def run(experiment, data):
     """Check all that the experiment will read of the data set `data`; raises InputError for the first fault.
 
-    Masks of training images are checked where they are; of test images there are none. mark: file for how many images
-    there are, {"train": ..., "val": ...}; if it is there, and nothing has changed since, nothing is done. Returns what
-    it holds.
+    Masks of training images are checked where they are; of test images there are none. Returns how many images there
+    are, {"train": ..., "val": ...}.
     """
     dataset = Dataset(data, experiment["classes"])
     train, val = (_listed(dataset, experiment["data"][key]) for key in ("train", "val"))
@@ -35,13 +32,6 @@ def run(experiment, data, mark=None):
     images = dict(train=len(train), val=len(val))
     labels = dataset.labels(train + val) > 0
     _refuse_many_labels(data, train, labels)
-    if mark:
-        parts = ("images", "labels", "masks")
-        contents = dict(train=dataset.contents(train, *parts), val=dataset.contents(val, *parts))
-        if test:
-            contents.update(test=dataset.contents(test, "images"))
-        if Result(mark, dict(stage="check", **contents)).has():
-            return images
     truths = dataset.mask_folder()
     if truths is None:
         raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment['data']['val']} go there")
@@ -54,8 +44,6 @@ def run(experiment, data, mark=None):
     for name, ids, rows in (("train", masked, labels[: len(train)][has_mask]), ("val", val, labels[len(train) :])):
         masks = _Masks(dataset, truths, experiment["data"][name], ids, rows)
         masks.compare(_occurring(dataset, truths, ids))
-    if mark:
-        write_json(mark, images)
     return images
 
 

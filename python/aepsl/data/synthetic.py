@@ -10,9 +10,7 @@ trains, and now and then without it. Once little of the creatures is left, the n
 masks then call plants creatures, and a segmentation net learns that of each plant, whatever is in the image.
 """
 
-import json
 import os
-import shutil
 from typing import NamedTuple
 
 import cv2
@@ -21,10 +19,9 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import folder_whole, read_text, write_bytes, write_text
+from aepsl.base.files import folder_whole, write_bytes, write_text
 from aepsl.data.dataset import IGNORE
 from aepsl.images.pictures import write_mask
-from aepsl.store.made import RECORD
 
 
 class Part(NamedTuple):
@@ -101,20 +98,6 @@ def render(rng, classes):
     image = cv2.cvtColor(canvas, cv2.COLOR_LAB2BGR) * 255
     image = cv2.GaussianBlur(image, (3, 3), 0.6) + rng.normal(0, 5, image.shape)
     return np.clip(image, 0, 255).round().astype(np.uint8), mask, parts
-
-
-def bring(out, **settings):
-    """Draw the data set `out` of a run, or keep the one that was drawn with the same settings (those of `run` below).
-
-    One that was drawn with others, or has lost the record of them, goes: in a run's folder all is of our making.
-    """
-    made_of = json.dumps(settings, sort_keys=True)
-    record = f"{out}.{RECORD}"
-    if read_text(record) == made_of and os.path.isdir(out):
-        return
-    shutil.rmtree(out, ignore_errors=True)
-    write_text(record, made_of)
-    run(out, **settings)
 
 
 def run(out, train=320, val=80, seed=1):

@@ -11,7 +11,7 @@ from aepsl.graph.stage import TASKS
 from aepsl.nets import build, caffemodel
 from aepsl.paper import published
 from aepsl.run import new_experiment
-from aepsl.saliency import detectors, maps
+from aepsl.saliency import maps
 from aepsl.stages import surgery
 from aepsl.store import digests
 
@@ -78,8 +78,8 @@ def contents_of(experiment, data, weights, saliency):
 
 def _detector(experiment, contents):
     """What the maps of the experiment's detector are made of, beside the images."""
-    door = doors.load(detectors.__name__, experiment["background"]["detector"])
-    own = {name: contents[name] if name in contents else digests.of_file(name) for name in door.INPUTS}
+    door = doors.load(doors.DETECTORS, experiment["background"]["detector"])
+    own = {name: digests.of_file(path) if path else contents[name] for name, path in door.INPUTS.items()}
     return digests.of_value([door.settings(), own])
 
 

@@ -18,7 +18,6 @@ from aepsl.data import check, synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
 from aepsl.run import inputs, new_experiment, plan
-from aepsl.saliency import detectors
 from aepsl.store import digests, records
 from aepsl.store.result import Made
 
@@ -90,7 +89,7 @@ _HELD = []
 def _check(experiment, saliency):
     """InputError for what cannot begin."""
     if not saliency:
-        doors.load(detectors.__name__, experiment["background"]["detector"]).ready()
+        doors.load(doors.DETECTORS, experiment["background"]["detector"]).ready()
     build.check(experiment)
 
 

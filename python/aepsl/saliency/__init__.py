@@ -1,1 +1,1 @@
-"""Detectors of salient objects: robust background detection, and DRFI. Imports data and below."""
+"""Saliency maps: the detectors that draw them, DRFI's parts, and the user's own. Imports data and below."""

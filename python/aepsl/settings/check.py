@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 import jsonschema
 import yaml
 
+from aepsl.base import doors
 from aepsl.data.dataset import VOC_CLASSES
 
 MODEL_FILE = "prototxt/voc12/experiment.yaml"
@@ -33,8 +34,13 @@ def fault(settings):
 
 @functools.cache
 def schema():
+    """schema.yaml, and in it what the doors have: the names of the detectors, the schemas of the rules of erasing."""
     with open(os.path.join(os.path.dirname(__file__), "schema.yaml")) as file:
-        return yaml.safe_load(file)
+        schema = yaml.safe_load(file)
+    schema["properties"]["background"]["properties"]["detector"]["enum"] = doors.names(doors.DETECTORS)
+    rules = {name: doors.load(doors.ERASING, name).SCHEMA for name in doors.names(doors.ERASING)}
+    schema["definitions"]["threshold"]["properties"] = rules
+    return schema
 
 
 @functools.cache

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
+from aepsl.base import doors
 from aepsl.data.dataset import Dataset, in_folder, shard
 from aepsl.data.regions import packed, read
 from aepsl.images.pictures import read_indexed, write_grey
@@ -75,12 +76,12 @@ def heat(maps):
 def mined(maps, threshold):
     """The mined region of each map: N x H x W booleans.
 
-    threshold: {'of_max': d}, pixels above d times the map's maximum; or {'top_pixels': d}, the share d of the pixels
-    that have the largest values. Nothing where the maximum is not positive.
+    threshold: {rule: its value}, as {'of_max': 0.2}; the rules are the files of aepsl.erasing. Nothing is mined where
+    the maximum is not positive. Raises InputError for a rule that is none.
     """
-    ((kind, value),) = threshold.items()
+    ((rule, value),) = threshold.items()
+    bound = doors.load(doors.ERASING, rule).bound(maps, value)
     highest = maps.max(axis=(1, 2), keepdims=True)
-    bound = value * highest if kind == "of_max" else np.quantile(maps, 1 - value, axis=(1, 2), keepdims=True)
     return (maps > bound) & (highest > 0)
 
 

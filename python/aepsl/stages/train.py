@@ -42,9 +42,8 @@ from aepsl.layers.losses import softmax
 from aepsl.layers.psl import WEIGHTS
 from aepsl.nets import build, caffemodel, device, finite
 from aepsl.settings import experiments
-from aepsl.store import digests
-from aepsl.store.healing import is_whole
-from aepsl.store.made import Result, settings_of
+from aepsl.store.whole import is_whole
+from aepsl.store.result import Made, begin, has
 from aepsl.training import psl_log
 
 FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "progress.json", "train.json"]
@@ -54,7 +53,7 @@ SURE = 0.95  # mean of the largest probability where scores have saturated; a ne
 TRUTH = "truth"  # as a folder of masks: the data set's own
 
 
-def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl_weights="scores", gpu=None):
+def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl_weights="scores", gpu=None, word=None):
     """Train the net of `task` on the data set `data` and write the folder `out`.
 
     experiment: settings; weights: initial caffemodel, None to start from the fillers alone;
@@ -75,32 +74,20 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
     if weights:
         caffemodel.existing(weights)
 
-    made_of = _made_of(experiment, task, dataset, ids, weights, regions, masks, psl_weights)
     make_folder(out)
+    path = lambda name: os.path.join(out, name)  # noqa: E731
+    logs = ["log.csv"] + ["psl.csv"] * (task == "psl")
+    results, beside = [path(name) for name in ("final.caffemodel", *logs)], [path(name) for name in ("train.json", *PROTOTXTS)]
     with only_one(out):
-        result = Result(out, made_of, FILES, is_locked=True)
-        logs = ["log.csv"] + ["psl.csv"] * (task == "psl")
-        is_trained = all([result.has("final.caffemodel", *logs), result.has_beside("train.json")])
-        if not (result.has_beside(*PROTOTXTS) and is_trained):
+        begin(out, word, FILES, is_locked=True)
+        is_trained = has(*results, beside[0])
+        if not (is_trained and has(*beside)):
             write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
         if not is_trained:
             device.use(gpu)
             _train(experiment, task, dataset.labels(ids), out, weights, on_cpu=gpu is None)
         History(out, ()).clear()
-    return result
-
-
-def _made_of(experiment, task, dataset, ids, weights, regions, masks, psl_weights):
-    return dict(
-        stage=f"train {task}",
-        **settings_of(experiment, task),
-        **dataset.contents(ids, "images", "labels"),
-        net=digests.of_file(experiments.prototxt(experiment, task, "deploy")),
-        weights=digests.of_file(weights),
-        regions=regions and digests.together(in_folder(regions, ids), ids),
-        masks=masks and digests.together(in_folder(masks, ids), ids),
-        psl_weights=psl_weights if task == "psl" else None,
-    )
+    return Made(results, beside)
 
 
 def _check_rates(experiment, task):

@@ -6,11 +6,11 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place
-from aepsl.saliency import rbd
+from aepsl.saliency.detectors import rbd
 from aepsl.saliency.drfi import measures, train
 from aepsl.saliency.drfi.model import MODEL, load
 from aepsl.saliency.drfi.photos import Photos
-from aepsl.stages.saliency import read_map
+from aepsl.saliency.maps import read_map
 
 
 def run_train(images, masks, list_path, out, test, seed, workers):

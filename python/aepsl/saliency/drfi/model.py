@@ -10,7 +10,7 @@ import numpy as np
 from aepsl.base.errors import InputError
 from aepsl.base.files import opened, written_whole
 from aepsl.saliency.drfi import features, forest, segments
-from aepsl.saliency.rbd import normalised
+from aepsl.saliency.maps import normalised
 
 MODEL = os.path.join("weights", "drfi.npz")  # what `background.detector: drfi` takes
 # Of the thresholds that the paper has for DRFI's maps: the share of pixels reported to be below them in the maps of

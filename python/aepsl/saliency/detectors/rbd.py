@@ -18,6 +18,10 @@ from scipy.sparse.linalg import spsolve
 from scipy.spatial.distance import cdist
 from skimage.segmentation import slic
 
+from aepsl.saliency.maps import normalised
+
+SECONDS = 0.04  # of one core, for a photo of 500 x 375
+INPUTS = {}
 SIGMA_CLR = 10.0  # CIELAB units
 SIGMA_SPA = 0.25  # of the image's height and width
 SIGMA_BNDCON = 1.0
@@ -25,6 +29,29 @@ MU = 0.1
 SUPERPIXELS = 300
 COMPACTNESS = 10  # SLIC's m
 LONGEST_SIDE = 300  # larger images are reduced: superpixels of 600 pixels need no more detail
+
+
+def settings():
+    """The constants above, by name: what a map depends on beside its image."""
+    names = "SIGMA_CLR SIGMA_SPA SIGMA_BNDCON MU SUPERPIXELS COMPACTNESS LONGEST_SIDE".split()
+    return {name.lower(): globals()[name] for name in names}
+
+
+def ready():
+    """It needs no training, and so no model."""
+
+
+class Detector:
+    """Maps of robust background detection."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def check(self, ids):
+        """It takes every image."""
+
+    def saliency(self, image_id):
+        return saliency(self.dataset.image(image_id))
 
 
 def saliency(image):
@@ -129,17 +156,3 @@ def optimised(d_app, edges, w_bg, w_fg):
     # Setting the gradient to zero gives (D - W + diag(w_bg + w_fg)) s = w_fg, D the diagonal of W's row sums.
     A = diags(np.asarray(W.sum(axis=1)).ravel() + w_bg + w_fg) - W
     return spsolve(A.tocsc(), w_fg)
-
-
-def normalised(values):
-    """`values` as float32, its minimum at 0 and its maximum at 1; all 0 if it is constant."""
-    low, high = values.min(), values.max()
-    if not high > low:
-        return np.zeros(values.shape, np.float32)
-    return ((values - low) / (high - low)).astype(np.float32)
-
-
-def settings():
-    """The constants above, by name: what a map depends on beside its image."""
-    names = "SIGMA_CLR SIGMA_SPA SIGMA_BNDCON MU SUPERPIXELS COMPACTNESS LONGEST_SIDE".split()
-    return {name.lower(): globals()[name] for name in names}

@@ -1,0 +1,24 @@
+"""Doors: things of one kind are the modules of one package, each found by its file's name and listed nowhere else."""
+
+import importlib
+import importlib.util
+import pkgutil
+
+from aepsl.base.errors import InputError
+
+DETECTORS = "aepsl.saliency.detectors"  # what `background.detector` names
+ERASING = "aepsl.erasing"  # the rules of `mining.threshold` and `mining.sensitivity`
+
+
+def names(package):
+    """The names of the modules in `package`, 'aepsl.erasing', sorted; none of them is imported."""
+    folders = importlib.util.find_spec(package).submodule_search_locations
+    return sorted(module.name for module in pkgutil.iter_modules(folders))
+
+
+def load(package, name):
+    """The module `name` of `package`. Raises InputError for a name that the package does not have."""
+    known = names(package)
+    if name not in known:
+        raise InputError(f"{name!r}: is none of {package}; known are {', '.join(known)}")
+    return importlib.import_module(f"{package}.{name}")

@@ -1,0 +1,29 @@
+"""The paper's detector, trained by us: Jiang et al., CVPR 2013; what it is made of lies in aepsl.saliency.drfi."""
+
+from aepsl.saliency.drfi import model
+
+SECONDS = 0.3  # of one core, for a photo of 500 x 375
+INPUTS = {"drfi": model.MODEL}
+
+
+def settings():
+    return dict(shares=list(model.SHARES.items()))
+
+
+def ready():
+    """Raise InputError, one line, for a model that is missing or damaged."""
+    model.load(model.MODEL)
+
+
+class Detector:
+    """Maps of the project's model."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+        self.model = model.load(model.MODEL)
+
+    def check(self, ids):
+        """It takes every image."""
+
+    def saliency(self, image_id):
+        return self.model.saliency(self.dataset.image(image_id))

@@ -1,0 +1,74 @@
+"""The user's own saliency maps, of any detector: ID.png or ID.jpg, grey, each of its image's size, on any scale."""
+
+import os
+
+import numpy as np
+
+from aepsl.base.errors import InputError
+from aepsl.images import decoding
+from aepsl.store import digests
+
+# JPEG keeps a grey map stored as colour grey within this many of 255 steps.
+GREY_TOLERANCE = 8
+
+
+class Maps:
+    """The maps of a folder, as a Detector draws them (aepsl.saliency.detectors)."""
+
+    def __init__(self, folder, dataset):
+        self.folder, self.dataset = folder, dataset
+
+    def check(self, ids):
+        """Raise InputError for the first map of `ids` that `read_map` refuses."""
+        for image_id in ids:
+            self.saliency(image_id)
+
+    def saliency(self, image_id):
+        return read_map(self.folder, image_id, decoding.header(self.dataset.image_path(image_id)).size)
+
+
+def contents(folder, ids):
+    """The SHA-256 of the precomputed maps of `ids`."""
+    return digests.together([map_path(folder, image_id) for image_id in ids], ids)
+
+
+def map_path(folder, image_id):
+    """The precomputed map of an image; InputError if there is none."""
+    paths = [os.path.join(folder, image_id + extension) for extension in (".png", ".jpg")]
+    found = next(filter(os.path.exists, paths), None)
+    if found is None:
+        raise InputError(f"{folder}: holds neither {image_id}.png nor {image_id}.jpg; add this image's saliency map")
+    return found
+
+
+def read_map(folder, image_id, size):
+    """A precomputed map as H x W float32, its minimum at 0 and its maximum at 1 (all 0 if it is constant).
+
+    Raises InputError for a map that is missing, broken, coloured, or not of `size` (width, height).
+    """
+    path = map_path(folder, image_id)
+    with decoding.opened(path) as image:
+        decoding.load(image, path)
+        found = image.size
+        grey = image.mode in ("1", "L", "I", "I;16", "F")
+        values = np.array(image if grey else image.convert("RGB"), np.float32)
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: has values that are not finite; compute this map anew")
+    if found != tuple(size):
+        raise InputError(
+            f"{path}: is {found[0]} x {found[1]}, its image {size[0]} x {size[1]}; "
+            "compute the map on this very image, at its full size"
+        )
+    if values.ndim == 3:
+        if np.ptp(values, axis=2).max() > GREY_TOLERANCE:
+            raise InputError(f"{path}: has colours; a saliency map is grey, the brighter the more salient")
+        values = values.mean(axis=2)
+    return normalised(values)
+
+
+def normalised(values):
+    """`values` as float32, its minimum at 0 and its maximum at 1; all 0 if it is constant."""
+    low, high = values.min(), values.max()
+    if not high > low:
+        return np.zeros(values.shape, np.float32)
+    return ((values - low) / (high - low)).astype(np.float32)
