@@ -50,14 +50,14 @@ rule shared:
 
 
 for stage in GRAPH.stages.values():
+    job = stage.name + (".{k}-{n}" if stage.images else "")  # a share of its images, k of n
 
     rule:
         name: stage.name
         input: [ancient(mark) for mark in GRAPH.marks(stage.needs)]
-        output: f"done/{stage.name}" + (".{k}-{n}" if stage.images else "") + ".json"
+        output: f"done/{job}.json"
+        params: job=job
         threads: GRAPH.cores(stage, START)
         resources: gpu=min(1, START.gpus) if stage.has_net else 0
         priority: int(WAITS[stage.name])
-        shell:
-            "{AEPSL} job {FOLDER:q} " + stage.name + (".{wildcards.k}-{wildcards.n}" if stage.images else "")
-            + " --workers {threads}"
+        shell: "{AEPSL} job {FOLDER:q} {params.job} --workers {threads}"

@@ -108,7 +108,7 @@ def python_layer(name, module, bottoms=(), tops=(), loss_weight=None, **paramete
 def copy_of_repository(tree):
     """What running an experiment needs of this repository, copied to `tree`, a new folder; returns it."""
     root = os.path.join(os.path.dirname(__file__), "..")
-    for name in ("python", "prototxt", "scripts", "docker", "profiles", "rules"):
+    for name in ("python", "prototxt", "scripts", "docker", "profiles"):
         shutil.copytree(os.path.join(root, name), tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "Snakefile"):
         shutil.copy(os.path.join(root, name), tree)

@@ -23,7 +23,7 @@ COMMANDS = {  # room: its commands, each a module with main(argv); the stages in
     "report": "report",
     "data": "check voc synthetic download",
     "nets": "build",
-    "run": "run sweep plan status new-experiment",
+    "run": "run job sweep plan status new-experiment",
     "tools": "picture infer compare export drfi",
     "bench": "bench",
     "gpu": "check-gpu gpu-session",

@@ -1,23 +1,18 @@
-"""What every command has in common: its options, its mark, and how it ends with bad input."""
+"""What every command has in common: its options, and how it ends with bad input."""
 
 import argparse
 import contextlib
-import multiprocessing
 import os
 import re
-import resource
 import signal
 import sys
 import tempfile
-import time
 import traceback
 
-from aepsl.base import commit
 from aepsl.base.errors import InputError
-from aepsl.base.files import FULL, check_place
+from aepsl.base.files import FULL
 from aepsl.graph import run_folder
 from aepsl.settings import experiments
-from aepsl.store import made
 
 INTERRUPTED = "interrupted; typed again, the command goes on from there\n"
 LONGEST = 2000  # characters of a line: a name or a damaged file can be long
@@ -31,7 +26,6 @@ OPTIONS = {
         metavar="N[,N...]",
         help="numbers of the GPUs of which a free one is taken; the CPU without it",
     ),
-    "done": dict(metavar="FILE", help="a mark to write when all is done: what was made"),
 }
 
 
@@ -78,39 +72,9 @@ def count(gpus):
 
 
 def run_stage(run, arguments):
-    """Call `run` with parsed arguments and leave the mark that `--done` names; run returns what a mark holds."""
-    arguments = vars(arguments)
-    _check_apart(arguments)
-    done = arguments.pop("done")
-    if done:
-        check_place(done)
-        code = commit.of_code()  # before the work: it may be changed meanwhile
-    begun, used = time.time(), _cpu_seconds()
-    contents = run(**arguments)
-    if done:
-        ended = time.time()
-        took = dict(seconds=round(ended - begun, 1), peak_mib=round(_peak_mib()))
-        took.update(started=_started(), ended=ended, cpu_seconds=_cpu_seconds() - used)
-        made.mark(done, contents, dict({name: round(value, 2) for name, value in took.items()}, commit=code))
-
-
-def _started():
-    """When this process began, in seconds since 1970: before its libraries were loaded."""
-    ticks = int(_stat("self")[19])
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _cpu_seconds():
-    """Seconds of cores that this process and those that it started have used, also those that still run."""
-    own = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    running = [_stat(child.pid)[11:13] for child in multiprocessing.active_children()]
-    return own + sum(map(int, sum(running, []))) / os.sysconf("SC_CLK_TCK")
-
-
-def _stat(process):
-    """What Linux says of a process, from its state on: see proc(5)."""
-    with open(f"/proc/{process}/stat") as file:
-        return file.read().rpartition(")")[2].split()
+    """Call `run` with parsed arguments, by hand."""
+    _check_apart(vars(arguments))
+    run(**vars(arguments))
 
 
 def _check_apart(arguments):
@@ -118,11 +82,6 @@ def _check_apart(arguments):
     for name in filter(arguments.get, INPUTS if arguments.get("out") else ()):
         if os.path.realpath(arguments[name]) == os.path.realpath(arguments["out"]):
             raise InputError(f"--out {arguments['out']}: is --{name} too; name another place for the result")
-
-
-def _peak_mib():
-    """Peak memory of this process, or of the largest one that it started."""
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
 
 
 def command(main):
@@ -139,7 +98,7 @@ def command(main):
     except InputError as error:
         line = str(error)
     except KeyboardInterrupt:
-        _end("" if os.environ.get("AEPSL_RUN") else INTERRUPTED, 128 + signal.SIGINT)
+        _end("" if os.environ.get("AEPSL_START") else INTERRUPTED, 128 + signal.SIGINT)
     except BrokenPipeError:  # whoever read our output, as `| head`, has seen enough
         _end("", 128 + signal.SIGPIPE)
     except OSError as error:  # no permission, no room

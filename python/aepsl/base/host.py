@@ -1,6 +1,5 @@
 """On what a run was made: the commit, versions of what computes, the processor, cores and GPUs."""
 
-import json
 import os
 import platform
 import re
@@ -12,14 +11,13 @@ from aepsl.base import commit
 from aepsl.base.files import read_text
 
 
-def made_on():
-    """{name: text}. Cores and GPUs are those that `aepsl run` was asked for, where it started this process."""
-    asked = json.loads(os.environ.get("AEPSL_RUN") or "{}")
+def made_on(cores=None, gpus=0):
+    """{name: text}; cores, gpus: how many were given to what is described, None for the cores that there are."""
     return dict(
         commit=commit.of_code(),
         processor=processor(),
-        cores=asked.get("cores", len(os.sched_getaffinity(0))),
-        gpus=asked.get("gpus", 0),
+        cores=cores or len(os.sched_getaffinity(0)),
+        gpus=gpus,
         system=platform.platform(terse=True),
         blas_kernel=os.environ.get("OPENBLAS_CORETYPE") or "chosen by OpenBLAS",
         python=platform.python_version(),

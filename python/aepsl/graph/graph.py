@@ -13,7 +13,7 @@ import yaml
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json, write_text
 from aepsl.graph import erasing, segmentation
-from aepsl.graph.run_folder import RunFolder, stage_of
+from aepsl.graph.run_folder import RunFolder
 from aepsl.graph.stage import Of, initial
 from aepsl.paper import recipes
 from aepsl.settings import experiments
@@ -40,8 +40,8 @@ class Start(NamedTuple):
 class Graph:
     """The graph of an experiment's run.
 
-    weights, maps: what the user gave, or None; contents: {input: SHA-256 of what it holds, or None where it is not there},
-    see aepsl.run.inputs; root: of the runs' folders. Raises InputError for a row of `rows` that there is not.
+    weights, maps: what the user gave, or None; contents: {input: SHA-256 of what it holds, or None where it is not
+    there}, see aepsl.run.inputs; root: of the runs' folders. Raises InputError for a row of `rows` that there is not.
     """
 
     def __init__(self, experiment, weights=None, maps=None, contents=None, root=None):
@@ -77,9 +77,13 @@ class Graph:
         for name in wanted:  # grows while it is gone through
             wanted += [other for other in self.stages[name].needs if other not in wanted]
         while len(order) < len(wanted):
-            ready = (n for n in self.stages if n in wanted and n not in order and set(self.stages[n].needs) <= set(order))
-            order.append(next(ready))
-        return [self.stages[name] for name in order]
+            left = [stage for name, stage in self.stages.items() if name in wanted and stage not in order]
+            order.append(next(stage for stage in left if not any(other.name in stage.needs for other in left)))
+        return order
+
+    def shown(self):
+        """The stages of a whole run that take long: those that train, or go through images."""
+        return [stage for stage in self.needed() if stage.is_training or stage.images]
 
     def jobs(self, name):
         """The names of a stage's jobs: one for each share of its images."""

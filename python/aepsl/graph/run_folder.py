@@ -17,7 +17,7 @@ relabelled/NET/           the training images segmented by a PSL net: with CRF t
 {val,test}/ROW/           segmentations, without CRF in plain/ and with it in crf/
 report/index.html         the report: made of the rest, never part of what anything is made of
 results.json              every figure; calibration.json: those of the net trained with true masks
-done/JOB.json             the mark of a job that is done; made/JOB.json: what every file of it holds (aepsl.store.records)
+done/JOB.json             the mark of a job that is done; made/JOB.json: its record (aepsl.store.records)
 seconds/JOB.json          what it took, and the commit of the code that made it
 """
 

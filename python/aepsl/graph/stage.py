@@ -11,7 +11,8 @@ CUES = ("background.threshold", "background.indoor_threshold", "background.indoo
 
 TASKS = ("classification", "segmentation", "psl")  # kinds of stages that train a net
 # The module of aepsl.stages of a kind, where it has another name.
-MODULES = dict(dict.fromkeys(TASKS, "train"), relabel="segment", shares="evaluate_regions", thresholds="evaluate_regions")
+MODULES = dict.fromkeys(TASKS, "train")
+MODULES.update(relabel="segment", shares="evaluate_regions", thresholds="evaluate_regions")
 
 
 class Stage(NamedTuple):
@@ -66,7 +67,7 @@ class Of(NamedTuple):
 
 
 class Start(NamedTuple):
-    """What a net begins with. needs: stages; weights: a caffemodel, or None; inputs: what that is made of, if ours to say."""
+    """What a net begins with. needs: stages; weights: a caffemodel, or None; inputs: names of what it holds."""
 
     needs: tuple
     weights: Optional[str]

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.graph import Graph
 from aepsl.paper import published
 from aepsl.report.tables import KINDS
 
@@ -201,26 +201,7 @@ def placed(needs):
 
 
 def needed(experiment):
-    """{stage: stages whose results it needs}, each after those; without the weights that the nets begin with."""
-    run = RunFolder(experiment)
-    needs = {}
-    for stage in run.stages():
-        kind, _, name = stage.name.partition(".")
-        step = int(name[len("step") :]) if name.startswith("step") else None
-        if kind == "classification":
-            needs[stage.name] = [f"mine.step{step - 1}"] if step > 1 else []
-        elif kind == "mine":
-            needs[stage.name] = [f"classification.step{step}"]
-        elif kind == "masks":
-            needs[stage.name] = ["saliency", f"mine.{name[len('ae_') :]}"]
-        elif kind == "relabel":
-            needs[stage.name] = ["segmentation.psl"]
-        elif kind == "segmentation":
-            merged = run.merged(name)
-            needs[stage.name] = [f"masks.ae_step{merged}"] if merged else ["relabel.psl"]
-        elif kind == "segment":
-            needs[stage.name] = [f"segmentation.{run.rows[name[len('val.') :]].net}"]
-        else:
-            needs[stage.name] = []
-    needs["results"] = [name for name in needs if name.startswith("segment.")]
+    """{stage: stages whose results it needs}, each after those: of the stages that take long, and the results."""
+    graph = Graph(experiment)
+    needs = {stage.name: stage.needs for stage in [*graph.shown(), graph.stages["results"]]}
     return {name: [other for other in others if other in needs] for name, others in needs.items()}

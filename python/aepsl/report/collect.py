@@ -4,9 +4,9 @@ import os
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, read_table
-from aepsl.graph.run_folder import RunFolder
-from aepsl.paper import published
-from aepsl.run import status
+from aepsl.graph.graph import Graph
+from aepsl.graph.state import state_of
+from aepsl.paper import published, recipes
 
 
 def gathered(experiment):
@@ -15,22 +15,23 @@ def gathered(experiment):
 
     Raises InputError for a run that has not begun.
     """
-    folder = RunFolder(experiment)
-    if not os.path.isdir(folder.path) or not os.listdir(folder.path):
+    graph = Graph(experiment)
+    folder = graph.run
+    if not folder.has_begun():
         raise InputError(f"{folder.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
-    found = read_json(folder.results) if os.path.exists(folder.results) else so_far(folder)
-    found.setdefault("main", folder.main_row())
+    found = read_json(folder.results) if os.path.exists(folder.results) else so_far(experiment, folder)
+    found.setdefault("main", recipes.main_row(experiment["rows"]))
     found.setdefault("peak_mib", folder.peaks())
     found["paper"] = experiment["name"] == published.PAPERS_EXPERIMENT
     found["images"] = folder.images()
-    found["missing"] = [stage.name for stage in folder.stages() if not folder.is_done(stage.name)]
+    found["missing"] = [stage.name for stage in graph.needed() if not graph.is_done(stage.name)]
     return found
 
 
-def so_far(folder):
+def so_far(experiment, folder):
     """As results.json, of a run that is not finished: what its steps have left."""
     found = dict(rows={}, mining={}, losses={}, thresholds=[], examples={}, seconds=folder.seconds())
-    for t in folder.steps:
+    for t in range(1, experiment["mining"]["steps"] + 1):
         log = os.path.join(folder.classification(t), "log.csv")
         if os.path.exists(log):
             found["losses"][f"step{t}"] = losses(log)
@@ -51,8 +52,8 @@ def losses(path):
 
 def progress(experiment):
     """[(stage, how much is done, a note)] of the stages that are not done."""
-    folder = RunFolder(experiment)
-    images = folder.images()
-    left = [stage for stage in folder.stages() if not folder.is_done(stage.name)]
-    states = [status.state_of(stage, images) for stage in left]
+    graph = Graph(experiment)
+    images = graph.run.images()
+    left = [stage for stage in graph.shown() if not graph.is_done(stage.name)]
+    states = [state_of(stage, images) for stage in left]
     return [(stage.name, state.counted, state.note) for stage, state in zip(left, states)]

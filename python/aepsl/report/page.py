@@ -9,6 +9,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import write_text
 from aepsl.data.dataset import Dataset
 from aepsl.evaluation.by_image import SAMPLE
+from aepsl.graph.graph import Graph
 from aepsl.graph.run_folder import RunFolder
 from aepsl.paper import published
 from aepsl.report import charts, tables
@@ -32,7 +33,7 @@ class Section(NamedTuple):
 def run(experiment, found, data=None):
     """Write the page of a run and return its path; found: collect.gathered; data: root of the data set, or None."""
     album = Album(experiment, Dataset(data, experiment["classes"])) if data else None
-    path = RunFolder(experiment).page
+    path = RunFolder(experiment["name"]).page
     write_text(path, html(experiment, found, album))
     return path
 
@@ -101,7 +102,7 @@ def _headline(experiment, found):
         verdict=verdict,
         compares=found["paper"],
         missing=len(found["missing"]),
-        stages=len(list(RunFolder(experiment).stages())),
+        stages=len(Graph(experiment).needed()),
     )
 
 
@@ -197,7 +198,7 @@ def _wrong(found):
 
 
 def _made(experiment, found):
-    done = {stage.name for stage in RunFolder(experiment).stages()} - set(found["missing"])
-    graph = charts.stages(experiment, done | ({"results"} if found["rows"] else set()))
+    done = {stage.name for stage in Graph(experiment).needed()} - set(found["missing"])
+    graph = charts.stages(experiment, done)
     shown = _filled(tables.settings(experiment), tables.host(found), tables.costs(experiment, found))
     return Section("made", "How it was made", "", (graph,), shown)

@@ -41,16 +41,17 @@ class Album:
 
     def __init__(self, experiment, dataset):
         self.experiment, self.dataset = experiment, dataset
-        self.folder = RunFolder(experiment)
+        self.folder = RunFolder(experiment["name"])
         self.names = {**dict(zip(dataset.values, ["background", *dataset.classes])), IGNORE: "ignored"}
         self.seen = set()  # mask values that any picture has
-        self.steps = list(self.folder.steps)[: experiment["mining"]["merge"]]
+        self.all_steps = range(1, experiment["mining"]["steps"] + 1)
+        self.steps = list(self.all_steps)[: experiment["mining"]["merge"]]
 
     def story(self, image_id):
         """Figures 1, 2 and 6 of one training image."""
-        heat = [self.heat(image_id, t) for t in self.folder.steps]
+        heat = [self.heat(image_id, t) for t in self.all_steps]
         relabelled = self.folder.relabelled("psl")
-        masks = self.folder.masks_of("psl")
+        masks = self.folder.masks(self.experiment["mining"]["merge"])
         return Strip(
             self.title(image_id),
             [
@@ -68,7 +69,7 @@ class Album:
     def first(self, image_id):
         """The row of the first screen: the story of a training image in short."""
         story = self.story(image_id).pictures
-        last = len(self.folder.steps)
+        last = len(self.all_steps)
         merged, S, crf, truth = story[last + 2], story[last + 3], story[-2], story[-1]
         return [each for each in (story[0], story[1], story[last], merged, S, crf, truth) if each.uri]
 

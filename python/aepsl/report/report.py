@@ -5,11 +5,11 @@ import sys
 
 from aepsl import cli
 from aepsl.base.errors import InputError
+from aepsl.graph import graph
 from aepsl.graph.run_folder import DAMAGED, RunFolder
 from aepsl.paper import published, recipes
 from aepsl.report import collect, page
-from aepsl.run.start import data_of
-from aepsl.settings import experiments
+from aepsl.run.inputs import data_of
 
 
 def tables(results):
@@ -124,7 +124,7 @@ def run(experiment, form="text", data=None):
 
 def _read(experiment):
     """(what there is, its tables as text)."""
-    folder = RunFolder(experiment)
+    folder = RunFolder(experiment["name"])
     try:
         found = collect.gathered(experiment)
         return found, tables(found) if found["rows"] else "Not finished: no tables yet; the page shows what there is"
@@ -137,7 +137,7 @@ def _read(experiment):
 
 def main(argv=None):
     parser = cli.parser(__doc__)
-    parser.add_argument("experiment", type=experiments.load, help="whose run, finished or not")
+    parser.add_argument("experiment", type=graph.of_run, help="whose run, finished or not")
     parser.add_argument(
         "--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout, for the pictures"
     )

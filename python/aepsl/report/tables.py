@@ -3,7 +3,7 @@
 import datetime
 from typing import NamedTuple
 
-from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.graph import Graph
 from aepsl.paper import published, recipes
 from aepsl.report import collect
 from aepsl.settings import experiments
@@ -218,7 +218,7 @@ def host(found):
 
 def costs(experiment, found):
     """Seconds and peak memory of each stage, in the order of the stages."""
-    names = [stage.name for stage in RunFolder(experiment).stages()]
+    names = [stage.name for stage in Graph(experiment).needed()]
     names += [name for name in found["seconds"] if name not in names]
     rows = []
     for name in [name for name in names if name in found["seconds"]]:

@@ -11,6 +11,7 @@ from aepsl import cli
 from aepsl.base import commit
 from aepsl.base.errors import InputError
 from aepsl.graph import graph
+from aepsl.graph.run_folder import stage_of
 from aepsl.store import records
 
 
@@ -20,7 +21,7 @@ def run(folder, name, workers=1):
     workers: processes for what a stage does beside its net.
     """
     found, start = graph.read(folder)
-    stage = found.stages.get(graph.stage_of(name))
+    stage = found.stages.get(stage_of(name))
     if stage is None or name not in found.jobs(stage.name):
         raise InputError(f"{name}: {found.run.path} has no such job; `aepsl status` lists its stages")
     word = found.word(stage)
@@ -39,6 +40,7 @@ def _call(found, start, stage, name, word, workers):
         part=name[len(stage.name) + 1 :].replace("-", "/") or None,
         gpu=list(range(start.gpus)) or None,
         workers=workers,
+        machine=dict(cores=start.cores, gpus=start.gpus),
         **({} if stage.kind == "results" else dict(out=stage.out)),
     )
     taken = {key: value for key, value in offered.items() if key in inspect.signature(function).parameters}

@@ -13,9 +13,11 @@ import caffe
 import numpy as np
 
 from aepsl import cli
+from aepsl.base import doors
 from aepsl.base.files import write_text
 from aepsl.data import source_table, synthetic
-from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.graph import Graph
+from aepsl.graph.stage import TASKS
 from aepsl.nets import build, cuda
 from aepsl.paper import published
 from aepsl.run import new_experiment
@@ -46,38 +48,28 @@ SUSTAINED = 0.2
 # Measured on the CPU: seconds of an iteration of LargeFOV segmentation at batch 2 on 2 cores (`make bench`) ..
 ITERATION, BATCH, CORES = 7.5, 2, 2
 # ... seconds of one core for an image of 500 x 375 ..
-DETECTORS = dict(drfi=0.3, rbd=0.04, truth=0.01)
+# (a detector's says its own) ..
 SECONDS = dict(masks=0.02, relabel=0.96, segment=1.92)
 # ... and kB that a stage leaves of a photo of VOC.
 KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
 PHOTO = (375, 500)
 CONTEXT = 2**29  # bytes of GPU memory that CUDA itself takes, about
-CHAIN = ("classification", "mine", "relabel")  # kinds of stages that wait for each other, and two nets beside them
-CHAINED_NETS = ("segmentation.psl", "segmentation.psl++")
 
 
 def report(experiment, gpus=0, cores=1):
     """Hours and disk that the stages of the experiment are expected to take, as text; gpus: 0 for the CPU alone."""
-    run = RunFolder(experiment)
-    stages = list(run.stages())
-    took = {name: seconds for name, seconds in run.seconds().items() if run.is_done(name)}
-    images = images_of(experiment, run)
-    operations, told = speed(gpus, cores)
-    nets = {stage.name: operations_of(experiment, stage, images) / operations for stage in stages}
-    trained = [stage.name for stage in stages if stage.kind in experiments.TASKS and stage.name in took]
-    if trained:
-        factor = sum(took[name] for name in trained) / sum(nets[name] for name in trained)
-        nets = {name: seconds * factor for name, seconds in nets.items()}
-        told += f"\nThe {len(trained)} trainings of this run took {factor:.2f} times that long, which is counted in"
-
-    hours = {}
-    for stage in stages:
-        expected = nets[stage.name] + images.get(stage.images, 0) * seconds_of_image(experiment, stage.kind) / cores
-        hours[stage.name] = took.get(stage.name, expected) / 3600
-    disk = {stage.name: disk_of(experiment, stage, images) for stage in stages}
+    graph = Graph(experiment)
+    stages, images = graph.shown(), images_of(graph)
+    took = {name: seconds for name, seconds in graph.run.seconds().items() if graph.is_done(name)}
+    told = speed(gpus, cores)[1]
+    factor, count = learned(graph, took, gpus, cores)
+    if count:
+        told += f"\nThe {count} trainings of this run took {factor:.2f} times that long, which is counted in"
+    hours = {name: took.get(name, each) / 3600 for name, each in expected(graph, gpus, cores, factor).items()}
+    disk = {stage.name: disk_of(graph, stage, images) for stage in stages}
 
     lines = [told + ".", "", f"{'stage':30}{'hours':>8}{'disk':>11}"]
-    for name in hours:
+    for name in disk:
         lines.append(f"{name:30}{hours[name]:8.2f}{disk[name]:8.2f} GB{'  as it was' * (name in took)}")
     for name, size in downloads(experiment).items():
         disk[name] = size / 1e9
@@ -85,34 +77,36 @@ def report(experiment, gpus=0, cores=1):
     total = sum(hours.values())
     lines.append(f"{'one after the other':30}{total:8.2f}{sum(disk.values()):8.2f} GB")
     if gpus > 1:
-        chain = sum(hours[stage.name] for stage in chained(run))
-        lines.append(f"{f'on {gpus} GPUs, at best':30}{max(chain, total / gpus):8.2f}")
+        lines.append(f"{f'on {gpus} GPUs, at best':30}{max(*graph.longest(hours).values(), total / gpus):8.2f}")
     lines += ["", "Memory of a training on a GPU, computed"]
-    lines += [f"{task:30}{memory_of_training(experiment, task) / 2**30:8.1f} GiB" for task in experiments.TASKS]
+    lines += [f"{task:30}{memory_of_training(experiment, task) / 2**30:8.1f} GiB" for task in TASKS]
     return "\n".join(lines)
 
 
-def expected(experiment, gpus, cores):
-    """{stage: seconds} that the stages are expected to take before any is measured, one after the other."""
-    run = RunFolder(experiment)
-    images, (operations, _) = images_of(experiment, run), speed(gpus, cores)
+def learned(graph, took, gpus, cores):
+    """(how many times as long as computed the run's trainings have taken, how many there are); (1, 0) without any."""
+    computed = expected(graph, gpus, cores)
+    trained = [stage.name for stage in graph.shown() if stage.is_training and stage.name in took]
+    return sum(took[n] for n in trained) / sum(computed[n] for n in trained) if trained else 1, len(trained)
+
+
+def expected(graph, gpus, cores, factor=1):
+    """{stage: seconds} that the stages are expected to take, one after the other; factor: on what nets take."""
+    images, (operations, _) = images_of(graph), speed(gpus, cores)
     seconds = {}
-    for stage in run.stages():
-        each = seconds_of_image(experiment, stage.kind) / cores
-        seconds[stage.name] = operations_of(experiment, stage, images) / operations + images.get(stage.images, 0) * each
+    for stage in graph.shown():
+        each = seconds_of_image(graph.experiment, stage.kind) / cores
+        net = operations_of(graph.experiment, stage, images) / operations
+        seconds[stage.name] = float(factor * net + images.get(stage.images, 0) * each)
     return seconds
-
-
-def chained(run):
-    """The stages of a run that wait for each other, whatever runs beside them."""
-    nets = [*CHAINED_NETS, getattr(run.start_of("psl"), "name", "")]
-    return [stage for stage in run.stages() if stage.kind in CHAIN or stage.name in nets]
 
 
 def seconds_of_image(experiment, kind):
     """Seconds that one core takes for an image in a kind of stage, beside its net."""
-    seconds = dict(SECONDS, saliency=DETECTORS[experiment["background"]["detector"]])
-    return seconds.get(kind, 0) * np.prod(sides_of(experiment)) / np.prod(PHOTO)
+    seconds = SECONDS.get(kind, 0)
+    if kind == "saliency":
+        seconds = doors.load(doors.DETECTORS, experiment["background"]["detector"]).SECONDS
+    return seconds * np.prod(sides_of(experiment)) / np.prod(PHOTO)
 
 
 def sides_of(experiment):
@@ -120,10 +114,12 @@ def sides_of(experiment):
     return (sum(synthetic.SIDES) // 2,) * 2 if "synthetic" in experiment else PHOTO
 
 
-def disk_of(experiment, stage, images):
+def disk_of(graph, stage, images):
     """GB that a stage leaves: of each image, or the weights of a net."""
+    if not (stage.images or stage.is_training):
+        return 0
     count = images.get(stage.images, 0)
-    return 1e-6 * count * KILOBYTES.get(stage.kind, 0) or 4e-9 * parameters(net_of(experiment, stage.kind))
+    return 1e-6 * count * KILOBYTES.get(stage.kind, 0) or 4e-9 * parameters(net_of(graph.experiment, stage.kind))
 
 
 def speed(gpus, cores):
@@ -148,11 +144,12 @@ def speed(gpus, cores):
     return SUSTAINED * PEAKS[card] * 1e12, told
 
 
-def images_of(experiment, run):
+def images_of(graph):
     """How many images the experiment's lists have: as checked, or before that, as expected."""
     val = source_table.load().get("expected", {}).get("lists", {}).get("val", {}).get("images", 0)
-    expected = dict(train=experiment["data"]["train_images"], val=experiment.get("synthetic", {}).get("val", val))
-    return run.images() or expected
+    experiment = graph.experiment
+    known = dict(train=experiment["data"]["train_images"], val=experiment.get("synthetic", {}).get("val", val))
+    return graph.run.images() or known
 
 
 def downloads(experiment):
@@ -168,11 +165,11 @@ def downloads(experiment):
 def operations_of(experiment, stage, images):
     """Floating-point operations of a stage's net."""
     kind = stage.kind
-    if kind in experiments.TASKS:
+    if kind in TASKS:
         settings = experiment["training"][kind]
         iterations = experiments.iterations(settings["epochs"], images["train"], settings["batch"])
         return 6 * iterations * settings["batch"] * multiply_adds(net_of(experiment, kind))
-    task = {"mine": "classification", "relabel": "psl", "segment": "psl"}.get(kind)
+    task = {"mine": "classification", "thresholds": "classification", "relabel": "psl", "segment": "psl"}.get(kind)
     if task is None:
         return 0
     sides = tuple(8 * round(side * experiment["data"]["scale"] / 8) + 1 for side in sides_of(experiment))

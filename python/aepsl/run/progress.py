@@ -3,9 +3,7 @@
 On a terminal another line below them tells how far the run is (aepsl.run.progress_line).
 """
 
-import json
 import os
-import re
 import signal
 import sys
 import time
@@ -13,12 +11,11 @@ import time
 from snakemake.logging import logger
 
 from aepsl.base.files import read_json
-from aepsl.graph import run_folder
+from aepsl.graph import graph, run_folder
 
 logger.log_handler.clear()
 START = time.time()
-ASKED = json.loads(os.environ["AEPSL_RUN"])
-RUN = run_folder.RunFolder(ASKED["experiment"], os.path.abspath(run_folder.ROOT))  # snakemake works elsewhere
+GRAPH, ASKED = graph.read(os.environ["AEPSL_START"], os.path.abspath(run_folder.ROOT))  # snakemake works elsewhere
 state = dict(done=0, total="?", failed=False, interrupted=False, jobs={})
 
 
@@ -47,8 +44,7 @@ def log_handler(message):
     elif level == "job_info" and message["name"] != "all":
         name = " ".join([message["name"], *map(str, message["wildcards"].values())])
         _say(_line(name))
-        mark = message["output"][0] if message["output"] else name
-        state["jobs"][message["jobid"]] = name, re.sub(r"(\.\d+-\d+)?\.json$", "", os.path.basename(mark))
+        state["jobs"][message["jobid"]] = name, message["name"]
     elif level == "job_finished" and message["jobid"] in state["jobs"]:
         name, stage = state["jobs"].pop(message["jobid"])
         loss = _loss(stage)
@@ -68,12 +64,11 @@ def _line(text):
 
 def _loss(name):
     """The mean loss of the last epoch of a training that is done; None for other stages."""
-    kind, _, what = name.partition(".")
-    if kind not in ("classification", "segmentation"):
+    stage = GRAPH.stages.get(name)
+    if not (stage and stage.is_training):
         return None
-    folder = RUN.classification(what[len("step") :]) if kind == "classification" else RUN.segmentation(what)
     try:
-        return float(read_json(os.path.join(folder, "train.json"))["converged_loss"])
+        return float(read_json(os.path.join(stage.out, "train.json"))["converged_loss"])
     except (*run_folder.DAMAGED, ValueError):
         return None
 
@@ -82,7 +77,7 @@ def _say(line):
     print(line, file=sys.stderr, flush=True)
 
 
-if "expected" in ASKED:
+if ASKED.seconds and sys.stderr.isatty():
     from aepsl.run import progress_line
 
-    progress_line.begin(RUN, ASKED, state)
+    progress_line.begin(GRAPH, ASKED, state)

@@ -12,21 +12,21 @@ import statistics
 import threading
 import time
 
-from aepsl.run import plan, status
-from aepsl.settings import experiments
+from aepsl.graph import state as status
+from aepsl.graph.stage import TASKS
 
 PERIOD = 1  # seconds between two looks
 ENOUGH = 10  # seconds after which the speed of a stage under way says something
 CLEAR = b"\r\x1b[K"
 
 
-def begin(run, asked, state):
+def begin(graph, asked, state):
     """Take over the terminal, until the end of this process.
 
-    run: RunFolder, with a path that holds wherever the process works; asked: what aepsl.run.start hands on; state: a
+    graph: with a root that holds wherever the process works; asked: its Start; state: a
     dict that others keep up to date: done and total jobs; jobs, {anything: (its name, that of its stage)}; interrupted.
     """
-    line = Line(run, asked)
+    line = Line(graph, asked)
     terminal = Terminal(lambda width: "" if state["interrupted"] else line.text(state, width))
     atexit.register(terminal.close)
 
@@ -93,15 +93,13 @@ class Terminal:
 
 
 class Line:
-    """The text of the line. run: its RunFolder; asked: what aepsl.run.start hands on, with the `expected` seconds."""
+    """The text of the line. graph: of the run; asked: its Start."""
 
-    def __init__(self, run, asked):
-        self.run, self.expected = run, asked["expected"]
-        self.lanes = asked["gpus"] or max(1, asked["cores"] // run.experiment["threads"])  # trainings side by side
-        self.stages = {stage.name: stage for stage in run.stages()}
-        others = {stage.name: stage for stage in run.stages(["calibration"])}
-        self.known = {**others, **self.stages}
-        self.chain = [stage.name for stage in plan.chained(run)]
+    def __init__(self, graph, asked):
+        self.graph, self.expected = graph, asked.seconds
+        self.lanes = asked.gpus or max(1, asked.cores // graph.experiment["threads"])  # trainings side by side
+        self.stages = {stage.name: stage for stage in graph.shown()}
+        self.known = {name: stage for name, stage in graph.stages.items() if stage.is_training or stage.images}
         self.begun = {}  # {stage: (when it was seen first, how far it was then)}
         self.jobs_done = None
 
@@ -121,9 +119,9 @@ class Line:
         return fitted(head, long, [described(name, states.get(name)) for name in names], width)
 
     def _look_at_what_is_done(self, count):
-        self.jobs_done, self.images = count, self.run.images()
-        self.to_do = [name for name in self.stages if not self.run.is_done(name)]
-        took = self.run.seconds()
+        self.jobs_done, self.images = count, self.graph.run.images()
+        self.to_do = [name for name in self.stages if not self.graph.is_done(name)]
+        took = self.graph.run.seconds()
         self.measured = {}  # {kind: how many times as long as expected its stages took}
         for name in self.expected:
             if name in took and name not in self.to_do:
@@ -148,15 +146,15 @@ class Line:
             if stage and stage.kind not in factors and rate and time.monotonic() - self.begun[name][0] > ENOUGH:
                 lanes = 1 if stage.images else self.lanes  # parts of a stage with images go on side by side
                 factors[stage.kind] = states[name].total / rate / lanes / self.expected[name]
-        trained = [factors[kind] for kind in experiments.TASKS if kind in factors]
+        trained = [factors[kind] for kind in TASKS if kind in factors]
         needed = {}
         for name in self.to_do:
             kind, state = self.stages[name].kind, states.get(name, status.State())
-            like = statistics.median(trained) if trained and kind in experiments.TASKS else 1
+            like = statistics.median(trained) if trained and kind in TASKS else 1
             left = 1 - state.done / state.total if state.done and 0 < state.done <= state.total else 1
             needed[name] = self.expected[name] * factors.get(kind, like) * left
-        chain = sum(needed.get(name, 0) * (1 if self.stages[name].images else self.lanes) for name in self.chain)
-        return max(sum(needed.values()), chain)
+        alone = {name: each * (1 if self.stages[name].images else self.lanes) for name, each in needed.items()}
+        return max(sum(needed.values()), *self.graph.longest(alone).values())
 
 
 def described(name, state, rate=None, stage=None):

@@ -2,30 +2,23 @@
 
 import datetime
 import os
-import time
-from typing import NamedTuple, Optional
-
-from caffe.proto import caffe_pb2
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_json
-from aepsl.graph.run_folder import DAMAGED, RunFolder
-from aepsl.nets import caffemodel
-from aepsl.settings import experiments
-
-UNKNOWN = -1  # a number that is not known yet
+from aepsl.graph import graph
+from aepsl.graph.state import state_of
 
 
 def report(experiment):
     """What is done of each stage of a run, of how much, how long it took, and what is under way, as text."""
-    run = RunFolder(experiment)
-    if not os.path.isdir(run.path) or not os.listdir(run.path):
+    found = graph.Graph(experiment)
+    run = found.run
+    if not run.has_begun():
         raise InputError(f"{run.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
     seconds, images = run.seconds(), run.images()
     lines = [f"{run.path:26}{'done':>14}{'time':>18}"]
-    for stage in run.stages():
-        is_done = run.is_done(stage.name)
+    for stage in found.shown():
+        is_done = found.is_done(stage.name)
         state = state_of(stage, images)
         took = seconds.get(stage.name)
         clock = str(datetime.timedelta(seconds=round(took))) if is_done and took is not None else ""
@@ -35,66 +28,7 @@ def report(experiment):
     return "\n".join(lines)
 
 
-class State(NamedTuple):
-    """How far a stage is: images or iterations done, and of how many; UNKNOWN, or None where it has not begun."""
-
-    done: Optional[int] = None
-    total: Optional[int] = None
-    loss: Optional[float] = None
-    note: str = ""
-
-    @property
-    def counted(self):
-        """'100/300', with ? for what is not known; '' before it has begun."""
-        return "" if self.done is None else f"{self.done}/{self.total}".replace(str(UNKNOWN), "?")
-
-
-def state_of(stage, images):
-    """The State of a stage; images: RunFolder.images()."""
-    for _ in range(3):  # while it runs, files come and go between two looks at them
-        try:
-            return of_images(stage, images) if stage.images else of_training(stage)
-        except DAMAGED:
-            time.sleep(0.1)
-    return State(UNKNOWN, UNKNOWN, note="its files cannot be read")
-
-
-def of_training(stage):
-    """The State of a training: where it says that it is, or else its newest snapshot."""
-    solver = os.path.join(stage.folder, "solver.prototxt")
-    if not os.path.exists(solver):
-        return State()
-    total = caffemodel.read_prototxt(solver, caffe_pb2.SolverParameter()).max_iter
-    if os.path.exists(RunFolder.model(stage.folder)):
-        return State(total, total)
-    path, now = (os.path.join(stage.folder, name) for name in ("snapshot.json", "progress.json"))
-    snapshot = read_json(path) if os.path.exists(path) else None
-    age = f"snapshot {_ago(path)}" if snapshot else f"begun {_ago(solver)}; no snapshot yet"
-    if os.path.exists(now):
-        where = read_json(now)
-        loss = 0.0 + where["loss"]
-        return State(where["iteration"], total, loss, f"loss {loss:.3f} {_ago(now)}; {age}")
-    if not snapshot:
-        return State(UNKNOWN, total, note=age)
-    losses = [sum(row[1:]) for row in snapshot["rows"][-20:]]
-    loss = sum(losses) / len(losses)
-    return State(snapshot["iteration"], total, loss, f"loss {loss:.3f}; {age}")
-
-
-def of_images(stage, images):
-    """The State of a stage that goes through images, by its results."""
-    results = os.path.join(stage.folder, "crf") if stage.kind in ("segment", "relabel") else stage.folder
-    if not os.path.isdir(results):
-        return State()
-    done = sum(entry.name.endswith(".png") for entry in os.scandir(results))
-    return State(done, images.get(stage.images, UNKNOWN), note=f"newest {_ago(results)}")
-
-
-def _ago(path):
-    return f"{datetime.timedelta(seconds=round(time.time() - os.stat(path).st_mtime))} ago"
-
-
 def main(argv=None):
     parser = cli.parser(__doc__)
-    parser.add_argument("experiment", type=experiments.load, help="whose run")
+    parser.add_argument("experiment", type=graph.of_run, help="whose run")
     print(report(parser.parse_args(argv).experiment))

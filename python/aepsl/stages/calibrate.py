@@ -17,7 +17,7 @@ TOLERANCE = 2.0
 
 def run(experiment, data):
     """Evaluate the segmentations of val by the net of true masks, write calibration.json and print what they say."""
-    folder = RunFolder(experiment)
+    folder = RunFolder(experiment["name"])
     dataset = Dataset(data, experiment["classes"])
     folders = {"calibration": folder.segmented("val", "calibration")}
     (row,) = evaluated(dataset, experiment["data"]["val"], folders).values()

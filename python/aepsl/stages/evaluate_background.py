@@ -64,7 +64,7 @@ def run(experiment, data, saliency, masks, out):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "experiment data done")
+    parser = cli.parser(__doc__, "experiment data")
     parser.add_argument("--saliency", required=True, help="folder of saliency maps")
     parser.add_argument("--masks", required=True, help="folder of the masks made with them")
     parser.add_argument("--out", required=True, metavar="FILE", help="JSON file to write")

@@ -107,7 +107,7 @@ class _Thresholds:
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "experiment data gpu done")
+    parser = cli.parser(__doc__, "experiment data gpu")
     parser.add_argument("--out", required=True, metavar="FILE", help="JSON file to write")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--regions", help="folder of mined regions")

@@ -64,7 +64,7 @@ def mask(F, values, B):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "experiment data shard done")
+    parser = cli.parser(__doc__, "experiment data shard")
     parser.add_argument("--regions", required=True, help="folder of mined regions")
     parser.add_argument("--saliency", required=True, help="folder of saliency maps")
     parser.add_argument("--out", required=True, help="folder for the masks")

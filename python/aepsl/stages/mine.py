@@ -96,7 +96,7 @@ def _warn_if_over_erased(out, share, most):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "experiment data shard gpu done")
+    parser = cli.parser(__doc__, "experiment data shard gpu")
     parser.add_argument("--model", required=True, help="caffemodel of this step's classification net")
     parser.add_argument("--out", required=True, help="folder for the regions")
     parser.add_argument("--before", help="folder of the regions of the step before")

@@ -26,23 +26,29 @@ from aepsl.base.files import read_figures, read_json, write_json
 from aepsl.base.parallel import in_threads
 from aepsl.data.dataset import Dataset
 from aepsl.evaluation import by_image, evaluate
-from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.graph import Graph
+from aepsl.graph.segmentation import nets_with_psl
+from aepsl.paper import recipes
 from aepsl.report import collect
 from aepsl.store import digests
-from aepsl.store.made import Figures
+from aepsl.store.result import Made
 from aepsl.training import psl_log
 
 OF_THE_MACHINE = ("seconds", "peak_mib", "host")
 
 
-def run(experiment, data):
-    """Evaluate the segmentations of val that the experiment's `rows` name, gather the rest, write results.json."""
-    folder = RunFolder(experiment)
+def run(experiment, data, machine=None):
+    """Evaluate the segmentations of val that the experiment's `rows` name, gather the rest, write results.json.
+
+    machine: {"cores": ..., "gpus": ...} that the run was given; without it what is here.
+    """
+    graph = Graph(experiment)
+    folder, steps = graph.run, range(1, experiment["mining"]["steps"] + 1)
     dataset = Dataset(data, experiment["classes"])
-    converged = [_converged_loss(os.path.join(folder.classification(t), "train.json")) for t in folder.steps]
+    converged = [_converged_loss(os.path.join(folder.classification(t), "train.json")) for t in steps]
     val = experiment["data"]["val"]
     rows = evaluated(dataset, val, {row: folder.segmented("val", row) for row in experiment["rows"]})
-    main = folder.main_row()
+    main = recipes.main_row(experiment["rows"])
     of_main = os.path.join(folder.segmented("val", main), "crf")
     rows[main]["by_size"], ious = by_image.of_row(of_main, dataset, dataset.ids(val))
     results = dict(
@@ -51,27 +57,26 @@ def run(experiment, data):
         main=main,
         rows=rows,
         mining={
-            f"step{t}": dict(read_figures(folder.shares(t)), converged_loss=loss)
-            for t, loss in zip(folder.steps, converged)
+            f"step{t}": dict(read_figures(folder.shares(t)), converged_loss=loss) for t, loss in zip(steps, converged)
         },
-        losses={f"step{t}": collect.losses(os.path.join(folder.classification(t), "log.csv")) for t in folder.steps},
-        psl={net: psl_log.read(os.path.join(folder.segmentation(net), "psl.csv")) for net in folder.nets_with_psl()},
+        losses={f"step{t}": collect.losses(os.path.join(folder.classification(t), "log.csv")) for t in steps},
+        psl={net: psl_log.read(os.path.join(folder.segmentation(net), "psl.csv")) for net in nets_with_psl(graph.of)},
         thresholds=read_figures(folder.thresholds, list),
         background=read_figures(folder.background),
         success=successful_steps(converged, experiment["mining"]["max_converged_loss"]),
         examples=_examples(experiment, folder, dataset, ious),
         seconds=folder.seconds(),
         peak_mib=folder.peaks(),
-        host=_host(folder),
+        host=_host(folder, machine),
     )
     write_json(folder.results, results)
     figures = digests.of_value({name: results[name] for name in results if name not in OF_THE_MACHINE})
-    return Figures(dict(sha256=figures), [folder.results])
+    return Made([], [folder.results], dict(sha256=figures))
 
 
-def _host(folder):
+def _host(folder, machine):
     """`made_on`, and {commit: the stages that it made} of other code than that of today: those are not made again."""
-    found, others = host.made_on(), {}
+    found, others = host.made_on(**machine or {}), {}
     for stage, commits in folder.commits().items():
         for commit in sorted(commits - {found["commit"]}) if stage != "results" else ():
             others.setdefault(commit, []).append(stage)
@@ -113,7 +118,7 @@ def _examples(experiment, folder, dataset, ious):
     """Which images the report shows: see by_image. ious: {id: mIoU} of the main row."""
     found = by_image.examples(ious)
     merged = experiment["mining"]["merge"]
-    if merged < len(folder.steps) and dataset.mask_folder():
+    if merged < experiment["mining"]["steps"] and dataset.mask_folder():
         ids = dataset.ids(experiment["data"]["train"])
         regions = folder.regions(merged), folder.regions(merged + 1)
         found["over_erased"] = by_image.over_erased(*regions, dataset, ids, experiment["seed"])
@@ -126,4 +131,4 @@ def successful_steps(converged, most):
 
 
 def main(argv=None):
-    cli.run_stage(run, cli.parser(__doc__, "experiment data done").parse_args(argv))
+    cli.run_stage(run, cli.parser(__doc__, "experiment data").parse_args(argv))

@@ -45,7 +45,7 @@ def run(data, list_name, out, detector="rbd", maps=None, part=None, word=None):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "data shard done")
+    parser = cli.parser(__doc__, "data shard")
     parser.add_argument("--list", dest="list_name", required=True, help="train_aug, or the path of a list of ids")
     parser.add_argument("--out", required=True, help="folder for the maps")
     source = parser.add_mutually_exclusive_group()

@@ -31,7 +31,19 @@ POLICIES = ("scores", "labels", "none")
 MOST = 2**26  # values of an image's maps, those of 3.2 million pixels with VOC's classes: the CRF takes 4 GB for them
 
 
-def run(experiment, data, list_name, model, out, policy="none", part=None, workers=1, gpu=None, legacy=(None, None), word=None):
+def run(
+    experiment,
+    data,
+    list_name,
+    model,
+    out,
+    policy="none",
+    part=None,
+    workers=1,
+    gpu=None,
+    legacy=None,
+    word=None,
+):
     """Segment the images of a list into `out`/plain and `out`/crf, PNGs with VOC's palette.
 
     experiment: settings; data: root of the data set; list_name: 'val', or the path of a list; model: caffemodel;
@@ -45,7 +57,7 @@ def run(experiment, data, list_name, model, out, policy="none", part=None, worke
     ids = dataset.ids(list_name)
     own = shard(ids, part)
     labels = dataset.labels(own) if policy == "labels" else [None] * len(own)
-    if any(legacy):
+    if legacy:
         net = LegacyNet(experiment, *legacy, model, len(dataset.values), policy, gpu)
     else:
         net = SegmentationNet(experiment, model, gpu)
@@ -179,7 +191,7 @@ def weights_of_classes(policy, v, labels, channels, prohibited):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "experiment data shard gpu done")
+    parser = cli.parser(__doc__, "experiment data shard gpu")
     parser.add_argument("--list", dest="list_name", required=True, help="val, or the path of a list of ids")
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
@@ -190,5 +202,6 @@ def main(argv=None):
     parser.add_argument("--deploy", help="prototxt of another net, of plain Caffe, that --model is of")
     parser.add_argument("--scores", metavar="BLOB", help="with --deploy: the blob of its scores, before a softmax")
     arguments = parser.parse_args(argv)
-    arguments.legacy = (vars(arguments).pop("deploy"), vars(arguments).pop("scores"))
+    legacy = (vars(arguments).pop("deploy"), vars(arguments).pop("scores"))
+    arguments.legacy = legacy if any(legacy) else None
     cli.run_stage(run, arguments)

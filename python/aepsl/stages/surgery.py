@@ -15,8 +15,10 @@ from caffe.proto import caffe_pb2
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import written_whole
+from aepsl.graph.stage import TRAINING
 from aepsl.layers.data import PARAMETERS, Sampler
 from aepsl.nets import build, caffemodel
+from aepsl.settings import experiments
 from aepsl.store import digests
 from aepsl.store.result import Made
 
@@ -188,7 +190,7 @@ def _is_largefov(shapes):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "experiment data done")
+    parser = cli.parser(__doc__, "experiment data")
     parser.add_argument("--vgg", required=True, help="VGG_ILSVRC_16_layers.caffemodel, or LargeFOV's already")
     parser.add_argument("--out", required=True, help="caffemodel to write")
     cli.run_stage(run, parser.parse_args(argv))

@@ -42,8 +42,8 @@ from aepsl.layers.losses import softmax
 from aepsl.layers.psl import WEIGHTS
 from aepsl.nets import build, caffemodel, device, finite
 from aepsl.settings import experiments
-from aepsl.store.whole import is_whole
 from aepsl.store.result import Made, begin, has
+from aepsl.store.whole import is_whole
 from aepsl.training import psl_log
 
 FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "progress.json", "train.json"]
@@ -77,7 +77,10 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
     make_folder(out)
     path = lambda name: os.path.join(out, name)  # noqa: E731
     logs = ["log.csv"] + ["psl.csv"] * (task == "psl")
-    results, beside = [path(name) for name in ("final.caffemodel", *logs)], [path(name) for name in ("train.json", *PROTOTXTS)]
+    results, beside = (
+        [path(name) for name in ("final.caffemodel", *logs)],
+        [path(name) for name in ("train.json", *PROTOTXTS)],
+    )
     with only_one(out):
         begin(out, word, FILES, is_locked=True)
         is_trained = has(*results, beside[0])
@@ -350,7 +353,7 @@ def _warn_of_collapse(history, epoch):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "experiment data gpu done")
+    parser = cli.parser(__doc__, "experiment data gpu")
     parser.add_argument("--task", required=True, choices=experiments.TASKS)
     parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--weights", help="initial caffemodel")

@@ -7,7 +7,6 @@ there of the same word stays, and what was made of another goes first. By hand, 
 import contextlib
 import fcntl
 import glob
-import json
 import os
 import sys
 from typing import Any, NamedTuple
@@ -20,8 +19,8 @@ RECORD = "made_of.json"
 
 
 class Made(NamedTuple):
-    """The files that a stage has made. What stands on the stage is made of `results`; paths and times may stand in those
-    `beside`. value: JSON, what the stage's mark holds; without it, what the results hold."""
+    """The files that a stage has made. What stands on the stage is made of `results`; in those `beside` paths and times
+    may stand. value: JSON, what the stage's mark holds; without it, what the results hold."""
 
     results: list
     beside: list = ()
@@ -46,7 +45,8 @@ def begin(folder, word, patterns, part=None, is_locked=False):
         if old and known is None:
             if not word:
                 raise InputError(
-                    f"{old[0]}: nothing says what it was made of ({record} is missing); remove it, or name another folder"
+                    f"{old[0]}: nothing says what it was made of ({record} is missing); remove it, or name another "
+                    "folder"
                 )
             print(f"{folder}: nothing says what it was made of; made again", file=sys.stderr, flush=True)
         for path in old if word or part is None else ():

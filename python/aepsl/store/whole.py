@@ -15,7 +15,7 @@ def read(path):
 
 
 def is_whole(path):
-    """Whether the file is there to its end: PNG, JSON, caffemodel, solverstate; of another kind, whether it holds any."""
+    """Whether a file is there to its end, if PNG, JSON, caffemodel or solverstate; of others, whether it holds data."""
     try:
         if path.endswith(".json"):
             return read(path) is not None

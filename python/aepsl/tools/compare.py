@@ -14,10 +14,9 @@ from aepsl.base.parallel import in_threads
 from aepsl.data.dataset import VOC_CLASSES, Dataset, in_folder
 from aepsl.data.predictions import find
 from aepsl.evaluation import bootstrap, evaluate
-from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.graph import Graph, of_run
 from aepsl.paper import published
-from aepsl.run.start import data_of
-from aepsl.settings import experiments
+from aepsl.run.inputs import data_of
 
 PAGE = os.path.splitext(__file__)[0] + ".html"
 IMAGES = 20  # of which two methods differ most
@@ -50,14 +49,16 @@ def run(pred, runs, list_name=None, data=None, draws=bootstrap.DRAWS, seed=1):
     if not named:
         raise InputError("--run: name a row of a run, for example --run runs/demo:psl++; its classes and images count")
     experiment = named[0][0].experiment
-    for folder, _ in named[1:]:
-        if folder.experiment["classes"] != experiment["classes"]:
-            raise InputError(f"{folder.path}: has other classes than {named[0][0].path}; compare runs of one data set")
+    for graph, _ in named[1:]:
+        if graph.experiment["classes"] != experiment["classes"]:
+            raise InputError(
+                f"{graph.run.path}: has other classes than {named[0][0].run.path}; compare runs of one data set"
+            )
     dataset = Dataset(data_of(experiment, data), experiment["classes"])
     ids = dataset.ids(list_name or experiment["data"]["val"])
     evaluate.check_ids(dataset.mask_folder(), ids)
     methods = [
-        Method(f"{folder.path}:{row}", find(folder.segmented("val", row) + "/crf", ids)) for folder, row in named
+        Method(f"{graph.run.path}:{row}", find(graph.run.segmented("val", row) + "/crf", ids)) for graph, row in named
     ]
     methods += [Method(folder, find(folder, ids)) for folder in pred]
     _check_names(methods)
@@ -68,13 +69,13 @@ def run(pred, runs, list_name=None, data=None, draws=bootstrap.DRAWS, seed=1):
 
 
 def _named_row(text):
-    """(RunFolder, row) of runs/NAME:ROW."""
+    """(Graph, row) of runs/NAME:ROW."""
     path, _, row = text.rpartition(":")
     name = os.path.basename(os.path.normpath(path)) if path else ""
     if not row or os.path.normpath(path) != os.path.join("runs", name):
         raise InputError(f"--run {text}: must be runs/NAME:ROW, for example runs/demo:psl++")
-    folder = RunFolder(experiments.load(name))
-    return folder, folder.checked_row(row)
+    graph = Graph(of_run(name))
+    return graph, graph.checked_row(row)
 
 
 def _check_names(methods):

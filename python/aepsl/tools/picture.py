@@ -10,10 +10,12 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, written_whole
 from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.graph.graph import Graph, of_run
 from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.segmentation import masks_of
 from aepsl.images.pictures import palette, read_indexed
-from aepsl.run.start import data_of
-from aepsl.settings import experiments
+from aepsl.paper import recipes
+from aepsl.run.inputs import data_of
 
 ENOUGH = 0.05  # of the pixels: what each step must erase of an image that is drawn unasked
 SIDE = 1.6  # inches that a picture takes, of 100 pixels each
@@ -29,7 +31,7 @@ def run(experiment, out, image_id=None, row="psl", data=None):
     check_place(out)
     if not out.endswith(".png"):
         raise InputError(f"{out}: is a PNG; give it a name that ends in .png")
-    folder = RunFolder(experiment)
+    folder = RunFolder(experiment["name"])
     if not os.path.exists(folder.results):
         raise InputError(f"{folder.results}: no such file; `aepsl run {experiment['name']}` ends with it")
     if row not in experiment["rows"]:
@@ -67,7 +69,7 @@ def of_training(experiment, folder, dataset, image_id, row):
     pictures = [("training image", image)]
     for t, region in enumerate(regions(experiment, folder, image_id), 1):
         pictures.append((f"erased by step {t}", np.where(region[:, :, None], mean, image)))
-    masks = folder.masks_of(folder.rows[row].net)
+    _, masks = masks_of(Graph(experiment).of, recipes.rows(experiment["mining"]["steps"])[row].net)
     return [*pictures, ("its mask S", read_indexed(os.path.join(masks, image_id + ".png")))]
 
 
@@ -107,7 +109,7 @@ def draw(out, above, below, dataset):
 
 def main(argv=None):
     parser = cli.parser(__doc__)
-    parser.add_argument("experiment", type=experiments.load, help="whose run is finished")
+    parser.add_argument("experiment", type=of_run, help="whose run is finished")
     parser.add_argument("--out", required=True, metavar="FILE", help="the picture, .png")
     parser.add_argument("--id", dest="image_id", help="a training image; without it one of which each step erases much")
     parser.add_argument("--row", default="psl", help="whose result to draw: a row of tables 3 and 4 (psl)")
