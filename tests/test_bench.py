@@ -88,7 +88,7 @@ def test_the_json_holds_what_the_table_says(tmp_path):
         found = json.load(file)
     assert list(found) == ["data", "mining"] and found["mining"]["rows"] == rows
     assert {"commit", "processor", "numpy", "blas", "blas_kernel"} <= set(found["mining"]["host"])
-    title, head, *lines = bench.table(found["mining"]["title"], found["mining"]["rows"]).splitlines()
+    title, head, *lines = bench.table(found["mining"]["title"], found["mining"]["rows"]).text().splitlines()
     assert title == "Mining"
     assert re.split("  +", head.strip()) == ["net", "stage", "images/s", "wanted", "their ratio", "peak MiB"]
     assert lines[0].split() == ["demo", "mine", "56.79", "0.50", "209"]

@@ -14,6 +14,7 @@ from aepsl.data.predictions import find
 from aepsl.evaluation import bootstrap, evaluate
 from aepsl.images.pictures import write_mask
 from aepsl.tools import compare
+from aepsl.tools.comparison_tables import tables
 from conftest import copy_of_repository
 
 
@@ -148,7 +149,8 @@ def test_command(tree):
     assert [each["id"] for each in difference["images"]] == ["i2", "i1", "i0"]
     assert "they do not compare" in output and f"{alone['miou']:.2f}" in output
     page = (tree / "runs/compare.html").read_text()
-    assert f"{difference['miou']['low']:+.2f} … {difference['miou']['high']:+.2f}" in page
+    interval = f"{difference['miou']['low']:+.2f} … {difference['miou']['high']:+.2f}".replace("-", "−")
+    assert interval in page and interval in output
     assert not re.search(r"(src|href)=|@import|url\(", page) and "prefers-color-scheme" in page
 
 
@@ -188,5 +190,6 @@ def test_the_papers_tables_stand_beside_vocs_classes_only(rng):
     assert result["paper"]["rows"]["w/ PSL++"]["iou"]["tvmonitor"] == 43.9
     assert len(result["differences"]["theirs"]["images"]) == 20
     assert "ours are of 25." in result["paper"]["note"]
-    for shown in (compare.text(result), compare.page(result)):
-        assert "the paper: w/ PSL++" in shown and "SEC (ECCV 2016)" in shown
+    first, by_class, _ = tables(result)
+    assert "the paper: w/ PSL++" in first.text() and "SEC (ECCV 2016)" in first.text()
+    assert by_class.rows[-1][by_class.columns.index("the paper: w/ PSL++")] == "43.9"

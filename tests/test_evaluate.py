@@ -97,7 +97,7 @@ def test_command(tmp_path):
     (tmp_path / "ids.txt").write_text("0\n")
     command = [sys.executable, "-m", "aepsl", "evaluate", "--pred", "pred", "--gt", "gt", "--ids", "ids.txt"]
     output = subprocess.check_output([*command, "--json", "out.json"], cwd=tmp_path, text=True)
-    assert "mIoU  50.00" in output
+    assert ["mIoU", "50.00"] in [line.split() for line in output.splitlines()]
     result = json.loads((tmp_path / "out.json").read_text())
     assert result["iou"] == {"background": 100, "cat": 50, "person": 0}
     assert len(result["absent"]) == 18

@@ -1,4 +1,4 @@
-"""The stop rule, the printed tables, and the archive for VOC's server."""
+"""The stop rule, and the archive for VOC's server."""
 
 import json
 import os
@@ -11,7 +11,6 @@ import pytest
 from aepsl.base import commit
 from aepsl.base.errors import InputError
 from aepsl.images.pictures import write_mask
-from aepsl.report import report
 from aepsl.settings import experiments
 from aepsl.stages import results, submission
 
@@ -21,45 +20,6 @@ from aepsl.stages import results, submission
 )
 def test_stop_rule_ends_before_the_first_step_that_does_not_converge(losses, steps):
     assert results.successful_steps(losses, 0.12) == steps
-
-
-def test_our_rows_stand_above_the_papers():
-    iou = dict.fromkeys(["background", *experiments.load("voc12")["classes"]], 50.0)
-    wrong = dict(missed=1.25, confused=2.5, false=3.75)
-    ours = dict(
-        experiment="voc12",
-        rows={
-            "psl": dict(miou=50.0, iou=iou, miou_no_crf=49.0, absent=["sofa"], errors=wrong),
-            "psl_none": dict(miou=51.0, iou=iou, miou_no_crf=48.0, absent=["sofa"], errors=wrong),
-        },
-        mining={"step1": dict(erased=0.2, converged_loss=0.05)},
-        background=dict(
-            cue=dict(share=0.5, precision=0.875, recall=0.625, error=0.125),
-            masks=dict(labelled=0.75, ignored=0.25, wrong=0.0625),
-        ),
-        thresholds=[[{"of_max": 0.2}, dict(erased=0.2, recall=0.5, precision=0.25)]],
-        success=1,
-    )
-    lines = report.tables(ours).splitlines()
-    row = next(k for k, line in enumerate(lines) if line.startswith("psl "))
-    assert lines[row].split()[-2:] == ["50.0", "49.0"]
-    assert lines[row + 1].split()[-1] == "54.1"
-    assert lines[row + 3] == "  the paper, about" + " " * len(iou) * 7 + "   53.1"  # only the mean is published
-    assert any(line.split() == ["of_max", "0.2", "50.0", "25.0", "20.0"] for line in lines)
-    cue, masks = (next(k for k, line in enumerate(lines) if line.startswith(name)) for name in ("cue ", "S "))
-    assert lines[cue - 1].split() == ["recall", "precision", "share", "of", "objects"]
-    assert lines[cue].split() == ["cue", "62.5", "87.5", "50.0", "12.5"]
-    assert lines[masks - 1].split() == ["labelled", "ignored", "wrong"]
-    assert lines[masks].split() == ["S", "75.0", "25.0", "6.2"]
-    assert next(line for line in lines if line.startswith("step1")).split()[-2:] == ["0.050", "0.05"]
-    assert lines[-2].split() == ["psl_none", "1.2", "2.5", "3.8"]
-    assert lines[-1] == "Left out of the means, as val's masks do not have them: sofa."
-    ours["background"] = dict(
-        cue=dict(share=0.5), masks=dict(labelled=0.75, ignored=0.25)
-    )  # no masks of training images
-    assert "cue                    nan        nan    50.0         nan" in report.tables(ours)
-    ours["experiment"] = "rehearsal"
-    assert "54.1" not in report.tables(ours) and "the paper" not in report.tables(ours)
 
 
 def test_submission_holds_every_image_under_vocs_names(small_set, tmp_path):

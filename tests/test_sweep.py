@@ -76,8 +76,8 @@ def test_rows_without_shared_masks_are_refused():
 def test_the_table_has_means_ranges_and_differences_by_seed():
     rows = lambda *miou: [dict(miou=each, miou_no_crf=each - 10) for each in miou]  # noqa: E731
     found = dict(seeds=[1, 2], rows=["a", "b"], settings=[dict(changes=[], rows=dict(a=rows(60, 70), b=rows(63, 69)))])
-    assert sweep.tables(found).splitlines()[-1].split() == (
-        "b 66.0 63.0 .. 69.0 56.0 53.0 .. 59.0 1.0 -1.0 .. 3.0".split()
+    assert sweep.table(found).text().splitlines()[-1].split() == (
+        "b 66.0 (63.0 … 69.0) 56.0 (53.0 … 59.0) 1.0 (−1.0 … 3.0)".split()
     )
 
 
@@ -110,7 +110,7 @@ def test_the_table_has_means_ranges_and_what_s_hat_keeps():
 
     rows = dict(ae_step3=[seed(50), seed(54)], psl=[seed(53, [0.1, 0, 0.2]), seed(52, [0.3, 0, 0.28])])
     found = dict(seeds=[1, 2], rows=["ae_step3", "psl"], settings=[dict(changes=["crf.iterations=5"], rows=rows)])
-    lines = [line.split() for line in sweep.tables(found).splitlines()]
+    lines = [line.split() for line in sweep.table(found).text().splitlines()]
     assert lines[2] == ["crf.iterations=5"]
-    assert lines[3] == "ae_step3 52.0 50.0 .. 54.0 42.0 40.0 .. 44.0".split()
-    assert lines[4] == "psl 52.5 52.0 .. 53.0 42.5 42.0 .. 43.0 0.5 -2.0 .. 3.0 0.40, then 0.60".split()
+    assert lines[3] == "ae_step3 52.0 (50.0 … 54.0) 42.0 (40.0 … 44.0)".split()
+    assert lines[4] == "psl 52.5 (52.0 … 53.0) 42.5 (42.0 … 43.0) 0.5 (−2.0 … 3.0) 0.40, then 0.60".split()

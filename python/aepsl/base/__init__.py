@@ -1,1 +1,1 @@
-"""Errors, files, threads, the commit: what every room stands on. Imports nothing of ours."""
+"""Errors, files, tables, threads, the commit: what every room stands on. Imports nothing of ours."""

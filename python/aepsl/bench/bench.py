@@ -29,6 +29,7 @@ from aepsl import cli
 from aepsl.base import host
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json
+from aepsl.base.table import Table
 from aepsl.bench import bench_cases, bench_run, bench_sizes
 from aepsl.bench.bench_processes import blas, measured
 from aepsl.graph import run_folder
@@ -141,17 +142,9 @@ def rows_of(part, gpu):
 
 
 def table(title, rows):
-    """The rows as text: a column for each of their keys."""
-    names = list(rows[0])
-    texts = [[HEADINGS.get(name, name.replace("_", " ")) for name in names]]
-    texts += [[text(each[name]) for name in names] for each in rows]
-    widths = [max(map(len, column)) for column in zip(*texts)]
-    is_text = [isinstance(rows[0][name], str) for name in names]
-    lines = [
-        "  ".join(cell.ljust(width) if left else cell.rjust(width) for cell, width, left in zip(each, widths, is_text))
-        for each in texts
-    ]
-    return "\n".join([title, *map(str.rstrip, lines)])
+    """The rows as a Table: a column for each of their keys."""
+    names = [HEADINGS.get(name, name.replace("_", " ")) for name in rows[0]]
+    return Table(title, names, [list(map(text, each.values())) for each in rows])
 
 
 def text(value: Any):
@@ -178,7 +171,7 @@ def measure(part, gpu):
 
 def _publish(part, title, rows):
     keep(part, title, rows)
-    print("\n" + table(title, rows), flush=True)
+    print("\n" + table(title, rows).text(), flush=True)
 
 
 def main(argv=None):

@@ -10,35 +10,35 @@ from aepsl.evaluation import evaluate
 from aepsl.images.pictures import read_indexed
 from aepsl.stages.evaluate_regions import true_mask
 
-SIZES = (0.01, 0.04, 0.16, 1)  # bounds of the sizes of objects, as shares of their image
-SHOWN = 2  # images of each kind that are named
-SAMPLE = 1000  # training images among which over-erased ones are looked for
+OBJECT_SIZES = (0.01, 0.04, 0.16, 1)  # bounds of the sizes of objects, as shares of their image
+EXAMPLES = 2  # images of each kind that are named
+SEARCHED = 1000  # training images among which over-erased ones are looked for
 
 
 def of_row(folder, dataset, ids):
     """(errors by size of object, {id: mIoU}) of the segmentations `folder`/ID.png of `ids`, which are all there.
 
-    The first: [{'most': ..., 'objects': ..., 'missed': ..., 'confused': ...}], one for each of SIZES. An object is a
-    connected piece (of 8 neighbours) of one class in the true mask; 'missed' and 'confused' are percent of the pixels
-    of the objects of that size, None where there are none. mIoU: in percent, the mean over the classes, background
-    too, that truth or prediction of the image has.
+    The first: [{'most': ..., 'objects': ..., 'missed': ..., 'confused': ...}], one for each of OBJECT_SIZES. An object
+    is a connected piece (of 8 neighbours) of one class in the true mask; 'missed' and 'confused' are percent of the
+    pixels of the objects of that size, None where there are none. mIoU: in percent, the mean over the classes,
+    background too, that truth or prediction of the image has.
     """
-    pixels, objects, ious = np.zeros((len(SIZES), 3), np.int64), np.zeros(len(SIZES), int), {}
+    pixels, objects, ious = np.zeros((len(OBJECT_SIZES), 3), np.int64), np.zeros(len(OBJECT_SIZES), int), {}
     truths = dataset.mask_folder()
     for image_id in ids:
         truth, predicted = (read_indexed(os.path.join(place, image_id + ".png")) for place in (truths, folder))
         ious[image_id] = miou(evaluate.confusion(predicted, truth, dataset.values, image_id))
         for size, piece in pieces(truth):
-            k = int(np.searchsorted(SIZES, size))
+            k = int(np.searchsorted(OBJECT_SIZES, size))
             inside = predicted[piece]
             right, missed = np.sum(inside == truth[piece][0]), np.sum(inside == 0)
             pixels[k] += inside.size, missed, inside.size - right - missed
             objects[k] += 1
     shares = [
-        {kind: float(100 * count / total) if total else None for kind, count in zip(("missed", "confused"), counts)}
+        {kind: float(100 * count / total) if total else None for kind, count in zip(evaluate.WRONG_KINDS, counts)}
         for total, *counts in pixels
     ]
-    by_size = [dict(most=most, objects=int(n), **each) for most, n, each in zip(SIZES, objects, shares)]
+    by_size = [dict(most=most, objects=int(n), **each) for most, n, each in zip(OBJECT_SIZES, objects, shares)]
     return by_size, ious
 
 
@@ -58,22 +58,22 @@ def miou(confusion):
 
 
 def examples(ious):
-    """{'best': [{'id': ..., 'miou': ...}, ...], 'median': ..., 'worst': ...}: SHOWN of each, in the order of mIoU."""
+    """{'best': [{'id': ..., 'miou': ...}, ...], 'median': ..., 'worst': ...}: EXAMPLES of each, ordered by mIoU."""
     ranked = sorted(ious, key=lambda image_id: (-ious[image_id], image_id))
-    middle = max(0, (len(ranked) - SHOWN) // 2)
-    chosen = dict(best=ranked[:SHOWN], median=ranked[middle : middle + SHOWN], worst=ranked[-SHOWN:])
+    middle = max(0, (len(ranked) - EXAMPLES) // 2)
+    chosen = dict(best=ranked[:EXAMPLES], median=ranked[middle : middle + EXAMPLES], worst=ranked[-EXAMPLES:])
     return {kind: [dict(id=each, miou=ious[each]) for each in found] for kind, found in chosen.items()}
 
 
 def over_erased(before, after, dataset, ids, seed):
-    """The 2 SHOWN images that lose most precision from the regions `before` to those of the next step, `after`.
+    """The 2 EXAMPLES images that lose most precision from the regions `before` to those of the next step, `after`.
 
-    [{'id': ..., 'before': ..., 'after': ...}], precisions in 0 ... 1 of all labels' regions together; among SAMPLE of
+    [{'id': ..., 'before': ..., 'after': ...}], precisions in 0 ... 1 of all labels' regions together; among SEARCHED of
     `ids`, drawn with `seed`, of those with a true mask in which something is mined in both steps.
     """
     ids = list(ids)
-    if len(ids) > SAMPLE:
-        ids = [ids[k] for k in sorted(np.random.RandomState(seed).choice(len(ids), SAMPLE, replace=False))]
+    if len(ids) > SEARCHED:
+        ids = [ids[k] for k in sorted(np.random.RandomState(seed).choice(len(ids), SEARCHED, replace=False))]
     found = []
     for image_id, row in zip(ids, dataset.labels(ids)):
         values = [dataset.values[c + 1] for c in np.flatnonzero(row)]
@@ -83,4 +83,4 @@ def over_erased(before, after, dataset, ids, seed):
             continue
         precisions = [float(np.isin(truth[region & (truth != IGNORE)], values).mean()) for region in regions]
         found.append(dict(id=image_id, before=precisions[0], after=precisions[1]))
-    return sorted(found, key=lambda each: (each["after"] - each["before"], each["id"]))[: 2 * SHOWN]
+    return sorted(found, key=lambda each: (each["after"] - each["before"], each["id"]))[: 2 * EXAMPLES]

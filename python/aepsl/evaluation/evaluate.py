@@ -5,10 +5,13 @@ import numpy as np
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_json
+from aepsl.base.table import Table, number
 from aepsl.data.dataset import IGNORE, VOC_CLASSES, in_folder
 from aepsl.data.lists import read_classes, read_list
 from aepsl.images import decoding
 from aepsl.images.pictures import read_indexed, refuse_colours
+
+WRONG_KINDS = ("missed", "confused", "false")  # of wrong pixels: see errors
 
 
 def run(pred, gt, ids, values, names):
@@ -104,8 +107,8 @@ def errors(confusion):
     """
     objects = max(1, confusion[1:].sum())
     missed, right = confusion[1:, 0].sum(), np.diag(confusion)[1:].sum()
-    counts = dict(missed=missed, confused=confusion[1:].sum() - missed - right, false=confusion[0, 1:].sum())
-    return {kind: float(100 * count / objects) for kind, count in counts.items()}
+    counts = missed, confusion[1:].sum() - missed - right, confusion[0, 1:].sum()
+    return {kind: float(100 * count / objects) for kind, count in zip(WRONG_KINDS, counts)}
 
 
 def check_ids(gt, ids):
@@ -144,8 +147,7 @@ def main(argv=None):
     names = ["background", *(read_classes(arguments.classes) if arguments.classes else VOC_CLASSES)]
     result = run(arguments.pred, arguments.gt, ids, list(range(len(names))), names)
     write_json(arguments.json, result)
-    for name, value in result["iou"].items():
-        print(f"{name:>14} {value:6.2f}")
-    print(f"{'mIoU':>14} {result['miou']:6.2f}")
-    if result["absent"]:
-        print(f"left out of the mean, not in the ground truth: {', '.join(result['absent'])}")
+    rows = [[name, number(value, 2)] for name, value in [*result["iou"].items(), ("mIoU", result["miou"])]]
+    absent = ", ".join(result["absent"])
+    note = f"Left out of the mean, not in the ground truth: {absent}." if absent else ""
+    print(Table("", ["class", "IoU"], rows, note).text())

@@ -3,14 +3,14 @@
 from typing import NamedTuple, Optional
 
 from aepsl.graph.run_folder import RunFolder
+from aepsl.settings.experiments import TASKS
 
 # Keys of the settings that stages of several kinds depend on.
 IMAGES = ("data.scale", "data.mean")
 TRAINING = ("seed", "threads", "data.crop", *IMAGES)
 CUES = ("background.threshold", "background.indoor_threshold", "background.indoor_classes")
 
-TASKS = ("classification", "segmentation", "psl")  # kinds of stages that train a net
-# The module of aepsl.stages of a kind, where it has another name.
+# The module of aepsl.stages of a kind of stage, where it has another name.
 MODULES = dict.fromkeys(TASKS, "train")
 MODULES.update(relabel="segment", shares="evaluate_regions", thresholds="evaluate_regions")
 

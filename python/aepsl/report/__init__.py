@@ -1,1 +1,1 @@
-"""The report of a run: one HTML page, and the same figures as Markdown."""
+"""The report of a run: its tables on a terminal, as Markdown, and as one HTML page with charts and pictures."""

@@ -9,30 +9,27 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from aepsl.evaluation.evaluate import WRONG_KINDS
 from aepsl.graph.graph import Graph
 from aepsl.paper import published
-from aepsl.report.tables import KINDS
 
 # Stand-ins that matplotlib draws with, and what the page takes for them.
 INK, FAINT, SURFACE = "#010203", "#040506", "#070809"
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", SURFACE: "var(--page)"}
-STEPS = ["#3b6fb6", "#2a9d8f", "#d18b1d", "#b5476b", "#7a5bb0", "#6b7280", "#8c6d46", "#4d8c57"]
-SHARES = {"recall": STEPS[0], "precision": STEPS[1], "erased": STEPS[2]}
-WRONG = dict(zip(KINDS, (STEPS[2], STEPS[4], STEPS[3])))
+STEP_COLOURS = ["#3b6fb6", "#2a9d8f", "#d18b1d", "#b5476b", "#7a5bb0", "#6b7280", "#8c6d46", "#4d8c57"]
+SHARE_COLOURS = {"recall": STEP_COLOURS[0], "precision": STEP_COLOURS[1], "erased": STEP_COLOURS[2]}
+WRONG_COLOURS = dict(zip(WRONG_KINDS, (STEP_COLOURS[2], STEP_COLOURS[4], STEP_COLOURS[3])))
 ABOVE = dict(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # a legend over its axes
 LANES = dict(classification=0, mine=0, results=0, masks=1, saliency=2)  # of the graph of the stages
-POINTS = 60  # of a curve at most: each the mean of its share of the iterations
+SHORT_LABEL = 6  # characters: eight such stand side by side below their bars
+CURVE_POINTS = 60  # of a curve at most: each the mean of its share of the iterations
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
+    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), INK),
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": FAINT,
@@ -55,15 +52,14 @@ def _drawn(name, draw, width=4.6, height=2.7):
         figure = Figure(figsize=(width, height))
         draw(figure.subplots())
         text = io.StringIO()
-        figure.savefig(
-            text, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.05, metadata={"Date": None}
-        )
+        tight = dict(bbox_inches="tight", pad_inches=0.05)
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None}, **tight)
     svg = text.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r"font:[^;\"]*;?|font-family:[^;\"]*;?", _font, svg)
-    svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r'\1 aria-hidden="true"', svg, count=1)
+    svg = re.sub(r"<svg [^>]*>", lambda head: re.sub(r' (width|height)="[^"]*"', "", head[0]), svg, count=1)
+    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, variable)
     return svg
@@ -83,14 +79,14 @@ def loss(found, experiment):
     def draw(axes):
         last = 0
         for k, (step, points) in enumerate(found["losses"].items()):
-            parts = np.array_split(np.array(points), min(POINTS, len(points)))
+            parts = np.array_split(np.array(points), min(CURVE_POINTS, len(points)))
             x, y = np.array([part.mean(axis=0) for part in parts]).T
             x = x * settings["batch"] / images
             last = max(last, x[-1])
-            axes.plot(x, y, color=STEPS[k % len(STEPS)], label=f"step {step[len('step') :]}")
+            axes.plot(x, y, color=STEP_COLOURS[k % len(STEP_COLOURS)], label=f"step {step[len('step') :]}")
             theirs = published.CONVERGED_LOSSES.get(k + 1) if found["paper"] else None
             if theirs:
-                axes.plot([last * 1.02], [theirs], marker="<", color=STEPS[k % len(STEPS)], clip_on=False)
+                axes.plot([last * 1.02], [theirs], marker="<", color=STEP_COLOURS[k % len(STEP_COLOURS)], clip_on=False)
         axes.axhline(bound, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=f"bound {bound:g}")
         axes.set(xlabel="epoch", ylabel="classification loss", ylim=(0, None), xlim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -105,11 +101,12 @@ def shares(rows, name, title, alt):
     """Recall, precision and erased share as groups of bars; rows: {label: {"recall": ..., ...}}, in 0 ... 1."""
 
     def draw(axes):
-        for k, (key, colour) in enumerate(SHARES.items()):
+        for k, (key, colour) in enumerate(SHARE_COLOURS.items()):
             values = [100 * row.get(key, 0) for row in rows.values()]
             axes.bar(np.arange(len(rows)) + 0.27 * (k - 1), values, 0.25, color=colour, label=key)
         axes.set_xticks(range(len(rows)))
-        axes.set_xticklabels([each.replace(" ", "\n") for each in rows], fontsize=8)
+        aslant = dict(rotation=35, ha="right", rotation_mode="anchor") if max(map(len, rows)) > SHORT_LABEL else {}
+        axes.set_xticklabels(rows, fontsize=8, **aslant)
         axes.set(ylabel="percent of pixels", ylim=(0, 100))
         axes.tick_params(axis="x", length=0)
         axes.grid(False, axis="x")
@@ -123,7 +120,7 @@ def _stacked(rows, xlabel):
 
     def draw(axes):
         left = np.zeros(len(rows))
-        for kind, colour in WRONG.items():
+        for kind, colour in WRONG_COLOURS.items():
             values = np.array([row.get(kind) or 0 for row in rows.values()])
             if values.any():
                 axes.barh(range(len(rows)), values, 0.62, left=left, color=colour, label=kind)
@@ -166,16 +163,11 @@ def stages(experiment, done):
                 x = x0 if y1 > y0 else x1  # to a lower lane: down first; to the results: along first
                 axes.plot([x0, x, x1], [y0, y1 if y1 > y0 else y0, y1], color=FAINT, linewidth=1.2, zorder=1)
         for name, (x, y) in places.items():
-            face = dict(facecolor=STEPS[1] if name in done else SURFACE, edgecolor=INK, linewidth=0.6)
-            text = (
-                name.replace("segment.val.", "val ")
-                .replace("classification.", "train ")
-                .replace("segmentation.", "train ")
-                .replace(".", " ")
-            )
+            face = dict(facecolor=STEP_COLOURS[1] if name in done else SURFACE, edgecolor=INK, linewidth=0.6)
+            text = re.sub(r"(classification|segmentation)\.", "train ", name).replace("segment.val.", "val ")
             colour = "#ffffff" if name in done else INK
             box = dict(boxstyle="round,pad=0.35", **face)
-            axes.text(x, y, text, ha="center", va="center", fontsize=7, color=colour, bbox=box)
+            axes.text(x, y, text.replace(".", " "), ha="center", va="center", fontsize=7, color=colour, bbox=box)
         wide, tall = (max(place[k] for place in places.values()) for k in (0, 1))
         axes.set(xlim=(-0.6, wide + 0.6), ylim=(tall + 0.6, -0.6))
         axes.axis("off")

@@ -3,10 +3,11 @@
 import os
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_json, read_table
+from aepsl.base.files import read_json
 from aepsl.graph.graph import Graph
 from aepsl.graph.state import state_of
 from aepsl.paper import published, recipes
+from aepsl.stages.results import losses
 
 
 def gathered(experiment):
@@ -42,12 +43,6 @@ def so_far(experiment, folder):
     if os.path.exists(folder.thresholds):
         found["thresholds"] = read_json(folder.thresholds)
     return found
-
-
-def losses(path):
-    """[[iteration, loss], ...] of a training's log.csv."""
-    iterations, losses, *_ = read_table(path, ["iteration"]).values()
-    return [[int(iteration), loss] for iteration, loss in zip(iterations, losses)]
 
 
 def progress(experiment):

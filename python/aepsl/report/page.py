@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page without any other file, or its figures as Markdown."""
+"""The report of a run: one HTML page without any other file, or its figures as Markdown or text."""
 
 import os
 from typing import NamedTuple
@@ -8,15 +8,14 @@ import jinja2
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_text
 from aepsl.data.dataset import Dataset
-from aepsl.evaluation.by_image import SAMPLE
+from aepsl.evaluation.by_image import SEARCHED
 from aepsl.graph.graph import Graph
 from aepsl.graph.run_folder import RunFolder
-from aepsl.paper import published
 from aepsl.report import charts, tables
 from aepsl.report.pictures import Album, chosen
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MOST = 8_000_000  # bytes of a page
+PAGE_BYTES = 8_000_000  # that a page has at most
 
 
 class Section(NamedTuple):
@@ -40,70 +39,63 @@ def run(experiment, found, data=None):
 
 def html(experiment, found, album):
     """The page as text; album: makes the pictures, None without them."""
-    first = _first_strip(experiment, found, album)
-    sections = _sections(experiment, found, album)
-    loader = jinja2.FileSystemLoader(HERE)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    text = environment.get_template("page.html").render(
+    steps = [*album.steps, len(album.steps) + 1] if album else []
+    first, sections = _first_strip(experiment, found, album), _sections(experiment, found, album)
+    text = rendered(
+        "page.html",
         first=first,
         sections=sections,
         legend=album.legend() if album else [],
-        step_colours=[(f"step {t}", charts.STEPS[t - 1]) for t in [*album.steps, len(album.steps) + 1]]
-        if album
-        else [],
-        numeric=numeric,
+        step_colours=[(f"step {t}", charts.STEP_COLOURS[t - 1]) for t in steps],
+        missing=len(found["missing"]),
+        stages=len(Graph(experiment).needed()),
         **_headline(experiment, found),
     )
-    if len(text.encode()) > MOST:
+    if len(text.encode()) > PAGE_BYTES:
         raise InputError(f"{experiment['name']}: the report would have {len(text.encode()) / 1e6:.0f} MB; report this")
     return text
+
+
+def rendered(template, **values):
+    """A template of this folder, filled in."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def markdown(experiment, found):
     """The same figures as Markdown."""
     about = _headline(experiment, found)
-    lines = [f"# AE-PSL: {about['name']}", "", about["what"], ""]
-    lines += [f"mIoU of {about['main']}: **{about['ours'] or 'not yet known'}**; the paper's: {about['theirs']}; "]
-    lines[-1] += f"difference: {about['difference'] or 'none'}. {about['verdict']}"
-    for section in _sections(experiment, found, None):
-        for table in section.tables:
-            head = ["| " + " | ".join(map(_cell, row)) + " |" for row in (table.columns, *table.rows)]
-            lines += ["", f"## {table.caption}", "", head[0], "|" + "---|" * len(table.columns), *head[1:]]
-            lines += ["", table.note] if table.note else []
-    return "\n".join(lines)
+    figures = "; ".join(f"{what}: **{miou or 'not yet known'}**" for what, miou in about["figures"].items())
+    shown = tables.by_section(experiment, found).values()
+    parts = [f"# AE-PSL: {about['name']}", about["what"], f"mIoU of {figures}. {about['verdict']}"]
+    return "\n\n".join([*parts, *(table.markdown() for each in shown for table in each)])
 
 
-def _cell(text):
-    return text.replace("\\", "\\\\").replace("|", "\\|")
-
-
-def numeric(table):
-    """The numbers of the columns that hold nothing but figures, or blanks: those stand to the right."""
-    columns = range(len(table.columns))
-    return {k for k in columns if not any(row[k].strip("0123456789.,+−k:") for row in table.rows)}
+def terminal(experiment, found):
+    """The same figures as text, whose end is what a person sees: the last section first, the first figures last."""
+    about = _headline(experiment, found)
+    figures = "; ".join(f"{what}: {miou or 'not yet known'}" for what, miou in about["figures"].items())
+    shown = reversed(list(tables.by_section(experiment, found).values()))
+    end = f"mIoU of {figures}. {about['verdict']}"
+    return "\n\n".join([*(table.text() for each in shown for table in each), end])
 
 
 def _headline(experiment, found):
-    ours, theirs, difference = tables.main_figures(found)
+    """The words and figures of the first screen."""
     classes, images = experiment["classes"], found["images"]
     kind = "generated images" if "synthetic" in experiment else "images"
     what = f"Adversarial erasing and prohibitive segmentation learning, trained on {images.get('train', '?')} {kind} "
     what += f"with image labels of {len(classes)} classes; evaluated on {images.get('val', '?')} images of val."
     verdict = "Both on VOC 2012 val, with CRF." if found["paper"] else (
-        "The paper's is of VOC 2012; these are other images and classes, so the difference says nothing of the method."
+        "The paper's is of other images and classes: only what each part brings compares with it."
     )  # fmt: skip
-    return dict(
-        name=experiment["name"],
-        what=what,
-        main=found["main"],
-        ours=ours,
-        theirs=theirs,
-        difference=difference,
-        verdict=verdict,
-        compares=found["paper"],
-        missing=len(found["missing"]),
-        stages=len(Graph(experiment).needed()),
-    )
+    return dict(name=experiment["name"], what=what, figures=tables.main_figures(found), verdict=verdict)
 
 
 def _first_strip(experiment, found, album):
@@ -112,43 +104,22 @@ def _first_strip(experiment, found, album):
 
 def _sections(experiment, found, album):
     """Those that have something to show."""
+    shown = tables.by_section(experiment, found)
+    unfinished = "The run is not finished; the report shows what is there."
     every = [
-        _rows(experiment, found),
+        Section("tables", "Tables", tables=shown["tables"]),
         _stories(experiment, album),
-        _mining(experiment, found),
+        Section("mining", "Mining, step by step", "", _mining_charts(experiment, found), shown["mining"]),
         _over_erased(experiment, found, album),
         _predictions(found, album),
-        _wrong(found),
-        _missing(experiment, found),
-        _made(experiment, found),
+        Section("wrong", "Wrong pixels", "", _wrong_charts(found), shown["wrong"]),
+        Section("missing", "What is missing", unfinished, tables=shown["missing"]),
+        Section("made", "How it was made", "", [_stages_chart(experiment, found)], shown["made"]),
     ]
     return [section for section in every if section.charts or section.tables or section.strips]
 
 
-def _filled(*found):
-    return tuple(table for table in found if table and table.rows)
-
-
-def _missing(experiment, found):
-    rows = (tables.missing(experiment),) if found["missing"] else ()
-    return Section("missing", "What is missing", "The run is not finished; the report shows what is there.", (), rows)
-
-
-def _rows(experiment, found):
-    rows = [row for row in found["rows"] if row != "calibration"]
-    steps = [row for row in rows if row.startswith("ae_step")]
-    shown = [tables.effects(found, experiment["mining"]["merge"]) if found["rows"] else None]
-    if found["paper"] and found["rows"]:
-        ours = found["rows"][found["main"]]["miou"]
-        shown.append(tables.methods(found, "Table 1. Other methods on val", published.TABLE_1, ours))
-        shown.append(tables.methods(found, "Table 2. Other methods on test", published.TABLE_2, None))
-    for names in (steps, [row for row in rows if row not in steps]):
-        shown.append(tables.iou(found, names))
-    shown.append(tables.s_hat(found))
-    return Section("tables", "Tables", "", (), _filled(*shown))
-
-
-def _mining(experiment, found):
+def _mining_charts(experiment, found):
     charted = [charts.loss(found, experiment)] if found["losses"] else []
     alt = "Bars of recall, precision and erased share for each {}; the table below has the numbers."
     if found["mining"]:
@@ -157,8 +128,7 @@ def _mining(experiment, found):
         rows = {f"{kind} {value}": each for t, each in found["thresholds"] for kind, value in t.items()}
         title = "Step 1 with other thresholds"
         charted.append(charts.shares(rows, "thresholds", title, alt.format("threshold")))
-    shown = _filled(tables.mining(found), tables.thresholds(found), tables.background(found))
-    return Section("mining", "Mining, step by step", "", tuple(charted), shown)
+    return charted
 
 
 def _stories(experiment, album):
@@ -172,7 +142,7 @@ def _over_erased(experiment, found, album):
     examples = found.get("examples", {}).get("over_erased", []) if album else []
     last = experiment["mining"]["merge"]
     text = f"Figure 5b, by a rule: the images that lose most precision from step {last} to step {last + 1}, among at "
-    text += f"most {SAMPLE} drawn with the run's seed."
+    text += f"most {SEARCHED} drawn with the run's seed."
     strips = tuple(album.over_erased(example) for example in examples)
     return Section("over-erased", "Over-erased images", text, (), (), strips)
 
@@ -189,16 +159,12 @@ def _predictions(found, album):
     return Section("predictions", "Best, median and worst predictions", text, (), (), tuple(strips))
 
 
-def _wrong(found):
-    table = tables.by_size(found)
-    charted = (charts.wrong(found),) if found["rows"] else ()
-    if table.rows:
-        charted += (charts.by_size(table, found["rows"][found["main"]]["by_size"]),)
-    return Section("wrong", "Wrong pixels", "", charted, _filled(tables.wrong(found), table))
+def _wrong_charts(found):
+    sizes = found["rows"].get(found["main"], {}).get("by_size")
+    charted = [charts.wrong(found)] if found["rows"] else []
+    return [*charted, charts.by_size(tables.by_size(found), sizes)] if sizes else charted
 
 
-def _made(experiment, found):
+def _stages_chart(experiment, found):
     done = {stage.name for stage in Graph(experiment).needed()} - set(found["missing"])
-    graph = charts.stages(experiment, done)
-    shown = _filled(tables.settings(experiment), tables.host(found), tables.costs(experiment, found))
-    return Section("made", "How it was made", "", (graph,), shown)
+    return charts.stages(experiment, done)

@@ -13,10 +13,10 @@ from PIL import Image
 from aepsl.data.dataset import IGNORE
 from aepsl.graph.run_folder import RunFolder
 from aepsl.images.pictures import VOC_PALETTE, palette, read_indexed
-from aepsl.report.charts import STEPS
+from aepsl.report.charts import STEP_COLOURS
 from aepsl.stages import mine
 
-SIDE = 360  # pixels of a picture's longer side at most
+PICTURE_SIDE = 360  # pixels of a picture's longer side at most
 NO_PICTURE = "not kept"
 
 
@@ -42,7 +42,7 @@ class Album:
     def __init__(self, experiment, dataset):
         self.experiment, self.dataset = experiment, dataset
         self.folder = RunFolder(experiment["name"])
-        self.names = {**dict(zip(dataset.values, ["background", *dataset.classes])), IGNORE: "ignored"}
+        self.names = names_of(dataset)
         self.seen = set()  # mask values that any picture has
         self.all_steps = range(1, experiment["mining"]["steps"] + 1)
         self.steps = list(self.all_steps)[: experiment["mining"]["merge"]]
@@ -122,8 +122,7 @@ class Album:
         if not os.path.exists(path):
             return [Picture(title, None, NO_PICTURE) for title in titles]
         image = self.dataset.image(image_id)[:, :, ::-1]
-        mean = np.round(self.experiment["data"]["mean"][::-1]).astype(np.uint8)
-        left = np.where(read_indexed(path)[:, :, None] > 0, mean, image)
+        left = erased(self.experiment, image, read_indexed(path) > 0)
         alt = f"{image_id} with the mined regions filled with the mean colour"
         return [Picture(titles[0], photo(left), alt), self.regions(image_id, self.steps, titles[1])]
 
@@ -137,7 +136,7 @@ class Album:
             if not os.path.exists(path):
                 return Picture(title, None, NO_PICTURE)
             region = read_indexed(path) > 0
-            colour = [int(STEPS[(t - 1) % len(STEPS)][k : k + 2], 16) for k in (1, 3, 5)]
+            colour = [int(STEP_COLOURS[(t - 1) % len(STEP_COLOURS)][k : k + 2], 16) for k in (1, 3, 5)]
             new = region & ~before
             shown[new] = 0.35 * shown[new] + 0.65 * np.array(colour)
             before = region
@@ -161,6 +160,16 @@ class Album:
         return [(self.names.get(v, str(v)), "#{:02x}{:02x}{:02x}".format(*colours[v])) for v in sorted(self.seen)]
 
 
+def names_of(dataset):
+    """{mask value: its name}."""
+    return {**dict(zip(dataset.values, ["background", *dataset.classes])), IGNORE: "ignored"}
+
+
+def erased(experiment, image, region):
+    """The image, H x W x 3 uint8 RGB, with the mean pixel in `region`, H x W booleans."""
+    return np.where(region[:, :, None], np.round(experiment["data"]["mean"][::-1]).astype(np.uint8), image)
+
+
 def photo(array):
     """H x W x 3 uint8 RGB as a data URI: WebP."""
     return _uri(_fitted(Image.fromarray(np.ascontiguousarray(array)), Image.LANCZOS), "webp", quality=80)
@@ -174,7 +183,7 @@ def drawing(mask):
 
 
 def _fitted(image, how):
-    factor = min(1, SIDE / max(image.size))
+    factor = min(1, PICTURE_SIDE / max(image.size))
     return image.resize([max(1, round(side * factor)) for side in image.size], how) if factor < 1 else image
 
 

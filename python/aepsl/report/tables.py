@@ -1,15 +1,11 @@
-"""The report's figures as tables of text, ours beside the paper's."""
+"""The report's figures as tables, ours beside the paper's, for the terminal, Markdown and the page alike."""
 
-import datetime
-from typing import NamedTuple
-
-from aepsl.graph.graph import Graph
+from aepsl.base.table import Table, number
+from aepsl.evaluation.evaluate import WRONG_KINDS
 from aepsl.paper import published, recipes
-from aepsl.report import collect
-from aepsl.settings import experiments
+from aepsl.report import tables_of_making
 
 NO_COMPARISON = "These rows do not compare with the paper's: other images, other classes, another net."
-KINDS = ("missed", "confused", "false")
 # Section 4.3.2 and table 3: (what is compared, with what, by how much the first is better in the paper).
 EFFECTS = [
     ("psl", "ae_step3", 3.2),
@@ -20,18 +16,20 @@ EFFECTS = [
 ]
 
 
-class Table(NamedTuple):
-    """caption; columns: their names; rows: lists of text, '' where there is nothing; note: a sentence, or ''."""
-
-    caption: str
-    columns: list
-    rows: list
-    note: str = ""
-
-
-def number(value, digits=1, sign=False):
-    """A figure as text, with a true minus; '' for None."""
-    return "" if value is None else f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+def by_section(experiment, found):
+    """{section: its tables, of those that have rows}, in the page's order; found: collect.gathered."""
+    rows = [row for row in found["rows"] if row != "calibration"]
+    steps = [row for row in rows if row.startswith("ae_step")]
+    methods = (_methods(found, 1, published.TABLE_1), _methods(found, 2, published.TABLE_2)) if found["paper"] else ()
+    iou_tables = iou(found, 3, steps), iou(found, 4, [row for row in rows if row not in steps])
+    every = dict(
+        tables=(effects(found, experiment["mining"]["merge"]), *methods, *iou_tables, s_hat(found)),
+        mining=(mining(found), thresholds(found), background(found)),
+        wrong=(wrong(found), by_size(found)),
+        missing=(tables_of_making.missing(experiment),) if found["missing"] else (),
+        made=tables_of_making.every(experiment, found),
+    )
+    return {section: [table for table in tables if table.rows] for section, tables in every.items()}
 
 
 def difference(ours, theirs):
@@ -44,10 +42,12 @@ def percent(share, digits=1):
 
 
 def main_figures(found):
-    """(ours, the paper's, the difference) of the main row's mIoU as text, '' for what there is not."""
-    ours = found["rows"].get(found["main"], {}).get("miou")
-    theirs = recipes.rows(4)[found["main"]].published_miou if found["main"] in recipes.rows(4) else None
-    return number(ours), number(theirs), difference(ours, theirs)
+    """{what: mIoU of the main row as text, '' if not known yet}; the paper's and the difference where they compare."""
+    ours, paper = found["rows"].get(found["main"], {}).get("miou"), recipes.rows(4).get(found["main"])
+    shown = {f"this run, {found['main']}, with CRF": number(ours)}
+    if found["paper"] and paper:
+        shown.update({"the paper": number(paper.published_miou), "difference": difference(ours, paper.published_miou)})
+    return shown
 
 
 def effects(found, merged):
@@ -69,44 +69,45 @@ def effects(found, merged):
     return Table("What each part brings", ["row", "against", "ours", "the paper"], cells, note)
 
 
-def methods(found, caption, lines, ours):
-    """Table 1 or 2 of the paper, with our row; ours: its mIoU, or None where only VOC's server knows."""
+def _methods(found, table, lines):
+    """Table 1 (val) or 2 (test) of the paper, with our row, whose mIoU on test only VOC's server knows."""
+    ours = found["rows"].get(found["main"], {}).get("miou") if table == 1 else None
     rows = [
         [m.supervision, m.name.replace("(ours)", "(the paper)"), f"{m.images // 1000}k", number(m.miou), ""]
         for m in lines
     ]
     train = f"{round(found['images'].get('train', 0) / 1000)}k"
     rows.append([published.LABELS, f"this run, {found['main']}", train, number(ours), difference(ours, lines[-1].miou)])
-    note = "" if ours is not None else "Nobody but VOC's server has the masks of test: `make submission` packs them."
-    return Table(caption, ["supervision", "method", "images", "mIoU", "difference"], rows, note)
+    caption = f"Table {table}. Other methods on {'val' if table == 1 else 'test'}"
+    note = "Nobody but VOC's server has the masks of test: `make submission` packs them." if table == 2 else ""
+    columns = ["supervision", "method", "images", "mIoU", "difference"]
+    return Table(caption, columns, rows if found["rows"] else [], note)
 
 
-def iou(found, names):
-    """Tables 3 and 4: IoU of each class; below each of our rows the paper's and the difference where they compare."""
-    theirs = recipes.rows(max(4, len(found["mining"])))
-    present = next((row["iou"] for name, row in found["rows"].items() if name in names), None)
-    if present is None:
-        return None
+def iou(found, table, names):
+    """Table 3 or 4: IoU of each class; below each of our rows the paper's and the difference where they compare."""
+    present = list(next(iter(found["rows"].values()))["iou"]) if names else []
+    theirs = recipes.rows(max(4, len(found["mining"]))) if found["paper"] else {}
     rows = []
-    for name in [name for name in names if name in found["rows"]]:
+    for name in names:
         row = found["rows"][name]
         values = [*row["iou"].values(), row["miou"]]
         rows.append([name, *map(number, values), number(row["miou_no_crf"])])
-        printed = theirs[name] if found["paper"] else None
-        if printed and printed.published:
-            rows.append(["the paper", *map(number, printed.published), ""])
-            pairs = zip(values, printed.published)
-            rows.append(["difference", *(difference(a, b) for a, b in pairs), ""])
-        elif printed and printed.published_miou:
-            blank = [""] * (len(values) - 1)
-            rows.append(["the paper, about", *blank, number(printed.published_miou), ""])
-            rows.append(["difference", *blank, difference(row["miou"], printed.published_miou), ""])
-    steps = all(name.startswith("ae_step") for name in names)
-    caption = f"Table {3 if steps else 4}. IoU on val, in percent, with CRF: {'steps of erasing' if steps else 'PSL'}"
-    absent = next(iter(found["rows"].values()))["absent"]
-    note = f"Left out of the means, as val's masks do not have them: {', '.join(absent)}." if absent else ""
-    note = note if found["paper"] else f"{NO_COMPARISON} {note}".strip()
-    return Table(caption, ["row", *present, "mIoU", "no CRF"], rows, note)
+        if name in theirs and theirs[name].published_miou:
+            rows += _papers_rows(theirs[name], values)
+    caption = f"Table {table}. IoU on val, in percent, with CRF: {'steps of erasing' if table == 3 else 'PSL'}"
+    absent = found["rows"][names[0]]["absent"] if names else []
+    notes = [NO_COMPARISON] * (not found["paper"])
+    notes += [f"Left out of the means, as val's masks do not have them: {', '.join(absent)}."] * bool(absent)
+    return Table(caption, ["row", *present, "mIoU", "no CRF"], rows, " ".join(notes))
+
+
+def _papers_rows(row, values):
+    """The paper's line below ours, and the difference from it; of some rows it has only the mean, about."""
+    published_row = row.published or [None] * (len(values) - 1) + [row.published_miou]
+    differences = [difference(ours, theirs) for ours, theirs in zip(values, published_row)]
+    name = f"  the paper: {row.title}" if row.title else "  the paper, about"
+    return [[name, *map(number, published_row), ""], ["  difference", *differences, ""]]
 
 
 def mining(found):
@@ -140,7 +141,8 @@ def background(found):
     for name, value in found.get("background", {}).items():
         for key, each in value.items() if isinstance(value, dict) else [("", value)]:
             rows.append([f"{name} {key}".strip(), percent(each)])
-    return Table("Background cues", ["what", "percent"], rows)
+    note = "In percent of pixels of the training images. cue: what is taken for background; its error: how much of the "
+    return Table("Background cues", ["what", "percent"], rows, note + "objects that takes. masks: S.")
 
 
 def s_hat(found):
@@ -156,11 +158,13 @@ def s_hat(found):
 
 def wrong(found):
     rows = [
-        [name, *(number(row["errors"][kind]) for kind in KINDS), number(sum(row["errors"].values()))]
+        [name, *(number(row["errors"][kind]) for kind in WRONG_KINDS), number(sum(row["errors"].values()))]
         for name, row in found["rows"].items()
     ]
     note = "With CRF, in percent of the objects' pixels. Missed: an object taken for background; confused: for another "
-    return Table("Wrong pixels", ["row", *KINDS, "together"], rows, note + "class; false: background taken for one.")
+    return Table(
+        "Wrong pixels", ["row", *WRONG_KINDS, "together"], rows, note + "class; false: background taken for one."
+    )
 
 
 def by_size(found):
@@ -174,62 +178,3 @@ def by_size(found):
     note += "connected piece of one class in the true mask."
     caption = "Wrong pixels by size of object"
     return Table(caption, ["an object takes", "objects", "missed", "confused"], rows, note)
-
-
-def settings(experiment):
-    """What differs from the paper's experiment, and the seed."""
-    own = {key: value for key, value in experiment.items() if key not in ("name", "folder")}
-    papers = experiments.load(published.PAPERS_EXPERIMENT)
-    base = {key: value for key, value in papers.items() if key not in ("name", "folder")}
-    rows = [["seed", str(experiment["seed"]), str(base["seed"])]]
-    for path, value in flat(experiments.difference(own, base)):
-        theirs = base
-        for key in path:
-            theirs = theirs.get(key) if isinstance(theirs, dict) else None
-        if path != ("seed",):
-            rows.append([".".join(path), _shown(value), _shown(theirs)])
-    caption = f"Settings that differ from {published.PAPERS_EXPERIMENT}'s, and the seed"
-    return Table(caption, ["setting", "here", published.PAPERS_EXPERIMENT], rows)
-
-
-def flat(changes, above=()):
-    """((key, key, ...), value) of nested dicts."""
-    for key, value in changes.items():
-        if isinstance(value, dict) and value:
-            yield from flat(value, (*above, key))
-        else:
-            yield (*above, key), value
-
-
-def _shown(value):
-    if value is None:
-        return "none"
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def host(found):
-    known = dict(found.get("host", {}))
-    if "other_commits" in known:
-        by = [f"{', '.join(stages)}: {commit}" for commit, stages in known["other_commits"].items()]
-        known["other_commits"] = "; ".join(by) or "none"
-    rows = [[name.replace("_", " "), str(value)] for name, value in known.items()]
-    return Table("Made on", ["what", "which"], rows)
-
-
-def costs(experiment, found):
-    """Seconds and peak memory of each stage, in the order of the stages."""
-    names = [stage.name for stage in Graph(experiment).needed()]
-    names += [name for name in found["seconds"] if name not in names]
-    rows = []
-    for name in [name for name in names if name in found["seconds"]]:
-        peak = found["peak_mib"].get(name)
-        rows.append([name, number(found["seconds"][name]), number(peak, 0) if peak else ""])
-    total = datetime.timedelta(seconds=round(sum(found["seconds"].values())))
-    note = f"One after the other {total} (hours:minutes:seconds); shards of a stage are added up, and may have run "
-    note += "side by side. Memory: of a stage's largest process."
-    return Table("What each stage took", ["stage", "seconds", "peak MiB"], rows, note)
-
-
-def missing(experiment):
-    rows = [list(row) for row in collect.progress(experiment)]
-    return Table("Not done yet", ["stage", "done", "note"], rows, "`make status` says the same at any time.")

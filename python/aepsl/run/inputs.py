@@ -7,11 +7,11 @@ from aepsl.base import doors
 from aepsl.base.errors import InputError
 from aepsl.data.dataset import Dataset
 from aepsl.graph.run_folder import RunFolder
-from aepsl.graph.stage import TASKS
 from aepsl.nets import build, caffemodel
 from aepsl.paper import published
 from aepsl.run import new_experiment
 from aepsl.saliency import maps
+from aepsl.settings.experiments import TASKS
 from aepsl.stages import surgery
 from aepsl.store import digests
 

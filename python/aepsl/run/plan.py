@@ -17,11 +17,11 @@ from aepsl.base import doors
 from aepsl.base.files import write_text
 from aepsl.data import source_table, synthetic
 from aepsl.graph.graph import Graph
-from aepsl.graph.stage import TASKS
 from aepsl.nets import build, cuda
 from aepsl.paper import published
 from aepsl.run import new_experiment
 from aepsl.settings import experiments
+from aepsl.settings.experiments import TASKS
 from aepsl.training import stand_ins
 
 # Peak of single-precision arithmetic as the makers state it, in TFLOPS; of cards with several forms, the slowest.

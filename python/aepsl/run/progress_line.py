@@ -13,7 +13,7 @@ import threading
 import time
 
 from aepsl.graph import state as status
-from aepsl.graph.stage import TASKS
+from aepsl.settings.experiments import TASKS
 
 PERIOD = 1  # seconds between two looks
 ENOUGH = 10  # seconds after which the speed of a stage under way says something

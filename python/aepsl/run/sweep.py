@@ -23,6 +23,7 @@ import yaml
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import only_one, write_json, write_text
+from aepsl.base.table import Table, number
 from aepsl.data.dataset import Dataset
 from aepsl.graph.run_folder import RunFolder
 from aepsl.nets import build
@@ -129,31 +130,26 @@ def changed(experiment, changes):
     return dict(settings, name=experiment["name"], folder=experiment["folder"])
 
 
-def summary(values):
-    """'70.1  69.0 .. 71.5': mean and range."""
-    return f"{np.mean(values):7.1f}{min(values):7.1f} ..{max(values):5.1f}"
+def _summary(values):
+    """'70.1 (69.0 … 71.5)': mean and range."""
+    return f"{number(np.mean(values))} ({number(min(values))} … {number(max(values))})"
 
 
-def tables(found):
-    """sweep.json as text. Of S_hat it tells the share in the first epoch and in the last, means over the seeds."""
-    first = found["rows"][0]
-    lines = [f"mIoU on val over {len(found['seeds'])} training seeds: mean, least .. largest"]
-    lines.append(f"{'':16}{'with CRF':>20}{'without':>20}{f'above {first}, same seed':>28}  objects in S_hat, of S's")
+def table(found):
+    """sweep.json as a Table. Of S_hat it tells the share in the first epoch and in the last, means over the seeds."""
+    first, lines = found["rows"][0], []
     for variant in found["settings"]:
-        lines.append(" ".join(variant["changes"]) or "as it is")
+        lines.append([" ".join(variant["changes"]) or "as it is", "", "", "", ""])
         base = [row["miou"] for row in variant["rows"][first]]
         for name, rows in variant["rows"].items():
-            miou = [row["miou"] for row in rows]
-            line = f"  {name:14}{summary(miou)}{summary([row['miou_no_crf'] for row in rows])}"
-            if name != first:
-                line += f"{'':8}{summary(np.subtract(miou, base))}"
-            if "psl" in rows[0]:
-                kept = np.mean(
-                    [np.divide(row["psl"]["S_hat_objects"], row["psl"]["S_objects"]) for row in rows], axis=0
-                )
-                line += f"{'':8}{kept[0]:.2f}, then {kept[-1]:.2f}"
-            lines.append(line)
-    return "\n".join(lines)
+            miou, plain = ([row[key] for row in rows] for key in ("miou", "miou_no_crf"))
+            above = _summary(np.subtract(miou, base)) if name != first else ""
+            s_hat = [np.divide(row["psl"]["S_hat_objects"], row["psl"]["S_objects"]) for row in rows if "psl" in row]
+            kept = [number(share, 2) for share in np.mean(s_hat, axis=0)[[0, -1]]] if s_hat else []
+            lines.append([f"  {name}", _summary(miou), _summary(plain), above, ", then ".join(kept)])
+    caption = f"mIoU on val over {len(found['seeds'])} training seeds: mean (least … largest)"
+    columns = ["row", "with CRF", "without", f"above {first}, same seed", "objects in S_hat, of S's"]
+    return Table(caption, columns, lines)
 
 
 def check_rows(experiment, rows):
@@ -214,4 +210,4 @@ def main(argv=None):
         ]
         found = dict(experiment=asked.name, seeds=seeds, rows=rows, settings=settings)
         write_json(os.path.join(RunFolder(experiment).path, "sweep.json"), found)
-    print(tables(found))
+    print(table(found).text())

@@ -6,6 +6,7 @@ SegmentationClassAug's own. Whatever misses the published figure here is wrong b
 
 from aepsl import cli
 from aepsl.base.files import write_json
+from aepsl.base.table import Table, number
 from aepsl.data.dataset import Dataset
 from aepsl.graph.run_folder import RunFolder
 from aepsl.paper import published
@@ -13,6 +14,8 @@ from aepsl.stages.results import evaluated
 
 # Other initial weights, another schedule's length and another CRF library separate us from the release by no more.
 TOLERANCE = 2.0
+NOTHING_PUBLISHED = "No figure is published for these data: it is the upper bound of the rows of tables 3 and 4."
+WHAT_TO_DO = "Find out why before training with weak labels: initial weights, lists, masks, `make check-gpu`."
 
 
 def run(experiment, data):
@@ -22,28 +25,24 @@ def run(experiment, data):
     folders = {"calibration": folder.segmented("val", "calibration")}
     (row,) = evaluated(dataset, experiment["data"]["val"], folders).values()
     write_json(folder.calibration, row)
-    print(report(experiment["name"], row["miou_no_crf"], row["miou"]))
+    print("\n" + report(experiment["name"], row["miou_no_crf"], row["miou"]))
 
 
 def report(name, plain, with_crf):
     """The figures and the verdict as text; plain, with_crf: mIoU on val in percent."""
-    lines = ["", f"mIoU on val of {name}'s net trained with the true masks", f"{'':24}{'no CRF':>8}{'CRF':>8}"]
-    lines.append(f"{'ours':24}{plain:8.2f}{with_crf:8.2f}")
+    rows = [["ours", number(plain, 2), number(with_crf, 2)]]
+    caption, columns = f"mIoU on val of {name}'s net trained with the true masks", ["net", "no CRF", "CRF"]
     if name != published.PAPERS_EXPERIMENT:
-        lines.append("No figure is published for these data: it is the upper bound of the rows of tables 3 and 4.")
-        return "\n".join(lines)
-    lines.append(f"{'DeepLab-LargeFOV':24}" + "".join(f"{value:8.2f}" for value in published.LARGEFOV))
+        return Table(caption, columns, rows, NOTHING_PUBLISHED).text()
+    rows.append(["DeepLab-LargeFOV", *(number(value, 2) for value in published.LARGEFOV)])
     short = [most - ours for most, ours in zip(published.LARGEFOV, (plain, with_crf))]
     if max(short) <= TOLERANCE:
-        lines.append(f"Sound: at most {TOLERANCE} points below the release.")
+        verdict = f"Sound: at most {TOLERANCE} points below the release."
     elif short[0] <= TOLERANCE:
-        lines.append(f"The net is sound, its CRF is not: with it we are {short[1]:.1f} points below the release.")
+        verdict = f"The net is sound, its CRF is not: with it we are {short[1]:.1f} points below the release."
     else:
-        lines.append(
-            f"Not sound: {short[0]:.1f} points below the release without CRF, more than {TOLERANCE}. "
-            "Find out why before training with weak labels: initial weights, lists, masks, `make check-gpu`."
-        )
-    return "\n".join(lines)
+        verdict = f"Not sound: {short[0]:.1f} points below the release without CRF, more than {TOLERANCE}. {WHAT_TO_DO}"
+    return Table(caption, columns, rows, verdict).text()
 
 
 def main(argv=None):

@@ -22,14 +22,13 @@ import os
 from aepsl import cli
 from aepsl.base import host
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_figures, read_json, write_json
+from aepsl.base.files import read_figures, read_json, read_table, write_json
 from aepsl.base.parallel import in_threads
 from aepsl.data.dataset import Dataset
 from aepsl.evaluation import by_image, evaluate
 from aepsl.graph.graph import Graph
 from aepsl.graph.segmentation import nets_with_psl
 from aepsl.paper import recipes
-from aepsl.report import collect
 from aepsl.store import digests
 from aepsl.store.result import Made
 from aepsl.training import psl_log
@@ -59,7 +58,7 @@ def run(experiment, data, machine=None):
         mining={
             f"step{t}": dict(read_figures(folder.shares(t)), converged_loss=loss) for t, loss in zip(steps, converged)
         },
-        losses={f"step{t}": collect.losses(os.path.join(folder.classification(t), "log.csv")) for t in steps},
+        losses={f"step{t}": losses(os.path.join(folder.classification(t), "log.csv")) for t in steps},
         psl={net: psl_log.read(os.path.join(folder.segmentation(net), "psl.csv")) for net in nets_with_psl(graph.of)},
         thresholds=read_figures(folder.thresholds, list),
         background=read_figures(folder.background),
@@ -90,6 +89,12 @@ def _converged_loss(path):
     if not isinstance(loss, float):
         raise InputError(f"{path}: has no `converged_loss`; delete it and run the same training again")
     return loss
+
+
+def losses(path):
+    """[[iteration, loss], ...] of a training's log.csv."""
+    iterations, losses, *_ = read_table(path, ["iteration"]).values()
+    return [[int(iteration), loss] for iteration, loss in zip(iterations, losses)]
 
 
 def evaluated(dataset, list_name, folders):

@@ -4,7 +4,6 @@ import math
 import os
 from typing import NamedTuple
 
-import jinja2
 import numpy as np
 
 from aepsl import cli
@@ -16,12 +15,12 @@ from aepsl.data.predictions import find
 from aepsl.evaluation import bootstrap, evaluate
 from aepsl.graph.graph import Graph, of_run
 from aepsl.paper import published
+from aepsl.report import page
 from aepsl.run.inputs import data_of
+from aepsl.tools.comparison_tables import tables
 
-PAGE = os.path.splitext(__file__)[0] + ".html"
-IMAGES = 20  # of which two methods differ most
+MOST_DIFFERENT = 20  # images that are named
 PAPERS_IMAGES = 1449  # of VOC 2012 val
-KINDS = ("missed", "confused", "false")
 
 
 class Method(NamedTuple):
@@ -49,11 +48,10 @@ def run(pred, runs, list_name=None, data=None, draws=bootstrap.DRAWS, seed=1):
     if not named:
         raise InputError("--run: name a row of a run, for example --run runs/demo:psl++; its classes and images count")
     experiment = named[0][0].experiment
+    first = named[0][0].run.path
     for graph, _ in named[1:]:
         if graph.experiment["classes"] != experiment["classes"]:
-            raise InputError(
-                f"{graph.run.path}: has other classes than {named[0][0].run.path}; compare runs of one data set"
-            )
+            raise InputError(f"{graph.run.path}: has other classes than {first}; compare runs of one data set")
     dataset = Dataset(data_of(experiment, data), experiment["classes"])
     ids = dataset.ids(list_name or experiment["data"]["val"])
     evaluate.check_ids(dataset.mask_folder(), ids)
@@ -130,9 +128,9 @@ def compared(names, counted, ids, classes, draws=bootstrap.DRAWS, seed=1):
 
 
 def most_different(ids, ours, theirs):
-    """The IMAGES images whose own mIoU, over the classes in the image's truth, differs most; N x 3 x K of each."""
+    """MOST_DIFFERENT images whose own mIoU, over the classes in the image's truth, differs most; N x 3 x K of each."""
     means = [bootstrap.with_mean(evaluate.iou(np.moveaxis(sums, 1, 0)))[:, -1] for sums in (ours, theirs)]
-    order = np.argsort(-np.abs(means[1] - means[0]), kind="stable")[:IMAGES]
+    order = np.argsort(-np.abs(means[1] - means[0]), kind="stable")[:MOST_DIFFERENT]
     return [
         dict(id=ids[k], difference=float(means[1][k] - means[0][k]), ours=float(means[0][k]), theirs=float(means[1][k]))
         for k in order
@@ -154,41 +152,6 @@ def _paper(classes, images):
     return dict(note=note, rows=rows, methods=[each._asdict() for each in published.TABLE_1])
 
 
-def text(result):
-    """The comparison as text."""
-    head = f"{result['images']} images, {result['draws']} draws; differences from {result['reference']}"
-    lines = [head, f"and the interval of {bootstrap.LEVEL}% of the draws, in points", ""]
-    width = max(len(name) for name in [*result["methods"], *result["paper"]["rows"]]) + 2
-    lines.append(f"{'':{width}}{'mIoU':>7}{'difference':>12}{'interval':>18}" + "".join(f"{k:>10}" for k in KINDS))
-    for name, row in result["methods"].items():
-        difference = result["differences"].get(name)
-        shown = _shown(difference["miou"]) if difference else f"{'':30}"
-        lines.append(f"{name:{width}}{row['miou']:7.2f}{shown}" + "".join(f"{row['errors'][k]:10.1f}" for k in KINDS))
-    lines += [f"{'the paper: ' + name:{width + 11}}{row['miou']:.1f}" for name, row in result["paper"]["rows"].items()]
-    lines += [f"{each['name']:{width + 11}}{each['miou']:.1f}" for each in result["paper"]["methods"]]
-    lines.append(result["paper"]["note"])
-    for name, difference in result["differences"].items():
-        lines += ["", f"IoU of {name}, and its difference"]
-        for label, cell in difference["iou"].items():
-            lines.append(f"{label:>14}{result['methods'][name]['iou'][label]:8.2f}{_shown(cell)}")
-        lines += ["", "The images that differ most, by their own mIoU: theirs, ours, difference"]
-        for each in difference["images"]:
-            lines.append(f"{each['id']:>14}{each['theirs']:8.1f}{each['ours']:8.1f}{each['difference']:+8.1f}")
-    return "\n".join(lines)
-
-
-def _shown(cell):
-    interval = f"[{cell['low']:+.2f}, {cell['high']:+.2f}]"
-    return f"{cell['difference']:+12.2f}{interval:>18}"
-
-
-def page(result):
-    """The comparison as an HTML page that needs no other file."""
-    with open(PAGE) as file:
-        template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(file.read())
-    return template.render(result=result, kinds=KINDS, level=bootstrap.LEVEL)
-
-
 def main(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("--run", action="append", default=[], metavar="runs/NAME:ROW", help="a row; the first is ours")
@@ -207,5 +170,5 @@ def main(argv=None):
     if asked.json:
         write_json(asked.json, result)
     if asked.html:
-        write_text(asked.html, page(result))
-    print(text(result))
+        write_text(asked.html, page.rendered("compare.html", reference=result["reference"], tables=tables(result)))
+    print("\n\n".join(table.text() for table in tables(result)))

@@ -15,10 +15,11 @@ from aepsl.graph.run_folder import RunFolder
 from aepsl.graph.segmentation import masks_of
 from aepsl.images.pictures import palette, read_indexed
 from aepsl.paper import recipes
+from aepsl.report.pictures import erased, names_of
 from aepsl.run.inputs import data_of
 
 ENOUGH = 0.05  # of the pixels: what each step must erase of an image that is drawn unasked
-SIDE = 1.6  # inches that a picture takes, of 100 pixels each
+INCHES = 1.6  # that a picture takes, of 100 pixels each
 
 
 def run(experiment, out, image_id=None, row="psl", data=None):
@@ -65,10 +66,9 @@ def of_training(experiment, folder, dataset, image_id, row):
     Pictures are H x W x 3 uint8, RGB; a mask is H x W uint8, its values.
     """
     image = dataset.image(image_id)[:, :, ::-1]
-    mean = np.round(experiment["data"]["mean"][::-1]).astype(np.uint8)
     pictures = [("training image", image)]
     for t, region in enumerate(regions(experiment, folder, image_id), 1):
-        pictures.append((f"erased by step {t}", np.where(region[:, :, None], mean, image)))
+        pictures.append((f"erased by step {t}", erased(experiment, image, region)))
     _, masks = masks_of(Graph(experiment).of, recipes.rows(experiment["mining"]["steps"])[row].net)
     return [*pictures, ("its mask S", read_indexed(os.path.join(masks, image_id + ".png")))]
 
@@ -87,7 +87,7 @@ def draw(out, above, below, dataset):
     colours = palette()
     colours[IGNORE] = 255
     columns = max(len(above), len(below) + 1)
-    figure = Figure(figsize=(columns * SIDE, 2 * SIDE + 0.5), dpi=100)
+    figure = Figure(figsize=(columns * INCHES, 2 * INCHES + 0.5), dpi=100)
     space = dict(left=0.005, right=0.995, bottom=0.01, top=0.93, wspace=0.04, hspace=0.16)
     grid = figure.subplots(2, columns, gridspec_kw=space)
     values = set()
@@ -100,7 +100,7 @@ def draw(out, above, below, dataset):
     for axes in grid.flat:
         axes.set_anchor("N")
         axes.set_axis_off()
-    names = {**dict(zip(dataset.values, ["background", *dataset.classes])), IGNORE: "ignored"}
+    names = names_of(dataset)
     legend = [Patch(fc=colours[value] / 255, ec="black", label=names[value]) for value in names if value in values]
     grid[1][len(below)].legend(handles=legend, loc="center left", frameon=False, fontsize=11)
     with written_whole(out) as beside:

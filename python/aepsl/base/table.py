@@ -1,0 +1,77 @@
+"""A table of text, made once and shown on a terminal, in Markdown and in HTML."""
+
+import re
+import textwrap
+from html import escape
+from itertools import zip_longest
+from typing import NamedTuple
+
+NOTE_WIDTH, CELL_WIDTH = 120, 60  # columns of a terminal that notes and cells are wrapped to
+BROAD = 12  # columns; a page prints wider tables smaller
+FIGURE = re.compile(r"([-+−]?[\d?].*)?")  # a number, with its range or unit behind it, or nothing
+
+
+class Table(NamedTuple):
+    """caption, note: a sentence each, or ''; columns: their names; rows: as many texts each, '' where there is nothing.
+
+    The first column names the rows; a row whose name begins with a space belongs to the row above it. Columns of
+    nothing but figures stand to the right. A row of a name alone heads those below it.
+    """
+
+    caption: str
+    columns: list
+    rows: list
+    note: str = ""
+
+    def text(self):
+        """For a terminal. Nothing is cut: a long cell takes several lines."""
+        figures, lines = self._figures(), []
+        for name, *cells in (self.columns, *self.rows):
+            lines += zip_longest([name], *map(_wrapped, cells), fillvalue="")
+        in_column = [line for line in lines if any(line[1:])]  # a name alone may reach over the others
+        widths = [max(map(len, column)) for column in zip(*in_column)]
+        shown = ["  ".join(map(_justified, row, widths, figures)).rstrip() for row in lines]
+        return "\n".join([*filter(None, [self.caption]), *shown, *textwrap.wrap(self.note, NOTE_WIDTH)])
+
+    def markdown(self):
+        lines = [f"| {' | '.join(map(_markdown, row))} |" for row in (self.columns, *self.rows)]
+        lines.insert(1, "|" + "".join("---:|" if each else "---|" for each in self._figures()))
+        return "\n\n".join(filter(None, [self.caption and f"## {self.caption}", "\n".join(lines), self.note]))
+
+    def html(self):
+        """Cells of figures have the class 'n', rows that belong to the one above them 'below'."""
+        kinds = [' class="n"' * each for each in self._figures()]
+        head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(self.columns, kinds))
+        body = ""
+        for row in self.rows:
+            cells = "".join(f"<td{kind}>{escape(cell.strip())}</td>" for cell, kind in zip(row, kinds))
+            body += "<tr" + ' class="below"' * row[0].startswith(" ") + f">{cells}</tr>\n"
+        broad = ' class="broad"' * (len(self.columns) > BROAD)
+        caption, note = escape(self.caption), f'<p class="note">{escape(self.note)}</p>\n' if self.note else ""
+        return (
+            f'<div>\n<h3>{caption}</h3>\n<div class="scroll"><table{broad} aria-label="{caption}">\n'
+            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n{note}</div>"
+        )
+
+    def _figures(self):
+        """Whether each column holds nothing but figures."""
+        columns = list(zip(*self.rows)) or [[""]] * len(self.columns)
+        return [k > 0 and all(map(FIGURE.fullmatch, column)) for k, column in enumerate(columns)]
+
+
+def number(value, digits=1, sign=False):
+    """A figure as text, with a true minus; '' for None."""
+    return "" if value is None else f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+
+def _wrapped(cell):
+    """The lines of a cell, of which none breaks a word."""
+    return [cell] if len(cell) <= CELL_WIDTH else textwrap.wrap(cell, CELL_WIDTH, break_long_words=False)
+
+
+def _justified(cell, width, is_figure):
+    return cell.rjust(width) if is_figure else cell.ljust(width)
+
+
+def _markdown(cell):
+    return cell.strip().replace("\\", "\\\\").replace("|", "\\|")

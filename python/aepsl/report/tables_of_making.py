@@ -1,0 +1,73 @@
+"""How a run was made, as tables: its settings, its machine, its costs, and what it lacks."""
+
+import datetime
+
+from aepsl.base.table import Table, number
+from aepsl.graph.graph import Graph
+from aepsl.paper import published
+from aepsl.report import collect
+from aepsl.settings import experiments
+
+
+def every(experiment, found):
+    """The tables of a run; found: collect.gathered."""
+    return settings(experiment), host(found), costs(experiment, found)
+
+
+def settings(experiment):
+    """What differs from the paper's experiment, and the seed."""
+    own = {key: value for key, value in experiment.items() if key not in ("name", "folder")}
+    papers = experiments.load(published.PAPERS_EXPERIMENT)
+    base = {key: value for key, value in papers.items() if key not in ("name", "folder")}
+    rows = [["seed", str(experiment["seed"]), str(base["seed"])]]
+    for path, value in flat(experiments.difference(own, base)):
+        theirs = base
+        for key in path:
+            theirs = theirs.get(key) if isinstance(theirs, dict) else None
+        if path != ("seed",):
+            rows.append([".".join(path), _shown(value), _shown(theirs)])
+    caption = f"Settings that differ from {published.PAPERS_EXPERIMENT}'s, and the seed"
+    return Table(caption, ["setting", "here", published.PAPERS_EXPERIMENT], rows)
+
+
+def flat(changes, above=()):
+    """((key, key, ...), value) of nested dicts."""
+    for key, value in changes.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, (*above, key))
+        else:
+            yield (*above, key), value
+
+
+def _shown(value):
+    if isinstance(value, dict):
+        return " ".join(f"{key} {each}" for key, each in value.items())
+    return "none" if value is None else ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)
+
+
+def host(found):
+    known = dict(found.get("host", {}))
+    if "other_commits" in known:
+        by = [f"{', '.join(stages)}: {commit}" for commit, stages in known["other_commits"].items()]
+        known["other_commits"] = "; ".join(by) or "none"
+    rows = [[name.replace("_", " "), str(value)] for name, value in known.items()]
+    return Table("Made on", ["what", "which"], rows)
+
+
+def costs(experiment, found):
+    """Seconds and peak memory of each stage, in the order of the stages."""
+    names = [stage.name for stage in Graph(experiment).needed()]
+    names += [name for name in found["seconds"] if name not in names]
+    rows = []
+    for name in [name for name in names if name in found["seconds"]]:
+        peak = found["peak_mib"].get(name)
+        rows.append([name, number(found["seconds"][name]), number(peak, 0) if peak else ""])
+    total = datetime.timedelta(seconds=round(sum(found["seconds"].values())))
+    note = f"One after the other {total} (hours:minutes:seconds); shards of a stage are added up, and may have run "
+    note += "side by side. Memory: of a stage's largest process."
+    return Table("What each stage took", ["stage", "seconds", "peak MiB"], rows, note)
+
+
+def missing(experiment):
+    rows = [list(row) for row in collect.progress(experiment)]
+    return Table("Not done yet", ["stage", "done", "note"], rows, "`make status` says the same at any time.")

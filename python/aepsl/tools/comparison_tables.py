@@ -1,0 +1,54 @@
+"""What `compare.compared` found, as tables."""
+
+from aepsl.base.table import Table, number
+from aepsl.evaluation import bootstrap, evaluate
+
+DIFFERENCE = ("difference", "interval", "beyond 0")  # columns
+
+
+def tables(result):
+    """[Table]: all classes together, each class, and the images in which each method differs most."""
+    methods, differences, paper = (result[key] for key in ("methods", "differences", "paper"))
+    rows = []
+    for name, row in methods.items():
+        wrong = [number(row["errors"][kind]) for kind in evaluate.WRONG_KINDS]
+        rows.append([name, number(row["miou"], 2), *_shown(differences.get(name, {}).get("miou")), *wrong])
+    papers = [(f"the paper: {name}", row["miou"]) for name, row in paper["rows"].items()]
+    papers += [(f"{each['name']}, {each['supervision']}", each["miou"]) for each in paper["methods"]]
+    columns = ["method", "mIoU", *DIFFERENCE, *evaluate.WRONG_KINDS]
+    rows += [[name, number(miou), *[""] * (len(columns) - 2)] for name, miou in papers]
+    note = f"Differences from {result['reference']} are in points; intervals hold {bootstrap.LEVEL}% of "
+    note += f"{result['draws']} draws of a paired bootstrap over images. Wrong pixels are in percent of the objects'. "
+    every = [Table(f"{result['images']} images", columns, rows, note + paper["note"]), _by_class(result)]
+    for name, difference in differences.items():
+        rows = [
+            [each["id"], number(each["theirs"]), number(each["ours"]), number(each["difference"], sign=True)]
+            for each in difference["images"]
+        ]
+        caption = "The images that differ most, by their own mIoU"
+        every.append(Table(caption, ["image", name, result["reference"], "difference"], rows))
+    return every
+
+
+def _by_class(result):
+    ours, papers = result["methods"][result["reference"]], result["paper"]["rows"]
+    columns = ["class", result["reference"]]
+    rows = [[label, number(ours["iou"].get(label), 2)] for label in result["classes"]]
+    for name, difference in result["differences"].items():
+        columns += [name, *DIFFERENCE]
+        for row in rows:
+            theirs = number(result["methods"][name]["iou"].get(row[0]), 2)
+            row += [theirs, *_shown(difference["iou"].get(row[0]))]
+    for title, paper in papers.items():
+        columns.append(f"the paper: {title}")
+        for row in rows:
+            row.append(number(paper["iou"][row[0]]))
+    return Table("IoU by class", columns, rows)
+
+
+def _shown(cell):
+    """Cells of DIFFERENCE; cell: a difference with its interval, or None."""
+    if cell is None:
+        return [""] * len(DIFFERENCE)
+    difference, low, high = (number(cell[key], 2, sign=True) for key in ("difference", "low", "high"))
+    return [difference, f"{low} … {high}", "above" if cell["low"] > 0 else "below" if cell["high"] < 0 else ""]
