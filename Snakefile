@@ -18,24 +18,24 @@ AEPSL = "cd {} && OMP_NUM_THREADS={t} OPENBLAS_NUM_THREADS={t} python3 -m aepsl"
 WAITS = GRAPH.longest(START.seconds)
 
 
-localrules: all, calibrate, submission, shared
+localrules: all, calibrate, submission, sweep
 
 
 rule all:
     """Prints the tables and writes the report, also when there is nothing else to do."""
-    input: GRAPH.marks(GRAPH.targets("all", START.row))
+    input: GRAPH.marks(graph.target("all", START.row))
     shell: "{AEPSL} report {E[name]} --data {START.data:q}"
 
 
 rule calibrate:
     """The same net with the true masks: what it reaches says whether the set-up is sound, before days are spent."""
-    input: GRAPH.marks(GRAPH.targets("calibrate", START.row))
+    input: GRAPH.marks(graph.target("calibrate", START.row))
     shell: "{AEPSL} calibrate --experiment {E[name]} --data {START.data:q}"
 
 
 rule submission:
     """The archive of a row for VOC's server; of val where the experiment names no test images."""
-    input: GRAPH.marks(GRAPH.targets("submission", START.row))
+    input: GRAPH.marks(graph.target("submission", START.row))
     params:
         stage=GRAPH.stages[f"segment.test.{START.row}"],
         out=GRAPH.run.submission(START.row),
@@ -44,9 +44,9 @@ rule submission:
         " --masks {params.stage.out}/crf --out {params.out}"
 
 
-rule shared:
-    """What `aepsl sweep` trains nets from."""
-    input: GRAPH.marks(GRAPH.targets("shared", START.row))
+rule sweep:
+    """The nets and rows of `aepsl sweep`."""
+    input: GRAPH.marks(START.targets)
 
 
 for stage in GRAPH.stages.values():

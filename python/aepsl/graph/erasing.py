@@ -1,6 +1,6 @@
 """Section 3.1: object regions by adversarial erasing, and the masks S that they make with background cues."""
 
-from aepsl.graph.stage import CUES, IMAGES, TRAINING, Stage, initial
+from aepsl.graph.stage import CUES, NET, TRAINING, Stage, initial
 
 
 def stages(of):
@@ -50,7 +50,7 @@ def mine(of, t):
         "mine",
         of.folder.regions(t),
         needs=(f"classification.step{t}", *_mined(t - 1)),
-        settings=(*IMAGES, "mining.threshold", "seed"),
+        settings=(*NET, "mining.threshold", "seed"),
         inputs=("net.classification", "train.images", "train.labels"),
         paths=dict(model=of.folder.model(of.folder.classification(t)), before=_regions(of, t - 1)),
         images="train",
@@ -76,7 +76,7 @@ def thresholds(of):
         "thresholds",
         of.folder.thresholds,
         needs=("classification.step1",),
-        settings=(*IMAGES, "mining.sensitivity"),
+        settings=(*NET, "mining.sensitivity"),
         inputs=("net.classification", "train.images", "train.labels", "train.masks"),
         paths=dict(model=of.folder.model(of.folder.classification(1))),
     )

@@ -14,7 +14,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json, write_text
 from aepsl.graph import erasing, segmentation
 from aepsl.graph.run_folder import RunFolder
-from aepsl.graph.stage import Of, initial
+from aepsl.graph.stage import Of
 from aepsl.paper import recipes
 from aepsl.settings import experiments
 from aepsl.store import digests, records
@@ -23,32 +23,36 @@ from aepsl.store import digests, records
 class Start(NamedTuple):
     """What `aepsl run` was asked for, resolved, and what that holds.
 
-    data, weights, saliency: paths; contents: {input: SHA-256}; row: of submission; seconds: {stage: how long it is
-    expected to take}.
+    data, weights, saliency: paths; contents: {input: SHA-256}; targets: the stages that are wanted; row: of submission;
+    seconds: {stage: how long it is expected to take}; nets, rows: of a sweep, beside those of tables 3 and 4.
     """
 
     data: str
     weights: Optional[str]
     saliency: Optional[str]
     contents: dict
+    targets: list
     row: str
     gpus: int
     cores: int
-    seconds: dict
+    seconds: dict = {}
+    nets: dict = {}
+    rows: dict = {}
 
 
 class Graph:
     """The graph of an experiment's run.
 
     weights, maps: what the user gave, or None; contents: {input: SHA-256 of what it holds, or None where it is not
-    there}, see aepsl.run.inputs; root: of the runs' folders. Raises InputError for a row of `rows` that there is not.
+    there}, see aepsl.run.inputs; root: of the runs' folders; nets, rows: more of them, as aepsl.paper.recipes has them.
+    Raises InputError for a row of `rows` that there is not.
     """
 
-    def __init__(self, experiment, weights=None, maps=None, contents=None, root=None):
+    def __init__(self, experiment, weights=None, maps=None, contents=None, root=None, nets=(), rows=()):
         self.experiment, self.contents = experiment, contents or {}
         self.run = RunFolder(experiment["name"], root)
         steps = experiment["mining"]["steps"]
-        nets, rows = recipes.nets(steps), recipes.rows(steps)
+        nets, rows = {**recipes.nets(steps), **dict(nets)}, {**recipes.rows(steps), **dict(rows)}
         self.of = Of(experiment, self.run, nets, rows, weights, maps)
         for row in experiment["rows"]:
             self.checked_row(row)
@@ -62,14 +66,6 @@ class Graph:
             known = ", ".join(self.of.rows)
             raise InputError(f"{row}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {known}")
         return row
-
-    def targets(self, target, row):
-        """The stages that `aepsl run NAME TARGET` is for; row: of submission."""
-        if target == "shared":  # what `aepsl sweep` trains nets from
-            steps = range(1, self.experiment["mining"]["merge"] + 1)
-            return [*initial(self.of).needs, *(f"masks.ae_step{t}" for t in steps)]
-        names = dict(all="results", calibrate="segment.val.calibration", submission=f"segment.test.{row}")
-        return [names[target]]
 
     def needed(self, targets=("results",)):
         """The stages that `targets` need, and those: each after all that it needs, else in the order of the paper."""
@@ -114,7 +110,6 @@ class Graph:
                 inputs={name: self.contents[name] for name in stage.inputs},
                 stages=made,
                 options=stage.options,
-                changes=stage.changes,
             )
         )
 
@@ -154,8 +149,14 @@ def _job(mark):
     return os.path.basename(mark)[: -len(".json")]
 
 
+def target(name, row):
+    """The stages that `aepsl run NAME TARGET` is for; row: of submission."""
+    return [dict(all="results", calibrate="segment.val.calibration", submission=f"segment.test.{row}")[name]]
+
+
 def of_start(experiment, start, root=None):
-    return Graph(experiment, start.weights, start.saliency, start.contents, root)
+    more = dict(nets=start.nets, rows=start.rows)
+    return Graph(experiment, start.weights, start.saliency, start.contents, root, **more)
 
 
 def write(folder, experiment, start):
@@ -164,13 +165,16 @@ def write(folder, experiment, start):
     header = f"# The settings of the run {experiment['name']}, whole, as its last start found them.\n"
     text = yaml.safe_dump(settings, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     write_text(os.path.join(folder, "experiment.yaml"), header + text)
-    write_json(os.path.join(folder, "start.json"), dict(start._asdict(), name=experiment["name"]))
+    more = {key: {name: each._asdict() for name, each in getattr(start, key).items()} for key in ("nets", "rows")}
+    write_json(os.path.join(folder, "start.json"), dict(start._asdict(), name=experiment["name"], **more))
 
 
 def read(folder, root=None):
     """(Graph, Start) of a run's folder, or of another that `write` filled; root: of the runs' folders."""
     told = read_json(os.path.join(folder, "start.json"))
     experiment = experiments.of_file(os.path.join(folder, "experiment.yaml"), told.pop("name"))
+    for key, kind in (("nets", recipes.Net), ("rows", recipes.Row)):
+        told[key] = {name: kind(**each) for name, each in told[key].items()}
     start = Start(**told)
     return of_start(experiment, start, root), start
 

@@ -24,6 +24,7 @@ seconds/JOB.json          what it took, and the commit of the code that made it
 import contextlib
 import glob
 import os
+import re
 
 from aepsl.base import commit
 from aepsl.base.errors import InputError
@@ -121,5 +122,4 @@ class RunFolder:
 
 def stage_of(job):
     """'mine.step1' of 'mine.step1.2-4': the name of the stage that a job is a share of."""
-    stage, _, part = job.rpartition(".")
-    return stage if part.replace("-", "").isdigit() else job
+    return re.sub(r"\.\d+-\d+$", "", job)

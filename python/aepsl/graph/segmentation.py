@@ -1,7 +1,7 @@
 """Section 3.2: the segmentation nets of tables 3 and 4, the images that they segment, and the figures of all."""
 
 from aepsl.base.errors import InputError
-from aepsl.graph.stage import IMAGES, TRAINING, Stage, Start, initial
+from aepsl.graph.stage import NET, TRAINING, Stage, Start, initial
 
 TRUTH = "truth"  # in the place of a folder of masks: the data set's own
 
@@ -52,14 +52,18 @@ def masks_of(of, name):
 
 def start_of(of, name):
     """The Start of a net of tables 3 and 4."""
-    start = of.experiment["segmentation_start"]
-    if of.nets[name].task == "psl":
-        start = of.experiment.get("psl_start", start)
+    start = start_name(of.nets[name], of.experiment)
     if start == "initial":
         return initial(of)
     if start == "step1":
         return Start(("classification.step1",), of.folder.model(of.folder.classification(1)))
     return Start((f"segmentation.{start}",), of.folder.model(of.folder.segmentation(start)))
+
+
+def start_name(net, experiment):
+    """What a net begins with: 'initial', 'step1', or the name of another net."""
+    start = experiment["segmentation_start"]
+    return net.start or (experiment.get("psl_start", start) if net.task == "psl" else start)
 
 
 def relabel(of, name):
@@ -69,7 +73,7 @@ def relabel(of, name):
         "relabel",
         of.folder.relabelled(name),
         needs=(f"segmentation.{name}",),
-        settings=(*IMAGES, "psl.prohibited", "crf", "seed"),
+        settings=(*NET, "psl.prohibited", "crf", "seed"),
         inputs=("net.psl", "train.images", "train.labels"),
         paths=dict(model=of.folder.model(of.folder.segmentation(name))),
         options=dict(list_name=of.experiment["data"]["train"], policy="labels"),
@@ -87,12 +91,12 @@ def segment(of, split, name):
         "segment",
         of.folder.segmented(split, name),
         needs=(f"segmentation.{row.net}",),
-        settings=(*IMAGES, "psl.prohibited", "crf"),
+        settings=(*NET, "psl.prohibited", "crf"),
         inputs=(f"net.{of.nets[row.net].task}", f"{listed}.images", *[f"{listed}.labels"] * (row.policy == "labels")),
         paths=dict(model=of.folder.model(of.folder.segmentation(row.net))),
         options=dict(list_name=of.experiment["data"][listed], policy=row.policy),
         images=listed,
-        changes=of.nets[row.net].changes,
+        changes={**of.nets[row.net].changes, **row.changes},
     )
 
 

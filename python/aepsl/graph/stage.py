@@ -5,9 +5,10 @@ from typing import NamedTuple, Optional
 from aepsl.graph.run_folder import RunFolder
 from aepsl.settings.experiments import TASKS
 
-# Keys of the settings that stages of several kinds depend on.
+# Keys of the settings that stages of several kinds depend on: of whole images through a net, of trainings, of cues.
 IMAGES = ("data.scale", "data.mean")
-TRAINING = ("seed", "threads", "data.crop", *IMAGES)
+NET = ("net", "channels", "convs", "fc", "fc6_dilation", "input_scale", "new_layer_lr", *IMAGES)
+TRAINING = (*NET, "seed", "threads", "data.crop")
 CUES = ("background.threshold", "background.indoor_threshold", "background.indoor_classes")
 
 # The module of aepsl.stages of a kind of stage, where it has another name.

@@ -14,12 +14,14 @@ class Net(NamedTuple):
               them; 'truth': the true masks
     weights   of the maps whose maximum S_hat is: 'scores', v; 'labels', the image's; 'none', ones. None without S_hat
     changes   of settings, for an ablation: {'training.psl.lr': 0.01}
+    start     what it begins with, as the settings segmentation_start and psl_start say it; None for what those say
     """
 
     task: str
     masks: str
     weights: Optional[str]
     changes: dict = {}
+    start: Optional[str] = None
 
 
 class Row(NamedTuple):
@@ -31,13 +33,15 @@ class Row(NamedTuple):
     title            its name in the tables, '' where they do not have it
     published        IoU on val of background and the 20 classes, then their mean: 22 numbers, or None
     published_miou   that mean; where section 4.3.2 gives only a distance, what follows from it (PSL_LESS); or None
+    changes          of settings, beside those of the net: {'crf.iterations': 5}
     """
 
     net: str
     policy: str
-    title: str
-    published: Optional[tuple]
-    published_miou: Optional[float]
+    title: str = ""
+    published: Optional[tuple] = None
+    published_miou: Optional[float] = None
+    changes: dict = {}
 
 
 def nets(steps):
@@ -61,19 +65,21 @@ def rows(steps):
         "psl_none": _row_by_difference("psl_none", "scores"),
         "psl++": _row("psl++", "scores", "w/ PSL++"),
         "psl+gt": _row("psl++", "labels", "w/ PSL+GT"),  # the text compares it with PSL++
-        "psl_no_policy": _row("psl", "none"),
-        "psl++_no_policy": _row("psl++", "none"),
-        "calibration": _row("calibration", "none"),
+        "psl_no_policy": Row("psl", "none"),
+        "psl++_no_policy": Row("psl++", "none"),
+        "calibration": Row("calibration", "none"),
     }
 
 
-def _row(net, policy, title=""):
+def _row(net, policy, title):
+    """A row of the tables; without figures for a step that they do not have."""
     numbers = published.of_row(title)
-    return Row(net, policy, title, numbers, numbers[-1]) if numbers else Row(net, policy, "", None, None)
+    return Row(net, policy, title, numbers, numbers[-1]) if numbers else Row(net, policy)
 
 
 def _row_by_difference(net, policy):
-    return Row(net, policy, "", None, round(published.of_row("w/ PSL")[-1] - published.PSL_LESS[net], 1))
+    miou = round(published.of_row("w/ PSL")[-1] - published.PSL_LESS[net], 1)
+    return Row(net, policy, published_miou=miou)
 
 
 def main_row(rows):

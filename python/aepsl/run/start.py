@@ -21,7 +21,7 @@ from aepsl.run import inputs, new_experiment, plan
 from aepsl.store import digests, records
 from aepsl.store.result import Made
 
-TARGETS = ("all", "calibrate", "submission", "shared")
+TARGETS = ("all", "calibrate", "submission")
 CLUSTER_CORES = 8  # of one job at most, where CORES= does not say
 SNAPSHOTS = 4  # that lie beside a training's weights, in their size: two, each with the solver's state
 CLEARLY = 4  # times the free disk: an estimate, made of photos, is not further off
@@ -47,15 +47,16 @@ def main(argv=None):
     asked, options = parser.parse_known_args(argv)
     if asked.missing:
         print(*inputs.missing(asked.name, asked.data, asked.weights), sep="\n")
-    else:
-        run(asked, options)
+        return
+    command = prepared(asked, options)
+    os.execvp(command[0], command)
 
 
-def run(asked, options):
-    """Bring what can be made here, then let snakemake take this process' place.
+def prepared(asked, options=(), **more):
+    """Bring what can be made here, and write what the run's stages read; returns snakemake's command, which does the rest.
 
-    asked: what `main` parsed; options: further ones of snakemake. With -n among them no file is written. Raises
-    InputError for whatever is wrong with what is asked.
+    asked: what `main` parsed; options: further ones of snakemake; more: of graph.Start. With -n among the options no file
+    is written. Raises InputError for whatever is wrong with what is asked.
     """
     dry = any(option.startswith("-n") or option in ("--dry-run", "--dryrun") for option in options)
     gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)
@@ -79,8 +80,9 @@ def run(asked, options):
         digests.remember()
         _check_data(experiment, run_folder.path, data, contents)
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
-    start = graph.Start(data, *given.values(), contents, row, gpus, cores, {})
-    _go_on(experiment, start, asked, dry, options)
+    targets = more.pop("targets", None) or graph.target(asked.target, row)
+    start = graph.Start(data, *given.values(), contents, targets, row, gpus, cores, **more)
+    return _command(experiment, start, asked, dry, options)
 
 
 _HELD = []
@@ -112,16 +114,17 @@ def _check_data(experiment, run, data, contents):
     records.done(run, "check", word, lambda: (Made([], value=check.run(experiment, data)), {}))
 
 
-def _go_on(experiment, start, asked, dry, options):
-    """Write what the run's stages read, and let snakemake take this process' place."""
+def _command(experiment, start, asked, dry, options):
+    """Write what the run's stages read; returns snakemake's command."""
     found = graph.of_start(experiment, start)
-    again, said = found.again(found.targets(asked.target, start.row), dry)
+    again, said = found.again(start.targets, dry)
     records.say(said)
     if not dry:
         _check_disk(found)
         start = start._replace(seconds=plan.expected(found, start.gpus, start.cores))
     folder = tempfile.mkdtemp() if dry else found.run.path
     graph.write(folder, experiment, start)
+    os.environ["AEPSL_START"] = os.path.abspath(folder)
     # Snakemake makes the folder that it works in, also when it only says what it would do.
     where = ["--directory", found.run.path if os.path.isdir(found.run.path) else folder]
     where += ["--snakefile", os.path.abspath("Snakefile")]
@@ -129,10 +132,8 @@ def _go_on(experiment, start, asked, dry, options):
         where += ["--profile", os.path.abspath(asked.profile)]
     else:
         where += ["--cores", str(start.cores), "--resources", f"gpu={start.gpus}"]
-    if again:
-        where += ["--forcerun", *again]
-    os.environ["AEPSL_START"] = os.path.abspath(folder)
-    os.execvp("snakemake", ["snakemake", asked.target, *OPTIONS, *where, *options])
+    forced = ["--forcerun", *again] if again else []
+    return ["snakemake", asked.target, *OPTIONS, *where, *forced, *options]
 
 
 def _check_disk(found):

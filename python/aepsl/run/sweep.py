@@ -3,15 +3,14 @@
     aepsl sweep demo --rows ae_step3,psl --seeds 1,2,3 --set psl_start=ae_step3 --set training.psl.lr=0.01
 
 compares the settings as they are with each --set of changes. A seed is that of the segmentation nets: their new layers,
-dropout and order of images. Data, classification, regions and masks are the run's, which is brought up to there first.
+dropout and order of images. Data, classification, regions and masks are the run's. Each net and row is a stage of the
+run's graph, beside those of the tables; where settings and seed are the run's own, it is the run's.
 
-runs/NAME/sweep/NET.SEED.DIGEST/   a training (aepsl.stages.train) and what it makes of val; DIGEST is of its settings,
-                                   so that the same net is trained once, and a sweep goes on where it was interrupted
-runs/NAME/sweep.json               {"settings": [{"changes": ["psl_start=ae_step3"], "rows": {"psl": [by seed]}}], ...}
+runs/NAME/segmentation/NET.DIGEST/, val/ROW.DIGEST/   DIGEST is of the settings that differ, so that the same net is
+                                                     trained once, and a sweep goes on where it was interrupted
+runs/NAME/sweep.json     {"settings": [{"changes": ["psl_start=ae_step3"], "rows": {"psl": [by seed]}}], ...}
 """
 
-import concurrent.futures
-import multiprocessing
 import os
 import re
 import subprocess
@@ -22,112 +21,86 @@ import yaml
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import only_one, write_json, write_text
+from aepsl.base.files import write_json
 from aepsl.base.table import Table, number
 from aepsl.data.dataset import Dataset
-from aepsl.graph.run_folder import RunFolder
-from aepsl.nets import build
-from aepsl.run.start import cores_of, data_of, weights_of
+from aepsl.graph.graph import Graph, read
+from aepsl.graph.segmentation import start_name
+from aepsl.graph.stage import TRAINING
+from aepsl.run import start
 from aepsl.settings import experiments
-from aepsl.stages import results, segment, train
+from aepsl.stages import results
 from aepsl.store import digests
-from aepsl.store.made import settings_of
 from aepsl.training import psl_log
 
 # What may differ: nothing that the run's masks are made of.
 FREE = ("segmentation_start", "psl_start", "training.segmentation", "training.psl", "psl", "crf")
 
 
-class Trainings:
-    """The nets of one experiment, as settings and seed have changed it, on the data and masks of its run."""
+class Variant:
+    """The nets and rows of an experiment as `changes` of its settings make them: {'training.psl.lr': 0.01, 'seed': 2}."""
 
-    def __init__(self, experiment, data, weights, gpu):
-        self.experiment, self.data, self.gpu = experiment, data, gpu
-        self.run = RunFolder(experiment)
-        self.initial = self.run.initial_of(weights)
+    def __init__(self, experiment, changes):
+        self.base, self.changes = Graph(experiment), changes
+        self.experiment = experiments.changed(experiment, changes)
+        self.nets, self.rows = {}, {}  # those that are not the run's own
+
+    def net(self, name):
+        """The name of a net with these settings: the run's own, or one of `nets`."""
+        net = self.base.of.nets[name]
+        starts = [start_name(net, each) for each in (self.base.experiment, self.experiment)]
+        starts[1] = self.net(starts[1]) if starts[1] in self.base.of.nets else starts[1]
+        key = self._key((*TRAINING, f"training.{net.task}"), *starts)
+        if key:
+            self.nets[name + key] = net._replace(changes=self.changes, start=starts[1])
+        return name + key
 
     def row(self, name):
-        """A row as in results.json, of val segmented by its net; with S_hat also psl.csv, and the net's folder."""
-        row, E = self.run.rows[name], self.experiment
-        folder = self.trained(row.net)
-        key = digests.of_value([settings_of(E, "segment"), row.policy])[:8]
-        out = os.path.join(folder, f"val.{key}")
-        model, val = RunFolder.model(folder), E["data"]["val"]
-        segment.run(self.written(row.net, folder), self.data, val, model, out, row.policy, gpu=self.gpu)
-        evaluated = results.evaluated(Dataset(self.data, E["classes"]), val, {name: out})
-        figures = dict(evaluated[name], seed=E["seed"], folder=folder)
-        if self.run.nets[row.net].task == "psl":
-            figures["psl"] = psl_log.read(os.path.join(folder, "psl.csv"))
-        print(f"{folder}: {name} {figures['miou']:.1f}, {figures['miou_no_crf']:.1f} without CRF", flush=True)
-        return figures
+        """The name of a row with these settings: the run's own, or one of `rows`."""
+        row = self.base.of.rows[name]
+        net = self.net(row.net)
+        key = self._key(("psl.prohibited", "crf"), row.net, net)
+        if key:
+            self.rows[name + key] = row._replace(net=net, changes=self.changes)
+        return name + key
 
-    def trained(self, name):
-        """The folder of a net, trained; the one that it starts from is trained first."""
-        net, folder = self.run.nets[name], self.folder(name)
-        start = self.run.start_of(name)
-        weights = self.initial
-        if start:
-            is_ours = start.kind == "segmentation"
-            weights = RunFolder.model(self.trained(os.path.basename(start.folder)) if is_ours else start.folder)
-        train.run(
-            self.written(name, folder),
-            net.task,
-            self.data,
-            folder,
-            weights=weights,
-            masks=self.run.masks_of(name),
-            psl_weights=net.weights or "scores",
-            gpu=self.gpu,
+    def _key(self, settings, ours, theirs):
+        """'' where these settings and what else counts are as the run has them; else '.DIGEST' of both."""
+        base, own = (
+            [experiments.value(each, key) for key in settings] for each in (self.base.experiment, self.experiment)
         )
-        return folder
-
-    def folder(self, name):
-        task, start = self.run.nets[name].task, self.run.start_of(name)
-        made_of = [build.deploy_net(self.experiment, task), settings_of(self.experiment, task), start and start.name]
-        if start and start.kind == "segmentation":
-            made_of.append(self.folder(os.path.basename(start.folder)))
-        key = digests.of_value(made_of)[:8]
-        return os.path.join(self.run.path, "sweep", f"{name}.{self.experiment['seed']}.{key}")
-
-    def written(self, name, folder):
-        """The experiment with the prototxts of a net's task in its own folder."""
-        E = dict(self.experiment, folder=os.path.join(folder, "nets"))
-        for path, text in build.committed(E).items():
-            if os.path.basename(path).startswith(self.run.nets[name].task + "_"):
-                write_text(path, text)
-        return E
+        return "" if (base, ours) == (own, theirs) else "." + digests.of_value([own, theirs])[:8]
 
 
-def rows_of_seeds(variants, seeds, rows, data, weights, gpu):
-    """{seed: [{row: figures} of each variant]}; what one process does."""
-    found = {}
-    for seed in seeds:
-        trainings = [Trainings(dict(variant, seed=seed), data, weights, gpu) for variant in variants]
-        found[seed] = [{row: each.row(row) for row in rows} for each in trainings]
+def figures(graph, data, name):
+    """A row as in results.json, of val segmented by its net; with S_hat also psl.csv, and the net's folder."""
+    experiment, folder = graph.experiment, graph.run
+    dataset, net = Dataset(data, experiment["classes"]), graph.of.rows[name].net
+    found = results.evaluated(dataset, experiment["data"]["val"], {name: folder.segmented("val", name)})[name]
+    found.update(folder=folder.segmentation(net))
+    if graph.of.nets[net].task == "psl":
+        found["psl"] = psl_log.read(os.path.join(folder.segmentation(net), "psl.csv"))
     return found
 
 
-def changed(experiment, changes):
-    """The settings with `changes`, ['training.psl.lr=0.01', ...], checked.
+def changes_of(experiment, typed):
+    """{key: value} of ['training.psl.lr=0.01', ...].
 
     Raises InputError for one that is no setting, cannot have that value, or changes what the run shares.
     """
-    settings = {key: value for key, value in experiment.items() if key not in ("name", "folder")}
-    for change in changes:
+    changes = {}
+    for change in typed:
         key, equals, value = change.partition("=")
         if not equals:
             raise InputError(f"--set {change}: give KEY=VALUE, for example psl_start=ae_step3")
         if not any(f"{key}.".startswith(f"{free}.") for free in FREE):
             raise InputError(f"--set {change}: a sweep can change {', '.join(FREE)}; anything else is another run")
         try:
-            over = yaml.safe_load(value)
+            changes[key] = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError, RecursionError):
             raise InputError(f"--set {change}: its value is not YAML; give a number, or a word") from None
-        for part in reversed(key.split(".")):
-            over = {part: over}
-        settings = experiments.laid_over(settings, over)
-    settings = experiments.complete(settings, f"--set {' '.join(changes)}")
-    return dict(settings, name=experiment["name"], folder=experiment["folder"])
+    experiments.changed(experiment, changes)
+    return changes
 
 
 def _summary(values):
@@ -152,35 +125,6 @@ def table(found):
     return Table(caption, columns, lines)
 
 
-def check_rows(experiment, rows):
-    """Raise InputError for a row that there is not, or whose masks the run does not share."""
-    folder, merge = RunFolder(experiment), experiment["mining"]["merge"]
-    for row in rows:
-        net = folder.rows[folder.checked_row(row)].net
-        if folder.nets[net].masks != "truth" and not 1 <= (folder.merged(net) or 0) <= merge:
-            raise InputError(f"--rows {row}: a sweep takes rows whose masks are of steps 1 to {merge}")
-
-
-def bring_shared(asked):
-    """Bring the run to the masks, by `aepsl run`; ends this process where that fails, which has said why."""
-    options = {key: getattr(asked, key) for key in ("data", "weights", "saliency", "gpu", "cores")}
-    told = [part for key, value in options.items() if value for part in ("--" + key, value)]
-    done = subprocess.run([sys.executable, "-m", "aepsl", "run", asked.name, "shared", *told])
-    if done.returncode:
-        sys.exit(done.returncode)
-
-
-def trained(variants, rows, seeds, data, weights, gpus, cores):
-    """As rows_of_seeds, in as many processes as there are GPUs, or cores for."""
-    threads = variants[0]["threads"]
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(threads)  # as of every stage
-    count = max(1, min(len(seeds), len(gpus) or (cores or len(os.sched_getaffinity(0))) // threads))
-    parts = [(variants, seeds[k::count], rows, data, weights, gpus[k] if gpus else None) for k in range(count)]
-    with concurrent.futures.ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as processes:
-        waiting = [processes.submit(rows_of_seeds, *part) for part in parts]
-        return {seed: each for part in waiting for seed, each in part.result().items()}
-
-
 def main(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("name", help="the experiment, a folder of prototxt/")
@@ -196,18 +140,33 @@ def main(argv=None):
     for option, given in (("--seeds", seeds), ("--rows", rows)):
         if len(set(given)) < len(given):
             raise InputError(f"{option}: names one twice; each is trained once")
-    experiment, changes = experiments.load(asked.name), [[], *asked.set]
-    check_rows(experiment, rows)
-    variants = [changed(experiment, each) for each in changes]
-    bring_shared(asked)
-    inputs = data_of(experiment, asked.data), weights_of(experiment, asked.weights)
-    gpus = list(range(cli.count(asked.gpu or "")))
-    with only_one(RunFolder(experiment).path):
-        by_seed = trained(variants, rows, seeds, *inputs, gpus, cores_of(asked.cores))
-        settings = [
-            dict(changes=each, rows={row: [by_seed[seed][k][row] for seed in seeds] for row in rows})
-            for k, each in enumerate(changes)
-        ]
-        found = dict(experiment=asked.name, seeds=seeds, rows=rows, settings=settings)
-        write_json(os.path.join(RunFolder(experiment).path, "sweep.json"), found)
-    print(table(found).text())
+    experiment = experiments.load(asked.name)
+    print(table(swept(experiment, asked, rows, seeds, [[], *asked.set])).text())
+
+
+def swept(experiment, asked, rows, seeds, sets):
+    """Have all nets trained and rows segmented; returns what sweep.json holds. sets: lists of changes, as typed."""
+    asked.target, asked.row, asked.profile = "sweep", None, os.environ.get("PROFILE") or None
+    variants = [[Variant(experiment, dict(changes_of(experiment, each), seed=seed)) for seed in seeds] for each in sets]
+    names = [{row: [variant.row(row) for variant in by_seed] for row in rows} for by_seed in variants]
+    more = {
+        key: {k: v for each in sum(variants, []) for k, v in getattr(each, key).items()} for key in ("nets", "rows")
+    }
+    wanted = {f"segment.val.{name}" for by_row in names for by_seed in by_row.values() for name in by_seed}
+    done = subprocess.run(start.prepared(asked, targets=sorted(wanted), **more))
+    if done.returncode:
+        sys.exit(done.returncode)
+    graph, began = read(Graph(experiment).run.path)
+    settings = [
+        dict(
+            changes=each,
+            rows={
+                row: [dict(figures(graph, began.data, name), seed=seed) for name, seed in zip(own[row], seeds)]
+                for row in rows
+            },
+        )
+        for each, own in zip(sets, names)
+    ]
+    found = dict(experiment=experiment["name"], seeds=seeds, rows=rows, settings=settings)
+    write_json(os.path.join(graph.run.path, "sweep.json"), found)
+    return found

@@ -8,6 +8,7 @@ from aepsl.settings import check, yaml_file
 
 FOLDER = "prototxt"
 TASKS = ("classification", "segmentation", "psl")
+NOT_ALL = ("channels", "convs", "fc", "fc6_dilation", "input_scale", "initial_weights", "psl_start", "synthetic")
 WHOLE = ("threshold",)  # the dicts that take the place of the base's: each has one of several keys
 
 
@@ -44,9 +45,9 @@ def changed(experiment, changes):
 
 
 def value(experiment, key):
-    """The value of the setting 'training.psl.lr'."""
+    """The value of the setting 'training.psl.lr'; None for one that not all experiments have."""
     for part in key.split("."):
-        experiment = experiment[part]
+        experiment = experiment.get(part) if part in (*NOT_ALL, "test") else experiment[part]
     return experiment
 
 
