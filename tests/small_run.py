@@ -66,13 +66,10 @@ class Run:
         return done.stdout + done.stderr
 
     def planned(self, **environment):
-        """{stage without its shard} of what would be done: 'mine_1', 'segment_val_psl', ..."""
+        """{stage} of what would be done: 'mine.step1', 'segment.val.psl', ..."""
         output = self.start("-n", **environment)
         jobs = re.findall(r"^ *\d+ s +\d+/\S+  (.*)$", output, re.MULTILINE)
-        names = {
-            re.sub(r" \d+ \d+$", "", job) if job.startswith(("mine", "sal", "seg", "rel")) else job for job in jobs
-        }
-        return {name.replace(" ", "_") for name in names}
+        return {job.split()[0] for job in jobs}
 
     def settled(self):
         """Wait until no file counts as just written (aepsl.store.digests)."""

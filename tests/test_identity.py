@@ -19,10 +19,10 @@ from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.stages import mine
 from small_run import NO_PAGE, STEP, TINY, Run, results_of
 
-MASKS = "masks evaluate_background train_segmentation relabel segment results"
-PSL = "train_segmentation_psl relabel segment_val_psl results"
-SEGMENTED = "relabel train_segmentation_psl++ segment results"
-NETS = "train_classification mine evaluate_regions try_thresholds " + MASKS
+MASKS = "masks background segmentation. relabel segment. results"
+PSL = "segmentation.psl relabel segment.val.psl results"
+SEGMENTED = "relabel segmentation.psl++ segment. results"
+NETS = "classification mine shares thresholds " + MASKS
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,9 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def everything(run):
     """All stages."""
-    shutil.move(run.tree / "runs/tiny/.snakemake", run.tree / "aside")
+    shutil.move(run.tree / "runs/tiny", run.tree / "aside")
     stages = run.planned()
-    shutil.rmtree(run.tree / "runs/tiny/.snakemake")
-    shutil.move(run.tree / "aside", run.tree / "runs/tiny/.snakemake")
+    shutil.move(run.tree / "aside", run.tree / "runs/tiny")
     return stages
 
 
@@ -58,19 +57,19 @@ def test_a_finished_run_has_nothing_to_do_and_prints_its_tables(run, everything)
         (dict(crf=dict(bilateral=dict(xy=30))), SEGMENTED),
         (dict(psl=dict(prohibited=0.2)), SEGMENTED),
         (dict(mining=dict(max_converged_loss=0.2)), "results"),
-        (dict(mining=dict(sensitivity=[dict(of_max=0.6)])), "try_thresholds results"),
-        (dict(mining=dict(threshold=dict(of_max=0.7))), "mine evaluate train_classification_2 " + MASKS),
-        (dict(mining=dict(merge=1)), "evaluate_background " + PSL),
+        (dict(mining=dict(sensitivity=[dict(of_max=0.6)])), "thresholds results"),
+        (dict(mining=dict(threshold=dict(of_max=0.7))), "mine shares background classification.step2 " + MASKS),
+        (dict(mining=dict(merge=1)), "background " + PSL),
         (dict(rows=["ae_step1", "psl"]), "results"),
         (dict(background=dict(threshold=0.1)), MASKS),
         (dict(background=dict(detector="drfi")), ""),  # the user's maps come first
         (dict(background=dict(indoor_classes=["marbit"])), MASKS),
-        (dict(segmentation_start="step1"), "train_segmentation relabel segment results"),
+        (dict(segmentation_start="step1"), "segmentation. relabel segment. results"),
         (dict(psl_start="step1"), PSL),
         (dict(psl_start="ae_step1"), PSL),
         (dict(psl_start="initial"), ""),
         (dict(training=dict(psl=dict(STEP, lr=0.02))), PSL),
-        (dict(training=dict(segmentation=dict(STEP, decay=0))), "train_segmentation_ae segment_val_ae results"),
+        (dict(training=dict(segmentation=dict(STEP, decay=0))), "segmentation.ae segment.val.ae results"),
         (dict(training=dict(classification=dict(STEP, epochs=2))), NETS),
         (dict(seed=2), NETS),
         (dict(threads=2), NETS),
@@ -110,7 +109,7 @@ def test_without_the_users_maps_the_detector_counts(run, everything):
         run.start(*NO_PAGE, SALIENCY="")
         assert run.planned(SALIENCY="") == set()
         another_mask(run, "train_000003")  # of which the truth is made
-        assert run.planned(SALIENCY="") == chosen(everything, "saliency evaluate try " + MASKS)
+        assert run.planned(SALIENCY="") == chosen(everything, "saliency shares thresholds " + MASKS)
     finally:
         run.yaml.write_text(before)
         run.start(*NO_PAGE)
@@ -176,12 +175,12 @@ def copy(path, target):
     "change, redone",
     [
         (lambda run: another_mask(run, "val_000001"), "results"),
-        (lambda run: another_mask(run, "train_000001"), "evaluate try results"),
-        (lambda run: another_image(run, "val_000001"), "segment_val results"),
+        (lambda run: another_mask(run, "train_000001"), "shares background thresholds results"),
+        (lambda run: another_image(run, "val_000001"), "segment.val results"),
         (lambda run: another_image(run, "train_000001"), "saliency " + NETS),
-        (lambda run: another_label(run, "val_000001"), "segment_val_psl+gt"),
+        (lambda run: another_label(run, "val_000001"), "segment.val.psl+gt"),
         (lambda run: another_label(run, "train_000001"), NETS),
-        (a_shorter_val, "segment_val results"),
+        (a_shorter_val, "segment.val results"),
         (another_map, "saliency " + MASKS),
         (other_weights, "surgery " + NETS),
         (more_space, ""),
@@ -200,7 +199,7 @@ def test_an_input_redoes_what_depends_on_its_contents_and_no_more(run, everythin
     finally:
         for path in paths:  # put back, by copies with other times
             copy(tmp_path / path.name, path)
-    redone += " results" if "segment_val_psl+gt" in redone else ""
+    redone += " results" if "segment.val.psl+gt" in redone else ""
     assert planned == chosen(everything, redone)
 
 
@@ -216,7 +215,7 @@ def test_layers_that_are_drawn_are_drawn_anew_with_another_seed(run, tmp_path):
     convs.write_bytes(net.SerializeToString())
     assert "drawn from seed 1" in other.start("--until", "surgery", WEIGHTS=str(convs))
     planned = other.planned(WEIGHTS=str(convs))
-    assert "surgery" not in planned and "train_classification_1" in planned
+    assert "surgery" not in planned and "classification.step1" in planned
     settings = other.tree / "prototxt/tiny/experiment.yaml"
     settings.write_text(yaml.safe_dump(laid_over(yaml.safe_load(settings.read_text()), dict(seed=2))))
     assert "surgery" in other.planned(WEIGHTS=str(convs))
@@ -284,7 +283,9 @@ def test_maps_that_a_run_did_not_keep_are_not_made_for_their_own_sake(run):
     run.start()
     assert not any(folder.exists() for folder in folders)
     assert "not kept" in (run.tree / "runs/tiny/report/index.html").read_text()
-    shutil.rmtree(run.tree / "runs/tiny/.snakemake")  # each stage looks for itself
+    for stage in ("mine.step1", "mine.step2", "relabel.psl"):  # each looks for itself
+        for path in (run.tree / "runs/tiny/made").glob(f"{stage}.*"):
+            path.unlink()
     run.start(*NO_PAGE)
     assert {path: path.read_bytes() for path in kept} == kept
     assert {path: regions[path] for path in regions if path.parent not in folders}.items() <= results_of(run).items()
@@ -306,21 +307,22 @@ def test_a_second_start_is_refused_before_it_changes_anything(run):
 def test_killed_before_its_mark_a_training_is_not_begun_again(run):
     folder = run.tree / "runs/tiny/segmentation/psl"
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    for name in ("segmentation.psl", "segment.val.psl.1-2", "segment.val.psl.2-2", "results"):
-        (run.tree / f"runs/tiny/done/{name}.json").unlink()
-    assert "segmentation/psl: is there already, made of the same" in run.start(*NO_PAGE)
+    for name in ("made/segmentation.psl", "done/segmentation.psl", "done/segment.val.psl.1-2", "done/results"):
+        (run.tree / f"runs/tiny/{name}.json").unlink()
+    assert "segment.val.psl.2-2: is there already, made of the same" in run.start(*NO_PAGE)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert run.planned() == set()
 
 
 @pytest.mark.long
-def test_without_snakemakes_records_each_stage_looks_for_itself(run):
-    """The run's folder as it was copied without hidden files: nothing old is printed as new, nothing is made again."""
+def test_without_snakemakes_records_nothing_is_done_again(run):
+    """The run's folder as it was copied without hidden files, with other times."""
     before = results_of(run)
     times = {path: path.stat().st_mtime_ns for path in before}
     shutil.rmtree(run.tree / "runs/tiny/.snakemake")
-    output = run.start()
-    assert output.count("is there already, made of the same") >= 20
+    for path in (run.tree / "runs/tiny/done").iterdir():
+        os.utime(path, (1e9 + len(path.name), 1e9 + len(path.name)))
+    assert "every stage is done already" in run.start()
     assert {path: path.stat().st_mtime_ns for path in before} == times and results_of(run) == before
     assert run.planned() == set()
 

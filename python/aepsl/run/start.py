@@ -53,10 +53,10 @@ def main(argv=None):
 
 
 def prepared(asked, options=(), **more):
-    """Bring what can be made here, and write what the run's stages read; returns snakemake's command, which does the rest.
+    """Bring what can be made here, write what the run's stages read, and return the command of snakemake for the rest.
 
-    asked: what `main` parsed; options: further ones of snakemake; more: of graph.Start. With -n among the options no file
-    is written. Raises InputError for whatever is wrong with what is asked.
+    asked: what `main` parsed; options: further ones of snakemake; more: of graph.Start. With -n among the options no
+    file is written. Raises InputError for whatever is wrong with what is asked.
     """
     dry = any(option.startswith("-n") or option in ("--dry-run", "--dryrun") for option in options)
     gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)

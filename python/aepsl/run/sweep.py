@@ -38,7 +38,7 @@ FREE = ("segmentation_start", "psl_start", "training.segmentation", "training.ps
 
 
 class Variant:
-    """The nets and rows of an experiment as `changes` of its settings make them: {'training.psl.lr': 0.01, 'seed': 2}."""
+    """The nets and rows of an experiment with other settings; changes: {'training.psl.lr': 0.01, 'seed': 2}."""
 
     def __init__(self, experiment, changes):
         self.base, self.changes = Graph(experiment), changes
