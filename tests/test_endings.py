@@ -12,6 +12,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from aepsl.store.made import Figures, Result
 
 from aepsl import cli
 from aepsl.base import commit, files
@@ -19,7 +20,6 @@ from aepsl.base.errors import InputError
 from aepsl.graph import run_folder
 from aepsl.run import start as run_tool
 from aepsl.settings import experiments
-from aepsl.store.made import Figures, Result
 
 ENDS = "import sys; from aepsl import cli\ndef main():\n    {}\ncli.command(main)"
 

@@ -113,20 +113,23 @@ class Graph:
             )
         )
 
-    def again(self, targets, dry=False):
-        """(marks of the jobs to be done, lines about damage) of what `targets` need; puts right what is damaged.
+    def undone(self, targets, dry=False):
+        """({jobs to be done}, lines about damage) of what `targets` need; what is damaged is put right.
 
-        dry: changes nothing.
+        The marks of those jobs go: a mark says that its job is done, of what is there today. dry: only tells.
         """
-        undone, said = set(), []
+        stages, jobs, said = set(), set(), []
         for stage in self.needed(targets):
-            word = None if undone.intersection(stage.needs) else self.word(stage)
+            word = None if stages.intersection(stage.needs) else self.word(stage)
             for job in self.jobs(stage.name):
                 health = records.heal(self.run.path, job, dry)
                 said += health.said
                 if word is None or not health.is_of(word):
-                    undone.update((stage.name, job))
-        return [mark for mark in self.marks(stage.name for stage in self.needed(targets)) if _job(mark) in undone], said
+                    stages.add(stage.name)
+                    jobs.add(job)
+        for job in jobs if not dry else ():
+            records.unmark(self.run.path, job)
+        return jobs, said
 
     def cores(self, stage, start):
         """How many cores a job of the stage takes."""
@@ -143,10 +146,6 @@ class Graph:
             own = seconds.get(stage.name, 0)
             waits[stage.name] = own + max((waits[n] for n in waits if stage.name in self.stages[n].needs), default=0)
         return waits
-
-
-def _job(mark):
-    return os.path.basename(mark)[: -len(".json")]
 
 
 def target(name, row):

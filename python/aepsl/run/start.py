@@ -13,7 +13,7 @@ import tempfile
 from aepsl import cli
 from aepsl.base import doors
 from aepsl.base.errors import InputError
-from aepsl.base.files import only_one
+from aepsl.base.files import only_one, write_text
 from aepsl.data import check, synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
@@ -117,23 +117,25 @@ def _check_data(experiment, run, data, contents):
 def _command(experiment, start, asked, dry, options):
     """Write what the run's stages read; returns snakemake's command."""
     found = graph.of_start(experiment, start)
-    again, said = found.again(start.targets, dry)
+    undone, said = found.undone(start.targets, dry)
     records.say(said)
-    if not dry:
+    folder = found.run.path
+    if dry:  # snakemake works in a folder that has the marks of what is done, and nothing else
+        folder = tempfile.mkdtemp()
+        for mark in found.marks(stage.name for stage in found.needed(start.targets)):
+            if os.path.basename(mark)[: -len(".json")] not in undone:
+                write_text(os.path.join(folder, mark), "")
+    else:
         _check_disk(found)
         start = start._replace(seconds=plan.expected(found, start.gpus, start.cores))
-    folder = tempfile.mkdtemp() if dry else found.run.path
     graph.write(folder, experiment, start)
     os.environ["AEPSL_START"] = os.path.abspath(folder)
-    # Snakemake makes the folder that it works in, also when it only says what it would do.
-    where = ["--directory", found.run.path if os.path.isdir(found.run.path) else folder]
-    where += ["--snakefile", os.path.abspath("Snakefile")]
+    where = ["--directory", folder, "--snakefile", os.path.abspath("Snakefile")]
     if asked.profile:
         where += ["--profile", os.path.abspath(asked.profile)]
     else:
         where += ["--cores", str(start.cores), "--resources", f"gpu={start.gpus}"]
-    forced = ["--forcerun", *again] if again else []
-    return ["snakemake", asked.target, *OPTIONS, *where, *forced, *options]
+    return ["snakemake", asked.target, *OPTIONS, *where, *options]
 
 
 def _check_disk(found):

@@ -119,11 +119,16 @@ def heal(run, job, dry=False):
     for name in faulty:
         _remove(os.path.join(run, name), dry)
     if not faulty and read(mark) != record["mark"]:
-        said.append(f"{mark}: is damaged or missing; put back")
+        said += [f"{mark}: is damaged or missing; put back"] * os.path.lexists(mark)
         if not dry:
             _remove(mark)
             write_json(mark, record["mark"])
     return Health(record, not faulty, said)
+
+
+def unmark(run, job):
+    """Remove a job's mark: its result is not of what is there today."""
+    _remove(mark_of(run, job))
 
 
 def _differing(run, record):
