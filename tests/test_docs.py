@@ -96,6 +96,10 @@ RUN_BY = {  # command: the test that runs it, or what it starts
     "aepsl drfi evaluate --images ecssd/images --masks ecssd/masks --list ecssd/test.txt --maps ecssd/drfi": (
         "test_drfi.test_from_photos_to_a_model_and_its_figures"
     ),
+    "aepsl saliency --data runs/demo/data --list train_aug --out runs/centre --detector centre": (
+        "test_extending.test_a_detector_is_one_file"
+    ),
+    "python3 to_voc.py pictures data/flowers": "test_extending.test_a_data_set_needs_no_code",
     "python3 -m aepsl surgery": "test_reproduce.test_from_nothing_to_the_tables",
     "python3 -m aepsl run NAME [all|calibrate|submission]": (
         "test_identity.test_a_finished_run_has_nothing_to_do_and_prints_its_tables"
@@ -119,6 +123,9 @@ RUN_BY = {  # command: the test that runs it, or what it starts
         "test_reproduce.test_a_name_and_a_data_set_are_all_that_another_experiment_needs"
     ),
     "make reproduce EXPERIMENT=NAME DATA=/path [WEIGHTS=...] [SALIENCY=...] [GPU=0]": (
+        "test_reproduce.test_a_name_and_a_data_set_are_all_that_another_experiment_needs"
+    ),
+    "make reproduce EXPERIMENT=flowers DATA=data/flowers": (
         "test_reproduce.test_a_name_and_a_data_set_are_all_that_another_experiment_needs"
     ),
     "make reproduce GPU=0 PROFILE=profiles/slurm CORES=8": (

@@ -1,0 +1,147 @@
+"""The examples of docs/extending.md, taken from the page and used in a copy of the repository."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import caffe
+import cv2
+import numpy as np
+import pytest
+
+from aepsl.data.dataset import Dataset
+from aepsl.data.regions import read, unpacked
+from aepsl.images.pictures import read_indexed
+from aepsl.nets.whole_image import ClassificationNet
+from aepsl.settings import experiments
+from aepsl.training import stand_ins
+from conftest import copy_of_repository
+
+PAGE = "docs/extending.md"
+CODE, PLACE = ".py", re.compile(r"# (\S+?)(?:: (\w+))?\n")  # a block's first line: its file, and a function in it
+
+
+def examples(section):
+    """[(path, function or None, text)] of a section's blocks that are files."""
+    with open(PAGE) as file:
+        (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", file.read(), re.MULTILINE | re.DOTALL)
+    found = []
+    for content in re.findall(r"^```(?:python|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        place = PLACE.match(content)
+        found.append((*place.groups(), content[place.end() :]))
+    return found
+
+
+@pytest.fixture
+def extended(tmp_path):
+    """extended(section): a copy of the repository with the section's examples in it, and how many files of code."""
+
+    def extended(section):
+        tree = copy_of_repository(tmp_path / "tree")
+        places = examples(section)
+        for path, function, text in places:
+            target = tree / path
+            target.parent.mkdir(exist_ok=True)
+            if function:  # the first line of the dictionary that it returns
+                before = re.search(rf".*\ndef {function}\(.*?return {{\n", target.read_text(), re.DOTALL).group()
+                text = before + text + target.read_text()[len(before) :]
+            else:
+                assert not target.exists()
+            target.write_text(text)
+        return tree, len({path for path, _, _ in places if path.endswith(CODE)})
+
+    return extended
+
+
+def command(tree, *arguments):
+    """What `aepsl` or a script prints in the tree; it must not fail."""
+    start = ["-m", "aepsl"] if not arguments[0].endswith(CODE) else []
+    environment = {key: value for key, value in os.environ.items() if key not in ("DATA", "WEIGHTS", "SALIENCY")}
+    environment.update(PYTHONPATH=str(tree / "python"))
+    done = subprocess.run(
+        [sys.executable, *start, *map(str, arguments)], cwd=tree, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_detector_is_one_file(extended, data):
+    tree, files = extended("A detector of saliency")
+    assert files == 1
+    command(tree, "saliency", "--data", data, "--list", "val", "--out", "maps", "--detector", "centre")
+    for image_id in Dataset(data).ids("val"):
+        saliency = read_indexed(str(tree / f"maps/{image_id}.png"))
+        height, width = saliency.shape
+        assert (height, width) == Dataset(data).image(image_id).shape[:2]
+        assert saliency[height // 2, width // 2] > 250 and saliency[0, 0] < 10
+    assert "width" in (tree / "maps/made_of.json").read_text()
+    assert "saliency" in command(tree, "run", "centred", "all", "-n")
+    assert "{centre,drfi,rbd,truth}" in command(tree, "saliency", "--help")
+
+
+def test_a_rule_of_erasing_is_one_file(extended, data, tmp_path):
+    tree, files = extended("A rule of erasing")
+    assert files == 1
+    (tmp_path / "model").mkdir()
+    model = stand_ins.model(experiments.load("demo"), "classification", str(tmp_path / "model"))
+    command(tree, "build", "spread")
+    common = ("--experiment", "spread", "--data", data, "--model", model)
+    command(tree, "mine", *common, "--out", "regions")
+    dataset, net = Dataset(data), ClassificationNet(experiments.load("demo"), model)
+    ids = dataset.ids("train_aug")[:3]
+    for image_id, row in zip(ids, dataset.labels(ids)):
+        maps = net.cam(dataset.image(image_id), np.flatnonzero(row))
+        regions = unpacked(read(str(tree / f"regions/{image_id}.png"), len(maps)), len(maps))
+        bound = maps.mean(axis=(1, 2), keepdims=True) + 1.5 * maps.std(axis=(1, 2), keepdims=True)
+        assert regions.any()
+        np.testing.assert_array_equal(regions, maps > bound)
+    command(tree, "evaluate-regions", *common, "--out", "thresholds.json")
+    assert (tree / "thresholds.json").read_text().count("above_mean") == 2
+
+
+def test_a_row_is_lines_of_one_file(extended):
+    tree, files = extended("A row")
+    assert files == 1
+    planned = command(tree, "run", "bounded", "all", "-n")
+    assert "train_segmentation bound" in planned and "segment val bound" in planned
+
+
+@pytest.mark.skipif(not os.path.isdir("python/aepsl/nets/trunks"), reason="trunks are not yet one file each")
+def test_a_backbone_is_one_file(extended):
+    tree, files = extended("A backbone")
+    assert files == 1
+    command(tree, "build", "plain")
+    for task, head in (("classification", "fc8_cls"), ("segmentation", "fc8_seg"), ("psl", "fc8_seg")):
+        net = caffe.Net(str(tree / f"prototxt/plain/{task}_deploy.prototxt"), caffe.TEST)
+        net.blobs["data"].reshape(1, 3, 57, 65)
+        net.forward()
+        assert net.blobs["pool3"].data.shape == (1, 64, 8, 9) and head in net.params
+
+
+def test_a_data_set_needs_no_code(extended, data, tmp_path):
+    """Pictures in folders, the demo's images of one label; of two a class there are drawings."""
+    tree, _ = extended("A data set")
+    dataset, pictures = Dataset(data), tree / "pictures"
+    ids = dataset.ids("train_aug")
+    for image_id, row in zip(ids, dataset.labels(ids)):
+        if row.sum() == 1:
+            folder = pictures / dataset.classes[int(row.argmax())]
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(dataset.image_path(image_id), folder)
+            if len(list(folder.glob("*.png"))) < 2:
+                mask = read_indexed(f"{data}/SegmentationClassAug/{image_id}.png")
+                cv2.imwrite(str(folder / f"{image_id}.png"), 255 * ((mask > 0) & (mask < 255)).astype(np.uint8))
+    classes = sorted(path.name for path in pictures.iterdir())
+    pngs, jpgs = (len(list(pictures.glob(f"*/*.{ending}"))) for ending in ("png", "jpg"))
+    assert len(classes) > 1 and jpgs > pngs
+    command(tree, "to_voc.py", "pictures", "data/flowers")
+    command(tree, "new-experiment", "flowers", "--data", "data/flowers")
+    printed = command(tree, "check", "--experiment", "flowers", "--data", "data/flowers")
+    assert f"{jpgs - pngs} training and {pngs} validation images: nothing is wrong" in printed
+    made = Dataset(str(tree / "data/flowers"))
+    assert made.classes == classes
+    found = made.check(made.ids("val"), [made.mask_folder()])
+    for (values,), row in zip(found, made.labels(made.ids("val"))):
+        assert set(values) == {0, int(row.argmax()) + 1}
