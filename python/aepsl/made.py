@@ -82,8 +82,9 @@ class Result:
         if not files:
             check_place(path)
         make_folder(self.folder)
-        # Shards of one folder begin at the same time.
-        with contextlib.nullcontext() if is_locked else _locked(self.folder):
+        # Shards of one folder begin at the same time; a file has none, and the folder around it may be the run's, which
+        # `aepsl run` holds.
+        with _locked(self.folder) if files and not is_locked else contextlib.nullcontext():
             known = read_text(self.record)
             if known != self.made_of:
                 self._clear(patterns, known)

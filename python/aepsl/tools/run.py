@@ -18,7 +18,7 @@ from aepsl.data import check, synthetic
 from aepsl.data.dataset import Dataset
 from aepsl.drfi import model as drfi_model
 from aepsl.errors import InputError
-from aepsl.files import only_one
+from aepsl.files import hold
 from aepsl.run_folder import RunFolder
 from aepsl.stages.saliency import contents as maps_contents
 from aepsl.tools import new_experiment, plan
@@ -75,7 +75,7 @@ def run(asked, options):
             drfi_model.load(drfi_model.MODEL)
         build.check(experiment)
         os.makedirs(folder.path, exist_ok=True)
-        only_one(folder.path).__enter__()  # as long as this process lives, and snakemake after it
+        hold(folder.path)  # as long as this process lives, and snakemake after it
     packed = [row] * (asked.target == "submission")
     again = healing.heal(folder.path, dry, lambda stage: folder.has_use_for(stage, packed))
     if not dry and "synthetic" in experiment:
