@@ -12,13 +12,12 @@ import tempfile
 import time
 import traceback
 
-from aepsl import commit, experiments, made, run_folder
+from aepsl import commit, experiments, made, places, run_folder
 from aepsl.errors import InputError
 from aepsl.files import FULL, check_place
 
 INTERRUPTED = "interrupted; typed again, the command goes on from there\n"
 LONGEST = 2000  # characters of a line: a name or a damaged file can be long
-INPUTS = ("data", "model", "weights", "vgg", "maps", "saliency", "regions", "masks", "before")  # options that name one
 OPTIONS = {
     "experiment": dict(required=True, type=experiments.load, metavar="NAME", help="settings and nets: prototxt/NAME"),
     "data": dict(required=True, metavar="DIR", help="root of the data set, in VOC layout"),
@@ -35,8 +34,14 @@ OPTIONS = {
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that takes no empty text: a variable of the shell that is not set is no folder, nor none.
 
-    The name of an experiment is left to what looks at such names.
+    The name of an experiment is left to what looks at such names. Nor does it take an output that is an input, see
+    aepsl.places; `places`: a function of what was parsed, what is read and written beside, or in place of, what the
+    options name.
     """
+
+    def __init__(self, *arguments, places=lambda asked: {}, **options):
+        super().__init__(*arguments, **options)
+        self.places = places
 
     def parse_known_args(self, *arguments, **options):
         found, rest = super().parse_known_args(*arguments, **options)
@@ -45,6 +50,8 @@ class Parser(argparse.ArgumentParser):
             if "" in (values if isinstance(values, list) else [values]) and action.default != "":
                 name = "/".join(action.option_strings) or action.dest
                 self.error(f"argument {name}: is empty; give it a value, or leave it out")
+        names = {action.dest: "/".join(action.option_strings) for action in self._actions}
+        places.check_apart({**vars(found), **self.places(found)}, names)
         return found, rest
 
 
@@ -59,9 +66,9 @@ def number(least, most=10**9 - 1):
     return number
 
 
-def parser(doc, options=""):
+def parser(doc, options="", **more):
     """A Parser with the first line of the docstring `doc`, and those of OPTIONS that `options` names."""
-    result = Parser(description=doc.splitlines()[0])
+    result = Parser(description=doc.splitlines()[0], **more)
     for name in options.split():
         result.add_argument("--" + name, **OPTIONS[name])
     return result
@@ -77,7 +84,6 @@ def count(gpus):
 def run_stage(run, arguments):
     """Call `run` with parsed arguments and leave the mark that `--done` names; run returns what a mark holds."""
     arguments = vars(arguments)
-    _check_apart(arguments)
     done = arguments.pop("done")
     if done:
         check_place(done)
@@ -108,13 +114,6 @@ def _stat(process):
     """What Linux says of a process, from its state on: see proc(5)."""
     with open(f"/proc/{process}/stat") as file:
         return file.read().rpartition(")")[2].split()
-
-
-def _check_apart(arguments):
-    """InputError if the result would take the place of an input, which would be removed first."""
-    for name in filter(arguments.get, INPUTS if arguments.get("out") else ()):
-        if os.path.realpath(arguments[name]) == os.path.realpath(arguments["out"]):
-            raise InputError(f"--out {arguments['out']}: is --{name} too; name another place for the result")
 
 
 def _peak_mib():

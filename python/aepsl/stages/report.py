@@ -134,7 +134,7 @@ def _read(experiment):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=lambda asked: dict(written=os.path.dirname(RunFolder(asked.experiment).page)))
     parser.add_argument("experiment", type=experiments.load, help="whose run, finished or not")
     parser.add_argument(
         "--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout, for the pictures"

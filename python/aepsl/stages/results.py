@@ -123,4 +123,7 @@ def successful_steps(converged, most):
 
 
 def main(argv=None):
-    cli.run_stage(run, cli.parser(__doc__, "experiment data done").parse_args(argv))
+    parser = cli.parser(
+        __doc__, "experiment data done", places=lambda asked: dict(written=RunFolder(asked.experiment).results)
+    )
+    cli.run_stage(run, parser.parse_args(argv))

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import cli, experiments
+from aepsl import cli, experiments, places
 from aepsl.caffe_nets.whole_image import ClassificationNet
 from aepsl.data.dataset import IGNORE, LISTS, Dataset, in_folder
 from aepsl.data.regions import read
@@ -132,7 +132,7 @@ def _normalised(maps):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "gpu")
+    parser = cli.parser(__doc__, "gpu", places=lambda asked: places.of_run(asked.experiment["name"]))
     parser.add_argument("--run", dest="experiment", required=True, type=experiments.load, metavar="NAME")
     parser.add_argument("--to", dest="kind", required=True, choices=KINDS, help="for whom")
     parser.add_argument("--out", required=True, help="folder to write, in runs/ or one that WRITABLE= names")

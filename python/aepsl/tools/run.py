@@ -19,7 +19,7 @@ from aepsl.data.dataset import Dataset
 from aepsl.drfi import model as drfi_model
 from aepsl.errors import InputError
 from aepsl.files import hold
-from aepsl.run_folder import RunFolder
+from aepsl.run_folder import ROOT, RunFolder
 from aepsl.stages.saliency import contents as maps_contents
 from aepsl.tools import new_experiment, plan
 
@@ -34,7 +34,7 @@ OPTIONS += ["--rerun-triggers", "params", "input", "mtime"]
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=places)
     parser.add_argument("name", help="the experiment: a folder of prototxt/, or a new name for the data of --data")
     parser.add_argument("target", nargs="?", choices=TARGETS, default="all")
     for option, what in (
@@ -53,6 +53,13 @@ def main(argv=None):
         print(*missing(asked), sep="\n")
     else:
         run(asked, options)
+
+
+def places(asked):
+    """What a run writes, and the data that it reads: not those that the demo draws there itself (aepsl.places)."""
+    path = os.path.join(ROOT, asked.name)
+    is_own = asked.data and os.path.realpath(asked.data) == os.path.realpath(os.path.join(path, "data"))
+    return dict(written=[path, os.path.join(experiments.FOLDER, asked.name)], data=None if is_own else asked.data)
 
 
 def run(asked, options):

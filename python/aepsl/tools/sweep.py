@@ -28,7 +28,7 @@ from aepsl.files import only_one, write_json, write_text
 from aepsl.made import settings_of
 from aepsl.run_folder import RunFolder
 from aepsl.stages import psl_log, results, segment, train
-from aepsl.tools.run import cores_of, data_of, weights_of
+from aepsl.tools.run import cores_of, data_of, places, weights_of
 
 # What may differ: nothing that the run's masks are made of.
 FREE = ("segmentation_start", "psl_start", "training.segmentation", "training.psl", "psl", "crf")
@@ -183,7 +183,7 @@ def trained(variants, rows, seeds, data, weights, gpus, cores):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=places)
     parser.add_argument("name", help="the experiment, a folder of prototxt/")
     parser.add_argument("--rows", default="ae_step3,psl", help="of tables 3 and 4; the first is compared with")
     parser.add_argument("--seeds", default="1,2,3", help="of the trainings")
