@@ -63,6 +63,7 @@ report: ## the tables of EXPERIMENT=...'s run, and a page in its folder; finishe
 	@$(RUN) python3 -m aepsl report $${FORMAT:+--format="$$FORMAT"} -- $(NAME)
 
 data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own folder VOC2012: DATA=...
+	@test -z "$$DATA" || $(RUN) sh -c 'python3 -m aepsl voc --check --out data/voc12 --voc="$$DATA"'
 	@test -n "$$DATA" || scripts/get_voc.sh
 	@test -d "$$DATA/SegmentationClassAug" || scripts/get_sbd.sh
 	@mkdir -p data/voc12

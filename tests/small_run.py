@@ -60,6 +60,12 @@ class Run:
         environment = {**self.environment, "PYTHONPATH": str(self.tree / "python"), **environment}
         return subprocess.run(command, cwd=self.tree, env=environment, capture_output=True, text=True)
 
+    def begin(self, *arguments):
+        """As `command`, but it returns the process that works: its output in one pipe."""
+        environment = {**self.environment, "PYTHONPATH": str(self.tree / "python")}
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen([sys.executable, "-m", "aepsl", *arguments], cwd=self.tree, env=environment, **pipes)
+
     def start(self, *options, **environment):
         done = self.command("run", "tiny", "all", *options, **environment)
         assert done.returncode == 0, done.stderr

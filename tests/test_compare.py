@@ -165,7 +165,7 @@ FAULTS = {
     "no folder": (["--run", "runs/demo:psl++", "--pred", "their"], "their: no such folder of predictions"),
     "values": (["--run", "runs/demo:psl++", "--pred", "values"], "values/i1.png: has values that are no classes"),
     "sizes": (["--run", "runs/demo:psl++", "--pred", "sizes"], "sizes/i2.png: is 3 x 8, the ground truth 9 x 8"),
-    "place": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "theirs"], "theirs: is no place for a file"),
+    "place": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "values"], "values: is no place for a file"),
     "one file": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "x", "--html", "x"], "x: cannot be both"),
 }
 

@@ -130,14 +130,6 @@ def test_files_that_may_not_be_so_large_are_said_before_caffe_aborts(tmp_path, m
         files.check_room(str(tmp_path), 2000)
 
 
-@pytest.mark.parametrize("name", cli.INPUTS)
-def test_a_result_never_takes_the_place_of_an_input(tmp_path, name):
-    (tmp_path / "made").mkdir()
-    arguments = argparse.Namespace(out=str(tmp_path / "made/"), done=None, **{name: f"{tmp_path}/x/../made"})
-    with pytest.raises(InputError, match=f"made/?: is --{name} too"):
-        cli.run_stage(lambda **_: pytest.fail("it began"), arguments)
-
-
 def test_too_long_a_name_of_a_folder_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for call in (lambda path: Result(path, {}, ["*.png"]), lambda path: files.folder_whole(path).__enter__()):

@@ -304,6 +304,21 @@ def test_a_second_start_is_refused_before_it_changes_anything(run):
     assert run.planned() == set()
 
 
+def test_a_second_start_while_the_first_works_is_refused_and_disturbs_nothing(run):
+    """The first holds its lock also once snakemake has taken its process' place."""
+    before = results_of(run)
+    shutil.rmtree(run.tree / "runs/tiny/step1/classification")
+    first = run.begin("run", "tiny", "all", *NO_PAGE)
+    assert any("train_classification 1" in line for line in iter(first.stdout.readline, ""))
+    done = run.command("run", "tiny", "all", *NO_PAGE)
+    assert first.poll() is None
+    assert done.returncode == 1 and done.stderr.startswith("error: runs/tiny: another command is filling it; ")
+    assert done.stderr.count("\n") == 1 and not done.stdout
+    output = first.communicate()[0]
+    assert first.returncode == 0 and "error" not in output, output
+    assert results_of(run) == before and run.planned() == set()
+
+
 def test_killed_before_its_mark_a_training_is_not_begun_again(run):
     folder = run.tree / "runs/tiny/segmentation/psl"
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}

@@ -177,6 +177,28 @@ def test_voc_as_it_was_unpacked_is_completed_and_only_read(tree, made, tmp_path)
     assert (tree / "runs/voc12/done/check.json").exists()
 
 
+@pytest.mark.parametrize("named", ["itself", "a link to it", "what it links to"])
+def test_voc_that_is_the_data_set_itself_is_only_read(made, tmp_path, named):
+    """Each image would become a link to itself; nothing is downloaded first, either."""
+    tree, own = copy_of_repository(tmp_path / "tree"), tmp_path / "VOC2012"
+    ours = tree / "data/voc12"
+    ours.parent.mkdir()
+    archives.unpack(f"{made.folder}/{standins.VOC}", str(own), "VOCdevkit/VOC2012")
+    if named == "what it links to":
+        ours.symlink_to(own)
+    else:
+        own.rename(ours)
+    if named == "a link to it":
+        own.symlink_to(ours)
+    before = {path: path.read_bytes() for path in ours.rglob("*") if path.is_file()}
+    data = ours if named == "itself" else own
+    process = make(tree, "data", DATA=str(data), SOURCES=made.sources("http://127.0.0.1:1"))
+    output = process.communicate()[0]
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert process.returncode and len(errors) == 1 and "lies in --voc" in errors[0], output
+    assert before and {path: path.read_bytes() for path in ours.rglob("*") if path.is_file()} == before
+
+
 def test_an_unknown_experiment_without_data_is_one_line(tree):
     process = make(tree, "reproduce", EXPERIMENT="pest")
     output = process.communicate()[0]

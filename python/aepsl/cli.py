@@ -9,6 +9,7 @@ import sys
 import tempfile
 import traceback
 
+from aepsl import places
 from aepsl.base.errors import InputError
 from aepsl.base.files import FULL
 from aepsl.graph import run_folder
@@ -16,7 +17,6 @@ from aepsl.settings import experiments
 
 INTERRUPTED = "interrupted; typed again, the command goes on from there\n"
 LONGEST = 2000  # characters of a line: a name or a damaged file can be long
-INPUTS = ("data", "model", "weights", "vgg", "maps", "saliency", "regions", "masks", "before")  # options that name one
 OPTIONS = {
     "experiment": dict(required=True, type=experiments.load, metavar="NAME", help="settings and nets: prototxt/NAME"),
     "data": dict(required=True, metavar="DIR", help="root of the data set, in VOC layout"),
@@ -32,8 +32,14 @@ OPTIONS = {
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that takes no empty text: a variable of the shell that is not set is no folder, nor none.
 
-    The name of an experiment is left to what looks at such names.
+    The name of an experiment is left to what looks at such names. Nor does it take an output that is an input, see
+    aepsl.places; `places`: a function of what was parsed, what is read and written beside, or in place of, what the
+    options name.
     """
+
+    def __init__(self, *arguments, places=lambda asked: {}, **options):
+        super().__init__(*arguments, **options)
+        self.places = places
 
     def parse_known_args(self, *arguments, **options):
         found, rest = super().parse_known_args(*arguments, **options)
@@ -42,6 +48,8 @@ class Parser(argparse.ArgumentParser):
             if "" in (values if isinstance(values, list) else [values]) and action.default != "":
                 name = "/".join(action.option_strings) or action.dest
                 self.error(f"argument {name}: is empty; give it a value, or leave it out")
+        names = {action.dest: "/".join(action.option_strings) for action in self._actions}
+        places.check_apart({**vars(found), **self.places(found)}, names)
         return found, rest
 
 
@@ -56,9 +64,9 @@ def number(least, most=10**9 - 1):
     return number
 
 
-def parser(doc, options=""):
+def parser(doc, options="", **more):
     """A Parser with the first line of the docstring `doc`, and those of OPTIONS that `options` names."""
-    result = Parser(description=doc.splitlines()[0])
+    result = Parser(description=doc.splitlines()[0], **more)
     for name in options.split():
         result.add_argument("--" + name, **OPTIONS[name])
     return result
@@ -73,7 +81,6 @@ def count(gpus):
 
 def run_stage(run, arguments):
     """Call `run` with parsed arguments, by hand."""
-    _check_apart(vars(arguments))
     run(**vars(arguments))
 
 

@@ -132,9 +132,11 @@ def folder_whole(path):
         shutil.rmtree(beside, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def only_one(folder):
-    """Keep other processes that ask the same out of `folder` for the block; InputError if one is in it."""
+def hold(folder):
+    """Keep other processes that ask the same out of `folder` until this one ends; InputError if one is in it.
+
+    Whatever program this process becomes goes on keeping them out. Returns the handle that holds the lock.
+    """
     handle = os.open(folder, os.O_RDONLY)
     os.set_inheritable(handle, True)  # what this process becomes, and what it starts, keep others out too
     try:
@@ -146,6 +148,13 @@ def only_one(folder):
         ) from None
     except OSError:
         pass  # some network file systems lock no folders
+    return handle
+
+
+@contextlib.contextmanager
+def only_one(folder):
+    """`hold` for the block alone."""
+    handle = hold(folder)
     try:
         yield
     finally:

@@ -176,7 +176,7 @@ def _publish(part, title, rows):
 
 def main(argv=None):
     parts = [*TITLES, *bench_sizes.PARTS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without it")
     parser.add_argument("--run", metavar="NAME", help="measure a run in runs/ instead, or too")
     parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="the CPU without it")

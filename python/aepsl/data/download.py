@@ -205,11 +205,13 @@ def _size(path):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=lambda asked: dict(out=[os.path.join(asked.out, name) for name in asked.names]))
     parser.add_argument("names", nargs="+", metavar="NAME", help="a file of the table of sources")
     parser.add_argument("--out", required=True, help="folder for the files, and for what is unpacked of them")
     parser.add_argument(
-        "--sources", help=f"another table than {source_table.TABLE}; SOURCES in the environment does the same"
+        "--sources",
+        default=source_table.given(),
+        help=f"another table than {source_table.TABLE}; SOURCES in the environment does the same",
     )
     parser.add_argument("--optional", action="store_true", help="a file that must be had by hand is no error")
     run(**vars(parser.parse_args(argv)))

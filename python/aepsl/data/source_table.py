@@ -23,9 +23,14 @@ SCHEMA = dict(
 )
 
 
+def given():
+    """The table that SOURCES names; None if it names none."""
+    return os.environ.get("SOURCES") or None
+
+
 def load(path=None):
     """The table as nested dicts, with its `path` added. path: None for the one that SOURCES names, or else TABLE."""
-    path = path or os.environ.get("SOURCES") or TABLE
+    path = path or given() or TABLE
     try:
         table = yaml_file.read(path)
     except FileNotFoundError:

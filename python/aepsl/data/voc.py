@@ -37,9 +37,8 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
     VOC2012 of the test images; None for what is in `out`. sources: the table of sources, None for the usual one.
     Raises InputError before anything is written for lists or labels that are not as expected, and for a missing file.
     """
-    voc = voc or os.path.join(out, "VOC2012")
-    sbd = sbd or os.path.join(out, "SBD")
-    test = test or next(filter(_has_test, (os.path.join(out, "VOC2012test"), voc)), None)
+    voc, sbd, unpacked_test = (given or beside for given, beside in zip((voc, sbd, test), _beside(out)))
+    test = test or next(filter(_has_test, (unpacked_test, voc)), None)
     expected = source_table.load(sources).get("expected", {})
     remedy = f"{voc} or {sbd} is not as released; scripts/get_voc.sh and scripts/get_sbd.sh fetch and unpack them"
 
@@ -71,6 +70,19 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
             write_if_changed(os.path.join(out, LISTS, name + ".txt"), _text(members))
         rows = (" ".join([image_id, *labels[image_id]]) for image_id in ids)
         write_if_changed(os.path.join(out, "image_labels.txt"), _text(rows))  # a new date would redo every stage
+
+
+def places(asked):
+    """The folders that OUT gets, and what they are made of: that may lie in OUT too (aepsl.places)."""
+    parts = ("JPEGImages", "SegmentationClassAug", LISTS, "image_labels.txt")
+    sources = zip(("voc", "sbd", "test"), (asked.voc, asked.sbd, asked.test), _beside(asked.out))
+    found = {name: given or beside for name, given, beside in sources}
+    return dict(found, out=[os.path.join(asked.out, part) for part in parts])
+
+
+def _beside(out):
+    """Where VOC, SBD and VOC's test images lie that the scripts unpack."""
+    return [os.path.join(out, name) for name in ("VOC2012", "SBD", "VOC2012test")]
 
 
 def _has_test(folder):
@@ -171,7 +183,7 @@ def _text(lines):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=places)
     parser.add_argument("--out", required=True, help="the data set")
     parser.add_argument("--voc", help="folder VOC2012 with images, XML, masks and lists (OUT/VOC2012)")
     parser.add_argument(
@@ -179,6 +191,11 @@ def main(argv=None):
     )
     parser.add_argument("--test", help="folder VOC2012 with the test images and their list (OUT/VOC2012test, if there)")
     parser.add_argument(
-        "--sources", help=f"another table than {source_table.TABLE}; SOURCES in the environment does the same"
+        "--sources",
+        default=source_table.given(),
+        help=f"another table than {source_table.TABLE}; SOURCES in the environment does the same",
     )
-    run(**vars(parser.parse_args(argv)))
+    parser.add_argument("--check", action="store_true", help="only see that OUT and what it is made of stand apart")
+    asked = vars(parser.parse_args(argv))
+    if not asked.pop("check"):
+        run(**asked)

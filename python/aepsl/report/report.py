@@ -43,8 +43,13 @@ def _read(experiment, shown):
         raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew") from None
 
 
+def _places(asked):
+    """What it writes: see aepsl.places."""
+    return dict(written=os.path.dirname(RunFolder(asked.experiment["name"]).page))
+
+
 def main(argv=None):
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=_places)
     parser.add_argument("experiment", type=graph.of_run, help="whose run, finished or not")
     parser.add_argument(
         "--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout, for the pictures"

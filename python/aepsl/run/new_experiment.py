@@ -79,7 +79,7 @@ def _model():
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=lambda asked: dict(written=os.path.join(experiments.FOLDER, asked.name)))
     parser.add_argument("name")
     parser.add_argument("--data", help="root of the data set, in VOC layout")
     run(**vars(parser.parse_args(argv)))

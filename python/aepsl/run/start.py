@@ -13,11 +13,12 @@ import tempfile
 from aepsl import cli
 from aepsl.base import doors
 from aepsl.base.errors import InputError
-from aepsl.base.files import only_one, write_text
+from aepsl.base.files import hold, write_text
 from aepsl.data import check, synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
 from aepsl.run import inputs, new_experiment, plan
+from aepsl.settings import experiments
 from aepsl.store import digests, records
 from aepsl.store.result import Made
 
@@ -30,7 +31,7 @@ OPTIONS = ["--log-handler-script", HANDLER, "--nolock", "--drop-metadata", "--re
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=places)
     parser.add_argument("name", help="the experiment: a folder of prototxt/, or a new name for the data of --data")
     parser.add_argument("target", nargs="?", choices=TARGETS, default="all")
     for option, what in (
@@ -52,6 +53,15 @@ def main(argv=None):
     os.execvp(command[0], command)
 
 
+def places(asked):
+    """What a run writes, and the data that it reads: not those that the demo draws there itself (aepsl.places)."""
+    folder = graph.RunFolder(asked.name)
+    is_own = asked.data and os.path.realpath(asked.data) == os.path.realpath(folder.data)
+    return dict(
+        written=[folder.path, os.path.join(experiments.FOLDER, asked.name)], data=None if is_own else asked.data
+    )
+
+
 def prepared(asked, options=(), **more):
     """Bring what can be made here, write what the run's stages read, and return the command of snakemake for the rest.
 
@@ -70,9 +80,7 @@ def prepared(asked, options=(), **more):
     if not dry:
         _check(experiment, given["saliency"])
         os.makedirs(run_folder.path, exist_ok=True)
-        held = only_one(run_folder.path)
-        held.__enter__()
-        _HELD.append(held)  # by this process as long as it lives, and by snakemake after it
+        hold(run_folder.path)  # as long as this process lives, and snakemake after it
         records.remove_leftovers(run_folder.path)
         _draw(experiment, run_folder.path, data)
     contents = inputs.contents_of(experiment, data, **given)
@@ -83,9 +91,6 @@ def prepared(asked, options=(), **more):
     targets = more.pop("targets", None) or graph.target(asked.target, row)
     start = graph.Start(data, *given.values(), contents, targets, row, gpus, cores, **more)
     return _command(experiment, start, asked, dry, options)
-
-
-_HELD = []
 
 
 def _check(experiment, saliency):

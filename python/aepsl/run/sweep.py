@@ -126,7 +126,7 @@ def table(found):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=start.places)
     parser.add_argument("name", help="the experiment, a folder of prototxt/")
     parser.add_argument("--rows", default="ae_step3,psl", help="of tables 3 and 4; the first is compared with")
     parser.add_argument("--seeds", default="1,2,3", help="of the trainings")

@@ -46,4 +46,7 @@ def report(name, plain, with_crf):
 
 
 def main(argv=None):
-    run(**vars(cli.parser(__doc__, "experiment data").parse_args(argv)))
+    parser = cli.parser(
+        __doc__, "experiment data", places=lambda asked: dict(written=RunFolder(asked.experiment["name"]).calibration)
+    )
+    run(**vars(parser.parse_args(argv)))

@@ -136,4 +136,7 @@ def successful_steps(converged, most):
 
 
 def main(argv=None):
-    cli.run_stage(run, cli.parser(__doc__, "experiment data").parse_args(argv))
+    parser = cli.parser(
+        __doc__, "experiment data", places=lambda asked: dict(written=Graph(asked.experiment).run.results)
+    )
+    cli.run_stage(run, parser.parse_args(argv))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aepsl import cli
+from aepsl import cli, places
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_json, write_text
 from aepsl.base.parallel import in_threads
@@ -64,6 +64,11 @@ def run(pred, runs, list_name=None, data=None, draws=bootstrap.DRAWS, seed=1):
     counted = in_threads(_count, [(each, truths, dataset.values) for each in methods])
     evaluate.check_counts(dataset.mask_folder(), counted[0].confusion)
     return compared([method.name for method in methods], counted, ids, ["background"] + dataset.classes, draws, seed)
+
+
+def _places(asked):
+    """The runs that --run names, and what data sets they have: aepsl.places."""
+    return places.of_run(*(os.path.basename(text.rpartition(":")[0]) for text in asked.run))
 
 
 def _named_row(text):
@@ -153,7 +158,7 @@ def _paper(classes, images):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=_places)
     parser.add_argument("--run", action="append", default=[], metavar="runs/NAME:ROW", help="a row; the first is ours")
     parser.add_argument("--pred", action="append", default=[], metavar="DIR", help="a folder of predictions, ID.png")
     parser.add_argument("--list", help="val, or the path of a list of ids (the experiment's val)")

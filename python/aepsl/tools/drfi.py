@@ -55,7 +55,7 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run in (("train", run_train), ("evaluate", run_evaluate)):
         command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
-        command.set_defaults(run=run)
+        command.set_defaults(call=run)
         command.add_argument("--images", required=True, metavar="DIR", help="photos, ID.jpg or ID.png")
         command.add_argument("--masks", required=True, metavar="DIR", help="ID.png: white is the object")
         command.add_argument("--list", dest="list_path", required=True, metavar="FILE", help="one ID a line")
@@ -71,4 +71,4 @@ def main(argv=None):
     arguments = vars(parser.parse_args(argv))
     del arguments["command"]
     cv2.setNumThreads(1)
-    arguments.pop("run")(**arguments)
+    arguments.pop("call")(**arguments)

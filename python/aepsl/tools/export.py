@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from aepsl import cli
+from aepsl import cli, places
 from aepsl.base.errors import InputError
 from aepsl.base.files import folder_whole, write_text
 from aepsl.data.dataset import IGNORE, LISTS, Dataset, in_folder
@@ -133,7 +133,7 @@ def _normalised(maps):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "gpu")
+    parser = cli.parser(__doc__, "gpu", places=lambda asked: places.of_run(asked.experiment["name"]))
     parser.add_argument("--run", dest="experiment", required=True, type=of_run, metavar="NAME")
     parser.add_argument("--to", dest="kind", required=True, choices=KINDS, help="for whom")
     parser.add_argument("--out", required=True, help="folder to write, in runs/ or one that WRITABLE= names")

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from aepsl import cli
+from aepsl import cli, places
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, written_whole
 from aepsl.data.dataset import IGNORE, Dataset
@@ -108,7 +108,7 @@ def draw(out, above, below, dataset):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=lambda asked: places.of_run(asked.experiment["name"]))
     parser.add_argument("experiment", type=of_run, help="whose run is finished")
     parser.add_argument("--out", required=True, metavar="FILE", help="the picture, .png")
     parser.add_argument("--id", dest="image_id", help="a training image; without it one of which each step erases much")
