@@ -79,18 +79,6 @@ def count(gpus):
     return len(gpus.split(",")) if gpus else 0
 
 
-def run_stage(run, arguments):
-    """Call `run` with parsed arguments, by hand."""
-    run(**vars(arguments))
-
-
-def _check_apart(arguments):
-    """InputError if the result would take the place of an input, which would be removed first."""
-    for name in filter(arguments.get, INPUTS if arguments.get("out") else ()):
-        if os.path.realpath(arguments[name]) == os.path.realpath(arguments["out"]):
-            raise InputError(f"--out {arguments['out']}: is --{name} too; name another place for the result")
-
-
 def command(main):
     """Call `main`; whatever ends it before its time becomes one line on stderr and an exit code that is not 0."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:

@@ -68,4 +68,4 @@ def main(argv=None):
     parser.add_argument("--saliency", required=True, help="folder of saliency maps")
     parser.add_argument("--masks", required=True, help="folder of the masks made with them")
     parser.add_argument("--out", required=True, metavar="FILE", help="JSON file to write")
-    cli.run_stage(run, parser.parse_args(argv))
+    run(**vars(parser.parse_args(argv)))

@@ -112,4 +112,4 @@ def main(argv=None):
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--regions", help="folder of mined regions")
     source.add_argument("--model", help="classification net of step 1, to try the thresholds of mining.sensitivity")
-    cli.run_stage(run, parser.parse_args(argv))
+    run(**vars(parser.parse_args(argv)))

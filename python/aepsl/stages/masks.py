@@ -68,4 +68,4 @@ def main(argv=None):
     parser.add_argument("--regions", required=True, help="folder of mined regions")
     parser.add_argument("--saliency", required=True, help="folder of saliency maps")
     parser.add_argument("--out", required=True, help="folder for the masks")
-    cli.run_stage(run, parser.parse_args(argv))
+    run(**vars(parser.parse_args(argv)))

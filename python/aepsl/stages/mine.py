@@ -100,4 +100,4 @@ def main(argv=None):
     parser.add_argument("--model", required=True, help="caffemodel of this step's classification net")
     parser.add_argument("--out", required=True, help="folder for the regions")
     parser.add_argument("--before", help="folder of the regions of the step before")
-    cli.run_stage(run, parser.parse_args(argv))
+    run(**vars(parser.parse_args(argv)))

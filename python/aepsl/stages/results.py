@@ -139,4 +139,4 @@ def main(argv=None):
     parser = cli.parser(
         __doc__, "experiment data", places=lambda asked: dict(written=Graph(asked.experiment).run.results)
     )
-    cli.run_stage(run, parser.parse_args(argv))
+    run(**vars(parser.parse_args(argv)))

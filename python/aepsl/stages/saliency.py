@@ -52,4 +52,4 @@ def main(argv=None):
     detectors = doors.names(doors.DETECTORS)
     source.add_argument("--detector", choices=detectors, default="rbd", help="what makes the maps (rbd)")
     source.add_argument("--maps", help="folder of precomputed maps, ID.png or ID.jpg")
-    cli.run_stage(run, parser.parse_args(argv))
+    run(**vars(parser.parse_args(argv)))

@@ -204,4 +204,4 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     legacy = (vars(arguments).pop("deploy"), vars(arguments).pop("scores"))
     arguments.legacy = legacy if any(legacy) else None
-    cli.run_stage(run, arguments)
+    run(**vars(arguments))

@@ -193,4 +193,4 @@ def main(argv=None):
     parser = cli.parser(__doc__, "experiment data")
     parser.add_argument("--vgg", required=True, help="VGG_ILSVRC_16_layers.caffemodel, or LargeFOV's already")
     parser.add_argument("--out", required=True, help="caffemodel to write")
-    cli.run_stage(run, parser.parse_args(argv))
+    run(**vars(parser.parse_args(argv)))

@@ -367,4 +367,4 @@ def main(argv=None):
     if arguments.regions and arguments.task != "classification":
         raise InputError(f"--task {arguments.task} erases nothing: leave --regions out")
     build.check(arguments.experiment)
-    cli.run_stage(run, arguments)
+    run(**vars(arguments))
