@@ -1,9 +1,11 @@
 """Fixtures: small data sets in VOC layout, and one Caffe layer in a net of its own."""
 
+import contextlib
 import copy
 import json
 import os
 import shutil
+from unittest import mock
 
 import caffe
 import cv2
@@ -58,6 +60,35 @@ def data(tmp_path_factory):
     root = str(tmp_path_factory.mktemp("synthetic") / "data")
     synthetic.run(root, train=24, val=4, seed=3)
     return root
+
+
+@contextlib.contextmanager
+def watched_steps(watch):
+    """watch(solver) is called after each step of a Caffe solver, before anything of it is noted."""
+    step = caffe._caffe.Solver.step
+
+    def watched(solver, count):
+        step(solver, count)
+        watch(solver)
+
+    with mock.patch.object(caffe._caffe.Solver, "step", watched):
+        yield
+
+
+class Killed(Exception):
+    """Ends a training as a kill would."""
+
+
+@contextlib.contextmanager
+def killed_after(iterations):
+    """The training in the block is killed after so many steps."""
+
+    def watch(solver):
+        if solver.iter == iterations:
+            raise Killed
+
+    with watched_steps(watch), pytest.raises(Killed):
+        yield
 
 
 def tiny_experiment(folder, epochs=3, **changes):

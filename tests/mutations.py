@@ -118,7 +118,19 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         "psl_log",
     ),
     "a collapse is never said": (A + "training/psl_log.py", "if not lost[-1] or", "if lost[-1] or", "psl_log"),
-    "the log of S_hat is lost on resume": (A + "stages/train.py", "psl[:iteration], snap", "[], snap", "train"),
+    "the logs are lost on resume": (A + "training/snapshots.py", "[log.name][:iteration]", "[log.name][:0]", "train"),
+    "dropout goes on after a resume as it likes": (
+        A + "training/snapshots.py",
+        "[:iteration]\n        _seed(",
+        "[:iteration]\n        (lambda *_: None)(",
+        "train",
+    ),
+    "a resumed training begins with the first batch": (
+        A + "training/snapshots.py",
+        "layers[0].start(iteration)",
+        "layers[0].start(0)",
+        "train",
+    ),
     "PSL's start is every net's": (
         A + "graph/run_folder.py",
         'if self.nets[net].task == "psl":\n            start =',
@@ -198,21 +210,21 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         "data_layer",
     ),
     "initial weights do not reach the net": (
-        A + "stages/train.py",
+        A + "training/solve.py",
         "    if weights:\n        caffemodel.load",
         "    if False:\n        caffemodel.load",
         "method",
     ),
     "regions do not reach the net": (
-        A + "stages/train.py",
+        A + "training/prototxts.py",
         "root=data, regions=regions,",
         "root=data, regions=None,",
         "method",
     ),
     "the converged loss is of two epochs": (
-        A + "stages/train.py",
-        "history.mean_loss(epoch), constant",
-        "history.mean_loss(2 * epoch), constant",
+        A + "training/solve.py",
+        "losses.mean(epoch), constant",
+        "losses.mean(2 * epoch), constant",
         "method",
     ),
     # Initial weights

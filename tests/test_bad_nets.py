@@ -1,6 +1,8 @@
 """Weights, prototxts, sizes and rates with which Caffe would abort, or go on in silence: one line each."""
 
+import contextlib
 import copy
+import gc
 import itertools
 import json
 import os
@@ -8,6 +10,8 @@ import shutil
 import subprocess
 import sys
 import time
+import weakref
+from types import SimpleNamespace
 
 import caffe
 import cv2
@@ -28,7 +32,9 @@ from aepsl.settings import experiments
 from aepsl.stages import evaluate_regions, masks, mine, saliency, segment, surgery, train
 from aepsl.stages.segment import SegmentationNet
 from aepsl.tools import infer
-from conftest import inputs, python_layer, tiny_experiment
+from aepsl.training.diagnosis import Saturation, is_stuck
+from aepsl.training.observers import Losses
+from conftest import inputs, python_layer, tiny_experiment, watched_steps
 
 
 @pytest.fixture(scope="module")
@@ -538,11 +544,6 @@ def in_the_last_iteration(epochs):
 
 
 NUMBERS = {  # what is done to the experiment: what the line says
-    "lr nan": (changed("training", "segmentation", "lr", np.nan), "training.segmentation.lr is nan"),
-    "lr inf": (changed("training", "segmentation", "lr", np.inf), "training.segmentation.lr is inf"),
-    "lr negative": (changed("training", "segmentation", "lr", -1), "training.segmentation.lr is -1"),
-    "decay nan": (changed("training", "segmentation", "decay", np.nan), "training.segmentation.decay is nan"),
-    "momentum inf": (changed("training", "segmentation", "momentum", np.inf), "training.segmentation.momentum is inf"),
     "decay huge": (changed("training", "segmentation", "decay", 1e30), "at iteration 1 (rate 0.03)"),
     "mean nan": (changed("data", "mean", [np.nan, 1, 1]), "at iteration 0 (rate 0.03), from layer data on"),
     "mean inf": (changed("data", "mean", [np.inf, 1, 1]), "the initial weights or `data.mean`"),
@@ -627,7 +628,7 @@ def test_what_is_not_finite_ends_the_step_before_the_backward_pass(net_of, layer
     def fail(layer):
         raise InputError(layer)
 
-    finite.watch(net, fail, on_cpu)
+    watch = finite.watch(net, fail, on_cpu)
     net.forward()
     net.backward()
     net.params[layer][0].data[...] = np.nan
@@ -635,6 +636,26 @@ def test_what_is_not_finite_ends_the_step_before_the_backward_pass(net_of, layer
     assert np.isfinite(net.blobs["loss"].data) == (layer == "conv")
     with pytest.raises(InputError, match=layer):
         net.backward()
+    del watch
+    net.backward()
+
+
+def test_a_net_that_was_watched_goes(net_of):
+    """Nets of trainings one after another must not add up: Caffe never frees a callback, and so nothing in it."""
+    net = net_of(inputs(x=(1, 3)) + 'layer { name: "y" type: "ReLU" bottom: "x" top: "y" }')
+    gone = weakref.ref(net)
+    watch = finite.watch(net, None)
+    net.forward()
+    del net, watch
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_training_leaves_no_solver(tiny, data, tmp_path):
+    gone = []
+    with watched_steps(lambda solver: gone.append(weakref.ref(solver))):
+        train.run(tiny, "classification", data, str(tmp_path / "run"))
+    assert gone and all(each() is None for each in gone)
 
 
 # --- Saturation ------------------------------------------------------------------------------------------------------
@@ -672,8 +693,19 @@ def test_a_slow_or_short_training_is_not_stuck(tmp_path, data, seed, rate):
 def test_what_counts_as_stuck(rng, before, last, verdict):
     scatter = rng.uniform(-0.1, 0.1, 40)
     losses = list(np.repeat([before, last], 20) + scatter)
-    assert train.is_stuck(losses, 0.65, 20) is verdict
-    assert not train.is_stuck(losses[1:], 0.65, 20)
+    assert is_stuck(losses, 0.65, 20) is verdict
+    assert not is_stuck(losses[1:], 0.65, 20)
+
+
+@pytest.mark.parametrize("scores, is_sure", [([[20, 0, 0]], True), ([[2, 0, 0]], False)])
+def test_a_net_that_is_stuck_but_not_sure_may_go_on(scores, is_sure):
+    losses = Losses("run")
+    losses.entries = [[k, 1.33] for k in range(40)]
+    saturation = Saturation("run", losses, np.eye(3), epoch=4)
+    saturation.net = SimpleNamespace(blobs=dict(fc8_cls=SimpleNamespace(data=np.array(scores, np.float32))))
+    saturation.after(39)
+    with pytest.raises(InputError, match="stuck at iteration 40") if is_sure else contextlib.nullcontext():
+        saturation.after(40)
 
 
 # --- The processes that decode ---------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 
+import caffe
 import numpy as np
 import pytest
 import yaml
@@ -19,7 +20,8 @@ from aepsl.run import status
 from aepsl.settings import experiments
 from aepsl.stages import train
 from aepsl.store import digests, healing, made
-from conftest import tiny_experiment
+from aepsl.training import snapshots
+from conftest import Killed, killed_after, tiny_experiment, watched_steps
 from small_run import Run, state
 
 # One file of every kind that a run leaves, and one of the stages that make it.
@@ -254,31 +256,12 @@ def undisturbed(tiny, data, tmp_path_factory):
     return weights(folder)
 
 
-class Killed(Exception):
-    pass
-
-
-def killed_at(tiny, data, out, iteration, monkeypatch):
-    """Train until `iteration`, and end as if killed."""
-    add = train.History.add
-
-    def killing(self, solver):
-        if solver.iter == iteration + 1:
-            raise Killed
-        return add(self, solver)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(train.History, "add", killing)
-        train.run(tiny, "classification", data, str(out))
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["snapshot_iter_8.caffemodel", "snapshot_iter_8.solverstate", "snapshot.json", "both"])
-def test_a_damaged_snapshot_is_said_and_an_older_one_taken(
-    tiny, data, undisturbed, tmp_path, damage, name, monkeypatch, capfd
-):
+def test_a_damaged_snapshot_is_said_and_an_older_one_taken(tiny, data, undisturbed, tmp_path, damage, name, capfd):
     out = tmp_path / "run"
-    killed_at(tiny, data, out, 10, monkeypatch)
+    with killed_after(11):
+        train.run(tiny, "classification", data, str(out))
     assert sorted(path.name for path in out.glob("snapshot*")) == [
         "snapshot.json",
         "snapshot_iter_4.caffemodel",
@@ -290,9 +273,7 @@ def test_a_damaged_snapshot_is_said_and_an_older_one_taken(
         damage(out / each)
     capfd.readouterr()
     begun = []
-    add = train.History.add
-    with monkeypatch.context() as patch:
-        patch.setattr(train.History, "add", lambda self, solver: begun.append(solver.iter) or add(self, solver))
+    with watched_steps(lambda solver: begun.append(solver.iter)):
         train.run(tiny, "classification", data, str(out))
     assert weights(out) == undisturbed
     anew = name in ("snapshot.json", "both")
@@ -312,19 +293,15 @@ def test_killed_while_a_snapshot_is_written_the_older_one_is_there(
     def killing(*_):
         raise Killed
 
-    save = train.History.save
-
-    def half(self, solver, seed):
+    def half(solver):
         if solver.iter == 8:
             if moment == "record":
-                monkeypatch.setattr(train, "write_json", killing)
+                monkeypatch.setattr(snapshots, "write_json", killing)
             else:
-                os.truncate(os.path.join(self.folder, "snapshot_iter_8.solverstate"), 100)
+                os.truncate(out / "snapshot_iter_8.solverstate", 100)
                 raise Killed
-        save(self, solver, seed)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(train.History, "save", half)
+    with watched_steps(half), pytest.raises(Killed):
         train.run(tiny, "classification", data, str(out))
     monkeypatch.undo()
     assert (out / "snapshot_iter_4.caffemodel").exists()
@@ -334,24 +311,24 @@ def test_killed_while_a_snapshot_is_written_the_older_one_is_there(
 
 def test_killed_before_the_clean_up_nothing_is_trained_again(tiny, data, undisturbed, tmp_path, monkeypatch):
     out = tmp_path / "run"
-    clear = train.History.clear
 
-    def killed(self):
+    def killed(folder):
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(train.History, "clear", killed)
+        patch.setattr(snapshots, "clear", killed)
         train.run(tiny, "classification", data, str(out))
     assert list(out.glob("snapshot_iter_*"))
-    monkeypatch.setattr(train, "_train", None)
+    monkeypatch.setattr(caffe, "get_solver", None)
     train.run(tiny, "classification", data, str(out))
-    assert clear and weights(out) == undisturbed and not list(out.glob("snapshot*"))
+    assert weights(out) == undisturbed and not list(out.glob("snapshot*"))
 
 
 def test_no_room_for_a_snapshot_is_one_line_before_caffe_aborts(tiny, data, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 100, 1000))
     with pytest.raises(InputError, match=r"run: the disk is full: \d+ MB are needed next and 0 MB are free; make room"):
         train.run(tiny, "classification", data, str(tmp_path / "run"))
+    assert not list((tmp_path / "run").glob("snapshot*"))
 
 
 # Writing.

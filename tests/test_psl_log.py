@@ -7,7 +7,7 @@ import pytest
 
 from aepsl.stages import train
 from aepsl.training import psl_log
-from conftest import tiny_experiment
+from conftest import tiny_experiment, watched_steps
 
 
 def stated(S, S_hat, v, labels):
@@ -85,22 +85,20 @@ def trained(tiny, data, out):
 
 def test_psl_csv_is_of_what_the_net_saw_and_changes_nothing(tiny, data, tmp_path, monkeypatch, capfd):
     """The masks as the net holds them after each iteration, written out; and the weights as without any log."""
-    seen, add = [], train.History.add
+    seen = []
 
-    def watched(self, solver):
+    def watch(solver):
         S, S_hat, v, labels = (solver.net.blobs[name].data.copy() for name in ("mask", "mask_hat", "v", "labels"))
         seen.append(stated(S[:, 0], S_hat[:, 0], v, labels))
-        return add(self, solver)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(train.History, "add", watched)
+    with watched_steps(watch):
         weights = trained(tiny, data, tmp_path / "run")
     found = psl_log.read(str(tmp_path / "run/psl.csv"))
     expected = psl_log.rows(seen, 4)  # three epochs of 24 images in batches of 6
     np.testing.assert_allclose(np.transpose(list(found.values())), expected, rtol=1e-5)
     assert len(expected) == 3
     with monkeypatch.context() as patch:
-        patch.setattr(train.psl_log, "sums", lambda *_: [1.0] * 9)
+        patch.setattr(psl_log, "sums", lambda *_: [1.0] * 9)
         assert trained(tiny, data, tmp_path / "without") == weights
 
 

@@ -20,7 +20,8 @@ from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.nets import build, caffemodel
 from aepsl.settings import experiments
 from aepsl.stages import train
-from conftest import tiny_experiment
+from aepsl.training import diagnosis, observers, snapshots
+from conftest import killed_after, tiny_experiment
 
 
 @pytest.fixture(scope="module")
@@ -57,24 +58,12 @@ def test_a_run_leaves_what_it_used_and_what_it_did(tiny, data, tmp_path):
 
 @pytest.mark.parametrize("task", experiments.TASKS)
 @pytest.mark.parametrize("stop", [5, 8])
-def test_an_interrupted_run_ends_with_the_same_bytes(tiny, data, tmp_path, task, stop, monkeypatch):
+def test_an_interrupted_run_ends_with_the_same_bytes(tiny, data, tmp_path, task, stop):
     """Killed within an epoch and at its very end; dropout, momentum and the order of images go on as if never."""
     masks = os.path.join(data, "SegmentationClassAug") if task != "classification" else None
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
     train.run(tiny, task, data, whole, masks=masks)
-
-    class Killed(Exception):
-        pass
-
-    add = train.History.add
-
-    def killed(self, solver):
-        if solver.iter == stop + 1:
-            raise Killed
-        return add(self, solver)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(train.History, "add", killed)
+    with killed_after(stop + 1):
         train.run(tiny, task, data, broken, masks=masks)
     assert not os.path.exists(os.path.join(broken, "final.caffemodel"))
     train.run(tiny, task, data, broken, masks=masks)
@@ -86,7 +75,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tiny, data, tmp_path, task,
 
 def test_other_settings_do_not_go_on_from_an_old_snapshot(tiny, data, tmp_path, monkeypatch):
     out = str(tmp_path / "run")
-    monkeypatch.setattr(train.History, "clear", lambda self: None)
+    monkeypatch.setattr(snapshots, "clear", lambda folder: None)
     train.run(tiny, "classification", data, out)
     other = copy.deepcopy(tiny)
     other["training"]["classification"]["lr"] = 0.002
@@ -99,7 +88,7 @@ def test_other_masks_do_not_go_on_from_an_old_snapshot(tiny, data, tmp_path, mon
     masks = tmp_path / "masks"
     shutil.copytree(os.path.join(data, "SegmentationClassAug"), masks)
     with monkeypatch.context() as patch:
-        patch.setattr(train.History, "clear", lambda self: None)
+        patch.setattr(snapshots, "clear", lambda folder: None)
         train.run(tiny, "segmentation", data, str(tmp_path / "old"), masks=str(masks))
     for path in masks.iterdir():
         write_mask(str(path), np.zeros_like(read_indexed(str(path))))
@@ -186,7 +175,7 @@ def test_constant_loss_is_the_least_that_constant_scores_reach(rng):
     t = labels / labels.sum(axis=1, keepdims=True)
     grid = [p for p in np.ndindex(101, 101) if sum(p) <= 100]
     best = min(((t - np.array([a, b, 100 - a - b]) / 100) ** 2).sum(axis=1).mean() / 2 for a, b in grid)
-    assert train.constant_loss(labels) == pytest.approx(best, abs=1e-3)
+    assert diagnosis.constant_loss(labels) == pytest.approx(best, abs=1e-3)
 
 
 def stage(arguments):
@@ -288,19 +277,20 @@ def test_the_check_before_everything_finds_faults_of_val_too(small_set, fault, c
 
 def test_a_training_tells_how_far_it_is_at_most_once_a_second(tmp_path, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr(train.time, "monotonic", lambda: clock[0])
-    history = train.History(str(tmp_path), ["a", "b"])
-    history.rows = [[k, float(k), 1.0] for k in range(30)]
+    monkeypatch.setattr(observers.time, "monotonic", lambda: clock[0])
+    losses = observers.Losses(str(tmp_path))
+    teller = observers.Progress(str(tmp_path), losses)
+    losses.entries = [[k, float(k), 1.0] for k in range(30)]
     told = tmp_path / "progress.json"
-    history.tell(30)
+    teller.after(30)
     assert json.loads(told.read_text()) == dict(iteration=30, loss=sum(range(10, 30)) / 20 + 1)
     for seconds, iteration in ((0.9, 30), (0.2, 32)):
         clock[0] += seconds
-        history.tell(32)
+        teller.after(32)
         assert json.loads(told.read_text())["iteration"] == iteration
-    history.resume(None, 1)  # another process begins, from a snapshot or anew
+    teller.begin(None)  # another process begins, from a snapshot or anew
     assert not told.exists()
     clock[0] += 2
-    history.tell(33)
-    history.clear()
+    teller.after(33)
+    observers.clear_progress(str(tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,8 @@ A window of Caffe's max pooling that holds no number gives -FLT_MAX and remember
 then writes outside its memory, and the process aborts, at once or later.
 """
 
+import weakref
+
 import numpy as np
 
 LOWEST = -np.finfo(np.float32).max
@@ -37,7 +39,8 @@ def watch(net, fail, on_cpu=True):
     """Look at a training net after each forward pass: call fail(layer) if something in it is not finite.
 
     fail must raise: that ends the solver's step before the backward pass. Looked at are the losses and what they are
-    computed from; on the CPU, where it could abort, also what comes out of pooling.
+    computed from; on the CPU, where it could abort, also what comes out of pooling. The watch lasts as long as what is
+    returned is kept: Caffe never frees a callback, so this one holds neither net nor solver.
     """
     losses = [layer for layer, tops in net.top_names.items() if any(top in net.outputs for top in tops)]
     watched = {blob: None for layer in losses for blob in (net.bottom_names[layer][0], *net.top_names[layer])}
@@ -53,4 +56,6 @@ def watch(net, fail, on_cpu=True):
         if not (is_well and all(are_finite(net.blobs[name].data) for name in watched)):
             fail(first_fault(net))
 
-    net.before_backward(look)
+    alive = weakref.ref(look)
+    net.before_backward(lambda layer: alive() and alive()(layer))  # once it is gone, nothing
+    return look

@@ -1,1 +1,1 @@
-"""What a training leaves to be read. Imports nets and below."""
+"""One run of Caffe's solver: the loop, what watches it, snapshots, logs. Imports store, nets and below."""

@@ -12,7 +12,7 @@ from aepsl.data import synthetic
 from aepsl.images.pictures import read_image, read_indexed, write_mask
 from aepsl.nets import build
 from aepsl.settings import experiments
-from aepsl.stages import train
+from aepsl.training.prototxts import write_prototxts
 
 PHOTO = (500, 375)  # width and height of most of VOC's images
 RATE = 1e-9  # of trainings: from fillers' weights a real one may diverge, and Caffe's max pooling crashes on NaN
@@ -48,7 +48,7 @@ def solver(experiment, task, folder):
     experiment, data = data_for(experiment, folder)
     experiment["training"][task]["lr"] = RATE
     masks = None if task == "classification" else os.path.join(data, "SegmentationClassAug")
-    train.write_prototxts(experiment, task, data, 32, os.path.join(folder, "run"), masks=masks)
+    write_prototxts(experiment, task, data, 32, os.path.join(folder, "run"), masks=masks)
     return caffe.get_solver(os.path.join(folder, "run", "solver.prototxt"))
 
 

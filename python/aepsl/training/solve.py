@@ -1,0 +1,66 @@
+"""A training: Caffe's solver, a loop of its steps, and who watches them."""
+
+import os
+
+import caffe
+import numpy as np
+from caffe.proto import caffe_pb2
+from tqdm import tqdm
+
+from aepsl.base.files import write_json
+from aepsl.nets import build, caffemodel
+from aepsl.training import disk
+from aepsl.training.diagnosis import Collapse, Finiteness, Saturation, constant_loss
+from aepsl.training.observers import AuxiliaryMasks, Losses, Progress
+from aepsl.training.prototxts import SOLVER
+from aepsl.training.snapshots import Snapshots
+
+
+def run(task, labels, out, weights=None, on_cpu=True):
+    """Run the solver of the folder `out` to its end, from its newest snapshot if there is one.
+
+    labels: N x C of all images, 0 or 1; weights: initial caffemodel. Leaves log.csv, with PSL psl.csv, train.json, and
+    as the last final.caffemodel. Raises InputError for a training that diverges, for a classification that saturates,
+    and for a full disk.
+    """
+    path = os.path.join(out, SOLVER)
+    settings = caffemodel.read_prototxt(path, caffe_pb2.SolverParameter())
+    solver = caffe.get_solver(path)
+    if weights:
+        caffemodel.load_weights(solver.net, weights, build.NEW_LAYERS)
+
+    epoch = settings.snapshot  # iterations; a snapshot ends each
+    losses = Losses(out)
+    observers = _observers(task, labels, out, settings, losses, on_cpu)
+    for each in observers:
+        each.begin(solver)  # Snapshots resumes
+    left = range(solver.iter, settings.max_iter)
+    bar = tqdm(left, initial=solver.iter, total=settings.max_iter, unit="iteration", desc=out, disable=None)
+    for _ in bar:
+        with np.errstate(invalid="ignore", over="ignore"):  # Finiteness says it better
+            solver.step(1)
+        for each in observers:
+            each.after(solver.iter)
+        bar.set_postfix(loss=f"{losses.mean(1):.3f}", refresh=False)
+    for each in observers:
+        each.end()
+
+    summary = dict(converged_loss=losses.mean(epoch), constant_loss=constant_loss(labels), weights=weights)
+    write_json(os.path.join(out, "train.json"), summary)
+    disk.save(solver.net, os.path.join(out, "final.caffemodel"))
+
+
+def _observers(task, labels, out, settings, losses, on_cpu):
+    """Who watches a training of `task`, in the order in which they are told."""
+    epoch = settings.snapshot
+    masks = AuxiliaryMasks(out, epoch)
+    logs = dict(classification=[losses], segmentation=[losses], psl=[losses, masks])[task]
+    signs = dict(classification=[Saturation(out, losses, labels, epoch)], segmentation=[], psl=[Collapse(out, masks)])
+    return [
+        Finiteness(out, task, settings, on_cpu),  # first: what is not finite is not kept
+        *logs,
+        Progress(out, losses),
+        Snapshots(out, settings, logs),  # after the logs, which it keeps
+        *signs[task],
+        disk.Room(out, epoch),  # after Snapshots, which sets the iteration
+    ]
