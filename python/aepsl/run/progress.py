@@ -3,6 +3,7 @@
 On a terminal another line below them tells how far the run is (aepsl.run.progress_line).
 """
 
+import contextlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ logger.log_handler.clear()
 START = time.time()
 ASKED = json.loads(os.environ["AEPSL_RUN"])
 RUN = run_folder.RunFolder(ASKED["experiment"], os.path.abspath(run_folder.ROOT))  # snakemake works elsewhere
+STAGES = {stage.name: stage for rows in (["calibration"], None) for stage in RUN.stages(rows)}
 state = dict(done=0, total="?", failed=False, interrupted=False, jobs={})
 
 
@@ -46,14 +48,14 @@ def log_handler(message):
         state.update(done=message["done"], total=message["total"])
     elif level == "job_info" and message["name"] != "all":
         name = " ".join([message["name"], *map(str, message["wildcards"].values())])
-        _say(_line(name))
+        _say_of(name)
         mark = message["output"][0] if message["output"] else name
         state["jobs"][message["jobid"]] = name, re.sub(r"(\.\d+-\d+)?\.json$", "", os.path.basename(mark))
     elif level == "job_finished" and message["jobid"] in state["jobs"]:
         name, stage = state["jobs"].pop(message["jobid"])
-        loss = _loss(stage)
-        if loss is not None:
-            _say(f"{_line(name)}: loss {loss:.3f}")
+        with contextlib.suppress(*run_folder.DAMAGED, ValueError):  # there, and a number, for trainings alone
+            loss = read_json(os.path.join(STAGES[stage].folder, "train.json"))["converged_loss"]
+            _say_of(f"{name}: loss {float(loss):.3f}")
     elif level == "job_error":
         state["failed"] = True
         state["jobs"].pop(message["jobid"], None)
@@ -62,20 +64,8 @@ def log_handler(message):
         _say(text)
 
 
-def _line(text):
-    return f"{time.time() - START:6.0f} s {state['done']:>4}/{state['total']}  {text}"
-
-
-def _loss(name):
-    """The mean loss of the last epoch of a training that is done; None for other stages."""
-    kind, _, what = name.partition(".")
-    if kind not in ("classification", "segmentation"):
-        return None
-    folder = RUN.classification(what[len("step") :]) if kind == "classification" else RUN.segmentation(what)
-    try:
-        return float(read_json(os.path.join(folder, "train.json"))["converged_loss"])
-    except (*run_folder.DAMAGED, ValueError):
-        return None
+def _say_of(job):
+    _say(f"{time.time() - START:6.0f} s {state['done']:>4}/{state['total']}  {job}")
 
 
 def _say(line):
