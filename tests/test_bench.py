@@ -4,6 +4,8 @@ import argparse
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -177,6 +179,22 @@ def test_a_stage_keeps_when_it_began_and_what_it_used(tmp_path):
     assert found["seconds"] >= 0.4
     assert before + 0.35 < found["ended"] <= time.time() + 0.01
     assert os.stat(f"/proc/{os.getpid()}").st_ctime - 60 < found["started"] < before
+
+
+def test_what_a_process_that_still_runs_has_used_counts(tmp_path):
+    code = "import time\nwhile time.process_time() < 0.4:\n    pass\nprint(flush=True)\ninput()"
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    children = []
+
+    def starts():
+        children.append(subprocess.Popen([sys.executable, "-c", code], **pipes))
+        children[0].stdout.readline()
+        return made.Figures(1, [])
+
+    cli.run_stage(starts, argparse.Namespace(done=str(tmp_path / "done/starts.json")))
+    children[0].communicate(b"\n")
+    found = json.loads((tmp_path / "seconds/starts.json").read_text())
+    assert 0.39 <= found["cpu_seconds"] < 1
 
 
 def test_a_stand_in_training_does_not_diverge(tmp_path):

@@ -67,13 +67,10 @@ def stages(gpu=None):
             for net, size in batches.items()
             for task in experiments.TASKS
         ],
-        mining=[
-            Stage(net, "mine", "forward pass", cases.mining, (net, count, gpu), 1 / 1.1)
-            for net, count in counts.items()
-        ],
+        mining=[Stage(net, "mine", "forward pass", cases.mining, (net, n, gpu), 1 / 1.1) for net, n in counts.items()],
         segmentation=[
-            Stage(net, "segment, without CRF", "forward pass", cases.segmentation, (net, count, gpu))
-            for net, count in counts.items()
+            Stage(net, "segment, without CRF", "forward pass", cases.segmentation, (net, n, gpu))
+            for net, n in counts.items()
         ],
         data=[
             Stage(net, stage, bound, cases.data_layer, (net, stage == "images and masks"), 0.7)

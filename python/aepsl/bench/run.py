@@ -11,14 +11,7 @@ from aepsl.settings import experiments
 
 PAUSE = 60  # seconds without any job: the run was not going on
 # {kind of stage: the part of bench.json, and the stage in it, that say how near its work is to its bound}
-MEASURED = dict(
-    classification=("training", "classification"),
-    segmentation=("training", "segmentation"),
-    psl=("training", "psl"),
-    mine=("mining", "mine"),
-)
-
-
+MEASURED = {**{task: ("training", task) for task in experiments.TASKS}, "mine": ("mining", "mine")}
 TITLE = "The run {}: core-seconds, and what they are of its cores times its wall clock"
 
 
