@@ -190,8 +190,9 @@ def dense_crf(folder, labels, count):
 def evaluation(folder, count):
     """Confusion matrices of masks of photos, read from their files, against bincount of the pairs of decoded ones."""
     _, dataset, ids = _images(folder, "rehearsal", count)
-    paths = 10 * in_folder(dataset.mask_folder(), ids)
-    masks = [read_indexed(path) for path in paths]
+    paths = in_folder(dataset.mask_folder(), ids)
+    masks = 10 * [read_indexed(path) for path in paths]
+    paths = 10 * paths
 
     def bound():
         for mask in masks:
