@@ -4,6 +4,8 @@ import argparse
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
-from aepsl.bench import bench, bench_cases, bench_processes, bench_run, bench_sizes
+from aepsl.bench import bench, cases, processes, sizes
+from aepsl.bench import run as bench_run
 from aepsl.graph.run_folder import RunFolder
 from aepsl.settings import experiments
 from aepsl.store import made
@@ -42,7 +45,7 @@ def test_every_part_compares_equal_work_with_its_bound(part, tmp_path):
 
 
 def test_the_bound_of_mining_sees_the_pixels_that_mining_sees(tmp_path):
-    case = bench_cases.mining(str(tmp_path), "demo", 2)
+    case = cases.mining(str(tmp_path), "demo", 2)
     case.ours()
     (net,) = [cell.cell_contents for cell in case.bound.__closure__ if hasattr(cell.cell_contents, "cam")]
     after_ours = {name: blob.data.copy() for name, blob in net.net.blobs.items()}
@@ -53,7 +56,7 @@ def test_the_bound_of_mining_sees_the_pixels_that_mining_sees(tmp_path):
 
 def sleeper(folder, seconds):
     """A case of two images whose bound says itself that it took a hundredth of a second."""
-    return bench_processes.Case(2, lambda: time.sleep(seconds), lambda: 0.01)
+    return processes.Case(2, lambda: time.sleep(seconds), lambda: 0.01)
 
 
 def test_a_row_has_rates_ratio_and_scaling():
@@ -97,7 +100,7 @@ def test_the_json_holds_what_the_table_says(tmp_path):
 
 
 def test_full_size_nets_are_measured_with_their_data_layer():
-    rows = bench_sizes.full_size("demo")
+    rows = sizes.full_size("demo")
     assert [row["stage"] for row in rows] == list(experiments.TASKS)
     assert all(0 < value < 60 for row in rows for key, value in row.items() if key.endswith("_s"))
     assert all(50 < row["peak_mib"] < 2000 for row in rows)
@@ -105,7 +108,7 @@ def test_full_size_nets_are_measured_with_their_data_layer():
 
 @pytest.mark.long
 def test_memory_is_measured_of_each_stage_that_goes_through_images():
-    rows = bench_sizes.memory((2, 3))
+    rows = sizes.memory((2, 3))
     assert {row["stage"] for row in rows} == {"saliency", "mine", "masks", "segment", "evaluate", "evaluate-regions"}
     assert all(20 < row["peak_mib_of_2"] < 2000 and 0.8 < row["ratio"] < 1.25 for row in rows)
 
@@ -176,6 +179,22 @@ def test_a_stage_keeps_when_it_began_and_what_it_used(tmp_path):
     assert found["seconds"] >= 0.4
     assert before + 0.35 < found["ended"] <= time.time() + 0.01
     assert os.stat(f"/proc/{os.getpid()}").st_ctime - 60 < found["started"] < before
+
+
+def test_what_a_process_that_still_runs_has_used_counts(tmp_path):
+    code = "import time\nwhile time.process_time() < 0.4:\n    pass\nprint(flush=True)\ninput()"
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    children = []
+
+    def starts():
+        children.append(subprocess.Popen([sys.executable, "-c", code], **pipes))
+        children[0].stdout.readline()
+        return made.Figures(1, [])
+
+    cli.run_stage(starts, argparse.Namespace(done=str(tmp_path / "done/starts.json")))
+    children[0].communicate(b"\n")
+    found = json.loads((tmp_path / "seconds/starts.json").read_text())
+    assert 0.39 <= found["cpu_seconds"] < 1
 
 
 def test_a_stand_in_training_does_not_diverge(tmp_path):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from aepsl.base.errors import InputError
-from aepsl.gpu import check_gpu, gpu_agreement
+from aepsl.gpu import agreement, check_gpu
 from aepsl.nets import cuda, device
 from aepsl.settings import experiments
 
@@ -20,15 +20,15 @@ no_gpu = pytest.mark.skipif(cuda.count() > 0, reason="a GPU is visible")
 @pytest.mark.parametrize("task", experiments.TASKS)
 def test_gpu_agrees_with_cpu(name, task):
     """Every blob and gradient: LargeFOV and SqueezeNet, the losses and the prohibitive mask."""
-    net = gpu_agreement.net_with_inputs(experiments.load(name), task)
-    blob, difference = gpu_agreement.largest_difference(net, 0)
-    assert difference <= gpu_agreement.TOLERANCE, blob
+    net = agreement.net_with_inputs(experiments.load(name), task)
+    blob, difference = agreement.largest_difference(net, 0)
+    assert difference <= agreement.TOLERANCE, blob
 
 
 @pytest.mark.parametrize("task", experiments.TASKS)
 def test_the_compared_net_has_gradients_and_no_randomness(task):
-    net = gpu_agreement.net_with_inputs(experiments.load("demo"), task)
-    assert gpu_agreement.largest_difference(net, None)[1] == 0
+    net = agreement.net_with_inputs(experiments.load("demo"), task)
+    assert agreement.largest_difference(net, None)[1] == 0
     assert all(blob.diff.any() for blobs in net.params.values() for blob in blobs)
 
 
@@ -38,7 +38,7 @@ def test_the_comparison_sees_what_differs(net_of):
         'layer { name: "other" type: "DummyData" top: "other" dummy_data_param { shape { dim: 4 } '
         'data_filler { type: "gaussian" } } }\n'
     )
-    name, difference = gpu_agreement.largest_difference(net, None)
+    name, difference = agreement.largest_difference(net, None)
     assert name == "other" and difference > 0.01
 
 

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from aepsl.base.errors import InputError
-from aepsl.gpu import gpu_agreement, gpu_session
+from aepsl.gpu import agreement, gpu_session
 from aepsl.nets import cuda
 from aepsl.paper import published
 
@@ -154,10 +154,10 @@ def test_without_a_gpu_a_part_ends_with_one_line(part):
 def test_agreement_is_of_all_three_nets_and_ends_with_those_that_are_off(monkeypatch, capsys):
     """On the CPU alone, with the demo's nets: nothing differs, and less than nothing is asked for."""
     monkeypatch.setattr(published, "PAPERS_EXPERIMENT", "demo")
-    gpu_session.agreement(None)
+    gpu_session.compare(None)
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
         [task, "0.0e+00"] for task in ("classification", "segmentation", "psl")
     ]
-    monkeypatch.setattr(gpu_agreement, "TOLERANCE", -1)
+    monkeypatch.setattr(agreement, "TOLERANCE", -1)
     with pytest.raises(InputError, match="^classification, segmentation, psl: further"):
-        gpu_session.agreement(None)
+        gpu_session.compare(None)

@@ -22,7 +22,6 @@ run NAME     of a finished run, --run NAME: the bounds of its stages' work again
 
 import argparse
 import os
-import tempfile
 from typing import Any, Callable, NamedTuple, Optional
 
 from aepsl import cli
@@ -30,8 +29,8 @@ from aepsl.base import host
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json
 from aepsl.base.table import Table
-from aepsl.bench import bench_cases, bench_run, bench_sizes
-from aepsl.bench.bench_processes import blas, measured
+from aepsl.bench import cases, run, sizes
+from aepsl.bench.processes import blas, measured
 from aepsl.graph import run_folder
 from aepsl.settings import experiments
 
@@ -47,7 +46,7 @@ HEADINGS = dict(
 
 
 class Stage(NamedTuple):
-    """What is measured: prepare(folder, *arguments), of bench_cases, gives it."""
+    """What is measured: prepare(folder, *arguments), of aepsl.bench.cases, gives it."""
 
     net: str
     stage: str
@@ -63,20 +62,16 @@ def stages(gpu=None):
     counts = dict(demo=100, rehearsal=20, photos=2)  # images
     if gpu is not None:
         batches, counts = dict(batches, voc12=(None, 3)), dict(counts, voc12=20)
-    train, cases = bench_cases.training, bench_cases
     return dict(
         training=[
-            Stage(net, task, "caffe time", train, (net, task, *size, gpu))
+            Stage(net, task, "caffe time", cases.training, (net, task, *size, gpu))
             for net, size in batches.items()
             for task in experiments.TASKS
         ],
-        mining=[
-            Stage(net, "mine", "forward pass", cases.mining, (net, count, gpu), 1 / 1.1)
-            for net, count in counts.items()
-        ],
+        mining=[Stage(net, "mine", "forward pass", cases.mining, (net, n, gpu), 1 / 1.1) for net, n in counts.items()],
         segmentation=[
-            Stage(net, "segment, without CRF", "forward pass", cases.segmentation, (net, count, gpu))
-            for net, count in counts.items()
+            Stage(net, "segment, without CRF", "forward pass", cases.segmentation, (net, n, gpu))
+            for net, n in counts.items()
         ],
         data=[
             Stage(net, stage, bound, cases.data_layer, (net, stage == "images and masks"), 0.7)
@@ -108,14 +103,10 @@ TITLES = dict(
 
 def row(stage, repeats=3):
     """Measure a Stage alone and twice at once, medians of `repeats`; see the top of this file."""
-    found = []
-    for processes in (1, 2)[: len(os.sched_getaffinity(0))]:
-        with tempfile.TemporaryDirectory() as folder:
-            found.append(measured(stage.prepare, stage.arguments, folder, repeats, processes))
-    ours, bound, peak = found[0]
-    two, two_bound, _ = found[-1]
-    if len(found) == 1:
-        two = None
+    ours, bound, peak = measured(stage.prepare, stage.arguments, repeats)
+    two, two_bound = None, None
+    if len(os.sched_getaffinity(0)) > 1:
+        two, two_bound, _ = measured(stage.prepare, stage.arguments, repeats, processes=2)
     return dict(
         net=stage.net,
         stage=stage.stage,
@@ -154,17 +145,21 @@ def text(value: Any):
     return "" if value is None else str(value)
 
 
+def kept(path=OUT):
+    """What the JSON file `path` holds; {} where there is none."""
+    return read_json(path) if os.path.exists(path) else {}
+
+
 def keep(part, title, rows, path=OUT):
     """Put a part into the JSON file `path`, with what it was measured on."""
-    found = read_json(path) if os.path.exists(path) else {}
-    found[part] = dict(title=title, host=dict(host.made_on(), **blas()), rows=rows)
-    write_json(path, found)
+    write_json(path, {**kept(path), part: dict(title=title, host=dict(host.made_on(), **blas()), rows=rows)})
 
 
 def measure(part, gpu):
     """(title, rows) of a part."""
-    if part in bench_sizes.PARTS:
-        return bench_sizes.TITLES[part], bench_sizes.PARTS[part]()
+    if part in sizes.PARTS:
+        title, rows = sizes.PARTS[part]
+        return title, rows()
     title = TITLES[part] + (f", GPU {gpu}" if gpu is not None and part in ("training", "mining") else "")
     return title, list(rows_of(part, gpu))
 
@@ -175,7 +170,7 @@ def _publish(part, title, rows):
 
 
 def main(argv=None):
-    parts = [*TITLES, *bench_sizes.PARTS]
+    parts = [*TITLES, *sizes.PARTS]
     parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without it")
     parser.add_argument("--run", metavar="NAME", help="measure a run in runs/ instead, or too")
@@ -188,6 +183,5 @@ def main(argv=None):
     for part in asked.parts or ([] if asked.run else parts):
         _publish(part, *measure(part, gpu))
     if asked.run:
-        measured_before = read_json(OUT) if os.path.exists(OUT) else {}
-        _publish(f"run {asked.run}", bench_run.title(asked.run), bench_run.rows(asked.run, measured_before))
+        _publish(f"run {asked.run}", run.TITLE.format(asked.run), run.rows(asked.run, kept()))
     print(f"\nAll of this is in {OUT}")

@@ -3,19 +3,18 @@
 Caffe ends the process at any error of CUDA, so each check has a process of its own.
 """
 
-import multiprocessing
 import os
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 
 import caffe
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.gpu import gpu_agreement
+from aepsl.base.files import read_text
+from aepsl.bench.processes import in_a_process
+from aepsl.gpu import agreement
 from aepsl.nets import cuda, device
 from aepsl.paper import published
 from aepsl.run import plan
@@ -25,6 +24,7 @@ from aepsl.training import stand_ins
 ARCHITECTURES = "/opt/cuda/architectures"  # of the code in the image's libcaffe.so: 'compute_80 sm_70 ...'
 OLDEST_DRIVER = (11, 0)  # NVIDIA promises that it runs every 11.x
 LARGEST = "psl"  # the net of voc12 that takes most memory
+WARM_UP = 3  # iterations: the first allocates, and compiles where there is no binary; then the decoding is ahead
 GIB = 2**30
 
 
@@ -39,8 +39,7 @@ def caffe_itself():
 
 
 def architectures():
-    with open(ARCHITECTURES) as file:
-        return file.read().split()
+    return read_text(ARCHITECTURES).split()
 
 
 def driver():
@@ -85,25 +84,29 @@ def memory(gpu):
 
 
 def agrees(gpu):
-    name, difference = gpu_agreement.largest_difference(
-        gpu_agreement.net_with_inputs(experiments.load("demo"), "psl"), gpu
-    )
-    if not difference <= gpu_agreement.TOLERANCE:
+    net = agreement.net_with_inputs(experiments.load("demo"), "psl")
+    name, difference = agreement.largest_difference(net, gpu)
+    if not difference <= agreement.TOLERANCE:
         raise InputError(f"{name} is {difference:.1e} away from the CPU's; with TF32=1 that is to be expected")
     return f"the demo's net, forward and backward, is within {difference:.1e} of the CPU's ({name})"
 
 
 def training(gpu, batch, iterations=2):
+    rate, _ = trained(gpu, LARGEST, batch, iterations)
+    return f"{LARGEST}, {iterations} iterations: {rate:.1f} images/s"
+
+
+def trained(gpu, task, batch, iterations):
+    """(images a second, bytes of the card in use) of a training of voc12's net on generated images."""
     device.use(gpu)
-    experiment = experiments.load(published.PAPERS_EXPERIMENT)
-    experiment["training"][LARGEST] = dict(experiment["training"][LARGEST], batch=batch)
     with tempfile.TemporaryDirectory() as folder:
-        solver = stand_ins.solver(experiment, LARGEST, folder)
-        solver.step(1)  # allocates, starts the processes that decode, and compiles where there is no binary
-        start = time.time()
+        solver = stand_ins.solver(experiments.load(published.PAPERS_EXPERIMENT), task, folder, batch)
+        solver.step(WARM_UP)
+        begun = time.time()
         solver.step(iterations)
-        seconds = time.time() - start
-    return f"{LARGEST}, {iterations} iterations in {seconds:.2f} s: {iterations * batch / seconds:.1f} images/s"
+        seconds = time.time() - begun
+        free, total = cuda.memory(gpu)
+    return iterations * batch / seconds, total - free
 
 
 def _dotted(version):
@@ -112,13 +115,10 @@ def _dotted(version):
 
 def report(name, check, *arguments):
     """Run a check in a process of its own and print its line; returns whether it passed."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        try:
-            word, text = "ok", pool.submit(check, *arguments).result()
-        except InputError as error:
-            word, text = "FAILED", error
-        except BrokenProcessPool:
-            word, text = "FAILED", "Caffe ended the process; what it said stands above"
+    try:
+        word, text = "ok", in_a_process(check, *arguments)
+    except InputError as error:
+        word, text = "FAILED", error
     print(f"{name:18}{word:8}{text}", flush=True)
     return word == "ok"
 

@@ -6,30 +6,26 @@ from its snapshot. runs/gpu/summary.json holds how each step ended.
 
 import contextlib
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, read_text, write_json
-from aepsl.gpu import check_gpu, gpu_agreement
+from aepsl.bench.processes import in_a_process
+from aepsl.gpu import agreement
+from aepsl.gpu.check_gpu import GIB, trained
 from aepsl.graph.run_folder import ROOT
 from aepsl.nets import cuda, device
 from aepsl.paper import published
 from aepsl.run import plan
 from aepsl.settings import experiments
-from aepsl.training import stand_ins
 
 FOLDER = os.path.join(ROOT, "gpu")
 AEPSL = [sys.executable, "-m", "aepsl"]
-PARTS = ("agreement", "speed")
 STEPS = {  # name: (command, what it adds to the environment)
     "check-gpu": ([*AEPSL, "check-gpu"], {}),
     "agreement": ([*AEPSL, "gpu-session", "--part", "agreement"], {}),
@@ -63,48 +59,40 @@ def session(minutes, steps=None, folder=FOLDER):
 
 
 def _run(command, environment, log, seconds):
-    """How a command ended within that time, its output in the file `log`: {"ended", "seconds", "last" line}."""
+    """How a command ended within that time, its output in the file `log`: {"ended", "seconds", "last" line}.
+
+    After its time it is asked to end, so that snakemake tidies up; at the end all that it has started is killed.
+    """
     begun = time.time()
     with open(log, "a") as file:
-        process = subprocess.Popen(
-            command,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=dict(os.environ, **environment),
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(seconds)
-            ended = "ok" if code == 0 else "FAILED"
-        except subprocess.TimeoutExpired:
-            ended = "cut short"
-            _end(process)
-    lines = read_text(log).split("\n")
-    last = next((line.split("\r")[-1].strip() for line in reversed(lines) if line.strip()), "")
-    return dict(ended=ended, seconds=round(time.time() - begun, 1), last=last)
-
-
-def _end(process):
-    """End a command and all that it has started: asked first, so that snakemake tidies up."""
-    os.killpg(process.pid, signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        output = dict(stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, env=dict(os.environ, **environment), start_new_session=True, **output)
+    try:
+        ended = "FAILED" if process.wait(seconds) else "ok"
+    except subprocess.TimeoutExpired:
+        ended = "cut short"
+        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    last = [line.split("\r")[-1].strip() for line in read_text(log).split("\n") if line.strip()][-1:]
+    return dict(ended=ended, seconds=round(time.time() - begun, 1), last="".join(last))
 
 
-def agreement(gpu):
+def compare(gpu):
     """Compare every blob and gradient of voc12's nets with the CPU's; InputError if one is further off than allowed."""
     device.use(gpu)  # says at once if it is not there
-    worst = {}
+    off = []
     for task in experiments.TASKS:
-        net = gpu_agreement.net_with_inputs(experiments.load(published.PAPERS_EXPERIMENT), task)
-        name, worst[task] = gpu_agreement.largest_difference(net, gpu)
-        print(f"{task:16}{worst[task]:.1e}  {name}", flush=True)
-    off = [task for task, difference in worst.items() if not difference <= gpu_agreement.TOLERANCE]
+        net = agreement.net_with_inputs(experiments.load(published.PAPERS_EXPERIMENT), task)
+        name, difference = agreement.largest_difference(net, gpu)
+        print(f"{task:16}{difference:.1e}  {name}", flush=True)
+        off += [task] * (not difference <= agreement.TOLERANCE)
     if off:
-        raise InputError(f"{', '.join(off)}: further from the CPU's than {gpu_agreement.TOLERANCE:g}")
+        raise InputError(f"{', '.join(off)}: further from the CPU's than {agreement.TOLERANCE:g}")
 
 
 def speed(gpu, iterations=20):
@@ -114,32 +102,19 @@ def speed(gpu, iterations=20):
     print(f"TF32 {os.environ.get('NVIDIA_TF32_OVERRIDE')}. {told}", flush=True)
     figures = {}
     for task in experiments.TASKS:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # its memory is its own
-            try:
-                rate, used = pool.submit(_trained, task, gpu, iterations).result()
-            except BrokenProcessPool:
-                raise InputError(f"{task}: Caffe ended the process; what it said stands above") from None
+        print(f"{task}, {iterations} iterations", flush=True)
+        batch = experiment["training"][task]["batch"]
+        rate, used = in_a_process(trained, gpu, task, batch, iterations)  # its memory is its own
         figures[task] = dict(
             images_per_second=round(rate, 2),
             computed_images_per_second=round(operations / 6 / plan.multiply_adds(plan.net_of(experiment, task)), 2),
-            gib=round(used / check_gpu.GIB, 2),
-            computed_gib=round(plan.memory_of_training(experiment, task) / check_gpu.GIB, 2),
+            gib=round(used / GIB, 2),
+            computed_gib=round(plan.memory_of_training(experiment, task) / GIB, 2),
         )
     print(json.dumps(dict(card=cuda.name(gpu), speed=figures)), flush=True)
 
 
-def _trained(task, gpu, iterations):
-    """(images a second, bytes of the card in use) of a training of voc12's net on generated images."""
-    device.use(gpu)
-    experiment = experiments.load(published.PAPERS_EXPERIMENT)
-    with tempfile.TemporaryDirectory() as folder:
-        solver = stand_ins.solver(experiment, task, folder)
-        solver.step(3)  # allocates, and the processes that decode are ahead from here on
-        begun = time.time()
-        solver.step(iterations)
-        seconds = time.time() - begun
-        free, total = cuda.memory(gpu)
-    return iterations * experiment["training"][task]["batch"] / seconds, total - free
+PARTS = dict(agreement=compare, speed=speed)
 
 
 def main(argv=None):
@@ -148,6 +123,6 @@ def main(argv=None):
     parser.add_argument("--part", choices=PARTS, help="one step of the session")
     asked = parser.parse_args(argv)
     if asked.part:
-        dict(agreement=agreement, speed=speed)[asked.part](0)
+        PARTS[asked.part](0)
     elif not session(asked.minutes):
         sys.exit(1)

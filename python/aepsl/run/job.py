@@ -2,10 +2,10 @@
 
 import importlib
 import inspect
-import multiprocessing
-import os
 import resource
 import time
+
+import psutil
 
 from aepsl import cli
 from aepsl.base import commit
@@ -60,21 +60,14 @@ def _measured(function, *arguments):
 
 def _started():
     """When this process began, in seconds since 1970: before its libraries were loaded."""
-    ticks = int(_stat("self")[19])
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+    boot = psutil.boot_time()  # in whole seconds, which psutil adds to what Linux says of the process
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + psutil.Process().create_time() - boot
 
 
 def _cpu_seconds():
     """Seconds of cores that this process and those that it started have used, also those that still run."""
-    own = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    running = [_stat(child.pid)[11:13] for child in multiprocessing.active_children()]
-    return own + sum(map(int, sum(running, []))) / os.sysconf("SC_CLK_TCK")
-
-
-def _stat(process):
-    """What Linux says of a process, from its state on: see proc(5)."""
-    with open(f"/proc/{process}/stat") as file:
-        return file.read().rpartition(")")[2].split()
+    own = psutil.Process()
+    return sum(sum(process.cpu_times()[:4]) for process in (own, *own.children()))
 
 
 def _peak_mib():

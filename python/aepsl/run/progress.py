@@ -3,6 +3,7 @@
 On a terminal another line below them tells how far the run is (aepsl.run.progress_line).
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -43,13 +44,13 @@ def log_handler(message):
         state.update(done=message["done"], total=message["total"])
     elif level == "job_info" and message["name"] != "all":
         name = " ".join([message["name"], *map(str, message["wildcards"].values())])
-        _say(_line(name))
+        _say_of(name)
         state["jobs"][message["jobid"]] = name, message["name"]
     elif level == "job_finished" and message["jobid"] in state["jobs"]:
         name, stage = state["jobs"].pop(message["jobid"])
-        loss = _loss(stage)
-        if loss is not None:
-            _say(f"{_line(name)}: loss {loss:.3f}")
+        with contextlib.suppress(*run_folder.DAMAGED, ValueError):  # there, and a number, for trainings alone
+            loss = read_json(os.path.join(GRAPH.stages[stage].out, "train.json"))["converged_loss"]
+            _say_of(f"{name}: loss {float(loss):.3f}")
     elif level == "job_error":
         state["failed"] = True
         state["jobs"].pop(message["jobid"], None)
@@ -58,19 +59,8 @@ def log_handler(message):
         _say(text)
 
 
-def _line(text):
-    return f"{time.time() - START:6.0f} s {state['done']:>4}/{state['total']}  {text}"
-
-
-def _loss(name):
-    """The mean loss of the last epoch of a training that is done; None for other stages."""
-    stage = GRAPH.stages.get(name)
-    if not (stage and stage.is_training):
-        return None
-    try:
-        return float(read_json(os.path.join(stage.out, "train.json"))["converged_loss"])
-    except (*run_folder.DAMAGED, ValueError):
-        return None
+def _say_of(job):
+    _say(f"{time.time() - START:6.0f} s {state['done']:>4}/{state['total']}  {job}")
 
 
 def _say(line):

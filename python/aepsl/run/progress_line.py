@@ -7,7 +7,6 @@ each other, and how far they are stands in the run's folder (aepsl.run.status).
 import atexit
 import contextlib
 import os
-import select
 import statistics
 import threading
 import time
@@ -35,47 +34,35 @@ class Terminal:
     """Passes on what this process and all that it starts print to the terminal, above a last line, `line(width)`."""
 
     def __init__(self, line):
-        self.line, self.drawn, self.due = line, b"", 0
-        self.partial = b""  # of a line of text whose end is not there yet
-        self.lock, self.closed = threading.Lock(), False
+        self.line, self.drawn = line, b""
+        self.lock, self.closed = threading.Lock(), threading.Event()
         self.streams = [stream for stream in (1, 2) if os.isatty(stream)]
         self.terminal = os.dup(self.streams[-1])
-        self.pipe, end = os.pipe()
-        os.set_blocking(self.pipe, False)
+        pipe, end = os.pipe()
         for stream in self.streams:
             os.dup2(end, stream)
         os.close(end)
-        threading.Thread(target=self._pass_on, daemon=True).start()
+        self.passing = threading.Thread(target=self._pass_on, args=[pipe], daemon=True)
+        self.passing.start()
+        threading.Thread(target=self._redraw, daemon=True).start()
 
     def close(self):
         """Clear the line and give the terminal back."""
-        with self.lock:
-            self.closed = True
-            for stream in self.streams:
-                os.dup2(self.terminal, stream)
-            self._write(CLEAR + self._read() + self.partial)
+        self.closed.set()
+        self._write(b"")
+        for stream in self.streams:
+            os.dup2(self.terminal, stream)
+        self.passing.join(PERIOD)  # until all is passed on; whoever still prints keeps the pipe open
 
-    def _pass_on(self):
-        while True:
-            select.select([self.pipe], [], [], PERIOD)
-            with self.lock:
-                if self.closed:
-                    return
-                text, before = self._read(), self.drawn
-                if time.monotonic() >= self.due:
-                    self.drawn = self._line()
-                    self.due = time.monotonic() + PERIOD
-                if text or self.drawn != before:
-                    self._write(CLEAR + text + self.drawn)
+    def _pass_on(self, pipe):
+        with open(pipe, "rb") as lines:
+            for text in lines:
+                self._write(text)
 
-    def _read(self):
-        """All whole lines that were printed since the last time."""
-        text = [self.partial]
-        with contextlib.suppress(BlockingIOError):
-            while text[-1] or len(text) == 1:  # until nobody can write any more
-                text.append(os.read(self.pipe, 1 << 16))
-        whole, end, self.partial = b"".join(text).rpartition(b"\n")
-        return whole + end
+    def _redraw(self):
+        while not self.closed.wait(PERIOD):
+            self.drawn = self._line()
+            self._write(b"")
 
     def _line(self):
         with contextlib.suppress(OSError):
@@ -87,7 +74,8 @@ class Terminal:
         return b""
 
     def _write(self, text):
-        with contextlib.suppress(OSError):  # the terminal is gone; the run goes on
+        with self.lock, contextlib.suppress(OSError):  # the terminal is gone; the run goes on
+            text = CLEAR + text + (b"" if self.closed.is_set() else self.drawn)
             while text:
                 text = text[os.write(self.terminal, text) :]
 

@@ -30,8 +30,9 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
 
     experiment: settings; weights: initial caffemodel, None to start from the fillers alone;
     regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl), or
-    TRUTH; psl_weights: what weights S_hat: scores, labels or none (psl); word: see aepsl.store.result. Raises InputError for bad inputs, before Caffe
-    starts, for a training that diverges, and for a classification that saturates.
+    TRUTH; psl_weights: what weights S_hat: scores, labels or none (psl); word: see aepsl.store.result. Raises
+    InputError for bad inputs, before Caffe starts, for a training that diverges, and for a classification that
+    saturates.
     """
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])

@@ -52,24 +52,26 @@ def run(experiment, kind, out, step=None, data=None, gpu=None):
     missing = [path for path in masks if not os.path.exists(path)]
     if missing:
         raise InputError(f"{missing[0]}: no such mask; `aepsl run {experiment['name']}` makes it")
-    if kind == "sec":
-        return _sec(dataset, ids, masks, out)
-    setting = _mmseg_setting(dataset, ids, out) if kind == "mmseg" else f"{out}: {len(ids)} masks of steps 1 to {step}"
+    return dict(mmseg=_mmseg, png=_png, sec=_sec)[kind](dataset, ids, masks, out)
+
+
+def _png(dataset, ids, masks, out):
     with folder_whole(out) as beside:
-        into = os.path.join(beside, MASKS) if kind == "mmseg" else beside
-        os.makedirs(into, exist_ok=True)
         for path in masks:
-            shutil.copyfile(path, os.path.join(into, os.path.basename(path)))
-        if kind == "mmseg":
-            write_text(os.path.join(beside, LISTS, "train.txt"), "".join(image_id + "\n" for image_id in ids))
-    return setting
+            shutil.copy(path, beside)
+    return f"{out}: {len(ids)} masks, those of {os.path.dirname(masks[0])}"
 
 
-def _mmseg_setting(dataset, ids, out):
-    """The dataset of an mmsegmentation config (1.x): its images stay where they are."""
+def _mmseg(dataset, ids, masks, out):
+    """Returns the dataset of an mmsegmentation config (1.x): its images stay where they are."""
     endings = sorted({os.path.splitext(dataset.image_path(image_id))[1] for image_id in ids})
     if len(endings) > 1:
         raise InputError(f"{dataset.root}: has images that end in {' and '.join(endings)}; mmsegmentation takes one")
+    with folder_whole(out) as beside:
+        os.makedirs(os.path.join(beside, MASKS))
+        for path in masks:
+            shutil.copy(path, os.path.join(beside, MASKS))
+        write_text(os.path.join(beside, LISTS, "train.txt"), "".join(image_id + "\n" for image_id in ids))
     names = ("background", *Dataset(dataset.root).classes)  # a mask's value is a place in this list
     images = os.path.join(os.path.abspath(dataset.root), "JPEGImages")
     return (
@@ -98,8 +100,7 @@ def cues(mask):
 
     Cells lie as the net's maps: those at the border on the image's border. Where S says nothing there is no cue.
     """
-    rows, columns = (np.round(np.linspace(0, side - 1, GRID)).astype(int) for side in mask.shape)
-    small = mask[rows][:, columns]
+    small = mask[np.ix_(*(np.round(np.linspace(0, side - 1, GRID)).astype(int) for side in mask.shape))]
     y, x = np.nonzero(small != IGNORE)
     return np.stack([small[y, x], y, x]).astype(np.int16)
 
@@ -137,8 +138,7 @@ def main(argv=None):
     parser.add_argument("--run", dest="experiment", required=True, type=of_run, metavar="NAME")
     parser.add_argument("--to", dest="kind", required=True, choices=KINDS, help="for whom")
     parser.add_argument("--out", required=True, help="folder to write, in runs/ or one that WRITABLE= names")
-    parser.add_argument(
-        "--step", type=cli.number(1), help="of erasing; irn: the net's (1), else the last that is merged"
-    )
+    step = "of erasing; irn: the net's (1), else the last that is merged"
+    parser.add_argument("--step", type=cli.number(1), help=step)
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, in VOC layout")
     print(run(**vars(parser.parse_args(argv))))

@@ -1,6 +1,7 @@
 """Segments pictures of your own with a trained net."""
 
 import os
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -23,17 +24,15 @@ def run(experiment, paths, model, out, policy="scores", overlay=False, gpu=None)
     for a result that would overwrite a picture or another result.
     """
     names = [os.path.join(out, os.path.splitext(os.path.basename(path))[0]) for path in paths]
-    pictures = {os.path.realpath(path) for path in paths}
-    written = {}
-    for path, name in zip(paths, names):
-        for result in [name + ".png"] + [name + "_overlay.png"] * overlay:
-            if result in written:
-                raise InputError(
-                    f"{path}: would overwrite the result of {written[result]}; segment them into two folders"
-                )
-            if os.path.realpath(result) in pictures:
-                raise InputError(f"{path}: its result would overwrite {result}; give --out another folder")
-            written[result] = path
+    endings = [".png", "_overlay.png"] if overlay else [".png"]
+    results = [(path, name + ending) for path, name in zip(paths, names) for ending in endings]
+    pictures, written = set(map(os.path.realpath, paths)), Counter(result for _, result in results)
+    for path, result in results:
+        if written[result] > 1:
+            raise InputError(f"{path}: another's result would overwrite {result}; segment them into two folders")
+        if os.path.realpath(result) in pictures:
+            raise InputError(f"{path}: its result would overwrite {result}; give --out another folder")
+    for path in paths:
         read_picture(path)
     make_folder(out)
     net = SegmentationNet(experiment, model, gpu)
@@ -58,10 +57,6 @@ def main(argv=None):
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--overlay", action="store_true", help="also draw each picture with its segmentation")
-    parser.add_argument(
-        "--policy",
-        choices=("scores", "none"),
-        default="scores",
-        help="what weights the classes' maps (scores); nets without a classification head need none",
-    )
+    weights = "what weights the classes' maps (scores); nets without a classification head need none"
+    parser.add_argument("--policy", choices=("scores", "none"), default="scores", help=weights)
     run(**vars(parser.parse_args(argv)))

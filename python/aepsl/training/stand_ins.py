@@ -43,8 +43,13 @@ def _enlarge(data):
         write_mask(path, cv2.resize(read_indexed(path), PHOTO, interpolation=cv2.INTER_NEAREST))
 
 
-def solver(experiment, task, folder):
-    """A solver of `task` that goes through generated images in `folder`, with steps too small to learn by."""
+def solver(experiment, task, folder, batch=None):
+    """A solver of `task` that goes through generated images in `folder`, with steps too small to learn by.
+
+    batch: in place of the experiment's.
+    """
+    experiment = copy.deepcopy(experiment)
+    experiment["training"][task]["batch"] = batch or experiment["training"][task]["batch"]
     experiment, data = data_for(experiment, folder)
     experiment["training"][task]["lr"] = RATE
     masks = None if task == "classification" else os.path.join(data, "SegmentationClassAug")

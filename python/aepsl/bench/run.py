@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json
@@ -10,16 +11,8 @@ from aepsl.settings import experiments
 
 PAUSE = 60  # seconds without any job: the run was not going on
 # {kind of stage: the part of bench.json, and the stage in it, that say how near its work is to its bound}
-MEASURED = dict(
-    classification=("training", "classification"),
-    segmentation=("training", "segmentation"),
-    psl=("training", "psl"),
-    mine=("mining", "mine"),
-)
-
-
-def title(name):
-    return f"The run {name}: core-seconds, and what they are of its cores times its wall clock"
+MEASURED = {**{task: ("training", task) for task in experiments.TASKS}, "mine": ("mining", "mine")}
+TITLE = "The run {}: core-seconds, and what they are of its cores times its wall clock"
 
 
 def rows(name, bench):
@@ -32,36 +25,25 @@ def rows(name, bench):
     run = RunFolder(experiments.load(name))
     jobs = jobs_of(run)
     kinds = {stage.name: stage.kind for stage in run.stages()}
-    cores = cores_of(run)
-    whole = cores * wall_clock(jobs)
+    cores, clock = read_json(run.results)["host"]["cores"], wall_clock([took for _, took in jobs])
     found = {}
     for stage, took in jobs:
         found.setdefault(kinds.get(stage, stage.split(".")[0]), []).append(took["cpu_seconds"])
     result = []
+
+    def add(what, jobs, seconds, ratio=None, bound=0.0):
+        share = seconds / (cores * clock)
+        row = dict(what=what, jobs=jobs, core_seconds=float(seconds), ratio=ratio)
+        result.append(dict(row, bound_core_seconds=bound, share=share))
+
     for kind, seconds in found.items():
         ratio = ratio_of(bench, name, kind)
-        work = sum(seconds)
-        result.append(_row(kind, len(seconds), work, ratio, work * (ratio or 1), whole))
-    starting = sum(took["ended"] - took["seconds"] - took["started"] for _, took in jobs)
-    rest = whole - starting - sum(each["core_seconds"] for each in result)
-    bounds = sum(each["bound_core_seconds"] for each in result)
-    return [
-        *result,
-        _row("starting the jobs", len(jobs), starting, None, 0.0, whole),
-        _row("no job's", None, rest, None, 0.0, whole),
-        _row(f"{cores} cores, {wall_clock(jobs):.0f} s", len(jobs), whole, bounds / whole, bounds, whole),
-    ]
-
-
-def _row(what, jobs, seconds, ratio, bound, whole):
-    return dict(
-        what=what,
-        jobs=jobs,
-        core_seconds=float(seconds),
-        ratio=ratio,
-        bound_core_seconds=float(bound),
-        share=seconds / whole,
-    )
+        add(kind, len(seconds), sum(seconds), ratio, float(sum(seconds) * (ratio or 1)))
+    bounds = sum(row["bound_core_seconds"] for row in result)
+    add("starting the jobs", len(jobs), sum(took["ended"] - took["seconds"] - took["started"] for _, took in jobs))
+    add("no job's", None, cores * clock - sum(row["core_seconds"] for row in result))
+    add(f"{cores} cores, {clock:.0f} s", len(jobs), cores * clock, bounds / (cores * clock), bounds)
+    return result
 
 
 def jobs_of(run):
@@ -71,8 +53,7 @@ def jobs_of(run):
         took = read_json(path)
         if "started" not in took:
             raise InputError(f"{path}: does not say when its job began; a run made anew does")
-        parts = os.path.basename(path)[: -len(".json")].split(".")
-        found.append((".".join(part for part in parts if "-" not in part), took))
+        found.append((re.sub(r"(\.\d+-\d+)?\.json$", "", os.path.basename(path)), took))
     if not found:
         raise InputError(f"{run.path}: no stage is done; `make demo` or `make rehearsal` fills a run")
     return found
@@ -80,19 +61,13 @@ def jobs_of(run):
 
 def wall_clock(jobs):
     """Seconds from the first job's start to the last one's end, without pauses of more than PAUSE."""
-    spans = sorted((took["started"], took["ended"]) for _, took in jobs)
-    total, last = 0.0, spans[0][0]
-    for started, ended in spans:
+    total, last = 0.0, 0.0
+    for started, ended in sorted((took["started"], took["ended"]) for took in jobs):
         if started - last > PAUSE:
             last = started
         total += max(0.0, ended - last)
         last = max(last, ended)
     return total
-
-
-def cores_of(run):
-    """The cores that the run was given."""
-    return read_json(run.results)["host"]["cores"]
 
 
 def ratio_of(bench, name, kind):

@@ -53,13 +53,10 @@ def net_with_inputs(experiment, task, batch=2):
     inputs["labels"][:, 0] = True
     if len(shapes) == 3:
         inputs["mask"] = random.choice([*range(classes + 1), 255], shapes[2])
-
-    def source(experiment, task):
-        return L.Input(ntop=len(shapes), input_param=dict(shape=[dict(dim=shape) for shape in shapes]))
-
+    layer = dict(ntop=len(shapes), input_param=dict(shape=[dict(dim=shape) for shape in shapes]))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "net.prototxt")
-        write_text(path, build.train_net(experiment, task, source))
+        write_text(path, build.train_net(experiment, task, lambda *_: L.Input(**layer)))
         caffe.set_random_seed(1)
         net = caffe.Net(path, caffe.TEST)  # in this phase Dropout lets everything pass
     for name, values in inputs.items():

@@ -1,0 +1,200 @@
+"""What `aepsl bench` measures of each stage, and the bound of each: what the stage cannot do without, called directly.
+
+Every function here prepares a processes.Case; folder: an empty one to work in.
+"""
+
+import itertools
+import os
+import re
+import subprocess
+
+import cv2
+import numpy as np
+from caffe import layers as L
+from PIL import Image
+from pydensecrf import densecrf
+from skimage.segmentation import felzenszwalb
+
+from aepsl.base.files import write_text
+from aepsl.bench.processes import Case
+from aepsl.data.dataset import Dataset, in_folder
+from aepsl.evaluation import evaluate
+from aepsl.images.pictures import read_indexed
+from aepsl.layers.data import PARAMETERS, Sampler
+from aepsl.nets import build, crf, device
+from aepsl.nets.whole_image import ClassificationNet
+from aepsl.saliency.detectors import rbd
+from aepsl.saliency.drfi import model as drfi
+from aepsl.saliency.drfi import segments
+from aepsl.settings import experiments
+from aepsl.stages import mine
+from aepsl.stages.segment import SegmentationNet
+from aepsl.training import stand_ins
+
+
+def training(folder, name, task, batch, iterations, gpu=None):
+    """Iterations of training, images decoded and all, against `caffe time` of the same net on data that is there.
+
+    batch: in place of the experiment's, if given: images/s hardly depend on it.
+    """
+    device.use(gpu)
+    experiment = experiments.load(name)
+    batch = batch or experiment["training"][task]["batch"]
+    bound = os.path.join(folder, "bound.prototxt")
+    write_text(bound, without_data(experiment, task, batch))
+    solver = stand_ins.solver(experiment, task, folder, batch)
+    return Case(batch * iterations, lambda: solver.step(iterations), lambda: caffe_time(bound, iterations, gpu))
+
+
+def without_data(experiment, task, batch):
+    """The training net of `task` on batches that are there already."""
+    shapes = [dict(dim=shape) for shape in build.batch_shapes(experiment, task, batch)]
+    fillers = [dict(type="gaussian", std=60), dict(type="constant", value=1), dict(type="constant", value=1)]
+    filled = dict(shape=shapes, data_filler=fillers[: len(shapes)])
+    return build.train_net(experiment, task, lambda *_: L.DummyData(ntop=len(shapes), dummy_data_param=filled))
+
+
+def caffe_time(prototxt, iterations, gpu):
+    """Seconds of so many forward and backward passes of a net, as `caffe time` measures them."""
+    command = ["caffe", "time", "-model", prototxt, "-iterations", str(iterations)]
+    command += [] if gpu is None else ["-gpu", str(gpu)]
+    environment = dict(os.environ, GLOG_minloglevel="0", GLOG_logtostderr="1")
+    report = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment, check=True).stderr
+    return float(re.search(r"Average Forward-Backward: ([\d.e+]+) ms", report).group(1)) * iterations / 1000
+
+
+def mining(folder, name, count, gpu=None):
+    """Mining of images as `aepsl mine` does it, against the net's forward pass on the same pixels."""
+    experiment, dataset, ids = _images(folder, name, count)
+    net = ClassificationNet(experiment, stand_ins.model(experiment, "classification", folder), gpu)
+    turns = itertools.count()
+
+    def ours():
+        out = os.path.join(folder, f"mined{next(turns)}")
+        for _ in mine.mined_shares(experiment, dataset, ids, net, out, keep=()):
+            pass
+
+    return Case(count, ours, _forward_of(net, map(dataset.image, ids)))
+
+
+def segmentation(folder, name, count, gpu=None):
+    """What a segmentation net says of images, grown to their size, against its forward pass on the same pixels."""
+    experiment, dataset, ids = _images(folder, name, count)
+    net = SegmentationNet(experiment, stand_ins.model(experiment, "segmentation", folder), gpu)
+
+    def ours():
+        for image_id in ids:
+            net.probabilities(dataset.image(image_id)).argmax(axis=0)
+
+    return Case(count, ours, _forward_of(net, map(dataset.image, ids)))
+
+
+def _images(folder, name, count):
+    """(the experiment `name` on `count` generated images, their Dataset, their IDs)."""
+    experiment, data = stand_ins.data_for(experiments.load(name), folder, count)
+    dataset = Dataset(data, experiment["classes"])
+    return experiment, dataset, dataset.ids("train_aug")
+
+
+def _forward_of(net, images):
+    """A function that runs the net on what it sees of the images."""
+    pixels = []
+    for image in images:
+        net.forward(image)
+        pixels.append(net.net.blobs["data"].data.copy())
+
+    def bound():
+        for each in pixels:
+            net.net.blobs["data"].reshape(*each.shape)
+            net.net.forward(data=each)
+
+    return bound
+
+
+def data_layer(folder, name, with_masks, batch=20, batches=5):
+    """Batches as the data layer fills them, in one process, against decoding of the same files alone.
+
+    The bound of images is cv2.imread, that of masks Pillow, since OpenCV cannot read indices of a palette.
+    """
+    cv2.setNumThreads(0)
+    experiment, dataset, ids = _images(folder, name, batch)
+    own = dict(root=dataset.root, list="train_aug", classes=experiment["classes"], batch=batch)
+    own["masks"] = dataset.mask_folder() if with_masks else None
+    own.update(crop=experiment["data"]["crop"], scale=experiment["data"]["scale"])
+    sampler = Sampler(**{**PARAMETERS, **own})
+    arrays = [np.empty(shape, np.float32) for shape in sampler.shapes]
+    images = batches * [dataset.image_path(image_id) for image_id in ids]
+    masks = batches * in_folder(own["masks"], ids) if with_masks else []
+    turns = itertools.count()
+
+    def ours():
+        for _ in range(batches):
+            sampler.fill(next(turns), arrays)
+
+    def bound():
+        for path in images:
+            cv2.imread(path)
+        for path in masks:
+            with Image.open(path) as mask:
+                np.asarray(mask)
+
+    return Case(len(images), ours, bound)
+
+
+def saliency(folder, detector, count):
+    """Maps of a detector for photos, against the segmentation into regions alone, as scikit-image does it."""
+    cv2.setNumThreads(1)
+    _, dataset, ids = _images(folder, "rehearsal", count)
+    images = [dataset.image(image_id) for image_id in ids]
+    small = [segments.reduced(image) for image in images]
+    maps, regions, seen = dict(drfi=_drfi, rbd=_rbd)[detector](small)
+    return Case(count, lambda: [maps(image) for image in images], lambda: [regions(each) for each in seen])
+
+
+def _drfi(small):
+    def regions(image):
+        return [felzenszwalb(image, scale=k, sigma=segments.SIGMA, min_size=least) for k, least in segments.LEVELS]
+
+    return drfi.load(drfi.MODEL).saliency, regions, small
+
+
+def _rbd(small):
+    lab = [cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2Lab) for image in small]
+    return rbd.saliency, rbd.superpixels, lab
+
+
+def dense_crf(folder, labels, count):
+    """The CRF of photos with so many labels and background, against pydensecrf called directly on the same energies."""
+    settings = experiments.load("voc12")["crf"]
+    bilateral, gaussian = settings["bilateral"], settings["gaussian"]
+    width, height = stand_ins.PHOTO
+    random = np.random.RandomState(1)
+    image = cv2.resize(random.randint(0, 256, (12, 16, 3)).astype(np.uint8), stand_ins.PHOTO)
+    maps = np.stack([cv2.resize(random.rand(12, 16).astype(np.float32), stand_ins.PHOTO) for _ in range(labels + 1)])
+    own = np.zeros((21, height, width), np.float32)
+    own[: labels + 1] = maps / maps.sum(axis=0)
+    energy = np.ascontiguousarray(-np.log(own[: labels + 1]).reshape(labels + 1, -1))
+
+    def bound():
+        for _ in range(count):
+            field = densecrf.DenseCRF2D(width, height, labels + 1)
+            field.setUnaryEnergy(energy)
+            field.addPairwiseGaussian(gaussian["xy"], gaussian["weight"])
+            field.addPairwiseBilateral(bilateral["xy"], bilateral["rgb"], image, bilateral["weight"])
+            field.inference(settings["iterations"])
+
+    return Case(count, lambda: [crf.refined(image, own, settings) for _ in range(count)], bound)
+
+
+def evaluation(folder, count):
+    """Confusion matrices of masks of photos, read from their files, against bincount of the pairs of decoded ones."""
+    _, dataset, ids = _images(folder, "rehearsal", count)
+    paths = in_folder(dataset.mask_folder(), ids)
+    masks = 10 * [read_indexed(path) for path in paths]
+    paths = 10 * paths
+
+    def bound():
+        for mask in masks:
+            np.bincount((mask.astype(np.uint16) << 8 | mask).ravel(), minlength=1 << 16)
+
+    return Case(len(paths), lambda: list(evaluate.confusions(paths, paths, dataset.values)), bound)

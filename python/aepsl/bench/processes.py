@@ -1,0 +1,104 @@
+"""Measures what a stage does and its bound in turns, in processes of their own."""
+
+import ctypes
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Callable, NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from aepsl.base.errors import InputError
+
+ENVIRONMENT = dict(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # as of a stage with one thread
+SPAWN = multiprocessing.get_context("spawn")
+
+
+class Case(NamedTuple):
+    """ours: does the work of a stage on `images` images; bound: the least that it needs, on as many.
+
+    Either may return the seconds that count, where those are not all that it took.
+    """
+
+    images: int
+    ours: Callable
+    bound: Callable
+
+
+def measured(prepare, arguments, repeats, processes=1):
+    """(images/s, the bound's images/s, peak MiB of a process) of `processes` at once, medians of `repeats`.
+
+    prepare(folder, *arguments) gives the Case, in each process in a folder of its own; it is found by name. The rates
+    of the processes are added up. Raises InputError if one of them fails, after it has said why.
+    """
+    before = dict(os.environ)
+    os.environ.update(ENVIRONMENT)  # the libraries read it as they load
+    try:
+        with SPAWN.Manager() as manager, ProcessPoolExecutor(processes, SPAWN) as pool:
+            barrier = manager.Barrier(processes)
+            started = [pool.submit(_measure, prepare, arguments, repeats, barrier) for _ in range(processes)]
+            rates, bounds, peaks = zip(*(each.result() for each in started))
+    except Exception:
+        message = f"{prepare.__name__}{arguments} could not be measured; the lines above say why"
+        raise InputError(message) from None
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return sum(rates), sum(bounds), max(peaks)
+
+
+def _measure(prepare, arguments, repeats, barrier):
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            ours, bound = _in_turns(prepare(folder, *arguments), repeats, barrier)
+    except BaseException:
+        traceback.print_exc()
+        barrier.abort()
+        raise
+    return ours, bound, peak_mib()
+
+
+def _in_turns(case, repeats, barrier):
+    """Images/s of both sides of a Case; the processes begin each turn together."""
+    seconds = {work: [] for work in (case.ours, case.bound)}
+    for repeat in range(repeats + 1):
+        for work, took in seconds.items():
+            barrier.wait(timeout=300)
+            start = time.perf_counter()
+            own = work()
+            if repeat:  # the first is there to warm up
+                took.append(own if isinstance(own, float) else time.perf_counter() - start)
+    return [case.images / float(np.median(took)) for took in seconds.values()]
+
+
+def in_a_process(function, *arguments):
+    """What the function returns, run in a fresh process, so that its memory is its own.
+
+    Raises InputError where Caffe ends that process.
+    """
+    with ProcessPoolExecutor(1, SPAWN) as pool:  # a multiprocessing.Pool's may have no children: no data layer
+        try:
+            return pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            raise InputError("Caffe ended the process; what it said stands above") from None
+
+
+def peak_mib():
+    """Peak memory of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def blas():
+    """{'blas': the library that this process has loaded, 'blas_kernel': which of its kernels it has taken}."""
+    for library in threadpool_info():
+        if library["internal_api"] == "openblas":
+            kernel = ctypes.CDLL(library["filepath"]).openblas_get_corename
+            kernel.restype = ctypes.c_char_p
+            return dict(blas=os.path.basename(library["filepath"]), blas_kernel=kernel().decode())
+    return dict(blas="unknown")
