@@ -13,7 +13,7 @@ import time
 import traceback
 
 from aepsl.base import commit
-from aepsl.base.errors import InputError
+from aepsl.base.errors import BrokenFile, FullDisk, InputError, NoRight
 from aepsl.base.files import FULL, check_place
 from aepsl.graph import run_folder
 from aepsl.settings import experiments
@@ -21,6 +21,10 @@ from aepsl.store import made
 
 INTERRUPTED = "interrupted; typed again, the command goes on from there\n"
 LONGEST = 2000  # characters of a line: a name or a damaged file can be long
+REMEDIES = {  # of what low floors can only say is wrong
+    FullDisk: " (`make reproduce-dry` says how much a run takes) and type the same command again",
+    NoRight: "; name a file in runs/, or mount its folder with WRITABLE=",
+}
 INPUTS = ("data", "model", "weights", "vgg", "maps", "saliency", "regions", "masks", "before")  # options that name one
 OPTIONS = {
     "experiment": dict(required=True, type=experiments.load, metavar="NAME", help="settings and nets: prototxt/NAME"),
@@ -137,7 +141,7 @@ def command(main):
             sys.stdout.flush()
         return
     except InputError as error:
-        line = str(error)
+        line = remedied(error)
     except KeyboardInterrupt:
         _end("" if os.environ.get("AEPSL_RUN") else INTERRUPTED, 128 + signal.SIGINT)
     except BrokenPipeError:  # whoever read our output, as `| head`, has seen enough
@@ -160,6 +164,14 @@ def command(main):
     line = line if len(line) < LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     line = "".join(c if c >= " " else repr(c)[1:-1] for c in line)  # a name may hold a line break
     _end(f"error: {line}\n", 1)
+
+
+def remedied(error):
+    """The line of an InputError, with what to do about it."""
+    if isinstance(error, BrokenFile) and run_folder.is_in_a_run(error.args[0]):
+        path, fault, _ = error.args
+        return f"{path}: {fault}; type the same command again, which makes it anew"
+    return f"{error}{REMEDIES.get(type(error), '')}"
 
 
 def _end(text, code):

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import make_folder, only_one, opened, write_if_changed
+from aepsl.base.files import make_folder, only_one, opened, read_text, write_text
 from aepsl.base.parallel import in_processes
 from aepsl.data import source_table
 from aepsl.data.dataset import LISTS, VOC_CLASSES
@@ -68,9 +68,8 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
                 to_convert.append((path, images[image_id], target))
         in_processes(_convert, to_convert, "masks")
         for name, members in lists.items():
-            write_if_changed(os.path.join(out, LISTS, name + ".txt"), _text(members))
-        rows = (" ".join([image_id, *labels[image_id]]) for image_id in ids)
-        write_if_changed(os.path.join(out, "image_labels.txt"), _text(rows))  # a new date would redo every stage
+            _write(os.path.join(out, LISTS, name + ".txt"), members)
+        _write(os.path.join(out, "image_labels.txt"), (" ".join([each, *labels[each]]) for each in ids))
 
 
 def _has_test(folder):
@@ -164,6 +163,13 @@ def _compare_labels(out, lists, labels, expected, remedy):
         for what, count, right in found:
             if count != right:
                 raise InputError(f"{out}: {name} would have {count:,} images with {what}, not {right:,}; {remedy}")
+
+
+def _write(path, lines):
+    """Write a text file, but where it is there already: a new date would redo every stage."""
+    text = _text(lines)
+    if read_text(path) != text:
+        write_text(path, text)
 
 
 def _text(lines):

@@ -6,19 +6,19 @@ from PIL import Image
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_bytes, written_whole
-from aepsl.images import decoding
+from aepsl.images import decoding, full_range
 
 
 def read_image(path, header=None):
     """The image as H x W x 3 uint8, BGR, upright: turned as its EXIF orientation says, as viewers show it.
 
     header: decoding.header(path), if the caller has it. What a data set's masks belong to, Dataset.image finds out.
-    Pictures of any depth and kind, see decoding.pixels. Raises InputError for a file that is no image.
+    Pictures of any depth and kind, see full_range.pixels. Raises InputError for a file that is no image.
     """
     header = header or decoding.header(path)
     image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
     if image is None:
-        image = decoding.pixels(path, header.bits)
+        image = full_range.pixels(path, header.bits)
     return decoding.turned(image, header.orientation)
 
 

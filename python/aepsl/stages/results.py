@@ -22,7 +22,7 @@ import os
 from aepsl import cli
 from aepsl.base import host
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_figures, read_json, write_json
+from aepsl.base.files import read_json, write_json
 from aepsl.base.parallel import in_threads
 from aepsl.data.dataset import Dataset
 from aepsl.evaluation import by_image, evaluate
@@ -85,6 +85,20 @@ def _converged_loss(path):
     if not isinstance(loss, float):
         raise InputError(f"{path}: has no `converged_loss`; delete it and run the same training again")
     return loss
+
+
+def read_figures(path, kind=dict):
+    """read_json for a dict, or another `kind`, that holds nothing but numbers; InputError for any other."""
+    value = read_json(path)
+    if not (isinstance(value, kind) and value != {} and _are_numbers(value)):
+        raise InputError(f"{path}: does not hold the figures that its stage writes; delete it and run the stage again")
+    return value
+
+
+def _are_numbers(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    return all(map(_are_numbers, value)) if isinstance(value, list) else type(value) in (int, float)
 
 
 def evaluated(dataset, list_name, folders):
