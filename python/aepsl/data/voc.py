@@ -180,11 +180,7 @@ def main(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("--out", required=True, help="the data set")
     parser.add_argument("--voc", help="folder VOC2012 with images, XML, masks and lists (OUT/VOC2012)")
-    parser.add_argument(
-        "--sbd", help="SBD's folder `dataset` (OUT/SBD); not needed where VOC2012/SegmentationClassAug is"
-    )
+    parser.add_argument("--sbd", help="SBD's folder `dataset` (OUT/SBD); not needed with VOC2012/SegmentationClassAug")
     parser.add_argument("--test", help="folder VOC2012 with the test images and their list (OUT/VOC2012test, if there)")
-    parser.add_argument(
-        "--sources", help=f"another table than {source_table.TABLE}; SOURCES in the environment does the same"
-    )
+    source_table.add_option(parser)
     run(**vars(parser.parse_args(argv)))
