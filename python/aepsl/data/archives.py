@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+import shutil
 import tarfile
 import zlib
 
@@ -48,5 +49,4 @@ def unpack(archive, out, top, only=()):
 
 def _write(path, content):
     with open(path, "wb") as file:
-        for block in iter(lambda: content.read(1 << 20), b""):
-            file.write(block)
+        shutil.copyfileobj(content, file)

@@ -18,7 +18,6 @@ from aepsl.store.made import Result
 # not. A mask that has what no label names, or nothing of what they name, is another thing.
 MOST_CONTRADICTIONS, MOST_GAPS = 0.05, 0.15
 FEWEST_CONTRADICTIONS, FEWEST_GAPS = 2, 5  # images that make an error, however few there are
-SHOWN = 3  # ids
 
 
 def run(experiment, data, mark=None):
@@ -47,7 +46,9 @@ def run(experiment, data, mark=None):
         raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment['data']['val']} go there")
     both = sorted(set(train) & set(val))
     if both:
-        _warn(f"{len(both)} images of val are training images too ({_shown(both)}): its figures will look too good")
+        _warn(
+            f"{len(both)} images of val are training images too ({lists.shown(both)}): its figures will look too good"
+        )
     has_mask = np.array([os.path.lexists(path) for path in in_folder(truths, train)])
     dataset.check([image_id for image_id, has in zip(train, has_mask) if not has] + test)
     masked = [image_id for image_id, has in zip(train, has_mask) if has]
@@ -110,7 +111,7 @@ class _Masks(NamedTuple):
             (gaps, MOST_GAPS, FEWEST_GAPS, "lack a class of the labels"),
         ):
             count = np.count_nonzero(bad)
-            shown = _shown([self.ids[k] for k in np.flatnonzero(bad)])
+            shown = lists.shown([self.ids[k] for k in np.flatnonzero(bad)])
             told = f"{self.folder}: {count} of {len(self.ids)} masks of {self.list_name} {what} ({shown})"
             too_many = count > most * len(self.ids) or (bad is wrong and swapped)
             if too_many and count >= min(fewest, len(self.ids)):
@@ -138,10 +139,6 @@ class _Masks(NamedTuple):
                 "write classes.txt in the order of the masks' values"
             )
         return "compare classes.txt with the masks' values, and image_labels.txt with the images"
-
-
-def _shown(ids):
-    return ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
 
 
 def _warn(line):

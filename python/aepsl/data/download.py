@@ -23,7 +23,6 @@ from aepsl.data.archives import unpack
 ROUNDS = 4  # through all mirrors without a new byte, before a start gives up
 PAUSE = 1  # seconds after the first such round; doubled after each
 TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
-BLOCK = 1 << 20
 
 
 def run(names, out, sources=None, optional=False):
@@ -125,7 +124,7 @@ def _append(answer, part, have, end):
     try:
         with tqdm.wrapattr(answer, "read", **bar) as counted, open(part, "ab") as file:
             file.truncate(have)
-            shutil.copyfileobj(counted, file, BLOCK)
+            shutil.copyfileobj(counted, file)
     except OSError as error:  # of the file: those of the connection are urllib3's
         raise InputError(
             f"{part}: {error.strerror} after {_size(part):,} bytes; they are kept. "

@@ -4,6 +4,7 @@ All are UTF-8, with a byte order mark or without, lines ended in any way. Empty 
 count.
 """
 
+import collections
 import os
 import re
 from typing import NamedTuple
@@ -45,15 +46,23 @@ def read_list(path, what="the ids of the images"):
         if fault:
             raise InputError(f"{path}: line {number} {fault}")
         rows.append((ids[0], flag))
-    seen = set()
-    for image_id, _ in rows:
-        if image_id in seen:
-            raise InputError(f"{path}: names {image_id} twice; remove one of the two lines")
-        seen.add(image_id)
+    again = twice(image_id for image_id, _ in rows)
+    if again is not None:
+        raise InputError(f"{path}: names {again} twice; remove one of the two lines")
     present = [image_id for image_id, flag in rows if flag != ABSENT]
     if not present:  # a flag that is the same in each line tells nothing apart
         return List([image_id for image_id, _ in rows], 0)
     return List(present, len(rows) - len(present))
+
+
+def twice(names):
+    """What is there more than once, or None."""
+    return next((name for name, count in collections.Counter(names).items() if count > 1), None)
+
+
+def shown(ids):
+    """The first of some ids, for a message."""
+    return ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
 
 
 def read_labels(path):
@@ -92,11 +101,12 @@ def read_classes(path):
                 f"{path}: line {number} names {name!r}, which is there unasked, as value 0; "
                 "remove the line: the first name is of value 1"
             )
-        if name in names:
-            raise InputError(f"{path}: names {name!r} twice; remove one of the two lines")
         if "," in name or not name.isprintable():
             raise InputError(f"{path}: line {number} is {name!r}; a name has no commas and no tabs")
         names.append(name)
+    again = twice(names)
+    if again is not None:
+        raise InputError(f"{path}: names {again!r} twice; remove one of the two lines")
     if len(names) > MOST_CLASSES:
         raise InputError(f"{path}: names {len(names)} classes; masks have room for {MOST_CLASSES}")
     return names

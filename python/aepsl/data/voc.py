@@ -57,19 +57,24 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
 
     make_folder(out)
     with only_one(out):
-        for image_id, path in images.items():
-            _link(path, os.path.join(out, "JPEGImages", image_id + ".jpg"))
-        to_convert = []
-        for image_id, path in masks.items():
-            target = os.path.join(out, "SegmentationClassAug", image_id + ".png")
-            if path.endswith(".png"):
-                _link(path, target)
-            elif os.path.islink(target) or not os.path.exists(target):
-                to_convert.append((path, images[image_id], target))
-        in_processes(_convert, to_convert, "masks")
+        _fill(out, images, masks)
         for name, members in lists.items():
             _write(os.path.join(out, LISTS, name + ".txt"), members)
         _write(os.path.join(out, "image_labels.txt"), (" ".join([each, *labels[each]]) for each in ids))
+
+
+def _fill(out, images, masks):
+    """Link or convert the files {id: path} of images and masks, but what is there already."""
+    for image_id, path in images.items():
+        _link(path, os.path.join(out, "JPEGImages", image_id + ".jpg"))
+    to_convert = []
+    for image_id, path in masks.items():
+        target = os.path.join(out, "SegmentationClassAug", image_id + ".png")
+        if path.endswith(".png"):
+            _link(path, target)
+        elif os.path.islink(target) or not os.path.exists(target):
+            to_convert.append((path, images[image_id], target))
+    in_processes(_convert, to_convert, "masks")
 
 
 def _has_test(folder):
@@ -156,13 +161,15 @@ def _compare_lists(out, lists, expected, remedy):
 def _compare_labels(out, lists, labels, expected, remedy):
     for name, facts in expected.items():
         rows = [labels[image_id] for image_id in lists[name]]
-        numbers = collections.Counter(map(len, rows))
-        classes = collections.Counter(label for row in rows for label in row)
-        found = [(f"{n} labels", numbers[n], right) for n, right in enumerate(facts["by_number"], 1)]
-        found += [(f"the label {c}", classes[c], right) for c, right in zip(VOC_CLASSES, facts["by_class"])]
-        for what, count, right in found:
-            if count != right:
-                raise InputError(f"{out}: {name} would have {count:,} images with {what}, not {right:,}; {remedy}")
+        found = collections.Counter(f"{len(row)} labels" for row in rows)
+        found.update(f"the label {label}" for row in rows for label in row)
+        expected = {f"{n} labels": count for n, count in enumerate(facts["by_number"], 1)}
+        expected.update({f"the label {c}": count for c, count in zip(VOC_CLASSES, facts["by_class"])})
+        for what, count in expected.items():
+            if found[what] != count:
+                raise InputError(
+                    f"{out}: {name} would have {found[what]:,} images with {what}, not {count:,}; {remedy}"
+                )
 
 
 def _write(path, lines):

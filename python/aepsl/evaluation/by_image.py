@@ -8,10 +8,9 @@ import numpy as np
 from aepsl.data.dataset import IGNORE
 from aepsl.evaluation import evaluate
 from aepsl.images.pictures import read_indexed
-from aepsl.stages.evaluate_regions import true_mask
 
 SIZES = (0.01, 0.04, 0.16, 1)  # bounds of the sizes of objects, as shares of their image
-SHOWN = 2  # images of each kind that are named
+EXAMPLES = 2  # images of each kind that are named
 SAMPLE = 1000  # training images among which over-erased ones are looked for
 
 
@@ -58,15 +57,15 @@ def miou(confusion):
 
 
 def examples(ious):
-    """{'best': [{'id': ..., 'miou': ...}, ...], 'median': ..., 'worst': ...}: SHOWN of each, in the order of mIoU."""
+    """{'best': [{'id': ..., 'miou': ...}, ...], 'median': ..., 'worst': ...}: EXAMPLES of each, by mIoU."""
     ranked = sorted(ious, key=lambda image_id: (-ious[image_id], image_id))
-    middle = max(0, (len(ranked) - SHOWN) // 2)
-    chosen = dict(best=ranked[:SHOWN], median=ranked[middle : middle + SHOWN], worst=ranked[-SHOWN:])
+    middle = max(0, (len(ranked) - EXAMPLES) // 2)
+    chosen = dict(best=ranked[:EXAMPLES], median=ranked[middle : middle + EXAMPLES], worst=ranked[-EXAMPLES:])
     return {kind: [dict(id=each, miou=ious[each]) for each in found] for kind, found in chosen.items()}
 
 
 def over_erased(before, after, dataset, ids, seed):
-    """The 2 SHOWN images that lose most precision from the regions `before` to those of the next step, `after`.
+    """The 2 EXAMPLES images that lose most precision from the regions `before` to those of the next step, `after`.
 
     [{'id': ..., 'before': ..., 'after': ...}], precisions in 0 ... 1 of all labels' regions together; among SAMPLE of
     `ids`, drawn with `seed`, of those with a true mask in which something is mined in both steps.
@@ -78,9 +77,11 @@ def over_erased(before, after, dataset, ids, seed):
     for image_id, row in zip(ids, dataset.labels(ids)):
         values = [dataset.values[c + 1] for c in np.flatnonzero(row)]
         regions = [read_indexed(os.path.join(folder, image_id + ".png")) > 0 for folder in (before, after)]
-        truth = true_mask(dataset.mask_folder(), image_id, regions[0].shape)
-        if truth is None or not all(np.any(region & (truth != IGNORE)) for region in regions):
+        truth = dataset.truth(image_id, regions[0].shape)
+        if truth is None:
             continue
-        precisions = [float(np.isin(truth[region & (truth != IGNORE)], values).mean()) for region in regions]
-        found.append(dict(id=image_id, before=precisions[0], after=precisions[1]))
-    return sorted(found, key=lambda each: (each["after"] - each["before"], each["id"]))[: 2 * SHOWN]
+        mined = [truth[region & (truth != IGNORE)] for region in regions]
+        if all(each.size for each in mined):
+            precisions = [float(np.isin(each, values).mean()) for each in mined]
+            found.append(dict(id=image_id, before=precisions[0], after=precisions[1]))
+    return sorted(found, key=lambda each: (each["after"] - each["before"], each["id"]))[: 2 * EXAMPLES]

@@ -17,7 +17,7 @@ from aepsl.base.errors import BrokenFile, InputError
 from aepsl.images import jpeg
 
 MOST_PIXELS = 2**27  # 134 million; the largest cameras of telephones have 108
-LONGEST_SIDE = 20000  # pixels: growing a net's maps takes its square
+LARGEST_SIDE = 20000  # pixels: growing a net's maps takes its square
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # no EPS: it is a program
 JPEGS = ("JPEG", "MPO")  # MPO: a JPEG with others behind it, for example in stereo
 ORIENTATION = 0x0112  # EXIF's tag
@@ -98,8 +98,8 @@ def opened(path, formats=FORMATS):
     size = "{} x {}".format(*image.size)
     if image.width * image.height > MOST_PIXELS:
         raise InputError(f"{path}: has {size} pixels, more than {MOST_PIXELS:,}; scale it down")
-    if max(image.size) > LONGEST_SIDE:
-        raise InputError(f"{path}: has {size} pixels, and a side of more than {LONGEST_SIDE:,}; scale it down")
+    if max(image.size) > LARGEST_SIDE:
+        raise InputError(f"{path}: has {size} pixels, and a side of more than {LARGEST_SIDE:,}; scale it down")
     return image
 
 

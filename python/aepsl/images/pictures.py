@@ -119,6 +119,11 @@ def write_mask(path, mask):
         image.save(beside)
 
 
+def within(image, longest):
+    """The image itself, or shrunk so that its longer side is `longest` pixels: H x W x 3 uint8."""
+    return scaled(image, min(1, longest / max(image.shape[:2])))
+
+
 def scaled(array, scale):
     """`array` (H x W or H x W x 3) at `scale`: averaged if an image, nearest pixel if indices."""
     if scale == 1:

@@ -11,7 +11,6 @@ from aepsl.base.files import write_json
 from aepsl.data.dataset import IGNORE, Dataset, in_folder
 from aepsl.images.pictures import read_indexed
 from aepsl.saliency.drfi.measures import Cue
-from aepsl.stages.evaluate_regions import true_mask
 from aepsl.stages.masks import background
 from aepsl.store import digests
 from aepsl.store.made import Result, settings_of
@@ -61,10 +60,9 @@ def run(experiment, data, saliency, masks, out):
     if result.has():
         return result
     cue, labels = Cue(), MaskTally()
-    truths = dataset.mask_folder()
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         B = background(experiment, dataset, row, saliency, image_id)
-        truth = true_mask(truths, image_id, B.shape)
+        truth = dataset.truth(image_id, B.shape)
         cue.add(B, truth)
         S = read_indexed(os.path.join(masks, image_id + ".png"))
         if S.shape != B.shape:

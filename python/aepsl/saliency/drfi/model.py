@@ -10,14 +10,15 @@ import numpy as np
 from aepsl.base.errors import InputError
 from aepsl.base.files import opened, written_whole
 from aepsl.saliency.drfi import features, forest, segments
+from aepsl.saliency.drfi.measures import THRESHOLDS
 from aepsl.saliency.rbd import normalised
 
 MODEL = os.path.join("weights", "drfi.npz")  # what `background.detector: drfi` takes
 # Of the thresholds that the paper has for DRFI's maps: the share of pixels reported to be below them in the maps of
 # DRFI's authors (ECSSD, images 701 to 1000). Maps are scaled so that as many are below them in the photos of training.
-SHARES = {0.06: 0.399, 0.12: 0.539}
+SHARES = dict(zip(THRESHOLDS, (0.399, 0.539)))
 ARRAYS = dict(edges="f4", features="u1", values="u1", sizes="i4", scale="f4")
-LARGEST = 1 << 26  # bytes of an array; ours has a hundredth
+MOST_BYTES = 1 << 26  # of an array; ours has a hundredth
 REMEDY = "train one: aepsl drfi train --help; or take `background.detector: rbd`"
 
 
@@ -94,8 +95,8 @@ def load(path):
 
 
 def _array(archive, name):
-    """An array of an open .npz; ValueError for one of LARGEST bytes or more."""
-    if archive.getinfo(name + ".npy").file_size >= LARGEST:
+    """An array of an open .npz; ValueError for one of MOST_BYTES bytes or more."""
+    if archive.getinfo(name + ".npy").file_size >= MOST_BYTES:
         raise ValueError
     with archive.open(name + ".npy") as file:
         return np.lib.format.read_array(file, allow_pickle=False)
