@@ -138,9 +138,8 @@ def only_one(folder):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise InputError(
-            f"{folder}: another command is filling it; wait until it has ended, or end it (SECURITY.md)"
-        ) from None
+        why = "another command is filling it; wait until it has ended, or end it (SECURITY.md)"
+        raise InputError(f"{folder}: {why}") from None
     except OSError:
         pass  # some network file systems lock no folders
     try:

@@ -46,9 +46,7 @@ def run(experiment, data, mark=None):
         raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment['data']['val']} go there")
     both = sorted(set(train) & set(val))
     if both:
-        _warn(
-            f"{len(both)} images of val are training images too ({lists.shown(both)}): its figures will look too good"
-        )
+        _warn(f"{len(both)} images of val are training images too ({lists.shown(both)}): its figures will be too good")
     has_mask = np.array([os.path.lexists(path) for path in in_folder(truths, train)])
     dataset.check([image_id for image_id, has in zip(train, has_mask) if not has] + test)
     masked = [image_id for image_id, has in zip(train, has_mask) if has]
@@ -72,10 +70,8 @@ def _listed(dataset, name):
 def _refuse_many_labels(data, ids, labels):
     for image_id, count in zip(ids, labels.sum(axis=1)):
         if count > MOST_LABELS:
-            raise InputError(
-                f"{data}/image_labels.txt: {image_id} has {count} labels; mining has room for {MOST_LABELS}, "
-                "take the image out of the list"
-            )
+            found = f"{image_id} has {count} labels; mining has room for {MOST_LABELS}"
+            raise InputError(f"{data}/image_labels.txt: {found}, take the image out of the list")
 
 
 def _occurring(dataset, folder, ids):
@@ -134,10 +130,8 @@ class _Masks(NamedTuple):
         if 2 * np.count_nonzero(~drawn.any(axis=1)) > len(drawn):
             return "most of them have no class at all: masks hold 0, class 1, 2, ... and 255 for what is not counted"
         if swapped:
-            return (
-                f"where labels say '{swapped[0]}' they have the value of '{swapped[1]}': "
-                "write classes.txt in the order of the masks' values"
-            )
+            what = f"where labels say '{swapped[0]}' they have the value of '{swapped[1]}'"
+            return f"{what}: write classes.txt in the order of the masks' values"
         return "compare classes.txt with the masks' values, and image_labels.txt with the images"
 
 

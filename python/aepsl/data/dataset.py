@@ -44,10 +44,8 @@ class Dataset:
         self.classes = list(classes) if classes else names
         unknown = [name for name in self.classes if name not in names]
         if unknown:
-            raise InputError(
-                f"{self._path('classes.txt')}: does not name {', '.join(unknown)}, "
-                "which the experiment uses; add it there or change `classes` in experiment.yaml"
-            )
+            fault = f"does not name {', '.join(unknown)}, which the experiment uses"
+            raise InputError(f"{self._path('classes.txt')}: {fault}; add it, or change `classes` in experiment.yaml")
         self._images = self._rows = None  # {id: [files]}, and what image_labels.txt holds, once they are asked for
         self.values = [0] + [names.index(name) + 1 for name in self.classes]
 
@@ -114,10 +112,8 @@ class Dataset:
         if mask == header.size != header[:2]:
             return
         why = "no mask tells" if mask is None else "its mask does not tell"
-        raise InputError(
-            f"{path}: EXIF's orientation is {header.orientation}, and {why} whether to turn it; store it as it is "
-            "labelled, without the tag: `exiftran -ai` turns it, `exiftool -Orientation=` only removes the tag"
-        )
+        remedy = "`exiftran -ai` turns it, `exiftool -Orientation=` only removes the tag; take what suits its labels"
+        raise InputError(f"{path}: EXIF's orientation is {header.orientation}, and {why} whether to turn it; {remedy}")
 
     def mask_folder(self):
         """The folder of the ground truth, or None if the data set has none; InputError for one that may not be read."""

@@ -60,9 +60,7 @@ def fetch(path, entry):
     if not entry.get("urls"):
         raise InputError(_by_hand(path, entry))
     if not checksums(entry) and "unchecked" not in entry:
-        raise InputError(
-            f"{path}: the table of sources gives no checksum of it; add sha256, or `unchecked` with a reason"
-        )
+        raise InputError(f"{path}: the table of sources has no checksum; add sha256, or `unchecked` with a reason")
     _check_space(path + ".part", entry.get("size"))
     _from_mirrors(list(entry["urls"]), path, entry)
 
@@ -126,19 +124,16 @@ def _append(answer, part, have, end):
             file.truncate(have)
             shutil.copyfileobj(counted, file)
     except OSError as error:  # of the file: those of the connection are urllib3's
-        raise InputError(
-            f"{part}: {error.strerror} after {_size(part):,} bytes; they are kept. "
-            "Make room, or give a folder that you may write to, and start again: it continues there"
-        ) from None
+        kept = f"{error.strerror} after {_size(part):,} bytes; they are kept"
+        remedy = "Make room, or give a folder that you may write to, and start again, it continues there"
+        raise InputError(f"{part}: {kept}. {remedy}") from None
 
 
 def _check_space(part, size):
     free = shutil.disk_usage(os.path.dirname(os.path.abspath(part))).free
     missing = (size or 0) - _size(part)
     if missing > free:
-        raise InputError(
-            f"{part}: needs {missing:,} bytes more, and its disk has {free:,} left; make room, or give another folder"
-        )
+        raise InputError(f"{part}: needs {missing:,} bytes more, and {free:,} are free; make room, or another --out")
 
 
 def checksums(entry):

@@ -165,11 +165,9 @@ def _compare_labels(out, lists, labels, expected, remedy):
         found.update(f"the label {label}" for row in rows for label in row)
         expected = {f"{n} labels": count for n, count in enumerate(facts["by_number"], 1)}
         expected.update({f"the label {c}": count for c, count in zip(VOC_CLASSES, facts["by_class"])})
-        for what, count in expected.items():
-            if found[what] != count:
-                raise InputError(
-                    f"{out}: {name} would have {found[what]:,} images with {what}, not {count:,}; {remedy}"
-                )
+        for what, n in expected.items():
+            if found[what] != n:
+                raise InputError(f"{out}: {name} would have {found[what]:,} images with {what}, not {n:,}; {remedy}")
 
 
 def _write(path, lines):

@@ -30,9 +30,7 @@ def run(pred, gt, ids, values, names):
 def check_counts(gt, confusion):
     """InputError if nothing counts of the true masks in the folder `gt`."""
     if not confusion.any():
-        raise InputError(
-            f"{gt}: these masks are {IGNORE} throughout, which does not count; nothing is left to evaluate"
-        )
+        raise InputError(f"{gt}: these masks are {IGNORE} throughout, which is not counted; nothing is to be evaluated")
 
 
 def confusions(predictions, truths, values):

@@ -44,10 +44,8 @@ def _eight_bits(path, array):
     low, high = (float(array.min()), float(array.max())) if array.size else (0, 0)
     is_float = array.dtype.kind == "f"
     if not (low >= 0 and high <= (255 if is_float else 65535)):  # NaN too
-        raise InputError(
-            f"{path}: has values from {low:g} to {high:g}, of which nothing says what is white; "
-            "save it with 8 or 16 bits, or as floating point from 0 to 1"
-        )
+        fault = f"has values from {low:g} to {high:g}, of which nothing says what is white"
+        raise InputError(f"{path}: {fault}; save it with 8 or 16 bits, or as floating point from 0 to 1")
     if array.dtype != np.uint8:
         scale = (255 if high <= 1 else 1) if is_float else 1 / 257
         array = np.rint(array * scale).astype(np.uint8)

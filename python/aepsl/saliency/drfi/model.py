@@ -51,14 +51,8 @@ class Model:
         return np.interp(saliency, [0, *self.scale, 1], [0, *SHARES, 1]).astype(np.float32)
 
     def save(self, path):
-        arrays = dict(
-            edges=self.edges,
-            features=self.forest.features,
-            values=self.forest.values,
-            sizes=self.forest.sizes,
-            scale=self.scale,
-            settings=np.array(json.dumps(settings(), sort_keys=True)),
-        )
+        trees = {name: getattr(self.forest, name) for name in ("features", "values", "sizes")}
+        arrays = dict(edges=self.edges, **trees, scale=self.scale, settings=np.array(settings()))
         with written_whole(path) as beside, open(beside, "wb") as file:
             np.savez_compressed(file, **arrays)
 
@@ -78,20 +72,19 @@ def load(path):
     try:
         with opened(path, "rb") as file, zipfile.ZipFile(file) as archive:
             arrays = {name: _array(archive, name) for name in ARRAYS}
-            trained = str(_array(archive, "settings"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {REMEDY}") from None
-    except Exception:  # numpy and zipfile raise whatever broken bytes lead them to
-        raise InputError(f"{path}: is no model of DRFI, or damaged; {REMEDY}") from None
-    if trained != json.dumps(settings(), sort_keys=True):
-        raise InputError(f"{path}: was trained with other regions or features; {REMEDY}")
-    if any(array.dtype != np.dtype(ARRAYS[name]) for name, array in arrays.items()):
-        raise InputError(f"{path}: is no model of DRFI: its arrays are of other types; {REMEDY}")
-    try:
+            if str(_array(archive, "settings")) != settings():
+                raise InputError("it was trained with other regions or features")
+        if any(array.dtype != np.dtype(ARRAYS[name]) for name, array in arrays.items()):
+            raise InputError("its arrays are of other types")
         trees = forest.Forest(arrays["features"], arrays["values"], arrays["sizes"])
         return Model(arrays["edges"], trees, arrays["scale"])
+    except FileNotFoundError:
+        fault = "no such file"
     except InputError as error:
-        raise InputError(f"{path}: is no model of DRFI: {error}; {REMEDY}") from None
+        fault = f"is no model of DRFI: {error}"
+    except Exception:  # numpy and zipfile raise whatever broken bytes lead them to
+        fault = "is no model of DRFI, or damaged"
+    raise InputError(f"{path}: {fault}; {REMEDY}")
 
 
 def _array(archive, name):
@@ -103,9 +96,10 @@ def _array(archive, name):
 
 
 def settings():
-    """What a model's trees know regions by: the constants of regions and features."""
+    """What a model's trees know regions by, as JSON: the constants of regions and features."""
     of = {
         segments: "LONGEST_SIDE SIGMA LEVELS",
         features: "RIM BINS SUPPORT ORIENTATIONS SPREAD SPOTS",
     }
-    return {name.lower(): getattr(module, name) for module, names in of.items() for name in names.split()}
+    values = {name.lower(): getattr(module, name) for module, names in of.items() for name in names.split()}
+    return json.dumps(values, sort_keys=True)
