@@ -6,7 +6,6 @@ import ctypes
 import errno
 import fcntl
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -201,9 +200,9 @@ def read_table(path, columns):
     """{name: its numbers} of all columns of a CSV file, which has those of `columns`; InputError for any other."""
     with _of_a_stage(path, "is no table of numbers under names") as file:
         names, *rows = csv.reader(file)
-        numbers = [[float(cell) for _, cell in itertools.zip_longest(names, row, fillvalue="")] for row in rows]
-        if set(columns) - set(names) or len(names) < 2:
-            raise ValueError("columns are missing")
+        numbers = [[float(cell) for cell in row] for row in rows]
+        if set(columns) - set(names) or len(names) < 2 or any(len(row) != len(names) for row in rows):
+            raise ValueError("cells are missing")
         return {name: [row[k] for row in numbers] for k, name in enumerate(names)}
 
 
