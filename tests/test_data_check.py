@@ -8,7 +8,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_threads
@@ -720,6 +720,25 @@ def test_both_ways_to_read_turn_alike(tmp_path, extension, orientation):
     assert decoding.header(path).size == expected.shape[1::-1]
     np.testing.assert_array_equal(read_picture(path), read_image(path))
     assert np.abs(read_image(path).astype(int) - expected).max() <= 2
+
+
+def test_exif_behind_the_pixels_of_a_png_turns_it(tmp_path):
+    """Where exiftool writes it; masks without it are not decoded for that."""
+    path = tmp_path / "a.png"
+    photo(path, np.zeros((24, 40, 3), np.uint8), 6)
+    data = path.read_bytes()
+    at = data.index(b"eXIf") - 4
+    size = 12 + int.from_bytes(data[at : at + 4], "big")
+    path.write_bytes(data[:at] + data[at + size : -12] + data[at : at + size] + data[-12:])
+    assert decoding.header(str(path)).size == (24, 40) and read_image(str(path)).shape == (40, 24, 3)
+
+
+def test_a_header_is_read_without_the_pixels(tmp_path, monkeypatch):
+    """Of thousands of photos and masks."""
+    photo(tmp_path / "a.jpg", np.zeros((24, 40, 3), np.uint8), 6)
+    write_mask(f"{tmp_path}/a.png", np.zeros((24, 40), np.uint8))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("it was decoded"))
+    assert [decoding.header(f"{tmp_path}/{name}").size for name in ("a.jpg", "a.png")] == [(24, 40), (40, 24)]
 
 
 @pytest.mark.parametrize("name", "a.jpg turned.jpg a.png turned.png indexed.png a.gif a.webp".split())

@@ -397,8 +397,8 @@ def test_an_interrupted_unpacking_is_done_again_and_a_finished_one_is_not(tmp_pa
         with open(str(out) + ".yaml", "w") as file:
             yaml.safe_dump({"files": {NAME: entry(server, **changes)}}, file)
         killed = (
-            "import os, sys; from aepsl.data import archives, download; write = archives._write\n"
-            "archives._write = lambda path, content: os._exit(9) if path.endswith('/100') else write(path, content)\n"
+            "import os, sys; from aepsl.data import archives, download; copy = archives.shutil.copyfileobj\n"
+            "archives.shutil.copyfileobj = lambda a, b: os._exit(9) if b.name.endswith('/100') else copy(a, b)\n"
             "download.run([sys.argv[1]], sys.argv[2], sys.argv[3])"
         )
         assert subprocess.run([sys.executable, "-c", killed, NAME, str(out), str(out) + ".yaml"]).returncode == 9

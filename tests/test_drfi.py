@@ -15,6 +15,7 @@ from sklearn.tree import DecisionTreeRegressor
 from aepsl.base.errors import InputError
 from aepsl.base.files import sha256
 from aepsl.data import synthetic
+from aepsl.saliency import rbd
 from aepsl.saliency.drfi import features, forest, measures, segments, train
 from aepsl.saliency.drfi.model import MODEL, SHARES, load
 from aepsl.saliency.drfi.photos import Photos
@@ -103,8 +104,8 @@ def test_an_edge_answers_the_filter_of_its_orientation():
 
 def test_neighbours_share_a_border():
     labels = np.array([[0, 0, 1], [2, 0, 1], [2, 3, 3]])
-    assert segments.neighbours(labels).tolist() == [[0, 1], [0, 2], [0, 3], [1, 3], [2, 3]]
-    assert segments.neighbours(np.zeros((4, 5), int)).shape == (0, 2)
+    assert rbd.neighbours(labels).tolist() == [[0, 1], [0, 2], [0, 3], [1, 3], [2, 3]]
+    assert rbd.neighbours(np.zeros((4, 5), int)).shape == (0, 2)
 
 
 def test_levels_go_from_fine_to_coarse():

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import pickle
 import shlex
 import shutil
 import signal
@@ -18,6 +19,7 @@ from aepsl import cli
 from aepsl.base import commit, files
 from aepsl.base.errors import InputError
 from aepsl.graph import run_folder
+from aepsl.images import decoding
 from aepsl.run import start as run_tool
 from aepsl.settings import experiments
 
@@ -110,6 +112,25 @@ def test_a_place_for_a_result_is_looked_at_before_the_work(tmp_path, monkeypatch
             call(path)
         assert complaint in (str(error.value) if isinstance(error.value, InputError) else error_line(error.value))
     assert sorted(os.listdir()) == before and files.read_text("file") == "old"
+
+
+def test_the_command_knows_the_remedy(tmp_path, monkeypatch):
+    """What low floors say is wrong, and the files that a run makes anew."""
+    monkeypatch.chdir(tmp_path)
+    user, run = (decoding.unreadable(f"{folder}/a.png") for folder in ("data", "runs/demo"))
+    again = "type the same command again"
+    assert cli.remedied(user) == "data/a.png: no such file; check the list of ids and the data folder"
+    assert cli.remedied(run) == f"runs/demo/a.png: no such file; {again}, which makes it anew"
+    assert cli.remedied(pickle.loads(pickle.dumps(run))) == cli.remedied(run)  # it comes from other processes
+    line = cli.remedied(files.no_room(".", 2e6))
+    assert "2 MB are needed next and" in line and line.endswith(
+        f"MB are free; make room (`make reproduce-dry` says how much a run takes) and {again}"
+    )
+    monkeypatch.setattr(os, "access", lambda *arguments: False)
+    with pytest.raises(InputError) as error:
+        files.check_place("x")
+    line = "x: cannot be written; name a file in runs/, or mount its folder with WRITABLE="
+    assert cli.remedied(error.value) == line
 
 
 def test_a_stage_notes_the_commit_that_it_began_with(tmp_path, monkeypatch):

@@ -8,9 +8,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from aepsl.base.errors import InputError
-from aepsl.data import synthetic
+from aepsl.data import creatures, synthetic
+from aepsl.data.creatures import CLASSES, PARTS, PLANT, render
 from aepsl.data.dataset import IGNORE, Dataset
-from aepsl.data.synthetic import CLASSES, PARTS, PLANT, render
 from aepsl.images.pictures import read_indexed
 
 TRAIN, VAL = 60, 20
@@ -125,8 +125,8 @@ def test_plants_stand_beside_their_class_and_elsewhere():
         nearest = np.round((np.degrees(np.arctan2(vivid[:, 2], vivid[:, 1])) - 30 - PARTS[PLANT - 1].turn) / 90) % 4
         for other in range(1, 5):
             (beside if other == value else elsewhere).append((nearest == other - 1).sum() > 100)
-    assert np.mean(beside) == pytest.approx(synthetic.BESIDE, abs=0.1)
-    assert np.mean(elsewhere) == pytest.approx(synthetic.ELSEWHERE, abs=0.06)
+    assert np.mean(beside) == pytest.approx(creatures.BESIDE, abs=0.1)
+    assert np.mean(elsewhere) == pytest.approx(creatures.ELSEWHERE, abs=0.06)
 
 
 def test_the_head_tells_most_and_the_plant_least():

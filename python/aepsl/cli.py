@@ -10,13 +10,17 @@ import tempfile
 import traceback
 
 from aepsl import places
-from aepsl.base.errors import InputError
+from aepsl.base.errors import BrokenFile, FullDisk, InputError, NoRight
 from aepsl.base.files import FULL
 from aepsl.graph import run_folder
 from aepsl.settings import experiments
 
 INTERRUPTED = "interrupted; typed again, the command goes on from there\n"
 LONGEST = 2000  # characters of a line: a name or a damaged file can be long
+REMEDIES = {  # of what low floors can only say is wrong
+    FullDisk: " (`make reproduce-dry` says how much a run takes) and type the same command again",
+    NoRight: "; name a file in runs/, or mount its folder with WRITABLE=",
+}
 OPTIONS = {
     "experiment": dict(required=True, type=experiments.load, metavar="NAME", help="settings and nets: prototxt/NAME"),
     "data": dict(required=True, metavar="DIR", help="root of the data set, in VOC layout"),
@@ -91,7 +95,7 @@ def command(main):
             sys.stdout.flush()
         return
     except InputError as error:
-        line = str(error)
+        line = remedied(error)
     except KeyboardInterrupt:
         _end("" if os.environ.get("AEPSL_START") else INTERRUPTED, 128 + signal.SIGINT)
     except BrokenPipeError:  # whoever read our output, as `| head`, has seen enough
@@ -114,6 +118,14 @@ def command(main):
     line = line if len(line) < LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     line = "".join(c if c >= " " else repr(c)[1:-1] for c in line)  # a name may hold a line break
     _end(f"error: {line}\n", 1)
+
+
+def remedied(error):
+    """The line of an InputError, with what to do about it."""
+    if isinstance(error, BrokenFile) and run_folder.is_in_a_run(error.args[0]):
+        path, fault, _ = error.args
+        return f"{path}: {fault}; type the same command again, which makes it anew"
+    return f"{error}{REMEDIES.get(type(error), '')}"
 
 
 def _end(text, code):

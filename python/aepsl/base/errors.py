@@ -2,4 +2,23 @@
 
 
 class InputError(Exception):
-    """Input that the user can mend. The message is one line: the file, what is wrong, the remedy."""
+    """Input that the user can mend. The message is one line: the file, what is wrong, the remedy.
+
+    Of the kinds below it says what is wrong; where the remedy depends on the command, `cli.remedied` knows it.
+    """
+
+
+class BrokenFile(InputError):
+    """A file that is missing, empty or damaged. Arguments: path, fault, and the remedy where the file is the user's."""
+
+    def __str__(self):
+        path, fault, remedy = self.args
+        return f"{path}: {fault}; {remedy}"
+
+
+class FullDisk(InputError):
+    """There is no room for what is written."""
+
+
+class NoRight(InputError):
+    """A file that may not be written."""

@@ -6,7 +6,6 @@ import ctypes
 import errno
 import fcntl
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -14,7 +13,7 @@ import resource
 import shutil
 import stat
 
-from aepsl.base.errors import InputError
+from aepsl.base.errors import FullDisk, InputError, NoRight
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LEFTOVER = re.compile(r"\.part\d+(\.\w+)?$")  # what written_whole was writing when its process was killed
@@ -25,8 +24,7 @@ def written_whole(path, flushed=True):
     """Give a name beside `path` to write to; it becomes `path` when the block ends without an error.
 
     flushed: then it is on the disk, and no loss of power makes it shorter. For thousands of small files that takes
-    long: they are written without, and `flush_all` follows before anything says that they are there. Raises InputError
-    for a full disk.
+    long: they are written without, and `flush_all` follows before anything says that they are there. Raises FullDisk.
     """
     folder = os.path.dirname(os.path.abspath(path))
     check_place(path)
@@ -67,7 +65,7 @@ def check_place(path):
     if not is_file or not os.path.isdir(above):
         raise InputError(f"{path}: is no place for a file; name a file in a folder, not a folder, a pipe or a device")
     if not os.access(above, os.W_OK | os.X_OK):
-        raise InputError(f"{path}: cannot be written; name a file in runs/, or mount its folder with WRITABLE=")
+        raise NoRight(f"{path}: cannot be written")
 
 
 def flush(path):
@@ -94,16 +92,14 @@ def flush_all(folder):
 
 
 def no_room(folder, needed=None):
-    """The InputError of a full disk; needed: bytes that are about to be written, where that is known."""
+    """A FullDisk; needed: bytes that are about to be written, where that is known."""
     wanted = f"{needed / 1e6:.0f} MB are needed next and " if needed else ""
-    return InputError(
-        f"{folder}: the disk is full: {wanted}{shutil.disk_usage(folder).free / 1e6:.0f} MB are free; make room "
-        "(`make reproduce-dry` says how much a run takes) and type the same command again"
-    )
+    free = shutil.disk_usage(folder).free / 1e6
+    return FullDisk(f"{folder}: the disk is full: {wanted}{free:.0f} MB are free; make room")
 
 
 def check_room(folder, needed):
-    """Raise InputError unless `needed` bytes are free where `folder` is: Caffe would abort, or write half a file."""
+    """FullDisk or InputError unless `needed` bytes can be written in `folder`: Caffe would abort, or write half."""
     largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if resource.RLIM_INFINITY != largest < needed:
         raise InputError(f"{folder}: {needed / 1e6:.1f} MB are needed next, and `ulimit -f` allows {largest / 1e6:.1f}")
@@ -143,9 +139,8 @@ def hold(folder):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise InputError(
-            f"{folder}: another command is filling it; wait until it has ended, or end it (SECURITY.md)"
-        ) from None
+        why = "another command is filling it; wait until it has ended, or end it (SECURITY.md)"
+        raise InputError(f"{folder}: {why}") from None
     except OSError:
         pass  # some network file systems lock no folders
     return handle
@@ -180,8 +175,7 @@ def read_text(path):
 
 def write_text(path, text):
     """Write a file whole: the inverse of read_text."""
-    with written_whole(path) as beside, open(beside, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def write_bytes(path, content, flushed=True):
@@ -190,55 +184,35 @@ def write_bytes(path, content, flushed=True):
         file.write(content)
 
 
-def write_if_changed(path, text):
-    """Write `text` unless the file holds it already; returns whether it did not."""
-    if read_text(path) == text:
-        return False
-    write_text(path, text)
-    return True
-
-
 def write_json(path, value):
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
-def read_json(path):
+@contextlib.contextmanager
+def _of_a_stage(path, what):
+    """A file that a stage has written, open; InputError where it is missing, or is not `what`."""
     try:
         with opened(path) as file:
-            return json.load(file)
+            yield file
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage that writes it first") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error}); delete it and run its stage again") from None
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise InputError(f"{path}: {what} ({error}); delete it and run its stage again") from None
 
 
-def read_figures(path, kind=dict):
-    """read_json for a dict, or another `kind`, that holds nothing but numbers; InputError for any other."""
-    value = read_json(path)
-    if not (isinstance(value, kind) and value != {} and _are_numbers(value)):
-        raise InputError(f"{path}: does not hold the figures that its stage writes; delete it and run the stage again")
-    return value
-
-
-def _are_numbers(value):
-    if isinstance(value, (dict, list)):
-        return all(map(_are_numbers, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def read_json(path):
+    with _of_a_stage(path, "not JSON") as file:
+        return json.load(file)
 
 
 def read_table(path, columns):
     """{name: its numbers} of all columns of a CSV file, which has those of `columns`; InputError for any other."""
-    try:
-        with opened(path) as file:
-            names, *rows = csv.reader(file)
-        numbers = [[float(cell) for _, cell in itertools.zip_longest(names, row, fillvalue="")] for row in rows]
-        if set(columns) - set(names) or len(names) < 2:
-            raise ValueError
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
-    except (ValueError, csv.Error):
-        raise InputError(f"{path}: is no table of numbers under names; delete it and run its stage again") from None
-    return {name: [row[k] for row in numbers] for k, name in enumerate(names)}
+    with _of_a_stage(path, "is no table of numbers under names") as file:
+        names, *rows = csv.reader(file)
+        numbers = [[float(cell) for cell in row] for row in rows]
+        if set(columns) - set(names) or len(names) < 2 or any(len(row) != len(names) for row in rows):
+            raise ValueError("cells are missing")
+        return {name: [row[k] for row in numbers] for k, name in enumerate(names)}
 
 
 def sha256(path):

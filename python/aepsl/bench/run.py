@@ -6,7 +6,7 @@ import re
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json
-from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.graph import Graph
 from aepsl.settings import experiments
 
 PAUSE = 60  # seconds without any job: the run was not going on
@@ -22,9 +22,10 @@ def rows(name, bench):
     the bounds' part of cores times wall clock. bench: bench.json's value; a stage of which it has no ratio is its own
     bound. Raises InputError for a run that does not say when its jobs began.
     """
-    run = RunFolder(experiments.load(name))
+    graph = Graph(experiments.load(name))
+    run = graph.run
     jobs = jobs_of(run)
-    kinds = {stage.name: stage.kind for stage in run.stages()}
+    kinds = {stage.name: stage.kind for stage in graph.stages.values()}
     cores, clock = read_json(run.results)["host"]["cores"], wall_clock([took for _, took in jobs])
     found = {}
     for stage, took in jobs:

@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+import shutil
 import tarfile
 import zlib
 
@@ -34,7 +35,8 @@ def unpack(archive, out, top, only=()):
                         raise InputError(f"{archive}: {member.name!r} is a link or a device; do not use the archive")
                     path = os.path.join(beside, posixpath.relpath(name, top))
                     os.makedirs(os.path.dirname(path), exist_ok=True)
-                    _write(path, members.extractfile(member))
+                    with open(path, "wb") as content:
+                        shutil.copyfileobj(members.extractfile(member), content)
                     count += 1
             if not count:
                 raise InputError(f"{archive}: holds no {wanted[0]}; it is another archive, remove it and start again")
@@ -44,9 +46,3 @@ def unpack(archive, out, top, only=()):
         if error.errno is None:  # what gzip says of damage
             raise InputError(damaged) from None
         raise InputError(f"{out}: {error.strerror} while unpacking; mend that, and start again") from None
-
-
-def _write(path, content):
-    with open(path, "wb") as file:
-        for block in iter(lambda: content.read(1 << 20), b""):
-            file.write(block)

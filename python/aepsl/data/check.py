@@ -16,7 +16,6 @@ from aepsl.data.regions import MOST_LABELS
 # not. A mask that has what no label names, or nothing of what they name, is another thing.
 MOST_CONTRADICTIONS, MOST_GAPS = 0.05, 0.15
 FEWEST_CONTRADICTIONS, FEWEST_GAPS = 2, 5  # images that make an error, however few there are
-SHOWN = 3  # ids
 
 
 def run(experiment, data):
@@ -37,7 +36,7 @@ def run(experiment, data):
         raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment['data']['val']} go there")
     both = sorted(set(train) & set(val))
     if both:
-        _warn(f"{len(both)} images of val are training images too ({_shown(both)}): its figures will look too good")
+        _warn(f"{len(both)} images of val are training images too ({lists.shown(both)}): its figures will be too good")
     has_mask = np.array([os.path.lexists(path) for path in in_folder(truths, train)])
     dataset.check([image_id for image_id, has in zip(train, has_mask) if not has] + test)
     masked = [image_id for image_id, has in zip(train, has_mask) if has]
@@ -59,10 +58,8 @@ def _listed(dataset, name):
 def _refuse_many_labels(data, ids, labels):
     for image_id, count in zip(ids, labels.sum(axis=1)):
         if count > MOST_LABELS:
-            raise InputError(
-                f"{data}/image_labels.txt: {image_id} has {count} labels; mining has room for {MOST_LABELS}, "
-                "take the image out of the list"
-            )
+            found = f"{image_id} has {count} labels; mining has room for {MOST_LABELS}"
+            raise InputError(f"{data}/image_labels.txt: {found}, take the image out of the list")
 
 
 def _occurring(dataset, folder, ids):
@@ -98,7 +95,7 @@ class _Masks(NamedTuple):
             (gaps, MOST_GAPS, FEWEST_GAPS, "lack a class of the labels"),
         ):
             count = np.count_nonzero(bad)
-            shown = _shown([self.ids[k] for k in np.flatnonzero(bad)])
+            shown = lists.shown([self.ids[k] for k in np.flatnonzero(bad)])
             told = f"{self.folder}: {count} of {len(self.ids)} masks of {self.list_name} {what} ({shown})"
             too_many = count > most * len(self.ids) or (bad is wrong and swapped)
             if too_many and count >= min(fewest, len(self.ids)):
@@ -121,15 +118,9 @@ class _Masks(NamedTuple):
         if 2 * np.count_nonzero(~drawn.any(axis=1)) > len(drawn):
             return "most of them have no class at all: masks hold 0, class 1, 2, ... and 255 for what is not counted"
         if swapped:
-            return (
-                f"where labels say '{swapped[0]}' they have the value of '{swapped[1]}': "
-                "write classes.txt in the order of the masks' values"
-            )
+            what = f"where labels say '{swapped[0]}' they have the value of '{swapped[1]}'"
+            return f"{what}: write classes.txt in the order of the masks' values"
         return "compare classes.txt with the masks' values, and image_labels.txt with the images"
-
-
-def _shown(ids):
-    return ", ".join(ids[:SHOWN]) + (", ..." if len(ids) > SHOWN else "")
 
 
 def _warn(line):

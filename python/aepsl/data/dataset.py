@@ -44,12 +44,9 @@ class Dataset:
         self.classes = list(classes) if classes else names
         unknown = [name for name in self.classes if name not in names]
         if unknown:
-            raise InputError(
-                f"{self._path('classes.txt')}: does not name {', '.join(unknown)}, "
-                "which the experiment uses; add it there or change `classes` in experiment.yaml"
-            )
-        self._images = None  # {id: [files]}, once it is asked for
-        self._rows = None  # of image_labels.txt, once they are read
+            fault = f"does not name {', '.join(unknown)}, which the experiment uses"
+            raise InputError(f"{self._path('classes.txt')}: {fault}; add it, or change `classes` in experiment.yaml")
+        self._images = self._rows = None  # {id: [files]}, and what image_labels.txt holds, once they are asked for
         self.values = [0] + [names.index(name) + 1 for name in self.classes]
 
     def ids(self, name):
@@ -115,29 +112,37 @@ class Dataset:
         if mask == header.size != header[:2]:
             return
         why = "no mask tells" if mask is None else "its mask does not tell"
-        raise InputError(
-            f"{path}: EXIF's orientation is {header.orientation}, and {why} whether to turn it; store it as it is "
-            "labelled, without the tag: `exiftran -ai` turns it, `exiftool -Orientation=` only removes the tag"
-        )
+        remedy = "`exiftran -ai` turns it, `exiftool -Orientation=` only removes the tag; take what suits its labels"
+        raise InputError(f"{path}: EXIF's orientation is {header.orientation}, and {why} whether to turn it; {remedy}")
 
     def mask_folder(self):
         """The folder of the ground truth, or None if the data set has none; InputError for one that may not be read."""
         return next((_listable(self._path(name)) for name in MASK_FOLDERS if os.path.isdir(self._path(name))), None)
+
+    def truth(self, image_id, shape):
+        """The true mask of an image, H x W; None where there is none: training images need none.
+
+        Raises InputError for one that is not of `shape`, its image's.
+        """
+        path = in_folder(self.mask_folder() or "", [image_id])[0]
+        if not os.path.exists(path):
+            return None
+        truth = read_indexed(path)
+        if truth.shape != shape:
+            raise InputError(f"{path}: does not have its image's size; mend it, or remove it: training needs no mask")
+        return truth
 
     def contents(self, ids, *parts):
         """{part: SHA-256 of what the data set holds of it for the images `ids`}.
 
         parts: of 'images', 'labels' (as the classes and mask values that they mean) and 'masks' (the ground truth).
         """
-        contents = {}
-        for part in parts:
-            if part == "labels":
-                contents[part] = digests.of_value([ids, self.labels(ids).tolist(), self.classes, self.values])
-            elif part == "images":
-                contents[part] = digests.together(map(self.image_path, ids), ids)
-            else:
-                contents[part] = digests.together(in_folder(self.mask_folder() or "", ids), ids)
-        return contents
+        contents = dict(
+            images=lambda: digests.together(map(self.image_path, ids), ids),
+            labels=lambda: digests.of_value([ids, self.labels(ids).tolist(), self.classes, self.values]),
+            masks=lambda: digests.together(in_folder(self.mask_folder() or "", ids), ids),
+        )
+        return {part: contents[part]() for part in parts}
 
     def check(self, ids, folders=()):
         """Decode every image of `ids`, and its ID.png in each of `folders`, before long work begins.
@@ -151,15 +156,13 @@ class Dataset:
         path = self.image_path(image_id)
         header = check_whole(path)
         self.upright(image_id, path, header)
-        found = []
+        (width, height), found = header.size, []
         for path in (os.path.join(folder, image_id + ".png") for folder in folders):
-            values = read_indexed(path)
-            if values.shape != header.size[::-1]:
-                raise InputError(
-                    f"{path}: is {values.shape[1]} x {values.shape[0]}, its image {header.size[0]} x {header.size[1]}; "
-                    "a mask needs its image's size"
-                )
-            found.append(np.flatnonzero(np.bincount(values.ravel())))
+            mask = read_indexed(path)
+            if mask.shape != (height, width):
+                size = f"is {mask.shape[1]} x {mask.shape[0]}, its image {width} x {height}"
+                raise InputError(f"{path}: {size}; a mask needs its image's size")
+            found.append(np.flatnonzero(np.bincount(mask.ravel())))
         return found
 
     def check_values(self, path, values):

@@ -6,7 +6,6 @@ fetched again, and what is unpacked already needs its archive no more.
 
 import hashlib
 import os
-import re
 import shutil
 import sys
 import time
@@ -24,7 +23,6 @@ from aepsl.data.archives import unpack
 ROUNDS = 4  # through all mirrors without a new byte, before a start gives up
 PAUSE = 1  # seconds after the first such round; doubled after each
 TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
-BLOCK = 1 << 20
 
 
 def run(names, out, sources=None, optional=False):
@@ -52,25 +50,24 @@ def run(names, out, sources=None, optional=False):
 def fetch(path, entry):
     """Download one file to `path` and check it, unless it is there; `entry` is its entry in the table of sources.
 
-    Mirrors are tried in order, again and again while bytes come. Raises InputError: no mirror gives the file, its
-    checksum is wrong, the disk is full, or it must be had by hand.
+    Raises InputError: no mirror gives the file, its checksum is wrong, the disk is full, or it must be had by hand.
     """
     if os.path.exists(path):
         fault = _fault(path, entry)
         if fault:
             raise InputError(f"{path}: {fault}; remove it and start again")
         return
-    mirrors = list(entry.get("urls", ()))
-    if not mirrors:
+    if not entry.get("urls"):
         raise InputError(_by_hand(path, entry))
     if not checksums(entry) and "unchecked" not in entry:
-        raise InputError(
-            f"{path}: the table of sources gives no checksum of it; add sha256, or `unchecked` with a reason"
-        )
-    part = path + ".part"
-    _check_space(part, entry.get("size"))
+        raise InputError(f"{path}: the table of sources has no checksum; add sha256, or `unchecked` with a reason")
+    _check_space(path + ".part", entry.get("size"))
+    _from_mirrors(list(entry["urls"]), path, entry)
 
-    reasons, doubted, idle = {}, set(), 0
+
+def _from_mirrors(mirrors, path, entry):
+    """Try the URLs in order, again and again while bytes come; InputError if none gives the file."""
+    part, reasons, doubted, idle = path + ".part", {}, set(), 0
     while mirrors and idle < ROUNDS:
         before = _size(part)
         for url in list(mirrors):
@@ -80,21 +77,18 @@ def fetch(path, entry):
             except (OSError, urllib3.exceptions.HTTPError) as error:
                 reasons[url] = _reason(error)
                 continue
-            fault = _fault(part, entry)
-            if not fault:
+            reasons[url] = _fault(part, entry)
+            if not reasons[url]:
                 os.replace(part, path)
                 return
             os.unlink(part)
-            reasons[url] = fault
             # What one mirror began and another ended, or an earlier start left, may be wrong by no fault of this one.
             if not resumed or url in doubted:
                 mirrors.remove(url)
             doubted.add(url)
-        if _size(part) > before:
-            idle = 0
-        else:
-            idle += 1
-            time.sleep(PAUSE * 2 ** (idle - 1) if mirrors and idle < ROUNDS else 0)
+        idle = 0 if _size(part) > before else idle + 1
+        if mirrors and 0 < idle < ROUNDS:
+            time.sleep(PAUSE * 2 ** (idle - 1))
     raise InputError(f"{path}: {_failure(reasons, _size(part), entry)}")
 
 
@@ -109,54 +103,37 @@ def _get(url, part, size):
         if have and answer.status_code == 416:
             return  # there is nothing beyond what is there
         answer.raise_for_status()
-        if answer.status_code == 206:
-            first = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-            if not first or int(first.group(1)) != have:
-                raise OSError("sends another part than asked for")
-        else:
+        if answer.status_code != 206:
             have = 0  # this server sends the whole file, always
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise OSError("sends another part than asked for")
         length = answer.headers.get("Content-Length")
         end = have + int(length) if length else size
         if size and end != size:
             raise OSError(f"sends a file of {end:,} bytes, not {size:,}")
-        name = os.path.basename(part)[: -len(".part")]
-        bar = tqdm(desc=name, initial=have, total=end, unit="B", unit_scale=True, disable=None)
-        with bar, _open(part, have) as file:
-            for block in answer.raw.stream(BLOCK, decode_content=False):
-                _write(file, block)
-                bar.update(len(block))
+        _append(answer.raw, part, have, end)
         if end and _size(part) < end:
             raise OSError("broke off")
 
 
-def _open(part, have):
-    """`part`, cut to its first `have` bytes, to be continued; unbuffered, so that all that came is in it."""
+def _append(answer, part, have, end):
+    """Write what an open answer holds behind the first `have` of `end` bytes of `part`."""
+    bar = dict(desc=os.path.basename(part)[: -len(".part")], initial=have, total=end, disable=None)
     try:
-        file = open(part, "ab", buffering=0)  # noqa: SIM115, the caller closes it
-    except OSError as error:
-        raise InputError(f"{part}: {error.strerror}; give a folder that you may write to") from None
-    file.truncate(have)
-    return file
-
-
-def _write(file, block):
-    try:
-        while block:
-            block = block[file.write(block) :]
-    except OSError as error:
-        raise InputError(
-            f"{file.name}: {error.strerror} after {_size(file.name):,} bytes; they are kept. "
-            "Make room and start again, it continues there"
-        ) from None
+        with tqdm.wrapattr(answer, "read", **bar) as counted, open(part, "ab") as file:
+            file.truncate(have)
+            shutil.copyfileobj(counted, file)
+    except OSError as error:  # of the file: those of the connection are urllib3's
+        kept = f"{error.strerror} after {_size(part):,} bytes; they are kept"
+        remedy = "Make room, or give a folder that you may write to, and start again, it continues there"
+        raise InputError(f"{part}: {kept}. {remedy}") from None
 
 
 def _check_space(part, size):
     free = shutil.disk_usage(os.path.dirname(os.path.abspath(part))).free
     missing = (size or 0) - _size(part)
     if missing > free:
-        raise InputError(
-            f"{part}: needs {missing:,} bytes more, and its disk has {free:,} left; make room, or give another folder"
-        )
+        raise InputError(f"{part}: needs {missing:,} bytes more, and {free:,} are free; make room, or another --out")
 
 
 def checksums(entry):
@@ -208,10 +185,6 @@ def main(argv=None):
     parser = cli.parser(__doc__, places=lambda asked: dict(out=[os.path.join(asked.out, name) for name in asked.names]))
     parser.add_argument("names", nargs="+", metavar="NAME", help="a file of the table of sources")
     parser.add_argument("--out", required=True, help="folder for the files, and for what is unpacked of them")
-    parser.add_argument(
-        "--sources",
-        default=source_table.given(),
-        help=f"another table than {source_table.TABLE}; SOURCES in the environment does the same",
-    )
+    source_table.add_option(parser)
     parser.add_argument("--optional", action="store_true", help="a file that must be had by hand is no error")
     run(**vars(parser.parse_args(argv)))

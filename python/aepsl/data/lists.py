@@ -4,6 +4,7 @@ All are UTF-8, with a byte order mark or without, lines ended in any way. Empty 
 count.
 """
 
+import collections
 import os
 import re
 from typing import NamedTuple
@@ -16,7 +17,7 @@ MOST_CLASSES = 254  # 0 is background, 255 is not counted
 LONGEST_ID = 200  # bytes: files are written under ID.partNUMBER.png first, of at most 255
 PRESENT, ABSENT = ("1", "0"), "-1"  # VOC's Main lists: an object, a difficult one, none
 
-_FOLDER = re.compile(r"/?(JPEGImages|SegmentationClass\w*)/")
+_FOLDER = re.compile(r"^/?(JPEGImages|SegmentationClass\w*)/")
 
 
 class List(NamedTuple):
@@ -45,15 +46,22 @@ def read_list(path, what="the ids of the images"):
         if fault:
             raise InputError(f"{path}: line {number} {fault}")
         rows.append((ids[0], flag))
-    seen = set()
-    for image_id, _ in rows:
-        if image_id in seen:
-            raise InputError(f"{path}: names {image_id} twice; remove one of the two lines")
-        seen.add(image_id)
-    present = [image_id for image_id, flag in rows if flag != ABSENT]
-    if not present:  # a flag that is the same in each line tells nothing apart
-        return List([image_id for image_id, _ in rows], 0)
-    return List(present, len(rows) - len(present))
+    again = twice(image_id for image_id, _ in rows)
+    if again is not None:
+        raise InputError(f"{path}: names {again} twice; remove one of the two lines")
+    ids = [image_id for image_id, _ in rows]
+    ids = [image_id for image_id, flag in rows if flag != ABSENT] or ids  # the same in each line tells nothing apart
+    return List(ids, len(rows) - len(ids))
+
+
+def twice(names):
+    """What is there more than once, or None."""
+    return next((name for name, count in collections.Counter(names).items() if count > 1), None)
+
+
+def shown(ids):
+    """The first of some ids, for a message."""
+    return ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
 
 
 def read_labels(path):
@@ -88,15 +96,14 @@ def read_classes(path):
     for number, line in rows:
         name = " ".join(filter(None, line.split(" ")))
         if name.strip("_").lower() == "background":
-            raise InputError(
-                f"{path}: line {number} names {name!r}, which is there unasked, as value 0; "
-                "remove the line: the first name is of value 1"
-            )
-        if name in names:
-            raise InputError(f"{path}: names {name!r} twice; remove one of the two lines")
+            what = f"line {number} names {name!r}, which is there unasked, as value 0"
+            raise InputError(f"{path}: {what}; remove the line: the first name is of value 1")
         if "," in name or not name.isprintable():
             raise InputError(f"{path}: line {number} is {name!r}; a name has no commas and no tabs")
         names.append(name)
+    again = twice(names)
+    if again is not None:
+        raise InputError(f"{path}: names {again!r} twice; remove one of the two lines")
     if len(names) > MOST_CLASSES:
         raise InputError(f"{path}: names {len(names)} classes; masks have room for {MOST_CLASSES}")
     return names
@@ -104,7 +111,7 @@ def read_classes(path):
 
 def plain_id(word):
     """The id that a word of a list names: without a leading JPEGImages/ or the like, and without its extension."""
-    word = _FOLDER.sub("", word, count=1) if _FOLDER.match(word) else word
+    word = _FOLDER.sub("", word)
     stem, extension = os.path.splitext(word)
     return stem if extension.lower() in IMAGE_EXTENSIONS else word
 

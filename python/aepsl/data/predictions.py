@@ -9,9 +9,9 @@ ID_blob_0.png                                              what was made of the 
 import os
 
 from aepsl.base.errors import InputError
+from aepsl.data.lists import shown
 
 BLOB = "_blob_0"  # DeepLab's MatWrite layer adds it to an id
-SHOWN = 3  # ids that a message names
 
 
 def find(folder, ids):
@@ -33,10 +33,7 @@ def find(folder, ids):
     if len(missing) == len(ids):
         raise InputError(f"{folder}: has no prediction of the {len(ids)} images; they are PNGs named {ids[0]}.png, ...")
     if missing:
-        more = ", ..." if len(missing) > SHOWN else ""
-        raise InputError(
-            f"{folder}: has no predictions of {len(missing)} of {len(ids)} images: {', '.join(missing[:SHOWN])}{more}"
-        )
+        raise InputError(f"{folder}: has no predictions of {len(missing)} of {len(ids)} images: {shown(missing)}")
     for image_id in ids:
         if len(found[image_id]) > 1:
             raise InputError(f"{folder}: has {' and '.join(found[image_id][:2])}; name the folder of one of them")

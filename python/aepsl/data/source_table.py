@@ -8,19 +8,14 @@ from aepsl.base.errors import InputError
 from aepsl.settings import check, yaml_file
 
 TABLE = os.path.join("scripts", "sources.yaml")
+TEXT = dict(type="string")
 FILE_NAME = dict(type="string", pattern=r"^(?!\.\.?$)[^/\0]+$")  # without a folder
-TEXTS = dict(type="array", items=dict(type="string"))
-UNPACK = dict(type="object", required=["folder", "from"], properties={"folder": FILE_NAME, "from": {}, "only": TEXTS})
-UNPACK["properties"]["from"] = dict(type="string")
-ENTRY = dict(type="object", properties=dict(urls=TEXTS, size=dict(type="integer", minimum=1), unpack=UNPACK))
-ENTRY["additionalProperties"] = dict(type="string")
-SCHEMA = dict(
-    type="object",
-    required=["files"],
-    properties=dict(
-        files=dict(type="object", propertyNames=FILE_NAME, additionalProperties=ENTRY), expected=dict(type="object")
-    ),
-)
+TEXTS = dict(type="array", items=TEXT)
+UNPACK = dict(type="object", required=["folder", "from"], properties={"folder": FILE_NAME, "from": TEXT, "only": TEXTS})
+FIELDS = dict(urls=TEXTS, size=dict(type="integer", minimum=1), unpack=UNPACK)
+FILES = dict(propertyNames=FILE_NAME, additionalProperties=dict(properties=FIELDS, additionalProperties=TEXT))
+FILES["type"] = FILES["additionalProperties"]["type"] = "object"
+SCHEMA = dict(type="object", required=["files"], properties=dict(files=FILES, expected=dict(type="object")))
 
 
 def given():
@@ -47,3 +42,9 @@ def entry(table, name):
     if name not in table["files"]:
         raise InputError(f"{table['path']}: does not list {name}; it lists {', '.join(table['files'])}")
     return table["files"][name]
+
+
+def add_option(parser):
+    """--sources of commands that read the table."""
+    told = f"another table than {TABLE}; SOURCES in the environment does the same"
+    parser.add_argument("--sources", default=given(), help=told)

@@ -1,17 +1,6 @@
-"""The demo's data set: made-up creatures on cluttered ground, in VOC layout.
-
-The method's premise, drawn: a creature's parts all tell its class, but not equally loudly. The head is small
-and vivid; the body is several times as large and muted, and bodies of different classes look alike, as a cow's and
-a horse's do; the limbs are faint, hardly louder than the ground. A classification net hears the head first, and
-needs the others only once the head is erased.
-
-What misleads it is drawn as well: each class has its plant, which often stands beside it, as rails lie below
-trains, and now and then without it. Once little of the creatures is left, the net looks there: over-erasing. The
-masks then call plants creatures, and a segmentation net learns that of each plant, whatever is in the image.
-"""
+"""The demo's data set, in VOC layout: images of made-up creatures, see aepsl.data.creatures."""
 
 import os
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,84 +9,8 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import folder_whole, write_bytes, write_text
-from aepsl.data.dataset import IGNORE
+from aepsl.data.creatures import CLASSES, render
 from aepsl.images.pictures import write_mask
-
-
-class Part(NamedTuple):
-    """How loudly a part tells its class; colours are Lab's, in which distance is what an eye sees."""
-
-    name: str
-    vividness: float  # how far its hue stands from grey; the ground reaches GROUND_VIVIDNESS
-    contrast: float  # lightness the class's pattern adds and takes
-    apart: float  # degrees between the hues of one class and the next
-    wander: float  # degrees its hue strays from an object to the next (s.d.)
-    lightness: float
-    turn: float  # degrees from the first class's head to its hue here: no part teaches another
-
-
-# Of a creature's pixels the first three have about a sixth, more than half, and a quarter.
-PARTS = (
-    Part("head", vividness=58, contrast=24, apart=90, wander=6, lightness=62, turn=0),
-    Part("body", vividness=15, contrast=7, apart=30, wander=15, lightness=70, turn=45),
-    Part("limbs", vividness=13, contrast=4, apart=90, wander=12, lightness=34, turn=180),
-    Part("plant", vividness=24, contrast=8, apart=90, wander=10, lightness=48, turn=225),
-)
-PLANT = len(PARTS)  # its number; it is no part of a creature, but of the ground
-SIDES = 112, 145  # of images: from, and below
-BESIDE, ELSEWHERE = 0.6, 0.2  # how often a class's plant stands in an image with the class, and without
-GROUND_VIVIDNESS = 7
-
-
-class Kind(NamedTuple):
-    """A class's build, in units of about half a body length. The limbs are legs and a tail."""
-
-    name: str
-    body: tuple  # half axes
-    head: float  # radius
-    legs: int
-    leg: tuple  # length beyond the body, width
-    tail: tuple
-    pattern: str  # on the head; body and limbs wear the next ones
-
-
-KINDS = (
-    Kind("quillow", (0.90, 0.62), head=0.38, legs=4, leg=(0.52, 0.31), tail=(0.52, 0.39), pattern="stripes"),
-    Kind("marbit", (0.80, 0.70), head=0.42, legs=2, leg=(0.55, 0.52), tail=(0.46, 0.53), pattern="checks"),
-    Kind("fennak", (1.00, 0.52), head=0.36, legs=6, leg=(0.46, 0.22), tail=(0.58, 0.30), pattern="rings"),
-    Kind("dorrel", (0.86, 0.58), head=0.40, legs=3, leg=(0.60, 0.36), tail=(0.75, 0.28), pattern="dots"),
-)
-CLASSES = tuple(kind.name for kind in KINDS)
-PATTERNS = ("stripes", "checks", "rings", "dots")
-
-
-def render(rng, classes):
-    """Draw one image of an object of each of `classes` (mask values 1..4, at most two).
-
-    rng: numpy Generator. Returns image (H x W x 3 uint8, BGR), mask (H x W uint8: 0, class value, 255 on the
-    1 px around each object) and parts (H x W uint8: 0 for bare ground, or 1 + index in PARTS); H and W are 112..144.
-    """
-    height, width = rng.integers(*SIDES, 2)
-    canvas = _ground(rng, height, width)
-    mask = np.zeros((height, width), np.uint8)
-    parts = np.zeros((height, width), np.uint8)
-    y, x = np.mgrid[:height, :width] / 20
-    for value in range(1, len(KINDS) + 1):
-        if rng.random() < (BESIDE if value in classes else ELSEWHERE):
-            where = _plant(rng, mask.shape)
-            canvas[where] = _skin(rng, PLANT, value, x[where], y[where])
-            parts[where] = PLANT
-    for value, (own, u, v) in zip(classes, _apart(rng, [KINDS[value - 1] for value in classes], mask.shape)):
-        for number in range(1, PLANT):
-            where = own == number
-            canvas[where] = _skin(rng, number, value, u[where], v[where])
-        mask[own > 0] = value
-        parts[own > 0] = own[own > 0]
-    mask[cv2.dilate(mask, np.ones((3, 3), np.uint8)) > mask] = IGNORE
-    canvas[..., 0] *= rng.uniform(0.85, 1.15)  # the light of the day
-    image = cv2.cvtColor(canvas, cv2.COLOR_LAB2BGR) * 255
-    image = cv2.GaussianBlur(image, (3, 3), 0.6) + rng.normal(0, 5, image.shape)
-    return np.clip(image, 0, 255).round().astype(np.uint8), mask, parts
 
 
 def run(out, train=320, val=80, seed=1):
@@ -114,7 +27,7 @@ def run(out, train=320, val=80, seed=1):
         names = ["train_aug"] * train + ["val"] * val
         for number, name in enumerate(tqdm(names, desc="drawing", unit="image", disable=None)):
             rng = np.random.default_rng([seed, number])
-            classes = 1 + rng.permutation(len(KINDS))[: 1 + (rng.random() < 0.25)]
+            classes = 1 + rng.permutation(len(CLASSES))[: 1 + (rng.random() < 0.25)]
             image, mask, _ = render(rng, classes)
             image_id = f"{name[:5].rstrip('_')}_{len(lists[name]) + 1:06d}"
             path = os.path.join(beside, "JPEGImages", image_id + ".jpg")
@@ -126,133 +39,6 @@ def run(out, train=320, val=80, seed=1):
             write_text(os.path.join(beside, "ImageSets/Segmentation", name + ".txt"), "\n".join(ids) + "\n")
         write_text(os.path.join(beside, "image_labels.txt"), "\n".join(labels) + "\n")
         write_text(os.path.join(beside, "classes.txt"), "\n".join(CLASSES) + "\n")
-
-
-def _apart(rng, kinds, shape):
-    """Objects of `kinds` as _place gives them, tried until none comes near another."""
-    cover = (0.12, 0.36) if len(kinds) == 1 else (0.09, 0.13)
-    while True:
-        placed = [_place(rng, kind, rng.uniform(*cover), shape) for kind in kinds]
-        if sum(cv2.dilate(np.minimum(own, 1), np.ones((3, 3), np.uint8)) for own, _, _ in placed).max() == 1:
-            return placed
-
-
-def _place(rng, kind, cover, shape):
-    """One object that covers `cover` of an image of `shape`, or as much as its frame leaves room for.
-
-    Returns its parts (H x W uint8, numbered as in render) and each pixel's place u, v on it (H x W).
-    """
-    height, width = shape
-    angle = np.deg2rad(rng.uniform(-40, 40))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    turn = turn @ np.diag([rng.choice([-1, 1]), 1])
-    outlines = [(index, points @ turn.T) for index, points in _outlines(rng, kind)]
-    corners = np.concatenate([points for _, points in outlines])
-    low, high = corners.min(0), corners.max(0)
-    unit_area = (_draw(outlines, 20, 2 - 20 * low, (100, 100)) > 0).sum() / 20**2
-    size = np.sqrt(cover * height * width / unit_area)
-    margin = 3 if rng.random() < 0.9 else -6  # one in ten may stick out
-    frame = np.array([width, height]) - 2 * margin
-    size = min(size, (frame / (high - low)).min())
-    centre = margin - size * low + rng.random(2) * (frame - size * (high - low))
-    y, x = np.mgrid[:height, :width]
-    u, v = np.tensordot(turn.T, np.stack([x - centre[0], y - centre[1]]) / size, 1)
-    return _draw(outlines, size, centre, shape), u, v
-
-
-def _plant(rng, shape):
-    """Where a tuft of five leaves stands in an image of `shape`: H x W booleans. Creatures may stand before it."""
-    size = np.sqrt(rng.uniform(0.05, 0.10) * shape[0] * shape[1])
-    centre = rng.uniform(0.1, 0.9, 2) * shape[::-1]
-    leaves = []
-    for degrees in np.arange(5) * 72 + rng.uniform(0, 72):
-        angle = np.deg2rad(degrees + rng.normal(0, 8))
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        leaves.append((1, _ellipse((0.45, 0), (0.45, 0.2)) @ turn.T))
-    return _draw(leaves, size, centre, shape) > 0
-
-
-def _draw(outlines, size, centre, shape):
-    own = np.zeros(shape, np.uint8)
-    for index, points in outlines:
-        cv2.fillPoly(own, [np.round((points * size + centre) * 16).astype(np.int32)], index, shift=4)
-    return own
-
-
-def _outlines(rng, kind):
-    """(part number, N x 2 points) from back to front, y downwards, with the pose of the day."""
-    a, b = kind.body
-    limbs = []
-    for place in np.linspace(-0.7, 0.7, kind.legs) if kind.legs > 1 else [0]:
-        x, y = a * place, b * np.sqrt(1 - place**2)
-        limbs.append(_limb((x, y - 0.25), rng.normal(90, 8), kind.leg[0] + 0.25, kind.leg[1]))
-    limbs.append(_limb((0.25 - a, -0.1), rng.normal(205, 12), kind.tail[0] + 0.25, kind.tail[1]))
-    neck = np.deg2rad(rng.normal(-30, 10))
-    head = np.array([a * np.cos(neck), b * np.sin(neck)]) * 1.25
-    front = [(2, _ellipse((0, 0), (a, b))), (1, _ellipse(head, (kind.head, kind.head)))]
-    return [(3, limb) for limb in limbs] + front
-
-
-def _limb(root, degrees, length, width):
-    along = np.array([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))])
-    across = np.array([-along[1], along[0]]) * width / 2
-    tip = np.array(root) + length * along
-    return np.stack([root - across, tip - 0.8 * across, tip + 0.8 * across, root + across])
-
-
-def _ellipse(centre, axes):
-    t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    return np.array(centre) + np.stack([np.cos(t), np.sin(t)], 1) * axes
-
-
-def _skin(rng, number, value, u, v):
-    """Lab colours (N x 3) of the pixels of a part, by its number, of the class `value`, whose coordinates are u, v."""
-    part, kind = PARTS[number - 1], KINDS[value - 1]
-    wave = _pattern(PATTERNS[(PATTERNS.index(kind.pattern) + number - 1) % len(PATTERNS)], u, v)
-    hue = np.deg2rad(30 + part.apart * (value - 1) + part.turn + rng.normal(0, part.wander))
-    vividness = part.vividness * rng.uniform(0.85, 1.15)
-    lightness = part.lightness + rng.normal(0, 4) + part.contrast * wave
-    return np.stack([lightness, 0 * wave + vividness * np.cos(hue), 0 * wave + vividness * np.sin(hue)], -1)
-
-
-def _pattern(name, u, v):
-    """Values in -1..1 at u, v."""
-    f = 2 * np.pi / 0.36
-    wave = {
-        "stripes": np.sin(f * u),
-        "checks": 1.5 * np.sin(f * u / 1.4) * np.sin(f * v / 1.4),
-        "rings": np.sin(f * np.hypot(u - 0.9, v + 0.4)),
-        "dots": np.cos(f * u / 1.2) + np.cos(f * v / 1.2) - 0.6,
-    }[name]
-    return np.clip(2 * wave, -1, 1)
-
-
-def _ground(rng, height, width):
-    """Lab float32 H x W x 3: a gradient, striped patches of any tint below GROUND_VIVIDNESS, and noise."""
-    y, x = np.mgrid[:height, :width]
-    slope = rng.normal(0, 8, 2)
-    lightness = rng.uniform(44, 56) + slope[0] * (x / width - 0.5) + slope[1] * (y / height - 0.5)
-    canvas = np.stack([lightness, 0 * lightness, 0 * lightness], -1).astype(np.float32)
-    canvas[..., 1:] += _tint(rng)
-    for _ in range(rng.integers(14, 26)):
-        corners = rng.normal(0, rng.uniform(5, 22), (rng.integers(3, 8), 2))
-        points = corners + rng.uniform((0, 0), (width, height))
-        where = np.zeros((height, width), np.uint8)
-        cv2.fillPoly(where, [cv2.convexHull(points.astype(np.float32)).astype(np.int32)], 1)
-        row, column = np.nonzero(where)
-        angle, period = rng.uniform(0, np.pi), rng.uniform(4, 14)
-        stripes = np.sin((column * np.cos(angle) + row * np.sin(angle)) * 2 * np.pi / period)
-        canvas[row, column, 0] += rng.normal(0, 6) + rng.uniform(0, 4) * stripes
-        canvas[row, column, 1:] = _tint(rng)
-    for cell in (2, 6, 20):
-        noise = rng.normal(0, (3, 1.5, 1.5), (height // cell + 1, width // cell + 1, 3)).astype(np.float32)
-        canvas += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-    return canvas
-
-
-def _tint(rng):
-    hue = rng.uniform(0, 2 * np.pi)
-    return rng.uniform(0, GROUND_VIVIDNESS) * np.array([np.cos(hue), np.sin(hue)])
 
 
 def main(argv=None):

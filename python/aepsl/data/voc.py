@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import make_folder, only_one, opened, write_if_changed
+from aepsl.base.files import make_folder, only_one, opened, read_text, write_text
 from aepsl.base.parallel import in_processes
 from aepsl.data import source_table
 from aepsl.data.dataset import LISTS, VOC_CLASSES
@@ -56,20 +56,24 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
 
     make_folder(out)
     with only_one(out):
-        for image_id, path in images.items():
-            _link(path, os.path.join(out, "JPEGImages", image_id + ".jpg"))
-        to_convert = []
-        for image_id, path in masks.items():
-            target = os.path.join(out, "SegmentationClassAug", image_id + ".png")
-            if path.endswith(".png"):
-                _link(path, target)
-            elif os.path.islink(target) or not os.path.exists(target):
-                to_convert.append((path, images[image_id], target))
-        in_processes(_convert, to_convert, "masks")
+        _fill(out, images, masks)
         for name, members in lists.items():
-            write_if_changed(os.path.join(out, LISTS, name + ".txt"), _text(members))
-        rows = (" ".join([image_id, *labels[image_id]]) for image_id in ids)
-        write_if_changed(os.path.join(out, "image_labels.txt"), _text(rows))  # a new date would redo every stage
+            _write(os.path.join(out, LISTS, name + ".txt"), members)
+        _write(os.path.join(out, "image_labels.txt"), (" ".join([each, *labels[each]]) for each in ids))
+
+
+def _fill(out, images, masks):
+    """Link or convert the files {id: path} of images and masks, but what is there already."""
+    for image_id, path in images.items():
+        _link(path, os.path.join(out, "JPEGImages", image_id + ".jpg"))
+    to_convert = []
+    for image_id, path in masks.items():
+        target = os.path.join(out, "SegmentationClassAug", image_id + ".png")
+        if path.endswith(".png"):
+            _link(path, target)
+        elif os.path.islink(target) or not os.path.exists(target):
+            to_convert.append((path, images[image_id], target))
+    in_processes(_convert, to_convert, "masks")
 
 
 def places(asked):
@@ -169,13 +173,20 @@ def _compare_lists(out, lists, expected, remedy):
 def _compare_labels(out, lists, labels, expected, remedy):
     for name, facts in expected.items():
         rows = [labels[image_id] for image_id in lists[name]]
-        numbers = collections.Counter(map(len, rows))
-        classes = collections.Counter(label for row in rows for label in row)
-        found = [(f"{n} labels", numbers[n], right) for n, right in enumerate(facts["by_number"], 1)]
-        found += [(f"the label {c}", classes[c], right) for c, right in zip(VOC_CLASSES, facts["by_class"])]
-        for what, count, right in found:
-            if count != right:
-                raise InputError(f"{out}: {name} would have {count:,} images with {what}, not {right:,}; {remedy}")
+        found = collections.Counter(f"{len(row)} labels" for row in rows)
+        found.update(f"the label {label}" for row in rows for label in row)
+        expected = {f"{n} labels": count for n, count in enumerate(facts["by_number"], 1)}
+        expected.update({f"the label {c}": count for c, count in zip(VOC_CLASSES, facts["by_class"])})
+        for what, n in expected.items():
+            if found[what] != n:
+                raise InputError(f"{out}: {name} would have {found[what]:,} images with {what}, not {n:,}; {remedy}")
+
+
+def _write(path, lines):
+    """Write a text file, but where it is there already: a new date would redo every stage."""
+    text = _text(lines)
+    if read_text(path) != text:
+        write_text(path, text)
 
 
 def _text(lines):
@@ -186,15 +197,9 @@ def main(argv=None):
     parser = cli.parser(__doc__, places=places)
     parser.add_argument("--out", required=True, help="the data set")
     parser.add_argument("--voc", help="folder VOC2012 with images, XML, masks and lists (OUT/VOC2012)")
-    parser.add_argument(
-        "--sbd", help="SBD's folder `dataset` (OUT/SBD); not needed where VOC2012/SegmentationClassAug is"
-    )
+    parser.add_argument("--sbd", help="SBD's folder `dataset` (OUT/SBD); not needed with VOC2012/SegmentationClassAug")
     parser.add_argument("--test", help="folder VOC2012 with the test images and their list (OUT/VOC2012test, if there)")
-    parser.add_argument(
-        "--sources",
-        default=source_table.given(),
-        help=f"another table than {source_table.TABLE}; SOURCES in the environment does the same",
-    )
+    source_table.add_option(parser)
     parser.add_argument("--check", action="store_true", help="only see that OUT and what it is made of stand apart")
     asked = vars(parser.parse_args(argv))
     if not asked.pop("check"):

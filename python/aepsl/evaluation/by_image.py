@@ -8,7 +8,6 @@ import numpy as np
 from aepsl.data.dataset import IGNORE
 from aepsl.evaluation import evaluate
 from aepsl.images.pictures import read_indexed
-from aepsl.stages.evaluate_regions import true_mask
 
 OBJECT_SIZES = (0.01, 0.04, 0.16, 1)  # bounds of the sizes of objects, as shares of their image
 EXAMPLES = 2  # images of each kind that are named
@@ -78,9 +77,11 @@ def over_erased(before, after, dataset, ids, seed):
     for image_id, row in zip(ids, dataset.labels(ids)):
         values = [dataset.values[c + 1] for c in np.flatnonzero(row)]
         regions = [read_indexed(os.path.join(folder, image_id + ".png")) > 0 for folder in (before, after)]
-        truth = true_mask(dataset.mask_folder(), image_id, regions[0].shape)
-        if truth is None or not all(np.any(region & (truth != IGNORE)) for region in regions):
+        truth = dataset.truth(image_id, regions[0].shape)
+        if truth is None:
             continue
-        precisions = [float(np.isin(truth[region & (truth != IGNORE)], values).mean()) for region in regions]
-        found.append(dict(id=image_id, before=precisions[0], after=precisions[1]))
+        mined = [truth[region & (truth != IGNORE)] for region in regions]
+        if all(each.size for each in mined):
+            precisions = [float(np.isin(each, values).mean()) for each in mined]
+            found.append(dict(id=image_id, before=precisions[0], after=precisions[1]))
     return sorted(found, key=lambda each: (each["after"] - each["before"], each["id"]))[: 2 * EXAMPLES]

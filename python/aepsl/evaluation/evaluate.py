@@ -7,7 +7,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_json
 from aepsl.base.table import Table, number
 from aepsl.data.dataset import IGNORE, VOC_CLASSES, in_folder
-from aepsl.data.lists import read_classes, read_list
+from aepsl.data.lists import read_classes, read_list, twice
 from aepsl.images import decoding
 from aepsl.images.pictures import read_indexed, refuse_colours
 
@@ -33,9 +33,7 @@ def run(pred, gt, ids, values, names):
 def check_counts(gt, confusion):
     """InputError if nothing counts of the true masks in the folder `gt`."""
     if not confusion.any():
-        raise InputError(
-            f"{gt}: these masks are {IGNORE} throughout, which is not counted; there is nothing to evaluate"
-        )
+        raise InputError(f"{gt}: these masks are {IGNORE} throughout, which is not counted; nothing is to be evaluated")
 
 
 def confusions(predictions, truths, values):
@@ -59,19 +57,15 @@ def confusion(predicted, true, values, name):
     goes_on = (predicted[1:] == predicted[:-1]) & (true[1:] == true[:-1])
     last = np.append(np.flatnonzero(~goes_on), len(true) - 1)  # of each run
     lengths, predicted, true = np.diff(last, prepend=-1), predicted[last], true[last]
-    _refuse_unknown(name, np.unique(true), values)
+    unknown = np.setdiff1d(true, [*values, IGNORE])
+    if unknown.size:
+        raise InputError(f"{name}: has the value {unknown[0]}, which is no class of this evaluation")
     counted = true != IGNORE
     index = np.full(256, len(values))  # 'other', for what is no class
     index[values] = np.arange(len(values))
     cells = index[true[counted]] * (len(values) + 1) + index[predicted[counted]]
     counts = np.bincount(cells, weights=lengths[counted], minlength=len(values) * (len(values) + 1))
     return counts.astype(np.int64).reshape(len(values), -1)  # sums of whole numbers below 2^53: exact
-
-
-def _refuse_unknown(truth, found, values):
-    unknown = np.setdiff1d(found, [*values, IGNORE])
-    if unknown.size:
-        raise InputError(f"{truth}: has the value {unknown[0]}, which is no class of this evaluation")
 
 
 def scores(confusion, names):
@@ -81,10 +75,12 @@ def scores(confusion, names):
     """
     values = iou(sums(confusion))
     present = ~np.isnan(values)
-    found = {name: value for name, value, here in zip(names, values, present) if here}
-    absent = [name for name, here in zip(names, present) if not here]
-    miou = float(np.mean(list(found.values()))) if found else float("nan")
-    return dict(miou=miou, iou=found, absent=absent, errors=errors(confusion))
+    return dict(
+        miou=float(values[present].mean()) if present.any() else float("nan"),
+        iou={name: value for name, value, here in zip(names, values, present) if here},
+        absent=[name for name, here in zip(names, present) if not here],
+        errors=errors(confusion),
+    )
 
 
 def sums(confusion):
@@ -115,9 +111,9 @@ def check_ids(gt, ids):
     """InputError if there is no folder of true masks `gt`, or no list of images, or one with an id twice."""
     if gt is None:
         raise InputError("no true masks to compare with; they go to SegmentationClassAug of the data set")
-    if not ids or len(set(ids)) < len(ids):
-        twice = next((image_id for image_id in ids if ids.count(image_id) > 1), None)
-        raise InputError(f"the ids of the images: {f'{twice} is there twice' if twice else 'there are none'}")
+    again = twice(ids)
+    if again or not ids:
+        raise InputError(f"the ids of the images: {f'{again} is there twice' if again else 'there are none'}")
 
 
 def _check(prediction, truth):

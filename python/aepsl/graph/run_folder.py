@@ -36,6 +36,11 @@ MODEL = "final.caffemodel"
 DAMAGED = (InputError, OSError, KeyError, TypeError, IndexError)  # what reading a JSON file of another kind raises
 
 
+def is_in_a_run(path):
+    """Whether a path lies in a run's folder, where everything is of our making."""
+    return os.path.dirname(os.path.relpath(path, ROOT)).split(os.sep)[0] not in ("", os.pardir)
+
+
 class RunFolder:
     """The paths of the run of that name, below `root`: relative to the repository."""
 

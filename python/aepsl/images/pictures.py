@@ -6,19 +6,19 @@ from PIL import Image
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_bytes, written_whole
-from aepsl.images import decoding
+from aepsl.images import decoding, full_range
 
 
 def read_image(path, header=None):
     """The image as H x W x 3 uint8, BGR, upright: turned as its EXIF orientation says, as viewers show it.
 
     header: decoding.header(path), if the caller has it. What a data set's masks belong to, Dataset.image finds out.
-    Pictures of any depth and kind, see decoding.pixels. Raises InputError for a file that is no image.
+    Pictures of any depth and kind, see full_range.pixels. Raises InputError for a file that is no image.
     """
     header = header or decoding.header(path)
     image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
     if image is None:
-        image = decoding.pixels(path, header.bits)
+        image = full_range.pixels(path, header.bits)
     return decoding.turned(image, header.orientation)
 
 
@@ -45,12 +45,9 @@ def read_indexed(path):
         array = np.array(decoding.load(image, path))
         if image.mode == "P":
             _refuse_reordered(path, array, image.im.getpalette())
-    if array.dtype == bool:
-        return array.astype(np.uint8)
-    if array.dtype.itemsize > 1:
-        return array.astype(np.uint16)
-    bits = decoding.header(path).bits if image.mode == "L" else 8
-    return array if bits == 8 else array // (255 // (2**bits - 1))  # Pillow brightens grey of 2 and 4 bits
+    if image.mode == "L" and (bits := decoding.header(path).bits) < 8:
+        array //= 255 // (2**bits - 1)  # Pillow brightens grey of 2 and 4 bits
+    return array.astype(np.uint8 if array.dtype.itemsize == 1 else np.uint16)
 
 
 def _refuse_reordered(path, array, colours):
@@ -64,10 +61,8 @@ def _refuse_reordered(path, array, colours):
     if not any(place and place != k and (array == k).any() for k, place in enumerate(places)):
         return
     if all(places[k] is not None for k in np.flatnonzero(np.bincount(array.ravel()))):
-        raise InputError(
-            f"{path}: has VOC's colours at other indices than VOC, so its indices are no classes; some program has "
-            "reordered its palette: save it with VOC's palette as it is, or as grey"
-        )
+        fault = "has VOC's colours at other indices than VOC: some program has reordered its palette"
+        raise InputError(f"{path}: {fault}; save it with VOC's palette as it is, or as grey")
 
 
 def read_grey(path):
@@ -81,23 +76,15 @@ def read_grey(path):
 def refuse_colours(path, image):
     """InputError for an open Pillow image that does not hold class indices."""
     if image.mode not in ("P", "L", "I", "I;16", "1"):
-        raise InputError(
-            f"{path}: has colours ({image.mode}) where class indices are needed; save it as an indexed or grey PNG"
-        )
+        raise InputError(f"{path}: has colours ({image.mode}), no class indices; save it as an indexed or grey PNG")
 
 
 def write_grey(path, array):
-    """A grey PNG, 8 or 16 bits by dtype."""
-    _write_image(path, array)
-
-
-def write_colour(path, image):
-    """A PNG of an H x W x 3 uint8 BGR image."""
-    _write_image(path, image)
-
-
-def _write_image(path, array):
+    """A grey PNG of H x W values, 8 or 16 bits by dtype; of H x W x 3 uint8, BGR, one in colours."""
     write_bytes(path, cv2.imencode(".png", array)[1], flushed=False)  # cv2.imwrite overlooks a full disk
+
+
+write_colour = write_grey
 
 
 def palette(count=256):
@@ -117,6 +104,11 @@ def write_mask(path, mask):
     image.putpalette(VOC_PALETTE)
     with written_whole(path, flushed=False) as beside:
         image.save(beside)
+
+
+def within(image, longest):
+    """The image itself, or shrunk so that its longer side is `longest` pixels: H x W x 3 uint8."""
+    return scaled(image, min(1, longest / max(image.shape[:2])))
 
 
 def scaled(array, scale):

@@ -190,7 +190,7 @@ class Prefetch:
                 "out of memory? Fewer `workers` in experiment.yaml need less"
             ) from None
         if error:
-            raise InputError(error)
+            raise error
         for array, filled in zip(arrays, slots[turn % DEPTH]):
             array[...] = filled
         with contextlib.suppress(OSError):  # one that ended after this batch is missed at its next
@@ -218,6 +218,6 @@ def _work(sampler, iterations, slots, pipe, not_its, parent):
             try:
                 sampler.fill(iteration, slots[turn % DEPTH])
             except Exception as error:
-                pipe.send(str(error) if isinstance(error, InputError) else repr(error))
+                pipe.send(error if isinstance(error, InputError) else InputError(repr(error)))
                 return
             pipe.send(None)

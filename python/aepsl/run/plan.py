@@ -15,7 +15,7 @@ import numpy as np
 from aepsl import cli
 from aepsl.base import doors
 from aepsl.base.files import write_text
-from aepsl.data import source_table, synthetic
+from aepsl.data import creatures, source_table
 from aepsl.graph.graph import Graph
 from aepsl.nets import build, cuda
 from aepsl.paper import published
@@ -111,7 +111,7 @@ def seconds_of_image(experiment, kind):
 
 def sides_of(experiment):
     """(height, width) of the experiment's images, about."""
-    return (sum(synthetic.SIDES) // 2,) * 2 if "synthetic" in experiment else PHOTO
+    return (sum(creatures.SIDES) // 2,) * 2 if "synthetic" in experiment else PHOTO
 
 
 def disk_of(graph, stage, images):

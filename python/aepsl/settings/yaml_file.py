@@ -7,17 +7,17 @@ import yaml
 from aepsl.base.errors import InputError
 from aepsl.base.files import opened
 
-LARGEST = 1 << 20  # bytes
-MOST = 100_000  # values, with what aliases repeat; no experiment comes near
+MOST_BYTES = 1 << 20
+MOST_VALUES = 100_000  # values, with what aliases repeat; no experiment comes near
 
 
 def read(path):
     """The mapping that the file holds. Raises FileNotFoundError, and InputError if it holds none that is plain."""
     try:
         with opened(path, encoding="utf-8") as file:
-            text = file.read(LARGEST + 1)
-            if len(text) > LARGEST:
-                raise InputError(f"{path}: is larger than {LARGEST >> 20} MB, as no settings are")
+            text = file.read(MOST_BYTES + 1)
+            if len(text) > MOST_BYTES:
+                raise InputError(f"{path}: is larger than {MOST_BYTES >> 20} MB, as no settings are")
             value = yaml.load(text, _Loader)
     except FileNotFoundError:
         raise
@@ -40,14 +40,14 @@ def read(path):
 
 
 def _are_too_many(value):
-    """Whether there are more than MOST values in it, aliases written out."""
+    """Whether there are more than MOST_VALUES values in it, aliases written out."""
     count, left = 0, [value]
-    while left and count <= MOST:
+    while left and count <= MOST_VALUES:
         each = left.pop()
         count += 1
         if isinstance(each, (dict, list, tuple, set)):
             left += each.values() if isinstance(each, dict) else each
-    return count > MOST
+    return count > MOST_VALUES
 
 
 class _Trap(yaml.YAMLError):

@@ -11,7 +11,6 @@ from aepsl.base.files import write_json
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.images.pictures import read_indexed
 from aepsl.saliency.drfi.measures import Cue
-from aepsl.stages.evaluate_regions import true_mask
 from aepsl.stages.masks import background
 from aepsl.store.result import Made
 
@@ -50,10 +49,9 @@ def run(experiment, data, saliency, masks, out):
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
     cue, labels = Cue(), MaskTally()
-    truths = dataset.mask_folder()
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         B = background(experiment, dataset, row, saliency, image_id)
-        truth = true_mask(truths, image_id, B.shape)
+        truth = dataset.truth(image_id, B.shape)
         cue.add(B, truth)
         S = read_indexed(os.path.join(masks, image_id + ".png"))
         if S.shape != B.shape:

@@ -6,11 +6,9 @@ import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
-from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.data.regions import read, unpacked
-from aepsl.images.pictures import read_indexed
 from aepsl.nets.whole_image import ClassificationNet
 from aepsl.stages.mine import mined
 from aepsl.store.result import Made
@@ -44,20 +42,6 @@ class Tally:
         return shares
 
 
-def true_mask(folder, image_id, shape):
-    """The mask ID.png of `folder`, or None where there is none: training images need none.
-
-    Raises InputError for one that is not of `shape`, its image's.
-    """
-    path = os.path.join(folder or "", image_id + ".png")
-    if folder is None or not os.path.exists(path):
-        return None
-    truth = read_indexed(path)
-    if truth.shape != shape:
-        raise InputError(f"{path}: does not have its image's size; mend it, or remove it: training needs no mask")
-    return truth
-
-
 def run(experiment, data, out, regions=None, model=None, gpu=None):
     """Compare regions of every training image with its true mask and write the JSON file `out`.
 
@@ -68,13 +52,12 @@ def run(experiment, data, out, regions=None, model=None, gpu=None):
     dataset = Dataset(data, experiment["classes"])
     ids = dataset.ids(experiment["data"]["train"])
     source = _Regions(regions) if regions else _Thresholds(experiment, model, gpu)
-    truths = dataset.mask_folder()
     tallies = [Tally() for _ in source.names]
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         classes = np.flatnonzero(row)
         values = [dataset.values[c + 1] for c in classes]
         all_F = source.regions(dataset, image_id, classes)
-        truth = true_mask(truths, image_id, all_F[0].shape[1:])
+        truth = dataset.truth(image_id, all_F[0].shape[1:])
         for tally, F in zip(tallies, all_F):
             tally.add(F, values, truth)
     shares = [tally.shares() for tally in tallies]

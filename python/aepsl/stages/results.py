@@ -22,7 +22,7 @@ import os
 from aepsl import cli
 from aepsl.base import host
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_figures, read_json, read_table, write_json
+from aepsl.base.files import read_json, read_table, write_json
 from aepsl.base.parallel import in_threads
 from aepsl.data.dataset import Dataset
 from aepsl.evaluation import by_image, evaluate
@@ -95,6 +95,20 @@ def losses(path):
     """[[iteration, loss], ...] of a training's log.csv."""
     iterations, losses, *_ = read_table(path, ["iteration"]).values()
     return [[int(iteration), loss] for iteration, loss in zip(iterations, losses)]
+
+
+def read_figures(path, kind=dict):
+    """read_json for a dict, or another `kind`, that holds nothing but numbers; InputError for any other."""
+    value = read_json(path)
+    if not (isinstance(value, kind) and value != {} and _are_numbers(value)):
+        raise InputError(f"{path}: does not hold the figures that its stage writes; delete it and run the stage again")
+    return value
+
+
+def _are_numbers(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    return all(map(_are_numbers, value)) if isinstance(value, list) else type(value) in (int, float)
 
 
 def evaluated(dataset, list_name, folders):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder
-from aepsl.images.pictures import palette, read_picture, scaled, write_colour, write_mask
+from aepsl.images.pictures import palette, read_picture, within, write_colour, write_mask
 from aepsl.stages.segment import SegmentationNet
 
 LONGEST = 500  # pixels of a picture's longer side: no photo of VOC, whose objects the nets know, has more
@@ -44,11 +44,6 @@ def run(experiment, paths, model, out, policy="scores", overlay=False, gpu=None)
         if overlay:
             drawn = cv2.addWeighted(image, 0.5, palette()[mask][:, :, ::-1], 0.5, 0)
             write_colour(name + "_overlay.png", np.where(mask[:, :, None] > 0, drawn, image))
-
-
-def within(image, longest):
-    """The image itself, or shrunk so that its longer side is `longest` pixels: H x W x 3 uint8."""
-    return scaled(image, min(1, longest / max(image.shape[:2])))
 
 
 def main(argv=None):

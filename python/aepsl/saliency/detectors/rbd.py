@@ -10,6 +10,8 @@ Where the paper leaves a choice open:
 - wCtr is scaled to [0, 1] before it becomes w_fg: w_bg lies there, and equation 9 weighs one by the other.
 """
 
+import itertools
+
 import cv2
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix, diags
@@ -18,10 +20,12 @@ from scipy.sparse.linalg import spsolve
 from scipy.spatial.distance import cdist
 from skimage.segmentation import slic
 
+from aepsl.images.pictures import within
 from aepsl.saliency.maps import normalised
 
 SECONDS = 0.04  # of one core, for a photo of 500 x 375
 INPUTS = {}
+
 SIGMA_CLR = 10.0  # CIELAB units
 SIGMA_SPA = 0.25  # of the image's height and width
 SIGMA_BNDCON = 1.0
@@ -60,10 +64,7 @@ def saliency(image):
     Every map spans 0 to 1, but that of an image without any contrast, which is 0 throughout.
     """
     height, width = image.shape[:2]
-    shrink = min(1, LONGEST_SIDE / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
+    lab = cv2.cvtColor(within(image, LONGEST_SIDE).astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
 
     labels = superpixels(lab)
     colours, centres = means(labels, lab)
@@ -109,15 +110,19 @@ def adjacency(labels, bnd):
 
     The latter hold together background that the object cuts in pieces.
     """
-    touching = np.concatenate(
-        [
-            np.stack([labels[:-1].ravel(), labels[1:].ravel()], 1),
-            np.stack([labels[:, :-1].ravel(), labels[:, 1:].ravel()], 1),
-        ]
-    )
-    rim = np.flatnonzero(bnd)
-    edges = np.sort(np.concatenate([touching, np.stack(np.meshgrid(rim, rim), -1).reshape(-1, 2)]), axis=1)
-    return np.unique(edges[edges[:, 0] < edges[:, 1]], axis=0)
+    rim = list(itertools.combinations(np.flatnonzero(bnd), 2))
+    return np.unique(np.concatenate([neighbours(labels), np.reshape(rim, (-1, 2)).astype(int)]), axis=0)
+
+
+def neighbours(labels):
+    """E x 2, i < j: the pairs of regions that share a border."""
+    pairs = [(labels[:-1], labels[1:]), (labels[:, :-1], labels[:, 1:])]
+    first, second = (np.concatenate([pair[k].ravel() for pair in pairs]).astype(np.int64) for k in (0, 1))
+    differ = first != second
+    first, second = first[differ], second[differ]
+    count = labels.max() + 1
+    codes = np.unique(np.minimum(first, second) * count + np.maximum(first, second))
+    return np.stack(np.divmod(codes, count), axis=1)
 
 
 def geodesic(d_app, edges):

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
-from aepsl.saliency.drfi import segments
+from aepsl.saliency.rbd import neighbours
 
 RIM = 15 / 400  # of the longest side
 BINS = 8  # of each colour channel: a histogram has 512
@@ -97,9 +97,10 @@ def of_regions(pixels, labels):
     variances = sums @ values**2 / areas[:, None] - (sums @ values / areas[:, None]) ** 2
     histograms = [_histograms(flat, *bins) / areas[:, None] for bins in pixels.bins]
 
-    i, j = segments.neighbours(labels).T
+    i, j = neighbours(labels).T
     between = _distances(means[i], means[j], [h[i] for h in histograms], [h[j] for h in histograms])
-    weights = csr_matrix((np.concatenate([areas[j], areas[i]]), (np.concatenate([i, j]), _twice(i))), _shape(areas, i))
+    regions, edges = np.concatenate([i, j]), np.tile(np.arange(len(i)), 2)
+    weights = csr_matrix((areas[np.concatenate([j, i])], (regions, edges)), (len(areas), len(i)))
     around = np.asarray(weights.sum(axis=1)).ravel()
     contrast = (weights @ between) / np.maximum(around, 1)[:, None]
 
@@ -164,11 +165,3 @@ def _distances(a, b, a_histograms, b_histograms):
 def chi_squared(a, b):
     """sum 2 (a - b)^2 / (a + b) over the last axis; bins that are empty in both count 0."""
     return (2 * (a - b) ** 2 / np.maximum(a + b, 1e-12)).sum(axis=-1)
-
-
-def _twice(edges):
-    return np.tile(np.arange(len(edges)), 2)
-
-
-def _shape(areas, edges):
-    return len(areas), len(edges)

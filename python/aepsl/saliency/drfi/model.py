@@ -10,14 +10,15 @@ import numpy as np
 from aepsl.base.errors import InputError
 from aepsl.base.files import opened, written_whole
 from aepsl.saliency.drfi import features, forest, segments
+from aepsl.saliency.drfi.measures import THRESHOLDS
 from aepsl.saliency.maps import normalised
 
 MODEL = os.path.join("weights", "drfi.npz")  # what `background.detector: drfi` takes
 # Of the thresholds that the paper has for DRFI's maps: the share of pixels reported to be below them in the maps of
 # DRFI's authors (ECSSD, images 701 to 1000). Maps are scaled so that as many are below them in the photos of training.
-SHARES = {0.06: 0.399, 0.12: 0.539}
+SHARES = dict(zip(THRESHOLDS, (0.399, 0.539)))
 ARRAYS = dict(edges="f4", features="u1", values="u1", sizes="i4", scale="f4")
-LARGEST = 1 << 26  # bytes of an array; ours has a hundredth
+MOST_BYTES = 1 << 26  # of an array; ours has a hundredth
 REMEDY = "train one: aepsl drfi train --help; or take `background.detector: rbd`"
 
 
@@ -50,14 +51,8 @@ class Model:
         return np.interp(saliency, [0, *self.scale, 1], [0, *SHARES, 1]).astype(np.float32)
 
     def save(self, path):
-        arrays = dict(
-            edges=self.edges,
-            features=self.forest.features,
-            values=self.forest.values,
-            sizes=self.forest.sizes,
-            scale=self.scale,
-            settings=np.array(json.dumps(settings(), sort_keys=True)),
-        )
+        trees = {name: getattr(self.forest, name) for name in ("features", "values", "sizes")}
+        arrays = dict(edges=self.edges, **trees, scale=self.scale, settings=np.array(settings()))
         with written_whole(path) as beside, open(beside, "wb") as file:
             np.savez_compressed(file, **arrays)
 
@@ -77,34 +72,34 @@ def load(path):
     try:
         with opened(path, "rb") as file, zipfile.ZipFile(file) as archive:
             arrays = {name: _array(archive, name) for name in ARRAYS}
-            trained = str(_array(archive, "settings"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {REMEDY}") from None
-    except Exception:  # numpy and zipfile raise whatever broken bytes lead them to
-        raise InputError(f"{path}: is no model of DRFI, or damaged; {REMEDY}") from None
-    if trained != json.dumps(settings(), sort_keys=True):
-        raise InputError(f"{path}: was trained with other regions or features; {REMEDY}")
-    if any(array.dtype != np.dtype(ARRAYS[name]) for name, array in arrays.items()):
-        raise InputError(f"{path}: is no model of DRFI: its arrays are of other types; {REMEDY}")
-    try:
+            if str(_array(archive, "settings")) != settings():
+                raise InputError("it was trained with other regions or features")
+        if any(array.dtype != np.dtype(ARRAYS[name]) for name, array in arrays.items()):
+            raise InputError("its arrays are of other types")
         trees = forest.Forest(arrays["features"], arrays["values"], arrays["sizes"])
         return Model(arrays["edges"], trees, arrays["scale"])
+    except FileNotFoundError:
+        fault = "no such file"
     except InputError as error:
-        raise InputError(f"{path}: is no model of DRFI: {error}; {REMEDY}") from None
+        fault = f"is no model of DRFI: {error}"
+    except Exception:  # numpy and zipfile raise whatever broken bytes lead them to
+        fault = "is no model of DRFI, or damaged"
+    raise InputError(f"{path}: {fault}; {REMEDY}")
 
 
 def _array(archive, name):
-    """An array of an open .npz; ValueError for one of LARGEST bytes or more."""
-    if archive.getinfo(name + ".npy").file_size >= LARGEST:
+    """An array of an open .npz; ValueError for one of MOST_BYTES bytes or more."""
+    if archive.getinfo(name + ".npy").file_size >= MOST_BYTES:
         raise ValueError
     with archive.open(name + ".npy") as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def settings():
-    """What a model's trees know regions by: the constants of regions and features."""
+    """What a model's trees know regions by, as JSON: the constants of regions and features."""
     of = {
         segments: "LONGEST_SIDE SIGMA LEVELS",
         features: "RIM BINS SUPPORT ORIENTATIONS SPREAD SPOTS",
     }
-    return {name.lower(): getattr(module, name) for module, names in of.items() for name in names.split()}
+    values = {name.lower(): getattr(module, name) for module, names in of.items() for name in names.split()}
+    return json.dumps(values, sort_keys=True)

@@ -18,11 +18,9 @@ class Photos:
         self.images = [found(images, image_id, (".jpg", ".jpeg", ".png")) for image_id in self.ids]
         self.masks = [found(masks, image_id, (".png", ".bmp")) for image_id in self.ids]
         for image, mask in zip(self.images, self.masks):
-            size, other = check_whole(image).size, check_whole(mask).size
-            if size != other:
-                raise InputError(
-                    f"{mask}: is {other[0]} x {other[1]}, its photo {size[0]} x {size[1]}; give one of its size"
-                )
+            photo, other = ("{} x {}".format(*check_whole(path).size) for path in (image, mask))
+            if photo != other:
+                raise InputError(f"{mask}: is {other}, its photo {photo}; give one of its size")
         for k in range(len(self)):
             self.is_object(k)
 
