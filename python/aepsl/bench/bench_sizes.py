@@ -6,7 +6,6 @@ import sys
 import tempfile
 import time
 
-import caffe
 import cv2
 import numpy as np
 
@@ -14,7 +13,7 @@ from aepsl.base.files import write_text
 from aepsl.bench.bench_processes import in_a_process, peak_mib
 from aepsl.data import synthetic
 from aepsl.images.pictures import write_grey, write_mask
-from aepsl.nets import device
+from aepsl.nets import build, caffemodel, device
 from aepsl.paper import published
 from aepsl.settings import experiments
 from aepsl.training import stand_ins
@@ -80,7 +79,7 @@ def _stages_on(count, stages):
         write_text(f"{root}/ImageSets/Segmentation/train_aug.txt", "\n".join(ids) + "\n")
         write_text(f"{root}/image_labels.txt", "".join(f"{i} {synthetic.CLASSES[0]}\n" for i in ids))
         for task in ("classification", "segmentation"):
-            net = caffe.Net(experiments.prototxt(experiments.load("demo"), task, "deploy"), caffe.TEST)
+            net = caffemodel.net_of(build.deploy_net(experiments.load("demo"), task))
             net.save(f"{folder}/{task}.caffemodel")
         common = ["--experiment", "demo", "--data", root]
         arguments = dict(

@@ -22,7 +22,7 @@ import yaml
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import only_one, write_json, write_text
+from aepsl.base.files import only_one, write_json
 from aepsl.data.dataset import Dataset
 from aepsl.graph.run_folder import RunFolder
 from aepsl.nets import build
@@ -52,7 +52,7 @@ class Trainings:
         key = digests.of_value([settings_of(E, "segment"), row.policy])[:8]
         out = os.path.join(folder, f"val.{key}")
         model, val = RunFolder.model(folder), E["data"]["val"]
-        segment.run(self.written(row.net, folder), self.data, val, model, out, row.policy, gpu=self.gpu)
+        segment.run(self.experiment, self.data, val, model, out, row.policy, gpu=self.gpu)
         evaluated = results.evaluated(Dataset(self.data, E["classes"]), val, {name: out})
         figures = dict(evaluated[name], seed=E["seed"], folder=folder)
         if self.run.nets[row.net].task == "psl":
@@ -69,7 +69,7 @@ class Trainings:
             is_ours = start.kind == "segmentation"
             weights = RunFolder.model(self.trained(os.path.basename(start.folder)) if is_ours else start.folder)
         train.run(
-            self.written(name, folder),
+            self.experiment,
             net.task,
             self.data,
             folder,
@@ -87,14 +87,6 @@ class Trainings:
             made_of.append(self.folder(os.path.basename(start.folder)))
         key = digests.of_value(made_of)[:8]
         return os.path.join(self.run.path, "sweep", f"{name}.{self.experiment['seed']}.{key}")
-
-    def written(self, name, folder):
-        """The experiment with the prototxts of a net's task in its own folder."""
-        E = dict(self.experiment, folder=os.path.join(folder, "nets"))
-        for path, text in build.committed(E).items():
-            if os.path.basename(path).startswith(self.run.nets[name].task + "_"):
-                write_text(path, text)
-        return E
 
 
 def rows_of_seeds(variants, seeds, rows, data, weights, gpu):

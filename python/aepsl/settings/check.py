@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+import re
 from decimal import Decimal, InvalidOperation
 
 import jsonschema
@@ -33,8 +34,13 @@ def fault(settings):
 
 @functools.cache
 def schema():
-    with open(os.path.join(os.path.dirname(__file__), "schema.yaml")) as file:
-        return yaml.safe_load(file)
+    here = os.path.dirname(__file__)
+    with open(os.path.join(here, "schema.yaml")) as file:
+        found = yaml.safe_load(file)
+    net = found["properties"]["net"]
+    names = os.listdir(os.path.join(here, "..", net["enum"]))
+    net["enum"] = sorted(name[: -len(".py")] for name in names if re.fullmatch(r"[a-z]\w*\.py", name))
+    return found
 
 
 @functools.cache

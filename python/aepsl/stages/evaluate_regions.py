@@ -11,8 +11,8 @@ from aepsl.base.files import write_json
 from aepsl.data.dataset import IGNORE, Dataset, in_folder
 from aepsl.data.regions import read, unpacked
 from aepsl.images.pictures import read_indexed
+from aepsl.nets import build
 from aepsl.nets.whole_image import ClassificationNet
-from aepsl.settings import experiments
 from aepsl.stages.mine import mined
 from aepsl.store import digests
 from aepsl.store.made import Result, settings_of
@@ -111,7 +111,7 @@ class _Thresholds:
         self.net = ClassificationNet(experiment, model, gpu)
         self.settings = dict(
             settings_of(experiment, "thresholds"),
-            net=digests.of_file(experiments.prototxt(experiment, "classification", "deploy")),
+            net=digests.of_value(build.deploy_net(experiment, "classification")),
             model=digests.of_file(model),
         )
 

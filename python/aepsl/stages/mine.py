@@ -16,8 +16,8 @@ from aepsl import cli
 from aepsl.data.dataset import Dataset, in_folder, shard
 from aepsl.data.regions import packed, read
 from aepsl.images.pictures import read_indexed, write_grey
+from aepsl.nets import build
 from aepsl.nets.whole_image import ClassificationNet
-from aepsl.settings import experiments
 from aepsl.store import digests
 from aepsl.store.made import Result, settings_of
 
@@ -78,7 +78,7 @@ def _made_of(experiment, dataset, ids, model, before):
         stage="mine",
         **settings_of(experiment, "mine"),
         **dataset.contents(ids, "images", "labels"),
-        net=digests.of_file(experiments.prototxt(experiment, "classification", "deploy")),
+        net=digests.of_value(build.deploy_net(experiment, "classification")),
         model=digests.of_file(model),
         before=before and digests.together(in_folder(before, ids), ids),
     )

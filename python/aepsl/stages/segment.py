@@ -75,7 +75,7 @@ def _made_of(experiment, dataset, ids, net, policy):
         **settings_of(experiment, "segment"),
         **dataset.contents(ids, "images", *(["labels"] if policy == "labels" else [])),
         values=dataset.values,
-        net=digests.of_file(net.prototxt),
+        net=digests.of_value(net.prototxt),
         model=digests.of_file(net.model),
         policy=policy,
         **({"scores": net.scores} if isinstance(net, LegacyNet) else {}),

@@ -41,6 +41,7 @@ from aepsl.data.regions import check_bits
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import WEIGHTS
 from aepsl.nets import build, caffemodel, device, finite
+from aepsl.nets.prototxt import net_text
 from aepsl.settings import experiments
 from aepsl.store import digests
 from aepsl.store.healing import is_whole
@@ -95,7 +96,7 @@ def _made_of(experiment, task, dataset, ids, weights, regions, masks, psl_weight
         stage=f"train {task}",
         **settings_of(experiment, task),
         **dataset.contents(ids, "images", "labels"),
-        net=digests.of_file(experiments.prototxt(experiment, task, "deploy")),
+        net=digests.of_value(build.deploy_net(experiment, task)),
         weights=digests.of_file(weights),
         regions=regions and digests.together(in_folder(regions, ids), ids),
         masks=masks and digests.together(in_folder(masks, ids), ids),
@@ -157,7 +158,7 @@ def _say_diverged(out, task, settings, iteration, layer):
     if iteration == 0:
         cause = "nothing was learned yet, so the initial weights or `data.mean` in experiment.yaml are at fault"
     else:
-        cause = f"the rate is too large: lower training.{task}.lr in experiment.yaml and run `make nets`"
+        cause = f"the rate is too large: lower training.{task}.lr in experiment.yaml"
     raise InputError(
         f"{out}: values that are not finite at iteration {iteration} (rate {rate:g}), from layer {layer} on; {cause}"
     )
@@ -172,12 +173,13 @@ def _check_weights(solver, fail):
 
 def write_prototxts(experiment, task, data, images, out, regions=None, masks=None, psl_weights="scores"):
     """Write the run's train.prototxt and solver.prototxt: the experiment's, with the run's data filled in."""
-    net = caffemodel.read_prototxt(build.checked(experiment, task, "train"), caffe_pb2.NetParameter())
+    build.check_size(experiment, task)
+    net = text_format.Parse(build.train_net(experiment, task), caffe_pb2.NetParameter())
     _set(net, "WeaklyLabelledImages", root=data, regions=regions, masks=masks)
     if task == "psl":
         _set(net, "ProhibitiveMask", weights=psl_weights)
     net_path = os.path.join(out, "train.prototxt")
-    write_text(net_path, text_format.MessageToString(net))
+    write_text(net_path, net_text(net.name, net))
     solver = build.solver(experiment, task, net_path, images, os.path.join(out, "snapshot"))
     write_text(os.path.join(out, "solver.prototxt"), solver)
 
@@ -352,7 +354,7 @@ def _check_saturation(solver, history, labels, count):
         raise InputError(
             f"{history.folder}: stuck at iteration {solver.iter}: the classification loss is {np.mean(losses):.3f} and "
             f"falls no more; scores that ignore the image reach {constant:.3f}. The squared loss saturates where the "
-            "rate is too large: lower training.classification.lr in experiment.yaml and run `make nets`"
+            "rate is too large: lower training.classification.lr in experiment.yaml"
         )
 
 
