@@ -90,7 +90,7 @@ lint: ## ruff
 bench: ## speed against its bounds, and memory, also as runs/bench.json: [GPU=0]; ARGS=training for one part
 	$(RUN) python3 -m aepsl bench $(ARGS)
 
-nets: ## writes the prototxts anew
+nets: ## writes prototxt/voc12/*.prototxt, for stock Caffe, anew from experiment.yaml
 	$(RUN) python3 -m aepsl build
 
 shell: ## a shell in the image; make works there too. It can write to runs, prototxt, docs: [WRITABLE=another folder]

@@ -14,10 +14,8 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from aepsl.base.files import write_text
 from aepsl.data import synthetic
 from aepsl.images.pictures import write_mask
-from aepsl.nets import build
 from aepsl.settings import experiments
 
 os.environ.setdefault("GLOG_minloglevel", "2")
@@ -92,19 +90,12 @@ def killed_after(iterations):
 
 
 def tiny_experiment(folder, epochs=3, **changes):
-    """The demo's experiment with a smaller net, batches of 6 and few epochs, and its prototxts, in `folder`."""
+    """The demo's experiment with a smaller net, batches of 6 and few epochs; `folder` is that of experiment.yaml."""
     experiment = copy.deepcopy(experiments.load("demo"))
     experiment.update(channels=[4, 4, 4, 4, 4], fc=8, folder=str(folder), **changes)
     experiment["data"].update(scale=0.5, crop=57)
     for settings in experiment["training"].values():
         settings.update(batch=6, epochs=epochs, lr_step_epochs=2)
-    return written(experiment)
-
-
-def written(experiment):
-    """The experiment, once its prototxts are in its folder."""
-    for path, text in build.committed(experiment).items():
-        write_text(path, text)
     return experiment
 
 

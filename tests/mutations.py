@@ -86,14 +86,14 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     # Section 3.2: PSL
     "no gradient of S_hat": (
         A + "nets/build.py",
-        "n.loss_psl = segmentation_loss(n, scores, n.mask_hat)",
-        'n.loss_psl = segmentation_loss(n, scores, n.mask_hat); n.loss_psl.fn.params["propagate_down"] = [False] * 3',
+        "segmentation_loss(n, scores, n.mask_hat)",
+        'segmentation_loss(n, scores, n.mask_hat); n.loss_psl.fn.params["propagate_down"] = [False] * 3',
         "psl",
     ),
     "S_hat counts five times": (
         A + "nets/build.py",
-        "n.loss_psl = segmentation_loss(n, scores, n.mask_hat)",
-        'n.loss_psl = segmentation_loss(n, scores, n.mask_hat); n.loss_psl.fn.params["loss_weight"] = 5',
+        "segmentation_loss(n, scores, n.mask_hat)",
+        'segmentation_loss(n, scores, n.mask_hat); n.loss_psl.fn.params["loss_weight"] = 5',
         "psl",
     ),
     "S_hat keeps classes that are no labels": (A + "layers/psl.py", "winner, IGNORE)", "winner, winner)", "psl"),

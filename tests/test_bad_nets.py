@@ -22,7 +22,7 @@ from google.protobuf import text_format
 
 import standins
 from aepsl.base.errors import InputError
-from aepsl.base.files import write_text
+from aepsl.base.files import write_bytes, write_text
 from aepsl.data import synthetic
 from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.layers.data import PARAMETERS, Prefetch, Sampler
@@ -53,7 +53,7 @@ def tiny(tmp_path):
 
 def opened(experiment, task):
     caffe.set_random_seed(3)
-    return caffe.Net(experiments.prototxt(experiment, task, "deploy"), caffe.TEST)
+    return caffemodel.net_of(build.deploy_net(experiment, task))
 
 
 def saved(experiment, task, path, scale=1):
@@ -204,7 +204,7 @@ def test_bad_weights_are_one_line_with_file_and_layer(tiny, tmp_path, fault):
     change(message)
     path.write_bytes(message.SerializeToString())
     with pytest.raises(InputError) as error:
-        caffemodel.open_net(experiments.prototxt(tiny, "classification", "deploy"), str(path))
+        caffemodel.open_net(build.deploy_net(tiny, "classification"), str(path))
     one_line(error, str(path), piece)
 
 
@@ -227,7 +227,7 @@ def test_files_that_are_no_caffemodels_are_one_line(tiny, tmp_path, fault):
     saved(tiny, "classification", path)
     path.write_bytes(FILES[fault](path.read_bytes()))
     with pytest.raises(InputError) as error:
-        caffemodel.open_net(experiments.prototxt(tiny, "classification", "deploy"), str(path))
+        caffemodel.open_net(build.deploy_net(tiny, "classification"), str(path))
     one_line(error, f"{path}: is no caffemodel or was cut short")
 
 
@@ -249,7 +249,7 @@ def test_other_forms_of_the_same_weights_load(tiny, tmp_path, change):
     message = caffe_pb2.NetParameter.FromString(path.read_bytes())
     change(message)
     path.write_bytes(message.SerializeToString())
-    loaded = caffemodel.open_net(experiments.prototxt(tiny, "classification", "deploy"), str(path))
+    loaded = caffemodel.open_net(build.deploy_net(tiny, "classification"), str(path))
     for name, blobs in net.params.items():
         for ours, theirs in zip(loaded.params[name], blobs):
             np.testing.assert_array_equal(ours.data, theirs.data)
@@ -295,46 +295,39 @@ def test_bad_weights_of_vgg_are_one_line(tmp_path, fault):
 
 # --- Prototxts -------------------------------------------------------------------------------------------------------
 
-OTHER = "is not what experiment.yaml beside it says; `make nets` writes it anew"
-PROTOTXTS = {  # what becomes of a prototxt: what the line says
-    "missing": (None, "no such prototxt; `make nets` writes it"),
-    "empty": (lambda text: b"", OTHER),
-    "binary": (lambda text: b"\xff\xfe\x00", "is not what experiment.yaml"),
-    "a brace less": (lambda text: text.rstrip()[:-1].encode(), OTHER),
-    "unknown layer type": (lambda text: text.replace('"ReLU"', '"Relu"', 1).encode(), OTHER),
-    "unknown field": (lambda text: text.replace("num_output", "num_outputs", 1).encode(), OTHER),
-    "wrong bottom": (lambda text: text.replace('bottom: "pool1"', 'bottom: "pool9"', 1).encode(), OTHER),
-    "no input": (lambda text: (text[: text.index("layer {")] + text[text.index("layer {", 200) :]).encode(), OTHER),
-    "another kernel": (lambda text: text.replace("kernel_size: 3", "kernel_size: 999", 1).encode(), OTHER),
+OTHER = "is not what experiment.yaml beside it says, and a run follows experiment.yaml; remove it, or write it anew: "
+PROTOTXTS = {  # what becomes of a prototxt
+    "empty": lambda text: b"",
+    "binary": lambda text: b"\xff\xfe\x00",
+    "a brace less": lambda text: text.rstrip()[:-1].encode(),
+    "unknown layer type": lambda text: text.replace('"ReLU"', '"Relu"', 1).encode(),
+    "unknown field": lambda text: text.replace("num_output", "num_outputs", 1).encode(),
+    "wrong bottom": lambda text: text.replace('bottom: "pool1"', 'bottom: "pool9"', 1).encode(),
+    "no input": lambda text: (text.partition("layer {")[0] + "layer {" + text.split("layer {", 2)[2]).encode(),
+    "another kernel": lambda text: text.replace("kernel_size: 3", "kernel_size: 999", 1).encode(),
 }
-
-
 NETS = ["classification_deploy", "psl_deploy", "segmentation_train"]
-SOLVER = [("psl_solver", fault) for fault in ("missing", "empty", "binary")]
+SOLVER = [("psl_solver", fault) for fault in ("empty", "binary")]
 
 
 @pytest.mark.parametrize("kind, fault", [*itertools.product(NETS, PROTOTXTS), *SOLVER])
-def test_bad_prototxts_are_one_line(tiny, tmp_path, kind, fault):
-    """By the stage that opens it, and by the check before everything."""
-    change, piece = PROTOTXTS[fault]
+def test_prototxts_that_say_something_else_are_one_line(tiny, kind, fault):
+    """A run would not follow them."""
     path = os.path.join(tiny["folder"], f"{kind}.prototxt")
-    task = kind.split("_")[0]
-    model = saved(tiny, task, tmp_path / "w.caffemodel")
-    with open(path) as file:
-        text = file.read()
-    os.unlink(path)
-    if change:
-        with open(path, "wb") as file:
-            file.write(change(text))
-    calls = [lambda: build.check(tiny)]
-    if kind.endswith("deploy"):
-        calls.append(lambda: {"classification": ClassificationNet, "psl": SegmentationNet}[task](tiny, model))
-    elif kind.endswith("train"):
-        calls.append(lambda: train.write_prototxts(tiny, task, "data", 24, str(tmp_path / "run")))
-    for call in calls:
-        with pytest.raises(InputError) as error:
-            call()
-        one_line(error, path, piece)
+    text = build.files(tiny)[path]
+    write_bytes(path, PROTOTXTS[fault](text))
+    with pytest.raises(InputError) as error:
+        build.check(tiny)
+    one_line(error, path, OTHER + "python3 -m aepsl build demo")
+
+
+def test_without_prototxts_nothing_is_wrong_and_no_stage_opens_them(tiny, tmp_path):
+    build.check(tiny)
+    model = saved(tiny, "psl", tmp_path / "w.caffemodel")
+    for path in build.files(tiny):
+        write_text(path, "no prototxt")
+    SegmentationNet(tiny, model)
+    train.write_prototxts(tiny, "psl", "data", 24, str(tmp_path / "run"), masks="masks")
 
 
 @pytest.mark.parametrize(
@@ -390,7 +383,7 @@ def test_batches_that_caffe_cannot_hold_are_refused_at_once(task, batch, crop):
     experiment["training"][task]["batch"] = batch
     experiment["data"]["crop"] = crop
     with pytest.raises(InputError) as error:
-        build.checked(experiment, task, "train")
+        build.check_size(experiment, task)
     one_line(error, f"training.{task}.batch {batch} and data.crop {crop}", "conv1_")
 
 
@@ -398,7 +391,7 @@ def test_batches_that_caffe_cannot_hold_are_refused_at_once(task, batch, crop):
 @pytest.mark.parametrize("changes, layer", [(dict(channels=[65536] * 5), "conv1_2"), (dict(fc=65536), "fc7")])
 def test_weights_that_caffe_cannot_hold_are_refused_at_once(task, changes, layer):
     with pytest.raises(InputError) as error:
-        build.checked(dict(experiments.load("voc12"), **changes), task, "train")
+        build.check_size(dict(experiments.load("voc12"), **changes), task)
     one_line(error, f"the net's {layer}'s weights would have")
 
 
@@ -564,10 +557,9 @@ def trained(tmp_path_factory, data):
     paths = {}
     for name, (task, change) in changes.items():
         experiment, weights = tiny_experiment(root / name / "net"), None
+        (root / name).mkdir()
         if change:
             change(experiment)
-            for path, text in build.committed(experiment).items():
-                write_text(path, text)
         else:
             weights = saved(experiment, task, root / name / "w.caffemodel", 1e20)
         masks = None if task == "classification" else train.TRUTH

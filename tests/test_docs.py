@@ -43,7 +43,7 @@ ENVIRONMENT = "DATA WEIGHTS SALIENCY EXPERIMENT GPU ROW PROFILE CORES ARGS MAKEF
 RUN_HERE = {
     "make help": Here(0, "make demo "),
     "aepsl": Here(0, "  evaluate-regions  "),
-    "aepsl build": Here(0, ""),
+    "aepsl build NAME": Here(0, "", "aepsl build photos"),
     "aepsl infer": Here(0, "--overlay", "aepsl infer --help"),
     "aepsl compare": Here(0, "--pred", "aepsl compare --help"),
     "aepsl segment --deploy": Here(0, "--scores", "aepsl segment --help"),

@@ -12,7 +12,7 @@ from aepsl.base.errors import InputError
 from aepsl.data.regions import packed
 from aepsl.graph.run_folder import RunFolder
 from aepsl.images.pictures import read_indexed, write_grey, write_mask
-from aepsl.settings import experiments
+from aepsl.nets import build, caffemodel
 from aepsl.tools import export
 from conftest import tiny_experiment
 
@@ -30,7 +30,7 @@ def finished(small_set, tmp_path, monkeypatch):
     for step in (1, 2):
         os.makedirs(folder.classification(step))
         caffe.set_random_seed(3 + step)
-        net = caffe.Net(experiments.prototxt(experiment, "classification", "deploy"), caffe.TEST)
+        net = caffemodel.net_of(build.deploy_net(experiment, "classification"))
         net.params["fc8_cls"][0].data[...] = np.abs(net.params["fc8_cls"][0].data)  # maps are not negative
         net.save(folder.model(folder.classification(step)))
     for k in range(6):
@@ -46,8 +46,9 @@ def finished(small_set, tmp_path, monkeypatch):
 def cam(experiment, data, image_id, step):
     """Heat map of the net of a step, at the image's size, out of Caffe's blobs; cell k of a map is at pixel 8 k."""
     folder = RunFolder(experiment)
-    deploy = experiments.prototxt(experiment, "classification", "deploy")
-    net = caffe.Net(deploy, folder.model(folder.classification(step)), caffe.TEST)
+    deploy = build.deploy_net(experiment, "classification")
+    net = caffemodel.net_of(deploy)
+    net.copy_from(folder.model(folder.classification(step)))
     image = cv2.imread(f"{data}/JPEGImages/{image_id}.jpg")
     height, width = image.shape[:2]
     h, w = (int(round(side / 2)) for side in (height, width))

@@ -12,10 +12,9 @@ from caffe.proto import caffe_pb2
 
 from aepsl.images.pictures import palette, read_indexed, write_grey, write_mask
 from aepsl.layers.data import PARAMETERS, Sampler
-from aepsl.nets import caffemodel, crf
+from aepsl.nets import build, caffemodel, crf
 from aepsl.settings import experiments
 from aepsl.stages import masks, mine, results, segment, train
-from conftest import written
 
 CLASSES = ["cat", "dog", "hen", "owl"]
 
@@ -38,7 +37,7 @@ def model(tmp_path, demo):
 
     def save(task):
         caffe.set_random_seed(3)
-        net = caffe.Net(experiments.prototxt(demo, task, "deploy"), caffe.TEST)
+        net = caffemodel.net_of(build.deploy_net(demo, task))
         for name in {"fc8_cls", "fc8_seg"} & set(net.params):
             net.params[name][0].data[...] *= 100
         net.save(str(tmp_path / f"{task}.caffemodel"))
@@ -78,7 +77,8 @@ def test_mining_is_algorithm_1(data, demo, model, tmp_path, threshold):
     folders = [None, str(tmp_path / "step1"), str(tmp_path / "step2")]
     for before, out in zip(folders, folders[1:]):
         mine.run(demo, data, path, out, before=before)
-    net = caffe.Net(experiments.prototxt(demo, "classification", "deploy"), path, caffe.TEST)
+    net = caffemodel.net_of(build.deploy_net(demo, "classification"))
+    net.copy_from(path)
     mined = 0
     for k, labels in enumerate([[0], [1], [0, 1], [0], [1], [1]]):
         image = cv2.imread(f"{data}/JPEGImages/image{k}.jpg")
@@ -184,13 +184,12 @@ def test_crops_reach_every_border_and_half_of_them_are_mirrored(data, mirror):
 
 
 @pytest.fixture
-def short(demo, tmp_path_factory):
+def short(demo):
     """The demo's experiment, for two epochs of so small a rate that nothing is learnt."""
     step = dict(demo["training"]["psl"], batch=2, epochs=2, lr_step_epochs=2, lr=1e-12)
     demo["training"] = dict.fromkeys(experiments.TASKS, step)
     demo["data"] = dict(demo["data"], crop=33)
-    demo["folder"] = str(tmp_path_factory.mktemp("short"))
-    return written(demo)
+    return demo
 
 
 def test_initial_weights_reach_the_net_and_the_converged_loss_is_the_last_epochs_mean(data, short, model, tmp_path):

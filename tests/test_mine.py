@@ -10,6 +10,7 @@ import pytest
 from aepsl.base.errors import InputError
 from aepsl.data.regions import packed, unpacked
 from aepsl.images.pictures import read_indexed
+from aepsl.nets import build, caffemodel
 from aepsl.nets.whole_image import ClassificationNet, grown, padded
 from aepsl.settings import experiments
 from aepsl.stages import mine
@@ -24,7 +25,7 @@ def demo():
 @pytest.fixture
 def model(tmp_path, demo):
     caffe.set_random_seed(3)
-    net = caffe.Net(experiments.prototxt(demo, "classification", "deploy"), caffe.TEST)
+    net = caffemodel.net_of(build.deploy_net(demo, "classification"))
     weights = net.params["fc8_cls"][0].data
     weights[...] = np.abs(weights)  # features are not negative, so every map has a positive maximum
     path = str(tmp_path / "model.caffemodel")
@@ -104,7 +105,7 @@ def test_packed_regions_come_back(rng):
 def two_steps(small_set, demo, model, tmp_path):
     """Regions of two steps in any number of shards: mined(shards) gives the two folders."""
     demo = dict(demo, classes=["cat", "dog"])
-    net = caffe.Net(experiments.prototxt(experiments.load("demo"), "classification", "deploy"), caffe.TEST)
+    net = caffemodel.net_of(build.deploy_net(experiments.load("demo"), "classification"))
     net.copy_from(model)
     (small_set / "classes.txt").write_text("cat\ndog\na\nb\n")
     demo["classes"] = ["cat", "dog", "a", "b"]

@@ -1,32 +1,142 @@
-"""The nets: committed as written, sizes, shapes, the weights that they load, gradients at full size."""
+"""The nets: as text, as committed and for stock Caffe; trunks, shapes, the weights that they load."""
 
 import glob
+import json
 import os
+import shutil
+import subprocess
+import sys
 
 import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 
 from aepsl.base.errors import InputError
+from aepsl.data import synthetic
+from aepsl.data.dataset import VOC_CLASSES
+from aepsl.graph.run_folder import RunFolder
 from aepsl.nets import build, caffemodel
+from aepsl.nets.prototxt import net_text
 from aepsl.settings import experiments
+from conftest import copy_of_repository
 
 EXPERIMENTS = experiments.known()
 SQUEEZENET = os.environ.get("WEIGHTS", "")
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_committed_prototxts_are_what_the_experiment_writes(name):
-    expected = build.committed(experiments.load(name))
-    assert sorted(expected) == sorted(glob.glob(f"{experiments.FOLDER}/{name}/*.prototxt"))
+def test_committed_are_voc12s_prototxts_as_its_experiment_writes_them():
+    expected = build.files(experiments.load("voc12"))
+    assert sorted(expected) == sorted(glob.glob(f"{experiments.FOLDER}/*/*.prototxt"))
     for path, text in expected.items():
         with open(path) as file:
             assert file.read() == text, f"{path} is stale: run `make nets`"
 
 
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory):
+    """A root with voc12's prototxts, and stand-ins for its data, its masks and initial weights."""
+    root = tmp_path_factory.mktemp("voc")
+    shutil.copytree("prototxt/voc12", root / "prototxt/voc12")
+    synthetic.run(str(root / "data/voc12"), train=4, val=1, seed=1)
+    for name in ("classes.txt", "image_labels.txt"):
+        text = (root / "data/voc12" / name).read_text()
+        for drawn, real in zip(synthetic.CLASSES, VOC_CLASSES):
+            text = text.replace(drawn, real)
+        (root / "data/voc12" / name).write_text(text)
+    (root / "data/voc12/classes.txt").write_text("\n".join(VOC_CLASSES) + "\n")
+    shutil.copytree(root / "data/voc12/SegmentationClassAug", root / "runs/voc12/masks/ae_step3")
+    opened("voc12", "segmentation").save(str(root / "runs/voc12/initial.caffemodel"))
+    return root
+
+
+@pytest.mark.parametrize("task", experiments.TASKS)
+def test_stock_caffe_trains_the_committed_solvers(voc, task):
+    """As they stand, but for one iteration of two small crops."""
+    solver, net = voc / f"prototxt/voc12/{task}_solver.prototxt", voc / f"prototxt/voc12/{task}_train.prototxt"
+    solver.write_text(solver.read_text().replace("max_iter: 5291", "max_iter: 1"))
+    net.write_text(net.read_text().replace('"batch": 30', '"batch": 2').replace('"crop": 321', '"crop": 65'))
+    command = next(line[1:].split() for line in solver.read_text().splitlines() if line.startswith("#   caffe train"))
+    environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), GLOG_minloglevel="0", GLOG_logtostderr="1")
+    done = subprocess.run(command, cwd=voc, stderr=subprocess.PIPE, text=True, env=environment, timeout=300)
+    assert done.returncode == 0 and "Optimization Done." in done.stderr, done.stderr[-2000:]
+    assert (voc / f"runs/voc12_{task}_iter_1.caffemodel").exists()
+
+
+@pytest.mark.parametrize("task", ["segmentation", "psl"])
+def test_committed_nets_learn_from_the_masks_of_the_run(task):
+    net = caffemodel.read_prototxt(f"prototxt/voc12/{task}_train.prototxt", caffe_pb2.NetParameter())
+    masks = json.loads(net.layer[0].python_param.param_str)["masks"]
+    row = dict(segmentation="ae_step3", psl="psl")[task]
+    assert masks == os.path.relpath(RunFolder(experiments.load("voc12")).masks_of(row))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("task", experiments.TASKS)
+def test_every_net_is_built_by_caffe_as_its_text_says(name, task):
+    net = opened(name, task)
+    layers = text_format.Parse(build.deploy_net(experiments.load(name), task), caffe_pb2.NetParameter()).layer
+    assert [layer.name for layer in layers] == [each for each in net._layer_names if "_split" not in each]
+
+
+ODD = [
+    'say "a"',
+    "it's",
+    "back\\slash \\\" both '",
+    "tab\tbreak\n",
+    "\u00e9 \U0001f600",
+    "long " * 60,
+    "x" * 300,
+    "  two  ",
+    "",
+]
+ODD += [json.dumps({"root": "it's", "classes": ['a "b"', "\u00e9"] * 20})]
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("number", [0.01, 1.0, 1e37, 1e-9, 123456.789, 0.1, -3])
+def test_a_net_as_text_is_that_net(text, number):
+    net = caffe_pb2.NetParameter(name="net")
+    layer = net.layer.add(
+        name="a", type="Python", top=["a", "b"], loss_weight=[number, 1], propagate_down=[True, False]
+    )
+    layer.python_param.param_str = text
+    layer.convolution_param.weight_filler.std = number
+    layer.pooling_param.pool = caffe_pb2.PoolingParameter.AVE
+    layer.param.add(lr_mult=number)
+    assert text_format.Parse(net_text("net", net, {"a": "a comment"}), caffe_pb2.NetParameter()) == net
+
+
+TRUNK = """
+from aepsl.nets.parts import conv_relu
+
+
+def trunk(n, x, experiment):
+    n.conv, n.relu = conv_relu(x, 16, size=9, stride=8)
+    return n.relu
+"""
+
+
+def test_a_trunk_is_a_file_and_its_name(tmp_path):
+    tree = copy_of_repository(tmp_path / "tree")
+    (tree / "python/aepsl/nets/trunks/plain.py").write_text(TRUNK)
+    text = (tree / "prototxt/rehearsal/experiment.yaml").read_text()
+    (tree / "prototxt/rehearsal/experiment.yaml").write_text(text.replace("net: squeezenet", "net: plain"))
+    command = [sys.executable, "-m", "aepsl", "build", "rehearsal"]
+    environment = dict(os.environ, PYTHONPATH=str(tree / "python"))
+    subprocess.run(command, cwd=tree, env=environment, check=True)
+    net = caffe.Net(str(tree / "prototxt/rehearsal/psl_deploy.prototxt"), caffe.TEST)
+    assert net.blobs["fc8_seg"].data.shape == (1, 7, 21, 21)
+    (tree / "python/aepsl/nets/trunks/plain.py").unlink()
+    done = subprocess.run(command, cwd=tree, env=environment, stderr=subprocess.PIPE, text=True)
+    assert done.stderr == (
+        "error: prototxt/rehearsal/experiment.yaml: `net` is 'plain'; it must be largefov or squeezenet\n"
+    )
+
+
 def opened(name, task, shape=None):
-    net = caffe.Net(experiments.prototxt(experiments.load(name), task, "deploy"), caffe.TEST)
+    net = caffemodel.net_of(build.deploy_net(experiments.load(name), task))
     if shape:
         net.blobs["data"].reshape(1, 3, *shape)
         net.reshape()

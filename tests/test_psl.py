@@ -16,7 +16,7 @@ from aepsl.base.files import write_text
 from aepsl.data.dataset import Dataset
 from aepsl.images.pictures import read_indexed
 from aepsl.layers.psl import prohibitive_mask
-from aepsl.nets import build
+from aepsl.nets import build, caffemodel
 from aepsl.settings import experiments
 from aepsl.stages import mine, segment
 from aepsl.stages.segment import SegmentationNet
@@ -92,7 +92,7 @@ def psl_net(tmp_path, small_set):
     experiment["training"]["psl"] = dict(experiment["training"]["psl"], batch=2)
     text = build.train_net(experiment, "psl").replace("dropout_ratio: 0.5", "dropout_ratio: 0.0")
     text = text.replace("data/demo", str(small_set))
-    text = text.replace('\\"masks\\": null', f'\\"masks\\": \\"{small_set}/SegmentationClassAug\\"')
+    text = text.replace("runs/demo/masks/ae_step3", f"{small_set}/SegmentationClassAug")
     path = tmp_path / "psl.prototxt"
     path.write_text(text)
     caffe.set_random_seed(5)
@@ -151,7 +151,7 @@ def models(tmp_path):
     paths = {}
     for task in ("psl", "segmentation"):
         caffe.set_random_seed(2)
-        net = caffe.Net(experiments.prototxt(experiments.load("demo"), task, "deploy"), caffe.TEST)
+        net = caffemodel.net_of(build.deploy_net(experiments.load("demo"), task))
         net.params["fc8_seg"][0].data[...] *= 100
         paths[task] = str(tmp_path / f"{task}.caffemodel")
         net.save(paths[task])

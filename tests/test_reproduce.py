@@ -156,7 +156,7 @@ def test_a_name_and_a_data_set_are_all_that_another_experiment_needs(tree, made,
         data=dict(test=None, train_images=6),
         background=dict(indoor_classes=[]),
     )
-    assert len(list((tree / "prototxt/pets").iterdir())) == 10
+    assert [path.name for path in (tree / "prototxt/pets").iterdir()] == ["experiment.yaml"]
     assert (tree / "runs/pets/done/check.json").exists()
 
 

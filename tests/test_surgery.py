@@ -19,7 +19,7 @@ from aepsl.nets import build, caffemodel
 from aepsl.run.start import contents_of
 from aepsl.settings import experiments
 from aepsl.stages import surgery
-from conftest import inputs, written
+from conftest import inputs
 
 NARROW = dict(channels=[8, 16, 32, 64, 64], fc=128)  # an eighth of VGG's
 REAL_CONVS = os.environ.get("WEIGHTS", "")
@@ -151,7 +151,7 @@ def test_the_released_files_shapes_load_into_voc12(tmp_path):
     vgg, out = str(tmp_path / "vgg.caffemodel"), str(tmp_path / "out.caffemodel")
     standins.write_vgg(vgg)
     surgery.run(vgg, out, None, None)
-    net = caffe.Net(experiments.prototxt(experiments.load("voc12"), "classification", "deploy"), caffe.TEST)
+    net = caffemodel.net_of(build.deploy_net(experiments.load("voc12"), "classification"))
     assert caffemodel.load_weights(net, out, build.NEW_LAYERS) == ["fc8_cls"]
     assert net.params["fc6"][0].data.std() > 0
 
@@ -174,13 +174,11 @@ def small(tmp_path):
     """An experiment for that net and the demo's images."""
     settings = experiments.load("voc12")
     settings["data"].update(crop=65, scale=0.75)
-    return written(
-        dict(settings, **NARROW, seed=3, fc6_dilation=2, classes=list(synthetic.CLASSES), folder=str(tmp_path))
-    )
+    return dict(settings, **NARROW, seed=3, fc6_dilation=2, classes=list(synthetic.CLASSES), folder=str(tmp_path))
 
 
 def net_for(experiment, weights):
-    net = caffe.Net(experiments.prototxt(experiment, "classification", "deploy"), caffe.TEST)
+    net = caffemodel.net_of(build.deploy_net(experiment, "classification"))
     assert caffemodel.load_weights(net, weights, build.NEW_LAYERS) == ["fc8_cls"]
     return net
 
@@ -308,7 +306,7 @@ def test_the_real_convolutions(data, tmp_path):
     (root := tmp_path / "data").mkdir()
     shutil.copytree(data, root, dirs_exist_ok=True)
     (root / "classes.txt").write_text("\n".join(experiment["classes"]) + "\n")
-    experiment = written(dict(experiment, folder=str(tmp_path)))
+    experiment = dict(experiment, folder=str(tmp_path))
     out = str(tmp_path / "out.caffemodel")
     surgery.run(REAL_CONVS, out, experiment, str(root))
     crops = first_crops(experiment, str(root))

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 
-import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
@@ -125,6 +124,9 @@ def test_what_weights_the_auxiliary_mask_is_in_the_net(tiny, data, tmp_path, psl
 
 
 def test_prototxts_that_are_not_the_experiments_are_refused(tiny):
+    build.check(tiny)
+    for path, text in build.files(tiny).items():
+        write_text(path, text)
     build.check(tiny)
     other = copy.deepcopy(tiny)
     other["data"]["scale"] = 1
@@ -247,7 +249,7 @@ def test_bad_data_are_one_line_and_leave_nothing(creatures, tmp_path, fault):
 def test_bad_weights_are_one_line_and_leave_nothing(creatures, tmp_path):
     path = str(tmp_path / "w.caffemodel")
     refused(creatures, tmp_path / "run", "w.caffemodel: no such caffemodel", "--weights", path)
-    caffe.Net("prototxt/rehearsal/classification_deploy.prototxt", caffe.TEST).save(path)
+    caffemodel.net_of(build.deploy_net(experiments.load("rehearsal"), "classification")).save(path)
     refused(creatures, tmp_path / "run", "w.caffemodel: has no layer conv1_1", "--weights", path)
 
 

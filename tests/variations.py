@@ -148,7 +148,7 @@ def changed_weights(count=1000, seed=1):
     tiny = tiny_experiment(path / "tiny")
     model = str(path / "w.caffemodel")
     good = pathlib.Path(test_bad_nets.saved(tiny, "classification", model)).read_bytes()
-    prototxt = experiments.prototxt(tiny, "classification", "deploy")
+    prototxt = build.deploy_net(tiny, "classification")
 
     def one(content):
         pathlib.Path(model).write_bytes(content)
@@ -183,7 +183,7 @@ def hostile_settings():
         found = experiments.complete(experiments.laid_over(plain, changes), "experiment.yaml")
         found.update(name="x", folder="prototxt/x")
         RunFolder(found)
-        build.committed(found)
+        build.files(found)
 
     keys = [keys for keys, _ in leaves(settings)]
     return tried(lambda k=k, value=value: one(k, copy.deepcopy(value)) for k in keys for value in HOSTILE)
@@ -213,6 +213,9 @@ def changed_prototxts(count=300, seed=1):
     """Prototxts with changed bytes, none of which may pass."""
     rng = random.Random(seed)
     tiny = tiny_experiment(folder() / "tiny")
+    for path, text in build.files(tiny).items():
+        os.makedirs(tiny["folder"], exist_ok=True)
+        pathlib.Path(path).write_text(text)
     paths = sorted(pathlib.Path(tiny["folder"]).glob("*.prototxt"))
     good = [path.read_bytes() for path in paths]
 

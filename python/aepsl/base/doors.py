@@ -7,6 +7,7 @@ import pkgutil
 from aepsl.base.errors import InputError
 
 DETECTORS = "aepsl.saliency.detectors"  # what `background.detector` names
+TRUNKS = "aepsl.nets.trunks"  # what `net` names
 ERASING = "aepsl.erasing"  # the rules of `mining.threshold` and `mining.sensitivity`
 
 

@@ -1,14 +1,10 @@
 """How far the GPU's results are from the CPU's: every blob and gradient of a net, forward and backward."""
 
-import os
-import tempfile
-
 import caffe
 import numpy as np
 from caffe import layers as L
 
-from aepsl.base.files import write_text
-from aepsl.nets import build, device
+from aepsl.nets import build, caffemodel, device
 
 TOLERANCE = 1e-4  # relative to the largest value of a blob
 
@@ -54,11 +50,8 @@ def net_with_inputs(experiment, task, batch=2):
     if len(shapes) == 3:
         inputs["mask"] = random.choice([*range(classes + 1), 255], shapes[2])
     layer = dict(ntop=len(shapes), input_param=dict(shape=[dict(dim=shape) for shape in shapes]))
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "net.prototxt")
-        write_text(path, build.train_net(experiment, task, lambda *_: L.Input(**layer)))
-        caffe.set_random_seed(1)
-        net = caffe.Net(path, caffe.TEST)  # in this phase Dropout lets everything pass
+    caffe.set_random_seed(1)
+    net = caffemodel.net_of(build.train_net(experiment, task, lambda *_: L.Input(**layer)))  # Dropout lets all pass
     for name, values in inputs.items():
         net.blobs[name].data[...] = values
     return net

@@ -43,8 +43,9 @@ class LegacyNet:
     def __init__(self, experiment, deploy, scores, model, channels, policy="none", gpu=None):
         if not (deploy and scores) or policy != "none":
             raise InputError("--deploy and --scores: give both, a prototxt and its blob of scores, and no --policy")
-        self.settings, self.prototxt, self.model, self.scores = experiment["data"], deploy, model, scores
-        self.net = _opened(deploy, model, gpu)
+        self.settings, self.deploy, self.model, self.scores = experiment["data"], deploy, model, scores
+        self.prototxt = _text(deploy)
+        self.net = _opened(deploy, self.prototxt, model, gpu)
         self.input = _only_input(self.net, deploy)
         if scores not in self.net.blobs:
             raise InputError(f"{deploy}: has no blob {scores}; --scores takes one of {', '.join(self.net.blobs)}")
@@ -66,7 +67,7 @@ class LegacyNet:
         """
         most = (_most_pixels(self.net, self.input) / math.prod(image.shape[:2])) ** 0.5
         if most < self.settings["scale"]:
-            tqdm.write(f"{name}: is too large for {self.prototxt}; it is processed at {most:.3f}", file=sys.stderr)
+            tqdm.write(f"{name}: is too large for {self.deploy}; it is processed at {most:.3f}", file=sys.stderr)
         pixels = scaled(image, min(most, self.settings["scale"])) - np.array(self.settings["mean"], np.float32)
         blob = padded(pixels).transpose(2, 0, 1)[None]
         self.net.blobs[self.input].reshape(*blob.shape)
@@ -83,11 +84,15 @@ class LegacyNet:
         return softmax(np.stack([cv2.resize(each, image.shape[1::-1]) for each in grown])[None])[0]
 
 
-def _opened(deploy, model, gpu):
+def _text(deploy):
+    """What the prototxt `deploy` holds, in this Caffe's words."""
     text = read_text(deploy)
     if text is None:
         raise InputError(f"{deploy}: no such prototxt")
-    text = HOLE.sub("dilation:", text)
+    return HOLE.sub("dilation:", text)
+
+
+def _opened(deploy, text, model, gpu):
     _check(deploy, text)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "deploy.prototxt")
@@ -96,8 +101,8 @@ def _opened(deploy, model, gpu):
         fault = _fault(path, os.path.join(folder, "said"))
         if fault:
             raise InputError(f"{deploy}: Caffe cannot build this net: {fault}")
-        device.use(gpu)
-        return caffemodel.open_net(path, model)
+    device.use(gpu)
+    return caffemodel.open_net(text, model)
 
 
 def _fault(path, log):

@@ -2,6 +2,7 @@
 
 import math
 import os
+import tempfile
 import warnings
 
 import caffe
@@ -25,18 +26,26 @@ def read_prototxt(path, message):
         with opened(path) as file:
             return text_format.Merge(file.read(), message)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such prototxt; `make nets` writes an experiment's") from None
+        raise InputError(f"{path}: no such prototxt") from None
     except text_format.ParseError as error:
-        raise InputError(f"{path}: line {error}; `make nets` writes it anew") from None
+        raise InputError(f"{path}: line {error}; delete it and run its stage again") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: is no text; `make nets` writes it anew") from None
+        raise InputError(f"{path}: is no text; delete it and run its stage again") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def open_net(prototxt, weights):
-    """The net of a deploy prototxt with trained weights, for testing."""
-    net = caffe.Net(prototxt, caffe.TEST)
+def net_of(text):
+    """The net of a prototxt, for testing, with its fillers' weights; text: what the prototxt holds."""
+    with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
+        file.write(text)
+        file.flush()
+        return caffe.Net(file.name, caffe.TEST)
+
+
+def open_net(text, weights):
+    """The net of a deploy prototxt, given as text, with trained weights, for testing."""
+    net = net_of(text)
     load_weights(net, weights, new_layers=())
     return net
 

@@ -5,6 +5,7 @@ import sys
 import cv2
 import numpy as np
 from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 from tqdm import tqdm
 
 from aepsl.base.errors import InputError
@@ -54,9 +55,10 @@ class WholeImages:
         device.use(gpu)
         self.settings = experiment["data"]
         self.model = model
-        self.prototxt = build.checked(experiment, task, "deploy")
+        build.check_size(experiment, task)
+        self.prototxt = build.deploy_net(experiment, task)
         self.net = caffemodel.open_net(self.prototxt, model)
-        self.parameter = caffemodel.read_prototxt(self.prototxt, caffe_pb2.NetParameter())
+        self.parameter = text_format.Parse(self.prototxt, caffe_pb2.NetParameter())
         self.taken = {}
 
     def forward(self, image, erased=None, name="the image"):

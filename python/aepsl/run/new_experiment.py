@@ -11,18 +11,16 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_text
 from aepsl.data.dataset import LISTS, Dataset
-from aepsl.nets import build
 from aepsl.paper import published
 from aepsl.settings import experiments
 
 MODEL = published.PAPERS_EXPERIMENT
 HEADER = """# What the data set {data} gives; everything else is {model}'s, whose file explains every setting.
-# `make nets` writes the prototxts beside this file from both.
 """
 
 
 def run(name, data=None):
-    """Write prototxt/NAME, experiment.yaml and nets, from the data set `data`; an experiment that is there stays.
+    """Write prototxt/NAME/experiment.yaml from the data set `data`; an experiment that is there stays.
 
     experiment.yaml holds only what differs from voc12's. Raises InputError if there is neither experiment nor data,
     and for what `derived` refuses.
@@ -33,12 +31,10 @@ def run(name, data=None):
         experiments.load(name)
         return
     settings = derived(Dataset(data))
-    for net, text in build.committed(dict(settings, name=name, folder=folder)).items():
-        write_text(net, text)
     changes = {"base": MODEL, **experiments.difference(settings, _model())}
     text = yaml.safe_dump(changes, sort_keys=False, default_flow_style=None, width=120)
     shown = data if data.isprintable() else ascii(data)  # a line break in it would begin a setting
-    write_text(path, HEADER.format(model=MODEL, data=shown) + text)  # last: it says that the experiment is whole
+    write_text(path, HEADER.format(model=MODEL, data=shown) + text)
     count, images = len(settings["classes"]), settings["data"]["train_images"]
     print(f"{folder}: written, {MODEL}'s settings for {count} classes and {images} training images")
 

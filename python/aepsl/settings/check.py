@@ -34,9 +34,10 @@ def fault(settings):
 
 @functools.cache
 def schema():
-    """schema.yaml, and in it what the doors have: the names of the detectors, the schemas of the rules of erasing."""
+    """schema.yaml, and in it what the doors have: names of trunks and detectors, schemas of the rules of erasing."""
     with open(os.path.join(os.path.dirname(__file__), "schema.yaml")) as file:
         schema = yaml.safe_load(file)
+    schema["properties"]["net"]["enum"] = doors.names(doors.TRUNKS)
     schema["properties"]["background"]["properties"]["detector"]["enum"] = doors.names(doors.DETECTORS)
     rules = {name: doors.load(doors.ERASING, name).SCHEMA for name in doors.names(doors.ERASING)}
     schema["definitions"]["threshold"]["properties"] = rules

@@ -137,11 +137,6 @@ def _path(name):
     return os.path.join(FOLDER, name, "experiment.yaml")
 
 
-def prototxt(experiment, task, kind):
-    """The path of the committed prototxt; kind is 'train', 'deploy' or 'solver'."""
-    return os.path.join(experiment["folder"], f"{task}_{kind}.prototxt")
-
-
 def iterations(epochs, images, batch):
     """How many batches `epochs` are, rounded to the nearest."""
     return max(1, int(round(epochs * images / batch)))

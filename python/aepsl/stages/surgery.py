@@ -8,7 +8,6 @@ convolutions stay. Nothing is random and nothing is scaled.
 Of a file that holds the convolutions alone fc6 and fc7 are drawn, and scaled by the data: `drawn`.
 """
 
-import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
 
@@ -73,7 +72,8 @@ def drawn(vgg, experiment, data):
     far from unit size, and none of its values is negative: with He's variance and no bias a filter's outputs would be
     far from unit size, too, and almost the same for every image.
     """
-    net = caffe.Net(build.checked(experiment, "classification", "deploy"), caffe.TEST)
+    build.check_size(experiment, "classification")
+    net = caffemodel.net_of(build.deploy_net(experiment, "classification"))
     caffemodel.load_weights(net, vgg, (*DRAWN, *build.NEW_LAYERS))
     random = np.random.RandomState(experiment["seed"])
     sampler = _sampler(experiment, data)

@@ -7,19 +7,21 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from aepsl.base.files import write_text
-from aepsl.nets import build, caffemodel
+from aepsl.nets import build
+from aepsl.nets.prototxt import net_text
 
 NET, SOLVER = "train.prototxt", "solver.prototxt"
 
 
 def write_prototxts(experiment, task, data, images, out, regions=None, masks=None, psl_weights="scores"):
     """Write the run's train.prototxt and solver.prototxt: the experiment's, with the run's data filled in."""
-    net = caffemodel.read_prototxt(build.checked(experiment, task, "train"), caffe_pb2.NetParameter())
+    build.check_size(experiment, task)
+    net = text_format.Parse(build.train_net(experiment, task), caffe_pb2.NetParameter())
     _set(net, "WeaklyLabelledImages", root=data, regions=regions, masks=masks)
     if task == "psl":
         _set(net, "ProhibitiveMask", weights=psl_weights)
     net_path = os.path.join(out, NET)
-    write_text(net_path, text_format.MessageToString(net))
+    write_text(net_path, net_text(net.name, net))
     solver = build.solver(experiment, task, net_path, images, os.path.join(out, "snapshot"))
     write_text(os.path.join(out, SOLVER), solver)
 

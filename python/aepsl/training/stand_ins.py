@@ -10,8 +10,7 @@ import numpy as np
 from aepsl.base.files import write_text
 from aepsl.data import synthetic
 from aepsl.images.pictures import read_image, read_indexed, write_mask
-from aepsl.nets import build
-from aepsl.settings import experiments
+from aepsl.nets import build, caffemodel
 from aepsl.training.prototxts import write_prototxts
 
 PHOTO = (500, 375)  # width and height of most of VOC's images
@@ -27,9 +26,6 @@ def data_for(experiment, folder, count=32):
         _enlarge(data)
         experiment["classes"] = list(synthetic.CLASSES) + experiment["classes"][len(synthetic.CLASSES) :]
         write_text(os.path.join(data, "classes.txt"), "\n".join(experiment["classes"]) + "\n")
-    experiment["folder"] = folder
-    for path, text in build.committed(experiment).items():
-        write_text(path, text)
     return experiment, data
 
 
@@ -60,7 +56,7 @@ def solver(experiment, task, folder, batch=None):
 def model(experiment, task, folder):
     """A caffemodel of the deploy net of `task` in `folder`, with the fillers' weights; heads without a sign."""
     caffe.set_random_seed(1)
-    net = caffe.Net(experiments.prototxt(experiment, task, "deploy"), caffe.TEST)
+    net = caffemodel.net_of(build.deploy_net(experiment, task))
     for head in set(build.NEW_LAYERS).intersection(net.params):
         weights = net.params[head][0].data
         weights[...] = np.abs(weights)  # every class' map has a positive maximum, so that something is mined

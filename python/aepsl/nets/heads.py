@@ -1,0 +1,55 @@
+"""What stands on a trunk: the heads, their losses, and S_hat (sections 3.1 and 3.2 of the paper)."""
+
+from caffe import layers as L
+from caffe import params as P
+
+from aepsl.nets.parts import weight_and_bias
+
+
+def classification_head(n, trunk, experiment):
+    """Scores N x C: global average pooling, so that fc8_cls' weights make a CAM of the trunk's last blob."""
+    n.comment("The classification branch (section 3.1)")
+    n.gap = L.Pooling(trunk, pool=P.Pooling.AVE, global_pooling=True)
+    n.fc8_cls = L.InnerProduct(n.gap, num_output=len(experiment["classes"]), **_new_layer(experiment))
+    return n.fc8_cls
+
+
+def segmentation_head(n, trunk, experiment):
+    """Scores N x (C + 1) x h x w, background first."""
+    n.comment("The segmentation branch")
+    n.fc8_seg = L.Convolution(trunk, num_output=len(experiment["classes"]) + 1, kernel_size=1, **_new_layer(experiment))
+    return n.fc8_seg
+
+
+def _new_layer(experiment):
+    return dict(
+        param=weight_and_bias(experiment["new_layer_lr"]),
+        weight_filler=dict(type="gaussian", std=0.01),
+        bias_filler=dict(type="constant", value=0),
+    )
+
+
+def classification_loss(n, scores):
+    return python("losses.SquaredClassificationLoss", scores, n.labels, loss_weight=1, propagate_down=[True, False])
+
+
+def segmentation_loss(n, scores, mask):
+    """J(f, mask) of section 3.2."""
+    return python(
+        "losses.MaskedCrossEntropy", scores, mask, n.labels, loss_weight=1, propagate_down=[True, False, False]
+    )
+
+
+def prohibitive_mask(n, scores):
+    """S_hat of section 3.2. No gradient goes through it, neither to f nor to v."""
+    n.comment("Online prohibitive segmentation learning (section 3.2)")
+    n.v = L.Softmax(n.fc8_cls, propagate_down=False)
+    return python(
+        "psl.ProhibitiveMask", scores, n.v, n.labels, propagate_down=[False] * 3, param_str='{"weights": "scores"}'
+    )
+
+
+def python(name, *bottoms, **more):
+    """A layer of aepsl.layers, 'file.Class'."""
+    file, layer = name.split(".")
+    return L.Python(*bottoms, module="aepsl.layers." + file, layer=layer, **more)

@@ -1,0 +1,12 @@
+"""Trunks, a file each under the name that `net:` in experiment.yaml gives. Imports nets/parts.py.
+
+A trunk is a function trunk(n, x, experiment): it adds its layers to the NetSpec `n`, from the image `x`, N x 3 x h x w
+with sides of 8k + 1, and returns its last blob, N x K x (k + 1) x (k + 1), not negative, on which the heads stand.
+"""
+
+import importlib
+
+
+def of(experiment):
+    """The trunk that the experiment's `net` names; aepsl/settings/check.py says which there are."""
+    return importlib.import_module(f"{__name__}.{experiment['net']}").trunk
