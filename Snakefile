@@ -13,7 +13,7 @@ GRAPH, START = graph.read(FOLDER, root=os.path.join(workflow.basedir, "runs"))
 E = GRAPH.experiment
 # The threads of a net are a setting: with more, OpenBLAS adds in another order, and the last digits change.
 AEPSL = "cd {} && OMP_NUM_THREADS={t} OPENBLAS_NUM_THREADS={t} python3 -m aepsl".format(
-    quote(workflow.basedir), t=E["threads"]
+    quote(workflow.basedir), t=E.threads
 )
 WAITS = GRAPH.longest(START.seconds)
 
@@ -24,13 +24,13 @@ localrules: all, calibrate, submission, sweep
 rule all:
     """Prints the tables and writes the report, also when there is nothing else to do."""
     input: GRAPH.marks(graph.target("all", START.row))
-    shell: "{AEPSL} report {E[name]} --data {START.data:q}"
+    shell: "{AEPSL} report {E.name} --data {START.data:q}"
 
 
 rule calibrate:
     """The same net with the true masks: what it reaches says whether the set-up is sound, before days are spent."""
     input: GRAPH.marks(graph.target("calibrate", START.row))
-    shell: "{AEPSL} calibrate --experiment {E[name]} --data {START.data:q}"
+    shell: "{AEPSL} calibrate --experiment {E.name} --data {START.data:q}"
 
 
 rule submission:
@@ -40,7 +40,7 @@ rule submission:
         stage=GRAPH.stages[f"segment.test.{START.row}"],
         out=GRAPH.run.submission(START.row),
     shell:
-        "{AEPSL} submission --experiment {E[name]} --data {START.data:q} --list {params.stage.options[list_name]}"
+        "{AEPSL} submission --experiment {E.name} --data {START.data:q} --list {params.stage.options[list_name]}"
         " --masks {params.stage.out}/crf --out {params.out}"
 
 

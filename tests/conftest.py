@@ -93,8 +93,8 @@ def tiny_experiment(folder, epochs=3, **changes):
     """The demo's experiment with a smaller net, batches of 6 and few epochs; `folder` is that of experiment.yaml."""
     experiment = copy.deepcopy(experiments.load("demo"))
     experiment.update(channels=[4, 4, 4, 4, 4], fc=8, folder=str(folder), **changes)
-    experiment["data"].update(scale=0.5, crop=57)
-    for settings in experiment["training"].values():
+    experiment.data.update(scale=0.5, crop=57)
+    for settings in experiment.training.values():
         settings.update(batch=6, epochs=epochs, lr_step_epochs=2)
     return experiment
 

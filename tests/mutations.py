@@ -242,7 +242,7 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     ),
     "drawn layers are the same for every seed": (
         A + "stages/surgery.py",
-        'RandomState(experiment["seed"])',
+        "RandomState(experiment.seed)",
         "RandomState(1)",
         "surgery",
     ),

@@ -380,8 +380,8 @@ def test_a_photo_that_caffe_cannot_hold_is_too_large():
 @pytest.mark.parametrize("batch, crop", [(65536, 321), (30, 1401), (1, 8193)])
 def test_batches_that_caffe_cannot_hold_are_refused_at_once(task, batch, crop):
     experiment = copy.deepcopy(experiments.load("voc12"))
-    experiment["training"][task]["batch"] = batch
-    experiment["data"]["crop"] = crop
+    experiment.training.of(task).batch = batch
+    experiment.data.crop = crop
     with pytest.raises(InputError) as error:
         build.check_size(experiment, task)
     one_line(error, f"training.{task}.batch {batch} and data.crop {crop}", "conv1_")
@@ -523,7 +523,7 @@ def changed(*keys_and_value):
 
 def with_rate(task, factor):
     def change(experiment):
-        settings = experiment["training"][task]
+        settings = experiment.training.of(task)
         settings.update(lr=settings["lr"] * factor, epochs=12, lr_step_epochs=12)
 
     return change
@@ -531,7 +531,7 @@ def with_rate(task, factor):
 
 def in_the_last_iteration(epochs):
     """Iterations of 24 images, with a rate that makes weights infinite."""
-    return lambda experiment: experiment["training"]["segmentation"].update(
+    return lambda experiment: experiment.training.segmentation.update(
         batch=24, epochs=epochs, lr_step_epochs=epochs, lr=3e38
     )
 
@@ -655,7 +655,7 @@ def test_a_training_leaves_no_solver(tiny, data, tmp_path):
 
 def test_a_saturated_classification_ends_with_its_remedy(tmp_path, data):
     experiment = tiny_experiment(tmp_path / "tiny")
-    experiment["training"]["classification"].update(lr=30, epochs=20, lr_step_epochs=20)
+    experiment.training.classification.update(lr=30, epochs=20, lr_step_epochs=20)
     with pytest.raises(InputError) as error:
         train.run(experiment, "classification", data, str(tmp_path / "run"))
     one_line(error, "stuck at iteration 40", "The squared loss saturates", "lower training.classification.lr")
@@ -667,7 +667,7 @@ def test_a_saturated_classification_ends_with_its_remedy(tmp_path, data):
 def test_a_slow_or_short_training_is_not_stuck(tmp_path, data, seed, rate):
     """Rates that are too small, too: its losses do not fall, but its scores are not extreme."""
     experiment = tiny_experiment(tmp_path / "tiny", seed=seed)
-    experiment["training"]["classification"].update(lr=rate, epochs=12, lr_step_epochs=12)
+    experiment.training.classification.update(lr=rate, epochs=12, lr_step_epochs=12)
     train.run(experiment, "classification", data, str(tmp_path / "run"))
     assert (tmp_path / "run/final.caffemodel").exists()
 

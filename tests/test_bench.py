@@ -200,7 +200,7 @@ def test_what_a_process_that_still_runs_has_used_counts(tmp_path):
 def test_a_stand_in_training_does_not_diverge(tmp_path):
     """Caffe's max pooling writes beyond its memory where there are no numbers."""
     experiment = experiments.load("demo")
-    experiment["training"]["segmentation"]["lr"] = 1e9
+    experiment.training.segmentation.lr = 1e9
     solver = stand_ins.solver(experiment, "segmentation", str(tmp_path))
     solver.step(3)
     assert np.isfinite(solver.net.blobs["loss_seg"].data).all()

@@ -52,7 +52,7 @@ def cam(experiment, data, image_id, step):
     image = cv2.imread(f"{data}/JPEGImages/{image_id}.jpg")
     height, width = image.shape[:2]
     h, w = (int(round(side / 2)) for side in (height, width))
-    pixels = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA) - np.float32(experiment["data"]["mean"])
+    pixels = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA) - np.float32(experiment.data.mean)
     if step > 1:
         erased = read_indexed(f"{folder.regions(step - 1)}/{image_id}.png")
         pixels[cv2.resize(erased, (w, h), interpolation=cv2.INTER_NEAREST) > 0] = 0
@@ -135,7 +135,7 @@ def test_sec_finds_labels_and_cues_by_the_numbers_of_its_list(finished):
         assert file.read(2) == b"\x80\x02"  # what Python 2 reads
         file.seek(0)
         data_file = pickle.load(file)
-    masks = RunFolder(experiment).masks(f"ae_step{experiment['mining']['merge']}")
+    masks = RunFolder(experiment).masks(f"ae_step{experiment.mining.merge}")
     for k, image_id in enumerate(np.array([number for _, number in listed], np.float32)):
         labels, top = np.zeros(21), np.zeros((21, 41, 41))
         labels[data_file[f"{int(image_id)}_labels"]] = 1
@@ -158,7 +158,7 @@ def _between(y, height, x, width):
 
 def test_png_are_the_masks_of_the_step(finished):
     experiment, data = finished
-    merged = experiment["mining"]["merge"]
+    merged = experiment.mining.merge
     for out, step in (("merged", None), ("second", 2)):
         export.run(experiment, "png", out, step, data)
         masks = RunFolder(experiment).masks(f"ae_step{step or merged}")

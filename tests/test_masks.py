@@ -28,7 +28,7 @@ def test_every_combination_of_regions_and_background():
 def test_background_threshold_depends_on_indoor_labels(small_set, tmp_path, indoor, expected):
     """Saliency .04, .08 and .16 against .12, or .06 for images that have an indoor label."""
     experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
-    experiment["background"] = dict(threshold=0.12, indoor_threshold=0.06, indoor_classes=indoor)
+    experiment.background = dict(threshold=0.12, indoor_threshold=0.06, indoor_classes=indoor)
     for k in range(6):
         height, width = cv2.imread(str(small_set / f"JPEGImages/image{k}.jpg")).shape[:2]
         saliency = np.full((height, width), 255, np.uint8)

@@ -150,7 +150,7 @@ def test_inputs_of_8k_1_give_maps_of_k_1(name, task, head):
     net = opened(name, task, (97, 121))
     trunk = net.bottom_names["gap"][0] if task == "classification" else net.bottom_names[head][0]
     assert net.blobs[trunk].data.shape[2:] == (13, 16)
-    classes = len(experiment["classes"])
+    classes = len(experiment.classes)
     expected = (1, classes) if task == "classification" else (1, classes + 1, 13, 16)
     assert net.blobs[head].data.shape == expected
 

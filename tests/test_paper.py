@@ -36,7 +36,7 @@ WITH_PIXELS = (published.SCRIBBLES, published.BOXES, published.IMPLICIT)
 
 def test_every_row_is_made_of_what_the_paper_says():
     nets = recipes.nets(4)
-    found = {name: (*nets[row.net], row.policy) for name, row in recipes.rows(4).items()}
+    found = {name: (*nets[row.net], row.confidence) for name, row in recipes.rows(4).items()}
     assert found == ROWS
 
 
@@ -64,18 +64,18 @@ def test_any_number_of_steps(steps):
     assert {net.task for net in nets.values()} == {"segmentation", "psl"}
     assert all((net.weights in WEIGHTS) == (net.task == "psl") for net in nets.values())
     assert {row.net for row in rows.values()} == set(nets)
-    assert {row.policy for row in rows.values()} == set(POLICIES)
+    assert {row.confidence for row in rows.values()} == set(POLICIES)
     assert all((row.title != "") == (row.published is not None) for row in rows.values())
 
 
 def test_v_needs_a_classification_branch():
-    assert all(recipes.nets(4)[row.net].task == "psl" for row in recipes.rows(4).values() if row.policy == "scores")
+    assert all(recipes.nets(4)[row.net].task == "psl" for row in recipes.rows(4).values() if row.confidence == "scores")
 
 
 @pytest.mark.parametrize("name", experiments.known())
 def test_experiments_ask_for_rows_that_there_are(name):
     experiment = experiments.load(name)
-    assert set(experiment["rows"]) <= set(recipes.rows(experiment["mining"]["steps"]))
+    assert set(experiment.rows) <= set(recipes.rows(experiment.mining.steps))
 
 
 @pytest.mark.parametrize("title", sorted(published.TABLES_3_AND_4))

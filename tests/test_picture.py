@@ -79,7 +79,7 @@ def test_what_is_erased_what_is_learnt_and_what_comes_of_it(experiment, small_se
 
 
 def test_pixels_that_are_not_erased_stay(experiment, small_set):
-    dataset = Dataset(str(small_set), experiment["classes"])
+    dataset = Dataset(str(small_set), experiment.classes)
     folder = run_folder.RunFolder(experiment)
     pictures = [each for _, each in picture.of_training(experiment, folder, dataset, SHOWN, "psl")]
     image = dataset.image(SHOWN)[:, :, ::-1]
@@ -90,7 +90,7 @@ def test_pixels_that_are_not_erased_stay(experiment, small_set):
 
 def test_which_images_are_drawn(experiment, small_set):
     """Unasked one of a single label of which every step erases much; of val the one most like it."""
-    dataset = Dataset(str(small_set), experiment["classes"])
+    dataset = Dataset(str(small_set), experiment.classes)
     folder = run_folder.RunFolder(experiment)
     assert picture.first_shown(experiment, folder, dataset) == SHOWN
     (_, image), *_ = picture.of_val(experiment, folder, dataset, "image5", "psl")  # a dog, as image1 of val

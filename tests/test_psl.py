@@ -88,8 +88,8 @@ def psl_net(tmp_path, small_set):
     """The demo's PSL training net, without dropout, on two images of small_set; scores large enough to matter."""
     experiment = copy.deepcopy(experiments.load("demo"))
     experiment.update(classes=["cat", "dog"])
-    experiment["data"].update(scale=1, crop=33)
-    experiment["training"]["psl"] = dict(experiment["training"]["psl"], batch=2)
+    experiment.data.update(scale=1, crop=33)
+    experiment.training.psl = dict(experiment.training.psl, batch=2)
     text = build.train_net(experiment, "psl").replace("dropout_ratio: 0.5", "dropout_ratio: 0.0")
     text = text.replace("data/demo", str(small_set))
     text = text.replace("runs/demo/masks/ae_step3", f"{small_set}/SegmentationClassAug")
@@ -261,7 +261,7 @@ def test_a_picture_is_segmented_upright_and_at_the_size_of_vocs_photos(models, r
         (["cut.jpg", "--out", "out"], 1, "cut.jpg: cannot be decoded"),
         (["text.jpg", "--out", "out"], 1, "text.jpg: cannot be decoded"),
         (["a.png", "--out", "text.jpg"], 1, "text.jpg: File exists"),
-        (["a.png", "--out", "out", "--policy", "labels"], 2, "invalid choice: 'labels'"),
+        (["a.png", "--out", "out", "--confidence", "labels"], 2, "invalid choice: 'labels'"),
         (["--out", "out"], 2, "the following arguments are required: IMAGE"),
     ],
 )

@@ -137,7 +137,7 @@ def learned_from(run, net):
     parameter = text_format.Merge((run / f"segmentation/{net}/train.prototxt").read_text(), caffe_pb2.NetParameter())
     data, *others = (layer.python_param for layer in parameter.layer if layer.type == "Python")
     settings = json.loads(data.param_str)
-    weights = [json.loads(each.param_str)["weights"] for each in others if each.layer == "ProhibitiveMask"]
+    weights = [json.loads(each.param_str)["confidence"] for each in others if each.layer == "ProhibitiveMask"]
     return (settings["masks"] or settings["regions"]).replace("runs/voc12/", ""), weights[0] if weights else None
 
 

@@ -72,7 +72,7 @@ def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
     """From files as the stages leave them to results.json; val's truth as the prediction scores 100."""
     experiment = dict(experiments.load("demo"), classes=["cat", "dog"], rows=["ae_step1"])
     monkeypatch.chdir(tmp_path)
-    experiment["mining"] = dict(experiment["mining"], steps=1)
+    experiment.mining = dict(experiment.mining, steps=1)
     run = tmp_path / "runs/demo"
     for folder in ("val/ae_step1", "step1/classification", "seconds"):
         (run / folder).mkdir(parents=True)

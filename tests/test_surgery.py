@@ -186,7 +186,7 @@ def net_for(experiment, weights):
 def first_crops(experiment, data):
     """The first crops that a training sees, IMAGES x 3 x crop x crop, through its own data layer."""
     experiment = copy.deepcopy(experiment)
-    experiment["training"]["classification"]["batch"] = surgery.IMAGES
+    experiment.training.classification.batch = surgery.IMAGES
     net = text_format.Parse(build.train_net(experiment, "classification"), caffe_pb2.NetParameter())
     parameters = net.layer[0].python_param
     parameters.param_str = json.dumps({**json.loads(parameters.param_str), "root": data})
@@ -302,10 +302,10 @@ def test_faulty_convolutions_are_one_line(convs, small, data, tmp_path, change, 
 def test_the_real_convolutions(data, tmp_path):
     """ImageNet's weights in photos' net: at He's size fc6's outputs would be large, here they are of unit size."""
     experiment = experiments.load("photos")
-    experiment["classes"] = list(synthetic.CLASSES) + experiment["classes"][len(synthetic.CLASSES) :]
+    experiment.classes = list(synthetic.CLASSES) + experiment.classes[len(synthetic.CLASSES) :]
     (root := tmp_path / "data").mkdir()
     shutil.copytree(data, root, dirs_exist_ok=True)
-    (root / "classes.txt").write_text("\n".join(experiment["classes"]) + "\n")
+    (root / "classes.txt").write_text("\n".join(experiment.classes) + "\n")
     experiment = dict(experiment, folder=str(tmp_path))
     out = str(tmp_path / "out.caffemodel")
     surgery.run(REAL_CONVS, out, experiment, str(root))

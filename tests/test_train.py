@@ -117,7 +117,7 @@ def test_a_folder_that_is_not_ours_stays(tiny, data, tmp_path):
 @pytest.mark.parametrize("psl_weights", ["scores", "labels", "none"])
 def test_what_weights_the_auxiliary_mask_is_in_the_net(tiny, data, tmp_path, psl_weights):
     masks = os.path.join(data, "SegmentationClassAug")
-    train.write_prototxts(tiny, "psl", data, 24, str(tmp_path), masks=masks, psl_weights=psl_weights)
+    train.write_prototxts(tiny, "psl", data, 24, str(tmp_path), masks=masks, confidence=psl_weights)
     net = caffemodel.read_prototxt(str(tmp_path / "train.prototxt"), caffe_pb2.NetParameter())
     found = [layer.python_param.param_str for layer in net.layer if layer.name == "mask_hat"]
     assert [json.loads(text) for text in found] == [dict(weights=psl_weights)]

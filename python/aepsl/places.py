@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from aepsl.base.errors import InputError
 from aepsl.graph import run_folder
+from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 
 INPUTS = (
     "before classes data data_set deploy experiment gt ids images list list_name list_path maps masks model paths pred"
@@ -66,8 +68,8 @@ def _check_two(output, other):
 def _given(key, asked, names):
     """The Places that an option names."""
     value = asked.get(key)
-    if isinstance(value, dict):  # an experiment
-        value = value["folder"]
+    if isinstance(value, Experiment):
+        value = os.path.join(experiments.FOLDER, value.name)
     values = value if isinstance(value, list) else [value]
     paths = [path for path in values if path and (key not in LISTS or os.sep in path)]
     return [place for path in paths for place in _resolved(names.get(key, ""), path)]

@@ -39,7 +39,7 @@ def training(folder, name, task, batch, iterations, gpu=None):
     """
     device.use(gpu)
     experiment = experiments.load(name)
-    batch = batch or experiment["training"][task]["batch"]
+    batch = batch or experiment.training.of(task).batch
     bound = os.path.join(folder, "bound.prototxt")
     write_text(bound, without_data(experiment, task, batch))
     solver = stand_ins.solver(experiment, task, folder, batch)
@@ -92,7 +92,7 @@ def segmentation(folder, name, count, gpu=None):
 def _images(folder, name, count):
     """(the experiment `name` on `count` generated images, their Dataset, their IDs)."""
     experiment, data = stand_ins.data_for(experiments.load(name), folder, count)
-    dataset = Dataset(data, experiment["classes"])
+    dataset = Dataset(data, experiment.classes)
     return experiment, dataset, dataset.ids("train_aug")
 
 
@@ -118,9 +118,9 @@ def data_layer(folder, name, with_masks, batch=20, batches=5):
     """
     cv2.setNumThreads(0)
     experiment, dataset, ids = _images(folder, name, batch)
-    own = dict(root=dataset.root, list="train_aug", classes=experiment["classes"], batch=batch)
+    own = dict(root=dataset.root, list="train_aug", classes=experiment.classes, batch=batch)
     own["masks"] = dataset.mask_folder() if with_masks else None
-    own.update(crop=experiment["data"]["crop"], scale=experiment["data"]["scale"])
+    own.update(crop=experiment.data.crop, scale=experiment.data.scale)
     sampler = Sampler(**{**PARAMETERS, **own})
     arrays = [np.empty(shape, np.float32) for shape in sampler.shapes]
     images = batches * [dataset.image_path(image_id) for image_id in ids]
@@ -166,7 +166,7 @@ def _rbd(small):
 def dense_crf(folder, labels, count):
     """The CRF of photos with so many labels and background, against pydensecrf called directly on the same energies."""
     settings = experiments.load("voc12")["crf"]
-    bilateral, gaussian = settings["bilateral"], settings["gaussian"]
+    bilateral, gaussian = settings.bilateral, settings.gaussian
     width, height = stand_ins.PHOTO
     random = np.random.RandomState(1)
     image = cv2.resize(random.randint(0, 256, (12, 16, 3)).astype(np.uint8), stand_ins.PHOTO)
@@ -179,9 +179,9 @@ def dense_crf(folder, labels, count):
         for _ in range(count):
             field = densecrf.DenseCRF2D(width, height, labels + 1)
             field.setUnaryEnergy(energy)
-            field.addPairwiseGaussian(gaussian["xy"], gaussian["weight"])
-            field.addPairwiseBilateral(bilateral["xy"], bilateral["rgb"], image, bilateral["weight"])
-            field.inference(settings["iterations"])
+            field.addPairwiseGaussian(gaussian.xy, gaussian.weight)
+            field.addPairwiseBilateral(bilateral.xy, bilateral.rgb, image, bilateral.weight)
+            field.inference(settings.iterations)
 
     return Case(count, lambda: [crf.refined(image, own, settings) for _ in range(count)], bound)
 

@@ -24,16 +24,16 @@ def run(experiment, data):
     Masks of training images are checked where they are; of test images there are none. Returns how many images there
     are, {"train": ..., "val": ...}.
     """
-    dataset = Dataset(data, experiment["classes"])
-    train, val = (_listed(dataset, experiment["data"][key]) for key in ("train", "val"))
-    test = experiment["data"].get("test")
+    dataset = Dataset(data, experiment.classes)
+    train, val = (_listed(dataset, experiment.data.list_of(key)) for key in ("train", "val"))
+    test = experiment.data.test
     test = _listed(dataset, test) if test and dataset.has_list(test) else []
     images = dict(train=len(train), val=len(val))
     labels = dataset.labels(train + val) > 0
     _refuse_many_labels(data, train, labels)
     truths = dataset.mask_folder()
     if truths is None:
-        raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment['data']['val']} go there")
+        raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment.data.val} go there")
     both = sorted(set(train) & set(val))
     if both:
         _warn(f"{len(both)} images of val are training images too ({lists.shown(both)}): its figures will be too good")
@@ -41,7 +41,7 @@ def run(experiment, data):
     dataset.check([image_id for image_id, has in zip(train, has_mask) if not has] + test)
     masked = [image_id for image_id, has in zip(train, has_mask) if has]
     for name, ids, rows in (("train", masked, labels[: len(train)][has_mask]), ("val", val, labels[len(train) :])):
-        masks = _Masks(dataset, truths, experiment["data"][name], ids, rows)
+        masks = _Masks(dataset, truths, experiment.data.list_of(name), ids, rows)
         masks.compare(_occurring(dataset, truths, ids))
     return images
 

@@ -44,7 +44,7 @@ def net_with_inputs(experiment, task, batch=2):
     """The training net of `task` with random inputs in place of its data layer, and without dropout."""
     random = np.random.RandomState(1)
     shapes = build.batch_shapes(experiment, task, batch)
-    classes = len(experiment["classes"])
+    classes = len(experiment.classes)
     inputs = dict(data=60 * random.randn(*shapes[0]), labels=random.rand(*shapes[1]) < 0.5)
     inputs["labels"][:, 0] = True
     if len(shapes) == 3:

@@ -103,7 +103,7 @@ def speed(gpu, iterations=20):
     figures = {}
     for task in experiments.TASKS:
         print(f"{task}, {iterations} iterations", flush=True)
-        batch = experiment["training"][task]["batch"]
+        batch = experiment.training.of(task).batch
         rate, used = in_a_process(trained, gpu, task, batch, iterations)  # its memory is its own
         figures[task] = dict(
             images_per_second=round(rate, 2),

@@ -8,18 +8,18 @@ def stages(of):
     yield saliency(of)
     if "surgery" in initial(of).needs:
         yield surgery(of)
-    for t in range(1, of.experiment["mining"]["steps"] + 1):
+    for t in range(1, of.experiment.mining.steps + 1):
         yield from (classification(of, t), mine(of, t), shares(of, t), masks(of, t))
     yield from (thresholds(of), background(of))
 
 
 def saliency(of):
     """Background cues. The user's maps count alone, and so does a detector."""
-    options = dict(list_name=of.experiment["data"]["train"])
+    options = dict(list_name=of.experiment.data.train)
     if of.maps:
         source = dict(inputs=("train.images", "saliency"), paths=dict(maps=of.maps), options=options)
     else:
-        options.update(detector=of.experiment["background"]["detector"])
+        options.update(detector=of.experiment.background.detector)
         source = dict(inputs=("train.images", "detector"), options=options)
     return Stage("saliency", "saliency", of.folder.saliency, images="train", **source)
 
@@ -50,7 +50,7 @@ def mine(of, t):
         "mine",
         of.folder.regions(t),
         needs=(f"classification.step{t}", *_mined(t - 1)),
-        settings=(*NET, "mining.threshold", "seed"),
+        settings=(*NET, "mining.threshold", "seed.report"),
         inputs=("net.classification", "train.images", "train.labels"),
         paths=dict(model=of.folder.model(of.folder.classification(t)), before=_regions(of, t - 1)),
         images="train",
@@ -98,7 +98,7 @@ def masks(of, t):
 
 def background(of):
     """How good the background cue is, and the masks of the tables' nets."""
-    merged = of.experiment["mining"]["merge"]
+    merged = of.experiment.mining.merge
     return Stage(
         "background",
         "evaluate_background",

@@ -50,15 +50,15 @@ class Graph:
 
     def __init__(self, experiment, weights=None, maps=None, contents=None, root=None, nets=(), rows=()):
         self.experiment, self.contents = experiment, contents or {}
-        self.run = RunFolder(experiment["name"], root)
-        steps = experiment["mining"]["steps"]
+        self.run = RunFolder(experiment.name, root)
+        steps = experiment.mining.steps
         nets, rows = {**recipes.nets(steps), **dict(nets)}, {**recipes.rows(steps), **dict(rows)}
         self.of = Of(experiment, self.run, nets, rows, weights, maps)
-        for row in experiment["rows"]:
+        for row in experiment.rows:
             self.checked_row(row)
         declared = [*erasing.stages(self.of), *segmentation.stages(self.of)]
         self.stages = {stage.name: stage for stage in declared}
-        self.parts = [f"{k}-{experiment['shards']}" for k in range(1, experiment["shards"] + 1)]
+        self.parts = [f"{k}-{experiment.shards}" for k in range(1, experiment.shards + 1)]
 
     def checked_row(self, row):
         """`row`; InputError if tables 3 and 4 have no such row, and we add none."""
@@ -95,7 +95,7 @@ class Graph:
 
     def settings_of(self, stage):
         """The experiment as the stage's net has changed it."""
-        return experiments.changed(self.experiment, stage.changes)
+        return experiments.changed(self.experiment, stage.changes) if stage.changes else self.experiment
 
     def word(self, stage):
         """What the stage's result is made of; None where a stage that it needs has no record yet."""
@@ -106,7 +106,7 @@ class Graph:
         return digests.of_value(
             dict(
                 kind=stage.kind,
-                settings={key: experiments.value(experiment, key) for key in stage.settings},
+                settings={key: experiment.value(key) for key in stage.settings},
                 inputs={name: self.contents[name] for name in stage.inputs},
                 stages=made,
                 options=stage.options,
@@ -134,7 +134,7 @@ class Graph:
     def cores(self, stage, start):
         """How many cores a job of the stage takes."""
         if stage.is_training:
-            return self.experiment["data"]["workers"] + 1 if start.gpus else self.experiment["threads"]
+            return self.experiment.data.workers + 1 if start.gpus else self.experiment.threads
         if stage.module.endswith("segment"):  # the CRF's processes
             return max(1, start.cores // (start.gpus or len(self.parts)))
         return 1
@@ -160,12 +160,13 @@ def of_start(experiment, start, root=None):
 
 def write(folder, experiment, start):
     """Write what `read` reads: the settings, whole, and the Start."""
-    settings = {key: value for key, value in experiment.items() if key not in ("name", "folder")}
-    header = f"# The settings of the run {experiment['name']}, whole, as its last start found them.\n"
-    text = yaml.safe_dump(settings, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    header = f"# The settings of the run {experiment.name}, whole, as its last start found them.\n"
+    text = yaml.safe_dump(
+        experiment.settings(), sort_keys=False, default_flow_style=None, width=120, allow_unicode=True
+    )
     write_text(os.path.join(folder, "experiment.yaml"), header + text)
     more = {key: {name: each._asdict() for name, each in getattr(start, key).items()} for key in ("nets", "rows")}
-    write_json(os.path.join(folder, "start.json"), dict(start._asdict(), name=experiment["name"], **more))
+    write_json(os.path.join(folder, "start.json"), dict(start._asdict(), name=experiment.name, **more))
 
 
 def read(folder, root=None):

@@ -30,7 +30,7 @@ def segmentation(of, name):
         settings=(*TRAINING, f"training.{net.task}"),
         inputs=(f"net.{net.task}", "train.images", "train.labels", *start.inputs, *["train.masks"] * (masks == TRUTH)),
         paths=dict(weights=start.weights) if masks == TRUTH else dict(weights=start.weights, masks=masks),
-        options=dict(options, psl_weights=net.weights) if net.weights else options,
+        options=dict(options, confidence=net.confidence) if net.confidence else options,
         changes=net.changes,
     )
 
@@ -42,8 +42,8 @@ def masks_of(of, name):
         return (), TRUTH
     if source in of.nets and of.nets[source].task == "psl":
         return (f"relabel.{source}",), of.folder.relabelled(source) + "/crf"
-    steps = {f"step{t}": t for t in range(1, of.experiment["mining"]["steps"] + 1)}
-    steps["merged"] = of.experiment["mining"]["merge"]
+    steps = {f"step{t}": t for t in range(1, of.experiment.mining.steps + 1)}
+    steps["merged"] = of.experiment.mining.merge
     if source not in steps:
         known = ", ".join([*steps, TRUTH, *(each for each in of.nets if of.nets[each].task == "psl")])
         raise InputError(f"aepsl/paper/recipes.py: the net {name} learns from the masks {source!r}; there are {known}")
@@ -62,8 +62,8 @@ def start_of(of, name):
 
 def start_name(net, experiment):
     """What a net begins with: 'initial', 'step1', or the name of another net."""
-    start = experiment["segmentation_start"]
-    return net.start or (experiment.get("psl_start", start) if net.task == "psl" else start)
+    start = experiment.segmentation_start
+    return net.start or (experiment.psl_start if net.task == "psl" else None) or start
 
 
 def relabel(of, name):
@@ -73,10 +73,10 @@ def relabel(of, name):
         "relabel",
         of.folder.relabelled(name),
         needs=(f"segmentation.{name}",),
-        settings=(*NET, "psl.prohibited", "crf", "seed"),
+        settings=(*NET, "psl.prohibited", "crf", "seed.report"),
         inputs=("net.psl", "train.images", "train.labels"),
         paths=dict(model=of.folder.model(of.folder.segmentation(name))),
-        options=dict(list_name=of.experiment["data"]["train"], policy="labels"),
+        options=dict(list_name=of.experiment.data.train, confidence="labels"),
         images="train",
         changes=of.nets[name].changes,
     )
@@ -85,16 +85,22 @@ def relabel(of, name):
 def segment(of, split, name):
     """A row of the tables: the images of val, or those of the test server."""
     row = of.rows[name]
-    listed = split if split in of.experiment["data"] else "val"  # without a test list, `submission` packs val
+    listed = (
+        split if split == "val" or of.experiment.data.test else "val"
+    )  # without a test list, `submission` packs val
     return Stage(
         f"segment.{split}.{name}",
         "segment",
         of.folder.segmented(split, name),
         needs=(f"segmentation.{row.net}",),
         settings=(*NET, "psl.prohibited", "crf"),
-        inputs=(f"net.{of.nets[row.net].task}", f"{listed}.images", *[f"{listed}.labels"] * (row.policy == "labels")),
+        inputs=(
+            f"net.{of.nets[row.net].task}",
+            f"{listed}.images",
+            *[f"{listed}.labels"] * (row.confidence == "labels"),
+        ),
         paths=dict(model=of.folder.model(of.folder.segmentation(row.net))),
-        options=dict(list_name=of.experiment["data"][listed], policy=row.policy),
+        options=dict(list_name=of.experiment.data.list_of(listed), confidence=row.confidence),
         images=listed,
         changes={**of.nets[row.net].changes, **row.changes},
     )
@@ -102,24 +108,24 @@ def segment(of, split, name):
 
 def results(of):
     """Every figure of the run."""
-    steps = range(1, of.experiment["mining"]["steps"] + 1)
+    steps = range(1, of.experiment.mining.steps + 1)
     return Stage(
         "results",
         "results",
         of.folder.results,
         needs=(
             *(f"{kind}.step{t}" for t in steps for kind in ("classification", "shares")),
-            *(f"segment.val.{row}" for row in of.experiment["rows"]),
+            *(f"segment.val.{row}" for row in of.experiment.rows),
             *(f"segmentation.{net}" for net in nets_with_psl(of)),
             "thresholds",
             "background",
         ),
-        settings=("seed", "rows", "mining.steps", "mining.merge", "mining.max_converged_loss"),
+        settings=("seed.report", "rows", "mining.steps", "mining.merge", "mining.max_converged_loss"),
         inputs=("val.masks",),
     )
 
 
 def nets_with_psl(of):
     """The nets with S_hat that the experiment's rows need, in the order of tables 3 and 4."""
-    needed = {of.rows[row].net for row in of.experiment["rows"]}
+    needed = {of.rows[row].net for row in of.experiment.rows}
     return [name for name, net in of.nets.items() if name in needed and net.task == "psl"]

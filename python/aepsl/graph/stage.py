@@ -8,7 +8,7 @@ from aepsl.settings.experiments import TASKS
 # Keys of the settings that stages of several kinds depend on: of whole images through a net, of trainings, of cues.
 IMAGES = ("data.scale", "data.mean")
 NET = ("net", "channels", "convs", "fc", "fc6_dilation", "input_scale", "new_layer_lr", *IMAGES)
-TRAINING = (*NET, "seed", "threads", "data.crop")
+TRAINING = (*NET, "seed.training", "threads", "data.crop")
 CUES = ("background.threshold", "background.indoor_threshold", "background.indoor_classes")
 
 # The module of aepsl.stages of a kind of stage, where it has another name.
@@ -77,6 +77,6 @@ class Start(NamedTuple):
 
 def initial(of):
     """LargeFOV begins with VGG-16's weights, made to fit; SqueezeNet with its own; the demo with none."""
-    if of.weights and of.experiment["net"] == "largefov":
+    if of.weights and of.experiment.net == "largefov":
         return Start(("surgery",), of.folder.initial)
     return Start((), of.weights, ("weights",))

@@ -7,7 +7,7 @@ from aepsl.data.dataset import IGNORE
 from aepsl.layers.base import listed, parameters
 from aepsl.layers.losses import softmax
 
-WEIGHTS = ("scores", "labels", "none")
+CONFIDENCES = ("predicted", "labels", "none")
 
 
 def with_background(v):
@@ -31,16 +31,18 @@ class ProhibitiveMask(caffe.Layer):
     """Bottoms: segmentation scores N x (C + 1) x h x w, class probabilities N x C, labels N x C.
     Top: mask N x 1 x h x w for MaskedCrossEntropy; there is no gradient.
 
-    Parameters, for example {"weights": "scores"}
+    Parameters, for example {"confidence": "predicted"}
 
-    weights   what stands for v: 'scores', the class probabilities (the paper); 'labels', the image labels; 'none',
+    confidence  what stands for v: 'predicted', the class probabilities (the paper); 'labels', the image labels; 'none',
               ones. The last two are ablations of section 4.3.2.
     """
 
     def setup(self, bottom, top):
-        self.weights = parameters(self.param_str, dict(weights="scores"))["weights"]
-        if self.weights not in WEIGHTS:
-            raise ValueError(f"ProhibitiveMask: weights is {self.weights!r}; it can be one of {', '.join(WEIGHTS)}")
+        self.confidence = parameters(self.param_str, dict(confidence="predicted"))["confidence"]
+        if self.confidence not in CONFIDENCES:
+            raise ValueError(
+                f"ProhibitiveMask: confidence is {self.confidence!r}; it can be one of {', '.join(CONFIDENCES)}"
+            )
         if len(bottom) != 3:
             raise ValueError(
                 f"ProhibitiveMask needs 3 bottoms, segmentation scores, class probabilities and labels; "
@@ -58,7 +60,7 @@ class ProhibitiveMask(caffe.Layer):
 
     def forward(self, bottom, top):
         scores, probabilities, labels = (blob.data for blob in listed(bottom))
-        v = dict(scores=probabilities, labels=labels, none=np.ones_like(labels))[self.weights]
+        v = dict(predicted=probabilities, labels=labels, none=np.ones_like(labels))[self.confidence]
         top[0].data[:, 0] = prohibitive_mask(scores, v, labels)
 
     def backward(self, top, propagate_down, bottom):

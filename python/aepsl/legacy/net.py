@@ -40,10 +40,10 @@ class LegacyNet:
     channels: how many that must be, background first. Raises InputError for a prototxt that Caffe would abort at.
     """
 
-    def __init__(self, experiment, deploy, scores, model, channels, policy="none", gpu=None):
-        if not (deploy and scores) or policy != "none":
-            raise InputError("--deploy and --scores: give both, a prototxt and its blob of scores, and no --policy")
-        self.settings, self.deploy, self.model, self.scores = experiment["data"], deploy, model, scores
+    def __init__(self, experiment, deploy, scores, model, channels, confidence="none", gpu=None):
+        if not (deploy and scores) or confidence != "none":
+            raise InputError("--deploy and --scores: give both, a prototxt and its blob of scores, and no --confidence")
+        self.settings, self.deploy, self.model, self.scores = experiment.data, deploy, model, scores
         self.prototxt = _text(deploy)
         self.net = _opened(deploy, self.prototxt, model, gpu)
         self.input = _only_input(self.net, deploy)
@@ -58,7 +58,7 @@ class LegacyNet:
         if _is_softmax(self.net, scores):
             raise InputError(f"{deploy}: {scores} comes out of a softmax, which is done here; name the blob before it")
 
-    def probabilities(self, image, policy="none", labels=None, name="the image"):
+    def probabilities(self, image, confidence="none", labels=None, name="the image"):
         """softmax of the scores grown to the image, K x H x W float32; image: H x W x 3 uint8 BGR.
 
         The image is scaled, less the mean, padded to 8k + 1 with the mean; the scores' corners lie on the input's. One
@@ -66,9 +66,9 @@ class LegacyNet:
         scores are not finite.
         """
         most = (_most_pixels(self.net, self.input) / math.prod(image.shape[:2])) ** 0.5
-        if most < self.settings["scale"]:
+        if most < self.settings.scale:
             tqdm.write(f"{name}: is too large for {self.deploy}; it is processed at {most:.3f}", file=sys.stderr)
-        pixels = scaled(image, min(most, self.settings["scale"])) - np.array(self.settings["mean"], np.float32)
+        pixels = scaled(image, min(most, self.settings.scale)) - np.array(self.settings.mean, np.float32)
         blob = padded(pixels).transpose(2, 0, 1)[None]
         self.net.blobs[self.input].reshape(*blob.shape)
         self.net.blobs[self.input].data[...] = blob

@@ -32,18 +32,18 @@ SOLVER_HEADER = """# From the repository's root, with PYTHONPATH=python, the dat
 
 def data_layer(experiment, task):
     """aepsl.layers.data.WeaklyLabelledImages; `aepsl.stages.train` fills in a run's own data, regions and masks."""
-    data = experiment["data"]
-    masks = f"runs/{experiment['name']}/masks/ae_step{experiment['mining']['merge']}"
+    data = experiment.data
+    masks = f"runs/{experiment.name}/masks/ae_step{experiment.mining.merge}"
     parameters = dict(
-        root="data/" + experiment["name"],
+        root="data/" + experiment.name,
         list=data["train"],
-        classes=experiment["classes"],
-        batch=experiment["training"][task]["batch"],
+        classes=experiment.classes,
+        batch=experiment.training.of(task).batch,
         crop=data["crop"],
         scale=data["scale"],
         mean=data["mean"],
         mirror=True,
-        seed=experiment["seed"],
+        seed=experiment.seed.training,
         workers=data["workers"],
         regions=None,
         masks=None if task == "classification" else masks,
@@ -56,19 +56,19 @@ def data_layer(experiment, task):
 
 def batch_shapes(experiment, task, batch):
     """The shapes of what a training net learns from: images, labels and, but for classification, masks."""
-    crop, classes = experiment["data"]["crop"], len(experiment["classes"])
+    crop, classes = experiment.data.crop, len(experiment.classes)
     side = (crop - 1) // STRIDE + 1
     return [[batch, 3, crop, crop], [batch, classes], [batch, 1, side, side]][: 2 if task == "classification" else 3]
 
 
 def train_net(experiment, task, source=data_layer):
     """The training net of `task` as text; source(experiment, task): the layer that gives batches, a list of tops."""
-    return net_text(f"{experiment['name']}_{task}_train", _train(experiment, task, source).to_proto())
+    return net_text(f"{experiment.name}_{task}_train", _train(experiment, task, source).to_proto())
 
 
 def deploy_net(experiment, task):
     """The same net for one image, as text; its input is reshaped to the image's size."""
-    return net_text(f"{experiment['name']}_{task}_deploy", _deploy(experiment, task).to_proto())
+    return net_text(f"{experiment.name}_{task}_deploy", _deploy(experiment, task).to_proto())
 
 
 def _train(experiment, task, source=data_layer):
@@ -91,7 +91,7 @@ def _train(experiment, task, source=data_layer):
 
 def _deploy(experiment, task):
     n = Net()
-    crop = experiment["data"]["crop"]
+    crop = experiment.data.crop
     n.data = L.Input(input_param=dict(shape=dict(dim=[1, 3, crop, crop])))
     trunk = trunks.of(experiment)(n, n.data, experiment)
     if task in ("classification", "psl"):
@@ -107,21 +107,21 @@ def solver(experiment, task, net, images, prefix):
     net: path of the training net; images: how many it is trained on, which fixes the iterations of an epoch;
     prefix: of the snapshots.
     """
-    settings = experiment["training"][task]
-    epochs = lambda count: experiments.iterations(count, images, settings["batch"])  # noqa: E731
+    settings = experiment.training.of(task)
+    epochs = lambda count: experiments.iterations(count, images, settings.batch)  # noqa: E731
     fields = dict(
         net=net,
-        base_lr=settings["lr"],
+        base_lr=settings.lr,
         lr_policy="step",
         gamma=0.1,
-        stepsize=epochs(settings["lr_step_epochs"]),
-        max_iter=epochs(settings["epochs"]),
-        momentum=settings["momentum"],
-        weight_decay=settings["decay"],
+        stepsize=epochs(settings.lr_step_epochs),
+        max_iter=epochs(settings.epochs),
+        momentum=settings.momentum,
+        weight_decay=settings.decay,
         display=20,
         snapshot=epochs(1),
         snapshot_prefix=prefix,
-        random_seed=experiment["seed"],
+        random_seed=experiment.seed.training,
     )
     parts = [caffe_pb2.SolverParameter(**{name: value}) for name, value in fields.items()]  # text keeps this order
     return "".join(map(text_format.MessageToString, parts))
@@ -129,12 +129,12 @@ def solver(experiment, task, net, images, prefix):
 
 def files(experiment):
     """{path: text} of the experiment's nets and solvers for stock Caffe, which a run does not read."""
-    name, texts = experiment["name"], {}
+    name, folder, texts = experiment.name, os.path.join(experiments.FOLDER, experiment.name), {}
     for task in experiments.TASKS:
-        paths = {kind: os.path.join(experiment["folder"], f"{task}_{kind}.prototxt") for kind in KINDS}
+        paths = {kind: os.path.join(folder, f"{task}_{kind}.prototxt") for kind in KINDS}
         for kind, n in zip(KINDS, (_train(experiment, task), _deploy(experiment, task))):
             texts[paths[kind]] = HEADER + net_text(f"{name}_{task}_{kind}", n.to_proto(), n.comments)
-        images = experiment["data"]["train_images"]
+        images = experiment.data.train_images
         text = solver(experiment, task, paths["train"], images, f"runs/{name}_{task}")
         texts[paths["solver"]] = HEADER + SOLVER_HEADER.format(path=paths["solver"], name=name) + text
     return texts
@@ -149,7 +149,7 @@ def check(experiment):
         if read_text(path) not in (None, text):
             raise InputError(
                 f"{path}: is not what experiment.yaml beside it says, and a run follows experiment.yaml; remove it, "
-                f"or write it anew: python3 -m aepsl build {experiment['name']}"
+                f"or write it anew: python3 -m aepsl build {experiment.name}"
             )
     for task in experiments.TASKS:
         check_size(experiment, task)

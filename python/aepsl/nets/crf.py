@@ -9,7 +9,7 @@ FINEST = 2**15  # cells of its lattice across an image: it numbers them with 16 
 
 
 def refined(image, probabilities, settings, name="the image"):
-    """Mean-field marginals after `settings['iterations']`.
+    """Mean-field marginals after `settings.iterations`.
 
     image: H x W x 3 uint8 BGR; probabilities: K x H x W float32, not negative; settings: the experiment's `crf`;
     name: of the image, for messages.
@@ -20,8 +20,8 @@ def refined(image, probabilities, settings, name="the image"):
     alive = probabilities.max(axis=(1, 2)) > 0
     if alive.sum() < 2:
         return probabilities
-    bilateral, gaussian = settings["bilateral"], settings["gaussian"]
-    reach = 6 * max(max(height, width) / bilateral["xy"] + 255 / bilateral["rgb"], max(height, width) / gaussian["xy"])
+    bilateral, gaussian = settings.bilateral, settings.gaussian
+    reach = 6 * max(max(height, width) / bilateral.xy + 255 / bilateral.rgb, max(height, width) / gaussian.xy)
     if reach > FINEST:
         raise InputError(
             f"{name}: {width} x {height} pixels are too many for a CRF as narrow as `crf` in experiment.yaml says; "
@@ -30,13 +30,13 @@ def refined(image, probabilities, settings, name="the image"):
     energy = -np.log(np.maximum(probabilities[alive], 1e-8))
     crf = densecrf.DenseCRF2D(width, height, int(alive.sum()))
     crf.setUnaryEnergy(np.ascontiguousarray(energy.reshape(len(energy), -1), np.float32))
-    crf.addPairwiseGaussian(sxy=gaussian["xy"], compat=gaussian["weight"])
+    crf.addPairwiseGaussian(sxy=gaussian.xy, compat=gaussian.weight)
     crf.addPairwiseBilateral(
-        sxy=bilateral["xy"],
-        srgb=bilateral["rgb"],
+        sxy=bilateral.xy,
+        srgb=bilateral.rgb,
         rgbim=np.ascontiguousarray(image[:, :, ::-1]),
-        compat=bilateral["weight"],
+        compat=bilateral.weight,
     )
     marginals = np.zeros_like(probabilities, dtype=np.float32)
-    marginals[alive] = np.array(crf.inference(settings["iterations"])).reshape(-1, height, width)
+    marginals[alive] = np.array(crf.inference(settings.iterations)).reshape(-1, height, width)
     return marginals

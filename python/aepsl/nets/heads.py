@@ -10,20 +10,20 @@ def classification_head(n, trunk, experiment):
     """Scores N x C: global average pooling, so that fc8_cls' weights make a CAM of the trunk's last blob."""
     n.comment("The classification branch (section 3.1)")
     n.gap = L.Pooling(trunk, pool=P.Pooling.AVE, global_pooling=True)
-    n.fc8_cls = L.InnerProduct(n.gap, num_output=len(experiment["classes"]), **_new_layer(experiment))
+    n.fc8_cls = L.InnerProduct(n.gap, num_output=len(experiment.classes), **_new_layer(experiment))
     return n.fc8_cls
 
 
 def segmentation_head(n, trunk, experiment):
     """Scores N x (C + 1) x h x w, background first."""
     n.comment("The segmentation branch")
-    n.fc8_seg = L.Convolution(trunk, num_output=len(experiment["classes"]) + 1, kernel_size=1, **_new_layer(experiment))
+    n.fc8_seg = L.Convolution(trunk, num_output=len(experiment.classes) + 1, kernel_size=1, **_new_layer(experiment))
     return n.fc8_seg
 
 
 def _new_layer(experiment):
     return dict(
-        param=weight_and_bias(experiment["new_layer_lr"]),
+        param=weight_and_bias(experiment.new_layer_lr),
         weight_filler=dict(type="gaussian", std=0.01),
         bias_filler=dict(type="constant", value=0),
     )
@@ -45,7 +45,12 @@ def prohibitive_mask(n, scores):
     n.comment("Online prohibitive segmentation learning (section 3.2)")
     n.v = L.Softmax(n.fc8_cls, propagate_down=False)
     return python(
-        "psl.ProhibitiveMask", scores, n.v, n.labels, propagate_down=[False] * 3, param_str='{"weights": "scores"}'
+        "psl.ProhibitiveMask",
+        scores,
+        n.v,
+        n.labels,
+        propagate_down=[False] * 3,
+        param_str='{"confidence": "predicted"}',
     )
 
 

@@ -44,17 +44,17 @@ def weights(net):
 
 def check(net, experiment, task):
     """Raise InputError if Caffe cannot hold the net, or a batch of `task`; net: NetParameter of its deploy net."""
-    batch, crop = experiment["training"][task]["batch"], experiment["data"]["crop"]
+    batch, crop = experiment.training.of(task).batch, experiment.data.crop
     name, count = max(weights(net).items(), key=lambda item: item[1])
     if count > INT_MAX:
         raise InputError(
-            f"{experiment['name']}: with these channels and fc the net's {name} would have {count} values, and Caffe "
+            f"{experiment.name}: with these channels and fc the net's {name} would have {count} values, and Caffe "
             f"takes {INT_MAX} at most; make them smaller"
         )
     name, count = max(counts(net, crop, crop, batch).items(), key=lambda item: item[1])
     if count > INT_MAX:
         raise InputError(
-            f"{experiment['name']}: with training.{task}.batch {batch} and data.crop {crop} the net's {name} would "
+            f"{experiment.name}: with training.{task}.batch {batch} and data.crop {crop} the net's {name} would "
             f"have {count} values, and Caffe takes {INT_MAX} at most; make one of them smaller"
         )
 

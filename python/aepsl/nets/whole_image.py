@@ -53,7 +53,7 @@ class WholeImages:
 
     def __init__(self, experiment, task, model, gpu=None):
         device.use(gpu)
-        self.settings = experiment["data"]
+        self.settings = experiment.data
         self.model = model
         build.check_size(experiment, task)
         self.prototxt = build.deploy_net(experiment, task)
@@ -76,14 +76,14 @@ class WholeImages:
         blob.reshape(1, 3, _padded(height), _padded(width))
         data = blob.data[0]
         data[:, height:], data[:, :, width:] = 0, 0
-        mean = np.array(self.settings["mean"], np.float32)
+        mean = np.array(self.settings.mean, np.float32)
         less_mean(pixels, mean, data[:, :height, :width], None if erased is None else scaled(erased, scale))
         self.net.forward()
         return height, width
 
     def fitting_scale(self, size, name):
         """The experiment's scale, or for an image of a `size` (height, width) too large for it a smaller one."""
-        wanted = scale = self.settings["scale"]
+        wanted = scale = self.settings.scale
         while not self._takes(*(_padded(max(1, round(side * scale))) for side in size)):
             scale *= 0.95
         if scale < wanted:

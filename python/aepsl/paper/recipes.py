@@ -12,14 +12,14 @@ class Net(NamedTuple):
     masks     what it learns from: 'step1', 'step2', ...: the regions merged up to that step (table 3); 'merged': up to
               the step that the experiment merges to, the paper's 3; 'psl': training images as the net psl segments
               them; 'truth': the true masks
-    weights   of the maps whose maximum S_hat is: 'scores', v; 'labels', the image's; 'none', ones. None without S_hat
+    confidence  of the classes in S_hat, which weights the maps whose maximum S_hat is: 'predicted', v; 'labels', the image's; 'none', ones. None without S_hat
     changes   of settings, for an ablation: {'training.psl.lr': 0.01}
     start     what it begins with, as the settings segmentation_start and psl_start say it; None for what those say
     """
 
     task: str
     masks: str
-    weights: Optional[str]
+    confidence: Optional[str]
     changes: dict = {}
     start: Optional[str] = None
 
@@ -28,7 +28,7 @@ class Row(NamedTuple):
     """A row of tables 3 and 4, or one that we add to them.
 
     net              a name of `nets`
-    policy           what weights the maps at test: 'scores', v with what is below p made 0 (section 3.2); 'labels', the
+    confidence           what weights the maps at test: 'predicted', v with what is below p made 0 (section 3.2); 'labels', the
                      image's (the paper's GT); 'none', ones
     title            its name in the tables, '' where they do not have it
     published        IoU on val of background and the 20 classes, then their mean: 22 numbers, or None
@@ -37,7 +37,7 @@ class Row(NamedTuple):
     """
 
     net: str
-    policy: str
+    confidence: str
     title: str = ""
     published: Optional[tuple] = None
     published_miou: Optional[float] = None
@@ -48,10 +48,10 @@ def nets(steps):
     """{name: Net}: every net of tables 3 and 4 for `steps` steps of erasing, and the calibration's."""
     return {
         **{f"ae_step{t}": Net("segmentation", f"step{t}", None) for t in range(1, steps + 1)},
-        "psl": Net("psl", "merged", "scores"),
+        "psl": Net("psl", "merged", "predicted"),
         "psl_labels": Net("psl", "merged", "labels"),
         "psl_none": Net("psl", "merged", "none"),
-        "psl++": Net("psl", "psl", "scores"),
+        "psl++": Net("psl", "psl", "predicted"),
         "calibration": Net("segmentation", "truth", None),
     }
 
@@ -60,10 +60,10 @@ def rows(steps):
     """{name: Row}: every row of tables 3 and 4 for `steps` steps of erasing, and those that we add."""
     return {
         **{f"ae_step{t}": _row(f"ae_step{t}", "none", f"AE-step{t}") for t in range(1, steps + 1)},
-        "psl": _row("psl", "scores", "w/ PSL"),
-        "psl_labels": _row_by_difference("psl_labels", "scores"),
-        "psl_none": _row_by_difference("psl_none", "scores"),
-        "psl++": _row("psl++", "scores", "w/ PSL++"),
+        "psl": _row("psl", "predicted", "w/ PSL"),
+        "psl_labels": _row_by_difference("psl_labels", "predicted"),
+        "psl_none": _row_by_difference("psl_none", "predicted"),
+        "psl++": _row("psl++", "predicted", "w/ PSL++"),
         "psl+gt": _row("psl++", "labels", "w/ PSL+GT"),  # the text compares it with PSL++
         "psl_no_policy": Row("psl", "none"),
         "psl++_no_policy": Row("psl++", "none"),
@@ -71,15 +71,15 @@ def rows(steps):
     }
 
 
-def _row(net, policy, title):
+def _row(net, confidence, title):
     """A row of the tables; without figures for a step that they do not have."""
     numbers = published.of_row(title)
-    return Row(net, policy, title, numbers, numbers[-1]) if numbers else Row(net, policy)
+    return Row(net, confidence, title, numbers, numbers[-1]) if numbers else Row(net, confidence)
 
 
-def _row_by_difference(net, policy):
+def _row_by_difference(net, confidence):
     miou = round(published.of_row("w/ PSL")[-1] - published.PSL_LESS[net], 1)
-    return Row(net, policy, published_miou=miou)
+    return Row(net, confidence, published_miou=miou)
 
 
 def main_row(rows):

@@ -72,16 +72,16 @@ def _font(match):
 
 def loss(found, experiment):
     """Figure 5a: the classification loss of each step by epoch, the stop rule's bound, the paper's values."""
-    settings = experiment["training"]["classification"]
-    images = found["images"].get("train") or experiment["data"]["train_images"]
-    bound = experiment["mining"]["max_converged_loss"]
+    settings = experiment.training.classification
+    images = found["images"].get("train") or experiment.data.train_images
+    bound = experiment.mining.max_converged_loss
 
     def draw(axes):
         last = 0
         for k, (step, points) in enumerate(found["losses"].items()):
             parts = np.array_split(np.array(points), min(CURVE_POINTS, len(points)))
             x, y = np.array([part.mean(axis=0) for part in parts]).T
-            x = x * settings["batch"] / images
+            x = x * settings.batch / images
             last = max(last, x[-1])
             axes.plot(x, y, color=STEP_COLOURS[k % len(STEP_COLOURS)], label=f"step {step[len('step') :]}")
             theirs = published.CONVERGED_LOSSES.get(k + 1) if found["paper"] else None
@@ -173,7 +173,7 @@ def stages(experiment, done):
         axes.axis("off")
 
     alt = f"The {len(needs)} stages from left to right, each linked to those that it needs; filled ones are done."
-    if experiment["segmentation_start"] == "step1":
+    if experiment.segmentation_start == "step1":
         alt += " The nets begin with the weights of classification step 1."
     width, height = (max(place[k] for place in places.values()) + 1 for k in (0, 1))
     return Chart(_drawn("stages", draw, 1.05 * width, 0.27 * height + 0.3), "The stages, in their order", alt)

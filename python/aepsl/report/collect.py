@@ -21,9 +21,9 @@ def gathered(experiment):
     if not folder.has_begun():
         raise InputError(f"{folder.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
     found = read_json(folder.results) if os.path.exists(folder.results) else so_far(experiment, folder)
-    found.setdefault("main", recipes.main_row(experiment["rows"]))
+    found.setdefault("main", recipes.main_row(experiment.rows))
     found.setdefault("peak_mib", folder.peaks())
-    found["paper"] = experiment["name"] == published.PAPERS_EXPERIMENT
+    found["paper"] = experiment.name == published.PAPERS_EXPERIMENT
     found["images"] = folder.images()
     found["missing"] = [stage.name for stage in graph.needed() if not graph.is_done(stage.name)]
     return found
@@ -32,7 +32,7 @@ def gathered(experiment):
 def so_far(experiment, folder):
     """As results.json, of a run that is not finished: what its steps have left."""
     found = dict(rows={}, mining={}, losses={}, thresholds=[], examples={}, seconds=folder.seconds())
-    for t in range(1, experiment["mining"]["steps"] + 1):
+    for t in range(1, experiment.mining.steps + 1):
         log = os.path.join(folder.classification(t), "log.csv")
         if os.path.exists(log):
             found["losses"][f"step{t}"] = losses(log)

@@ -31,8 +31,8 @@ class Section(NamedTuple):
 
 def run(experiment, found, data=None):
     """Write the page of a run and return its path; found: collect.gathered; data: root of the data set, or None."""
-    album = Album(experiment, Dataset(data, experiment["classes"])) if data else None
-    path = RunFolder(experiment["name"]).page
+    album = Album(experiment, Dataset(data, experiment.classes)) if data else None
+    path = RunFolder(experiment.name).page
     write_text(path, html(experiment, found, album))
     return path
 
@@ -52,7 +52,7 @@ def html(experiment, found, album):
         **_headline(experiment, found),
     )
     if len(text.encode()) > PAGE_BYTES:
-        raise InputError(f"{experiment['name']}: the report would have {len(text.encode()) / 1e6:.0f} MB; report this")
+        raise InputError(f"{experiment.name}: the report would have {len(text.encode()) / 1e6:.0f} MB; report this")
     return text
 
 
@@ -88,14 +88,14 @@ def terminal(experiment, found):
 
 def _headline(experiment, found):
     """The words and figures of the first screen."""
-    classes, images = experiment["classes"], found["images"]
-    kind = "generated images" if "synthetic" in experiment else "images"
+    classes, images = experiment.classes, found["images"]
+    kind = "generated images" if experiment.synthetic else "images"
     what = f"Adversarial erasing and prohibitive segmentation learning, trained on {images.get('train', '?')} {kind} "
     what += f"with image labels of {len(classes)} classes; evaluated on {images.get('val', '?')} images of val."
     verdict = "Both on VOC 2012 val, with CRF." if found["paper"] else (
         "The paper's is of other images and classes: only what each part brings compares with it."
     )  # fmt: skip
-    return dict(name=experiment["name"], what=what, figures=tables.main_figures(found), verdict=verdict)
+    return dict(name=experiment.name, what=what, figures=tables.main_figures(found), verdict=verdict)
 
 
 def _first_strip(experiment, found, album):
@@ -140,7 +140,7 @@ def _stories(experiment, album):
 
 def _over_erased(experiment, found, album):
     examples = found.get("examples", {}).get("over_erased", []) if album else []
-    last = experiment["mining"]["merge"]
+    last = experiment.mining.merge
     text = f"Figure 5b, by a rule: the images that lose most precision from step {last} to step {last + 1}, among at "
     text += f"most {SEARCHED} drawn with the run's seed."
     strips = tuple(album.over_erased(example) for example in examples)

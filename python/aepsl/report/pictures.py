@@ -41,17 +41,17 @@ class Album:
 
     def __init__(self, experiment, dataset):
         self.experiment, self.dataset = experiment, dataset
-        self.folder = RunFolder(experiment["name"])
+        self.folder = RunFolder(experiment.name)
         self.names = names_of(dataset)
         self.seen = set()  # mask values that any picture has
-        self.all_steps = range(1, experiment["mining"]["steps"] + 1)
-        self.steps = list(self.all_steps)[: experiment["mining"]["merge"]]
+        self.all_steps = range(1, experiment.mining.steps + 1)
+        self.steps = list(self.all_steps)[: experiment.mining.merge]
 
     def story(self, image_id):
         """Figures 1, 2 and 6 of one training image."""
         heat = [self.heat(image_id, t) for t in self.all_steps]
         relabelled = self.folder.relabelled("psl")
-        masks = self.folder.masks(self.experiment["mining"]["merge"])
+        masks = self.folder.masks(self.experiment.mining.merge)
         return Strip(
             self.title(image_id),
             [
@@ -75,7 +75,7 @@ class Album:
 
     def over_erased(self, example):
         """Figure 5b: regions before and after one step too many."""
-        t = self.experiment["mining"]["merge"]
+        t = self.experiment.mining.merge
         pictures = [self.image(example["id"], "image")]
         for step, key in ((t, "before"), (t + 1, "after")):
             note = f"precision {100 * example[key]:.1f}%"
@@ -167,7 +167,7 @@ def names_of(dataset):
 
 def erased(experiment, image, region):
     """The image, H x W x 3 uint8 RGB, with the mean pixel in `region`, H x W booleans."""
-    return np.where(region[:, :, None], np.round(experiment["data"]["mean"][::-1]).astype(np.uint8), image)
+    return np.where(region[:, :, None], np.round(experiment.data.mean[::-1]).astype(np.uint8), image)
 
 
 def photo(array):
@@ -195,4 +195,4 @@ def _uri(image, kind, **options):
 
 def chosen(experiment, dataset):
     """The training images whose maps the mining keeps: see mine.shown."""
-    return mine.shown(experiment, dataset.ids(experiment["data"]["train"]))
+    return mine.shown(experiment, dataset.ids(experiment.data.train))

@@ -32,7 +32,7 @@ def run(experiment, form="text", data=None):
 
 def _read(experiment, shown):
     """(what there is, its tables as `shown` makes them)."""
-    folder = RunFolder(experiment["name"])
+    folder = RunFolder(experiment.name)
     try:
         found = collect.gathered(experiment)
         return found, shown(experiment, found)
@@ -45,7 +45,7 @@ def _read(experiment, shown):
 
 def _places(asked):
     """What it writes: see aepsl.places."""
-    return dict(written=os.path.dirname(RunFolder(asked.experiment["name"]).page))
+    return dict(written=os.path.dirname(RunFolder(asked.experiment.name).page))
 
 
 def main(argv=None):

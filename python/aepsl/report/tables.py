@@ -23,7 +23,7 @@ def by_section(experiment, found):
     methods = (_methods(found, 1, published.TABLE_1), _methods(found, 2, published.TABLE_2)) if found["paper"] else ()
     iou_tables = iou(found, 3, steps), iou(found, 4, [row for row in rows if row not in steps])
     every = dict(
-        tables=(effects(found, experiment["mining"]["merge"]), *methods, *iou_tables, s_hat(found)),
+        tables=(effects(found, experiment.mining.merge), *methods, *iou_tables, s_hat(found)),
         mining=(mining(found), thresholds(found), background(found)),
         wrong=(wrong(found), by_size(found)),
         missing=(tables_of_making.missing(experiment),) if found["missing"] else (),

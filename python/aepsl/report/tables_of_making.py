@@ -16,16 +16,13 @@ def every(experiment, found):
 
 def settings(experiment):
     """What differs from the paper's experiment, and the seed."""
-    own = {key: value for key, value in experiment.items() if key not in ("name", "folder")}
-    papers = experiments.load(published.PAPERS_EXPERIMENT)
-    base = {key: value for key, value in papers.items() if key not in ("name", "folder")}
-    rows = [["seed", str(experiment["seed"]), str(base["seed"])]]
+    own, base = experiment.settings(), experiments.load(published.PAPERS_EXPERIMENT).settings()
+    rows = [["seed", _shown(own.pop("seed")), _shown(base.pop("seed"))]]
     for path, value in flat(experiments.difference(own, base)):
         theirs = base
         for key in path:
             theirs = theirs.get(key) if isinstance(theirs, dict) else None
-        if path != ("seed",):
-            rows.append([".".join(path), _shown(value), _shown(theirs)])
+        rows.append([".".join(path), _shown(value), _shown(theirs)])
     caption = f"Settings that differ from {published.PAPERS_EXPERIMENT}'s, and the seed"
     return Table(caption, ["setting", "here", published.PAPERS_EXPERIMENT], rows)
 

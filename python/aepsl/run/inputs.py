@@ -25,8 +25,8 @@ def data_of(experiment, data):
     A folder VOC2012 as it was unpacked is only read: VOC12_DATA links to it and has what it lacks. An experiment that
     draws its images says so where another folder is named.
     """
-    name = experiment["name"]
-    if "synthetic" in experiment:
+    name = experiment.name
+    if experiment.synthetic:
         own = RunFolder(name).data
         if data and os.path.abspath(data) != os.path.abspath(own):
             print(f"{name} draws its own data, and does not look at {data}", file=sys.stderr)
@@ -41,7 +41,7 @@ def data_of(experiment, data):
 
 def weights_of(experiment, weights):
     """The caffemodel to begin with: what the user named, or the experiment's in weights/; None if it has none."""
-    own = experiment.get("initial_weights")
+    own = experiment.initial_weights
     weights = weights or (own and os.path.join("weights", own))
     return os.path.abspath(caffemodel.existing(weights)) if weights else None
 
@@ -60,17 +60,17 @@ def contents_of(experiment, data, weights, saliency):
     contents.update(weights=digests.of_file(weights), saliency=None, fc6_fc7=None, detector=None)
     if not os.path.isdir(data):
         return contents  # a dry run before the data are drawn
-    dataset = Dataset(data, experiment["classes"])
+    dataset = Dataset(data, experiment.classes)
     for key, parts in PARTS.items():
-        name = experiment["data"].get(key)
+        name = experiment.data.list_of(key)
         if name and (key != "test" or dataset.has_list(name)):
             found = dataset.contents(dataset.ids(name), *parts)
             contents.update({f"{key}.{part}": value for part, value in found.items()})
-    if weights and experiment["net"] == "largefov":
+    if weights and experiment.net == "largefov":
         drawn = surgery.depends_on(caffemodel.caffemodel_layers(weights), experiment, data)
         contents["fc6_fc7"] = digests.of_value(drawn)
     if saliency:
-        contents["saliency"] = maps.contents(saliency, dataset.ids(experiment["data"]["train"]))
+        contents["saliency"] = maps.contents(saliency, dataset.ids(experiment.data.train))
     else:
         contents["detector"] = _detector(experiment, contents)
     return contents
@@ -78,7 +78,7 @@ def contents_of(experiment, data, weights, saliency):
 
 def _detector(experiment, contents):
     """What the maps of the experiment's detector are made of, beside the images."""
-    door = doors.load(doors.DETECTORS, experiment["background"]["detector"])
+    door = doors.load(doors.DETECTORS, experiment.background.detector)
     own = {name: digests.of_file(path) if path else contents[name] for name, path in door.INPUTS.items()}
     return digests.of_value([door.settings(), own])
 
@@ -91,7 +91,7 @@ def missing(name, data, weights):
     has_data = os.path.exists(os.path.join(data or VOC12_DATA, "image_labels.txt"))
     if name == published.PAPERS_EXPERIMENT and not has_data:
         needs.append("data")
-    own = experiment.get("initial_weights")
+    own = experiment.initial_weights
     if own and not weights and not os.path.exists(os.path.join("weights", own)):
         needs.append(own)
     return needs

@@ -31,7 +31,7 @@ def run(name, data=None):
         experiments.load(name)
         return
     settings = derived(Dataset(data))
-    changes = {"base": MODEL, **experiments.difference(settings, _model())}
+    changes = {"base": MODEL, **experiments.difference(settings, experiments.load(MODEL).settings())}
     text = yaml.safe_dump(changes, sort_keys=False, default_flow_style=None, width=120)
     shown = data if data.isprintable() else ascii(data)  # a line break in it would begin a setting
     write_text(path, HEADER.format(model=MODEL, data=shown) + text)
@@ -40,10 +40,10 @@ def run(name, data=None):
 
 
 def settings(name, data=None):
-    """The settings of the experiment `name`, or those that `run` would write for it; nothing is written."""
+    """The Experiment of that name, or that of the settings that `run` would write for it; nothing is written."""
     if os.path.exists(os.path.join(experiments.FOLDER, experiments.checked_name(name), "experiment.yaml")) or not data:
         return experiments.load(name)
-    return dict(derived(Dataset(data)), name=name, folder=os.path.join(experiments.FOLDER, name))
+    return experiments.of_settings(derived(Dataset(data)), data, name)
 
 
 def derived(dataset):
@@ -60,18 +60,14 @@ def derived(dataset):
         raise InputError(
             f"{dataset.root}/{LISTS}: has neither train_aug.txt nor train.txt; write the ids to one of them"
         )
-    settings = _model()
-    settings["classes"] = dataset.classes
+    settings = experiments.load(MODEL).settings()
+    settings["classes"] = list(dataset.classes)
     settings["data"].update(train=lists[0], train_images=len(dataset.ids(lists[0])))
     if not dataset.has_list(settings["data"].get("test", "")):
         settings["data"].pop("test", None)
     background = settings["background"]
     background["indoor_classes"] = [name for name in background["indoor_classes"] if name in dataset.classes]
     return experiments.complete(settings, f"{dataset.root}/classes.txt")  # the only settings that can be wrong
-
-
-def _model():
-    return {key: value for key, value in experiments.load(MODEL).items() if key not in ("name", "folder")}
 
 
 def main(argv=None):

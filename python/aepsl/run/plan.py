@@ -105,13 +105,13 @@ def seconds_of_image(experiment, kind):
     """Seconds that one core takes for an image in a kind of stage, beside its net."""
     seconds = SECONDS.get(kind, 0)
     if kind == "saliency":
-        seconds = doors.load(doors.DETECTORS, experiment["background"]["detector"]).SECONDS
+        seconds = doors.load(doors.DETECTORS, experiment.background.detector).SECONDS
     return seconds * np.prod(sides_of(experiment)) / np.prod(PHOTO)
 
 
 def sides_of(experiment):
     """(height, width) of the experiment's images, about."""
-    return (sum(creatures.SIDES) // 2,) * 2 if "synthetic" in experiment else PHOTO
+    return (sum(creatures.SIDES) // 2,) * 2 if experiment.synthetic else PHOTO
 
 
 def disk_of(graph, stage, images):
@@ -148,16 +148,14 @@ def images_of(graph):
     """How many images the experiment's lists have: as checked, or before that, as expected."""
     val = source_table.load().get("expected", {}).get("lists", {}).get("val", {}).get("images", 0)
     experiment = graph.experiment
-    known = dict(train=experiment["data"]["train_images"], val=experiment.get("synthetic", {}).get("val", val))
+    known = dict(train=experiment.data.train_images, val=experiment.synthetic.val if experiment.synthetic else val)
     return graph.run.images() or known
 
 
 def downloads(experiment):
     """{file: bytes} of what `make reproduce` downloads where the user has none of it."""
     files = source_table.load()["files"]
-    wanted = [experiment.get("initial_weights")] + [
-        name for name in files if experiment["name"] == published.PAPERS_EXPERIMENT
-    ]
+    wanted = [experiment.initial_weights] + [name for name in files if experiment.name == published.PAPERS_EXPERIMENT]
     sizes = {name: files[name].get("size", 0) for name in wanted if name in files}
     return {name: size for name, size in sizes.items() if size and (name == wanted[0] or "unpack" in files[name])}
 
@@ -166,13 +164,13 @@ def operations_of(experiment, stage, images):
     """Floating-point operations of a stage's net."""
     kind = stage.kind
     if kind in TASKS:
-        settings = experiment["training"][kind]
-        iterations = experiments.iterations(settings["epochs"], images["train"], settings["batch"])
-        return 6 * iterations * settings["batch"] * multiply_adds(net_of(experiment, kind))
+        settings = experiment.training.of(kind)
+        iterations = experiments.iterations(settings.epochs, images["train"], settings.batch)
+        return 6 * iterations * settings.batch * multiply_adds(net_of(experiment, kind))
     task = {"mine": "classification", "thresholds": "classification", "relabel": "psl", "segment": "psl"}.get(kind)
     if task is None:
         return 0
-    sides = tuple(8 * round(side * experiment["data"]["scale"] / 8) + 1 for side in sides_of(experiment))
+    sides = tuple(8 * round(side * experiment.data.scale / 8) + 1 for side in sides_of(experiment))
     return 2 * images[stage.images] * multiply_adds(net_of(experiment, task, sides))
 
 

@@ -85,7 +85,7 @@ class Line:
 
     def __init__(self, graph, asked):
         self.graph, self.expected = graph, asked.seconds
-        self.lanes = asked.gpus or max(1, asked.cores // graph.experiment["threads"])  # trainings side by side
+        self.lanes = asked.gpus or max(1, asked.cores // graph.experiment.threads)  # trainings side by side
         self.stages = {stage.name: stage for stage in graph.shown()}
         self.known = {name: stage for name, stage in graph.stages.items() if stage.is_training or stage.images}
         self.begun = {}  # {stage: (when it was seen first, how far it was then)}

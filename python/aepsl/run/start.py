@@ -96,14 +96,14 @@ def prepared(asked, options=(), **more):
 def _check(experiment, saliency):
     """InputError for what cannot begin."""
     if not saliency:
-        doors.load(doors.DETECTORS, experiment["background"]["detector"]).ready()
+        doors.load(doors.DETECTORS, experiment.background.detector).ready()
     build.check(experiment)
 
 
 def _draw(experiment, run, data):
     """Have the data drawn, of an experiment that draws its own."""
-    if "synthetic" in experiment:
-        settings = dict(experiment["synthetic"], seed=experiment["seed"])
+    if experiment.synthetic:
+        settings = dict(experiment.synthetic.settings(), seed=experiment.seed.data)
         records.done(run, "data", digests.of_value(settings), lambda: (_drawn(data, settings), {}))
 
 

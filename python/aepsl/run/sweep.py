@@ -66,17 +66,15 @@ class Variant:
 
     def _key(self, settings, ours, theirs):
         """'' where these settings and what else counts are as the run has them; else '.DIGEST' of both."""
-        base, own = (
-            [experiments.value(each, key) for key in settings] for each in (self.base.experiment, self.experiment)
-        )
+        base, own = ([each.value(key) for key in settings] for each in (self.base.experiment, self.experiment))
         return "" if (base, ours) == (own, theirs) else "." + digests.of_value([own, theirs])[:8]
 
 
 def figures(graph, data, name):
     """A row as in results.json, of val segmented by its net; with S_hat also psl.csv, and the net's folder."""
     experiment, folder = graph.experiment, graph.run
-    dataset, net = Dataset(data, experiment["classes"]), graph.of.rows[name].net
-    found = results.evaluated(dataset, experiment["data"]["val"], {name: folder.segmented("val", name)})[name]
+    dataset, net = Dataset(data, experiment.classes), graph.of.rows[name].net
+    found = results.evaluated(dataset, experiment.data.val, {name: folder.segmented("val", name)})[name]
     found.update(folder=folder.segmentation(net))
     if graph.of.nets[net].task == "psl":
         found["psl"] = psl_log.read(os.path.join(folder.segmentation(net), "psl.csv"))
@@ -147,7 +145,10 @@ def main(argv=None):
 def swept(experiment, asked, rows, seeds, sets):
     """Have all nets trained and rows segmented; returns what sweep.json holds. sets: lists of changes, as typed."""
     asked.target, asked.row, asked.profile = "sweep", None, os.environ.get("PROFILE") or None
-    variants = [[Variant(experiment, dict(changes_of(experiment, each), seed=seed)) for seed in seeds] for each in sets]
+    variants = [
+        [Variant(experiment, {**changes_of(experiment, each), "seed.training": seed}) for seed in seeds]
+        for each in sets
+    ]
     names = [{row: [variant.row(row) for variant in by_seed] for row in rows} for by_seed in variants]
     more = {
         key: {k: v for each in sum(variants, []) for k, v in getattr(each, key).items()} for key in ("nets", "rows")
@@ -167,6 +168,6 @@ def swept(experiment, asked, rows, seeds, sets):
         )
         for each, own in zip(sets, names)
     ]
-    found = dict(experiment=experiment["name"], seeds=seeds, rows=rows, settings=settings)
+    found = dict(experiment=experiment.name, seeds=seeds, rows=rows, settings=settings)
     write_json(os.path.join(graph.run.path, "sweep.json"), found)
     return found

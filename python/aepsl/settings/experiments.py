@@ -5,50 +5,42 @@ import re
 
 from aepsl.base.errors import InputError
 from aepsl.settings import check, yaml_file
+from aepsl.settings.typed import Experiment, typed
 
 FOLDER = "prototxt"
 TASKS = ("classification", "segmentation", "psl")
-NOT_ALL = ("channels", "convs", "fc", "fc6_dilation", "input_scale", "initial_weights", "psl_start", "synthetic")
+SEEDS = ("data", "training", "report")
 WHOLE = ("threshold",)  # the dicts that take the place of the base's: each has one of several keys
 
 
 def load(name):
-    """The settings of the experiment `name`, as nested dicts, with its `name` and `folder` added.
-
-    Nothing in them is shared. Raises InputError for a name that is none, and for the first fault in the file.
-    """
+    """The Experiment of that name. Raises InputError for a name that is none, and for the first fault in the file."""
     name = checked_name(name)
     path = _path(name)
     try:
-        settings = yaml_file.read(path)
+        return of_file(path, name)
     except FileNotFoundError:
         raise InputError(f"{path}: no such experiment; {_known()}; DATA= makes one for your data") from None
-    return dict(complete(settings, path), name=name, folder=os.path.join(FOLDER, name))
 
 
 def of_file(path, name):
-    """The settings of a file that holds all of them, as a run's does, with `name` and `folder` added."""
-    return dict(complete(yaml_file.read(path), path), name=name, folder=os.path.join(FOLDER, name))
+    """The Experiment of a file; name: of its run."""
+    return of_settings(yaml_file.read(path), path, name)
+
+
+def of_settings(settings, path, name):
+    """The Experiment that the file `path` with these settings means; InputError, with `path`, for a fault."""
+    return typed(Experiment, dict(complete(settings, path), name=name))
 
 
 def changed(experiment, changes):
-    """The experiment with other values of some settings: {'training.psl.lr': 0.01}. Raises InputError for a fault."""
-    if not changes:
-        return experiment
-    own = {key: experiment[key] for key in ("name", "folder")}
-    settings = {key: value for key, value in experiment.items() if key not in own}
+    """The Experiment with other values: {'training.psl.lr': 0.01}, {'data': {'crop': 65}}. InputError for a fault."""
+    settings = experiment.settings()
     for key, value in changes.items():
         for part in reversed(key.split(".")):
             value = {part: value}
-        settings = laid_over(settings, value)
-    return dict(complete(settings, f"{experiment['name']}, {', '.join(changes)}"), **own)
-
-
-def value(experiment, key):
-    """The value of the setting 'training.psl.lr'; None for one that not all experiments have."""
-    for part in key.split("."):
-        experiment = experiment.get(part) if part in (*NOT_ALL, "test") else experiment[part]
-    return experiment
+        settings = laid_over(settings, _with_seeds(value))
+    return of_settings(settings, f"{experiment.name}, {', '.join(changes)}", experiment.name)
 
 
 def complete(settings, path, above=()):
@@ -56,13 +48,19 @@ def complete(settings, path, above=()):
 
     above: the names of the experiments that have it as their base. Raises InputError, with `path`, for a fault.
     """
-    settings = dict(settings)
+    settings = _with_seeds(settings)
     base = _base(settings.pop("base"), path, above) if "base" in settings else {}
     settings = laid_over(base, settings)
     fault = check.fault(settings)
     if fault:
         raise InputError(f"{path}: {fault}")
     return settings
+
+
+def _with_seeds(settings):
+    """One number as `seed` is that of everything that is drawn."""
+    one = settings.get("seed")
+    return dict(settings, seed=dict.fromkeys(SEEDS, one)) if type(one) is int else dict(settings)
 
 
 def _base(name, path, above):

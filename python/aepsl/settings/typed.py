@@ -44,6 +44,10 @@ class Data(Part):
     workers: int
     test: Optional[str] = None
 
+    def list_of(self, split):
+        """The name of the list of 'train', 'val' or 'test'; None where there is no test list."""
+        return getattr(self, split)
+
 
 @part
 class Schedule(Part):

@@ -20,12 +20,12 @@ WHAT_TO_DO = "Find out why before training with weak labels: initial weights, li
 
 def run(experiment, data):
     """Evaluate the segmentations of val by the net of true masks, write calibration.json and print what they say."""
-    folder = RunFolder(experiment["name"])
-    dataset = Dataset(data, experiment["classes"])
+    folder = RunFolder(experiment.name)
+    dataset = Dataset(data, experiment.classes)
     folders = {"calibration": folder.segmented("val", "calibration")}
-    (row,) = evaluated(dataset, experiment["data"]["val"], folders).values()
+    (row,) = evaluated(dataset, experiment.data.val, folders).values()
     write_json(folder.calibration, row)
-    print("\n" + report(experiment["name"], row["miou_no_crf"], row["miou"]))
+    print("\n" + report(experiment.name, row["miou_no_crf"], row["miou"]))
 
 
 def report(name, plain, with_crf):
@@ -47,6 +47,6 @@ def report(name, plain, with_crf):
 
 def main(argv=None):
     parser = cli.parser(
-        __doc__, "experiment data", places=lambda asked: dict(written=RunFolder(asked.experiment["name"]).calibration)
+        __doc__, "experiment data", places=lambda asked: dict(written=RunFolder(asked.experiment.name).calibration)
     )
     run(**vars(parser.parse_args(argv)))

@@ -46,8 +46,8 @@ def run(experiment, data, saliency, masks, out):
     saliency: folder of maps; masks: folder of masks made with them. `out` holds {"cue": Cue's shares at the
     experiment's thresholds, "masks": MaskTally's}.
     """
-    dataset = Dataset(data, experiment["classes"])
-    ids = dataset.ids(experiment["data"]["train"])
+    dataset = Dataset(data, experiment.classes)
+    ids = dataset.ids(experiment.data.train)
     cue, labels = Cue(), MaskTally()
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         B = background(experiment, dataset, row, saliency, image_id)

@@ -49,8 +49,8 @@ def run(experiment, data, out, regions=None, model=None, gpu=None):
     classification net of step 1; `out` then holds a list of [threshold, shares], what the net would have mined with
     each of the experiment's `mining.sensitivity`. Of the nets, only the calibration's learns from these masks.
     """
-    dataset = Dataset(data, experiment["classes"])
-    ids = dataset.ids(experiment["data"]["train"])
+    dataset = Dataset(data, experiment.classes)
+    ids = dataset.ids(experiment.data.train)
     source = _Regions(regions) if regions else _Thresholds(experiment, model, gpu)
     tallies = [Tally() for _ in source.names]
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
@@ -81,7 +81,7 @@ class _Thresholds:
     """What a net would mine with several thresholds."""
 
     def __init__(self, experiment, model, gpu):
-        self.names = experiment["mining"]["sensitivity"]
+        self.names = experiment.mining.sensitivity
         self.net = ClassificationNet(experiment, model, gpu)
 
     def regions(self, dataset, image_id, classes):

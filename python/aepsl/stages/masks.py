@@ -19,8 +19,8 @@ def run(experiment, data, regions, saliency, out, part=None, word=None):
     regions: folder of mine, its regions merged from as many steps as wanted; saliency: folder of 8-bit maps
     ID.png, 255 for 1; part: 'k/n' makes only that share of the masks; word: see aepsl.store.result.
     """
-    dataset = Dataset(data, experiment["classes"])
-    ids = dataset.ids(experiment["data"]["train"])
+    dataset = Dataset(data, experiment.classes)
+    ids = dataset.ids(experiment.data.train)
     begin(out, word, ["*.png"], part)
     own = shard(ids, part)
     values = np.array(dataset.values[1:], np.uint8)
@@ -42,9 +42,9 @@ def background(experiment, dataset, labels, saliency, image_id):
 
     labels: the image's, one for each of the data set's classes: any indoor one makes it an indoor scene.
     """
-    settings = experiment["background"]
-    indoor = [name in settings["indoor_classes"] for name in dataset.classes]
-    threshold = settings["indoor_threshold" if any(labels[indoor]) else "threshold"]
+    settings = experiment.background
+    indoor = [name in settings.indoor_classes for name in dataset.classes]
+    threshold = settings.indoor_threshold if any(labels[indoor]) else settings.threshold
     return read_grey(os.path.join(saliency, image_id + ".png")) < threshold * 255
 
 

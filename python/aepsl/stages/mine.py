@@ -30,8 +30,8 @@ def run(experiment, data, model, out, before=None, part=None, gpu=None, word=Non
     experiment: settings; data: root of the data set; model: caffemodel of this step's classification net;
     part: 'k/n' mines only that share of the images; word: see aepsl.store.result.
     """
-    dataset = Dataset(data, experiment["classes"])
-    ids = dataset.ids(experiment["data"]["train"])
+    dataset = Dataset(data, experiment.classes)
+    ids = dataset.ids(experiment.data.train)
     net = ClassificationNet(experiment, model, gpu)
     begin(out, word, ["*.png", "heat/*.png"], part)
     own = shard(ids, part)
@@ -55,15 +55,15 @@ def mined_shares(experiment, dataset, ids, net, out, keep, before=None):
             if not is_kept:
                 write_grey(kept, heat(maps))
             if not is_there:
-                regions = packed(mined(maps, experiment["mining"]["threshold"]))
+                regions = packed(mined(maps, experiment.mining.threshold))
                 regions = regions if erased is None else regions | erased
                 write_grey(path, regions)
         yield np.count_nonzero(regions) / regions.size
 
 
 def shown(experiment, ids):
-    """The SHOWN training images of which the report shows everything: drawn with the experiment's seed."""
-    chosen = np.random.RandomState(experiment["seed"]).permutation(len(ids))[:SHOWN]
+    """The SHOWN training images of which the report shows everything: drawn with its seed."""
+    chosen = np.random.RandomState(experiment.seed.report).permutation(len(ids))[:SHOWN]
     return [ids[k] for k in sorted(chosen)]
 
 

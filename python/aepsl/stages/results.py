@@ -42,16 +42,16 @@ def run(experiment, data, machine=None):
     machine: {"cores": ..., "gpus": ...} that the run was given; without it what is here.
     """
     graph = Graph(experiment)
-    folder, steps = graph.run, range(1, experiment["mining"]["steps"] + 1)
-    dataset = Dataset(data, experiment["classes"])
+    folder, steps = graph.run, range(1, experiment.mining.steps + 1)
+    dataset = Dataset(data, experiment.classes)
     converged = [_converged_loss(os.path.join(folder.classification(t), "train.json")) for t in steps]
-    val = experiment["data"]["val"]
-    rows = evaluated(dataset, val, {row: folder.segmented("val", row) for row in experiment["rows"]})
-    main = recipes.main_row(experiment["rows"])
+    val = experiment.data.val
+    rows = evaluated(dataset, val, {row: folder.segmented("val", row) for row in experiment.rows})
+    main = recipes.main_row(experiment.rows)
     of_main = os.path.join(folder.segmented("val", main), "crf")
     rows[main]["by_size"], ious = by_image.of_row(of_main, dataset, dataset.ids(val))
     results = dict(
-        experiment=experiment["name"],
+        experiment=experiment.name,
         images=folder.images(),
         main=main,
         rows=rows,
@@ -62,7 +62,7 @@ def run(experiment, data, machine=None):
         psl={net: psl_log.read(os.path.join(folder.segmentation(net), "psl.csv")) for net in nets_with_psl(graph.of)},
         thresholds=read_figures(folder.thresholds, list),
         background=read_figures(folder.background),
-        success=successful_steps(converged, experiment["mining"]["max_converged_loss"]),
+        success=successful_steps(converged, experiment.mining.max_converged_loss),
         examples=_examples(experiment, folder, dataset, ious),
         seconds=folder.seconds(),
         peak_mib=folder.peaks(),
@@ -116,7 +116,7 @@ def evaluated(dataset, list_name, folders):
 
     In each folder are plain/ and crf/. They are evaluated on all cores.
     """
-    names, ids = ["background"] + dataset.classes, dataset.ids(list_name)
+    names, ids = ["background", *dataset.classes], dataset.ids(list_name)
     paths = [f"{folder}/{kind}" for folder in folders.values() for kind in ("plain", "crf")]
     found = in_threads(evaluate.run, [(path, dataset.mask_folder(), ids, dataset.values, names) for path in paths])
     return {row: _row(*pair) for row, pair in zip(folders, zip(found[::2], found[1::2]))}
@@ -136,11 +136,11 @@ def _row(plain, with_crf):
 def _examples(experiment, folder, dataset, ious):
     """Which images the report shows: see by_image. ious: {id: mIoU} of the main row."""
     found = by_image.examples(ious)
-    merged = experiment["mining"]["merge"]
-    if merged < experiment["mining"]["steps"] and dataset.mask_folder():
-        ids = dataset.ids(experiment["data"]["train"])
+    merged = experiment.mining.merge
+    if merged < experiment.mining.steps and dataset.mask_folder():
+        ids = dataset.ids(experiment.data.train)
         regions = folder.regions(merged), folder.regions(merged + 1)
-        found["over_erased"] = by_image.over_erased(*regions, dataset, ids, experiment["seed"])
+        found["over_erased"] = by_image.over_erased(*regions, dataset, ids, experiment.seed.report)
     return found
 
 

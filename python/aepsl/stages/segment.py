@@ -19,7 +19,7 @@ from aepsl.base.parallel import leave_interruption
 from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
 from aepsl.images.pictures import scaled, write_mask
 from aepsl.layers.losses import softmax
-from aepsl.layers.psl import prohibitive_mask, with_background
+from aepsl.layers.psl import CONFIDENCES, prohibitive_mask, with_background
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import caffemodel, crf
 from aepsl.nets.whole_image import STRIDE, WholeImages, at_image_size
@@ -27,7 +27,6 @@ from aepsl.stages.mine import shown
 from aepsl.store.result import Made, begin, has
 
 KINDS = ("plain", "crf", "s_hat")
-POLICIES = ("scores", "labels", "none")
 MOST = 2**26  # values of an image's maps, those of 3.2 million pixels with VOC's classes: the CRF takes 4 GB for them
 
 
@@ -37,7 +36,7 @@ def run(
     list_name,
     model,
     out,
-    policy="none",
+    confidence="none",
     part=None,
     workers=1,
     gpu=None,
@@ -47,22 +46,22 @@ def run(
     """Segment the images of a list into `out`/plain and `out`/crf, PNGs with VOC's palette.
 
     experiment: settings; data: root of the data set; list_name: 'val', or the path of a list; model: caffemodel;
-    policy: see `weights_of_classes`; part: 'k/n' segments only that share of the images; word: see aepsl.store.result;
+    confidence: see `weights_of_classes`; part: 'k/n' segments only that share of the images; word: see aepsl.store.result;
     workers: more than 1 are that
     many processes for the CRF, so that a net on a GPU need not wait for it. The result is the same.
     legacy: (deploy, scores), prototxt and blob of scores of a net of plain Caffe, see aepsl.legacy.net; with the
-    policy none alone.
+    confidence none alone.
     """
-    dataset = Dataset(data, experiment["classes"])
+    dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(list_name)
     own = shard(ids, part)
-    labels = dataset.labels(own) if policy == "labels" else [None] * len(own)
+    labels = dataset.labels(own) if confidence == "labels" else [None] * len(own)
     if legacy:
-        net = LegacyNet(experiment, *legacy, model, len(dataset.values), policy, gpu)
+        net = LegacyNet(experiment, *legacy, model, len(dataset.values), confidence, gpu)
     else:
         net = SegmentationNet(experiment, model, gpu)
     begin(out, word, [f"{kind}/*.png" for kind in KINDS], part)
-    keep = shown(experiment, dataset.ids(experiment["data"]["train"])) if policy == "labels" and net.classifies else []
+    keep = shown(experiment, dataset.ids(experiment.data.train)) if confidence == "labels" and net.classifies else []
     keep = [image_id for image_id in keep if image_id in set(own)]
     folders = [os.path.join(out, kind) for kind in KINDS]
     values = np.array(dataset.values, np.uint8)
@@ -74,8 +73,8 @@ def run(
             if not has(*paths):
                 whole = dataset.image(image_id)
                 image = fitting(whole, len(values), image_id)
-                f = net.probabilities(image, policy, row, image_id)
-                processes.run(_write_masks, paths, image, f, experiment["crf"], values, whole.shape[1::-1])
+                f = net.probabilities(image, confidence, row, image_id)
+                processes.run(_write_masks, paths, image, f, experiment.crf, values, whole.shape[1::-1])
     return Made([*in_folder(folders[0], own), *in_folder(folders[1], own)], in_folder(folders[2], keep))
 
 
@@ -138,25 +137,27 @@ class SegmentationNet(WholeImages):
         super().__init__(experiment, "psl" if self.classifies else "segmentation", model, gpu)
         self.experiment = experiment
 
-    def segmented(self, image, policy="none", labels=None, name="the image"):
+    def segmented(self, image, confidence="none", labels=None, name="the image"):
         """Channel indices of an H x W x 3 uint8 BGR image, without and with CRF: two arrays H x W.
 
-        labels: C values, 0 or 1, for the policy 'labels'; name: of the image, for messages.
+        labels: C values, 0 or 1, for the confidence 'labels'; name: of the image, for messages.
         """
-        f = self.probabilities(image, policy, labels, name)
-        return f.argmax(axis=0), crf.refined(image, f, self.experiment["crf"]).argmax(axis=0)
+        f = self.probabilities(image, confidence, labels, name)
+        return f.argmax(axis=0), crf.refined(image, f, self.experiment.crf).argmax(axis=0)
 
-    def probabilities(self, image, policy="none", labels=None, name="the image"):
+    def probabilities(self, image, confidence="none", labels=None, name="the image"):
         """[1, v] * softmax(scores), grown to the image: (C + 1) x H x W float32, background first.
 
-        Raises InputError if the net has no head for the policy, or if its scores are not finite.
+        Raises InputError if the net has no head for the confidence, or if its scores are not finite.
         """
-        if policy == "scores" and not self.classifies:
-            raise InputError(f"{self.model}: has no classification head, which the policy 'scores' needs; use 'none'")
+        if confidence == "predicted" and not self.classifies:
+            raise InputError(
+                f"{self.model}: has no classification head, which the confidence 'predicted' needs; use 'none'"
+            )
         small = self.forward(image, name=name)
         f = softmax(self._scores("fc8_seg", name))[0]
         v = softmax(self._scores("fc8_cls", name))[0] if self.classifies else None
-        maps = weights_of_classes(policy, v, labels, len(f), self.experiment["psl"]["prohibited"]) * f
+        maps = weights_of_classes(confidence, v, labels, len(f), self.experiment.psl.prohibited) * f
         return at_image_size(maps, small, image)
 
     def s_hat(self, image, labels, values, name="the image"):
@@ -178,15 +179,15 @@ class SegmentationNet(WholeImages):
         return scores
 
 
-def weights_of_classes(policy, v, labels, channels, prohibited):
+def weights_of_classes(confidence, v, labels, channels, prohibited):
     """[1, v] of the test phase (section 3.2) as channels x 1 x 1 float32.
 
-    policy 'scores': class probabilities `v` (C), those below `prohibited` made 0; 'labels': the image labels
+    confidence 'predicted': class probabilities `v` (C), those below `prohibited` made 0; 'labels': the image labels
     (the paper's '+GT', and for training images); 'none': ones.
     """
-    if policy == "none":
+    if confidence == "none":
         return np.ones((channels, 1, 1), np.float32)
-    chosen = np.where(v < prohibited, 0, v) if policy == "scores" else labels
+    chosen = np.where(v < prohibited, 0, v) if confidence == "predicted" else labels
     return with_background(chosen).astype(np.float32)[:, None, None]
 
 
@@ -195,7 +196,9 @@ def main(argv=None):
     parser.add_argument("--list", dest="list_name", required=True, help="val, or the path of a list of ids")
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
-    parser.add_argument("--policy", choices=POLICIES, default="none", help="what weights the classes' maps (none)")
+    parser.add_argument(
+        "--confidence", choices=CONFIDENCES, default="none", help="what weights the classes' maps (none)"
+    )
     parser.add_argument(
         "--workers", type=cli.number(1, 256), default=1, help="processes for the CRF; default: this one"
     )

@@ -23,7 +23,7 @@ def run(experiment, data, list_name, masks, out):
     Raises InputError, before it writes, for a mask that is missing, or has another palette, size or values.
     """
     check_place(out)
-    dataset = Dataset(data, experiment["classes"])
+    dataset = Dataset(data, experiment.classes)
     paths = {image_id: os.path.join(masks, image_id + ".png") for image_id in dataset.ids(list_name)}
     for image_id, path in paths.items():
         _check(path, dataset.image_path(image_id))

@@ -17,7 +17,6 @@ from aepsl.base.files import written_whole
 from aepsl.graph.stage import TRAINING
 from aepsl.layers.data import PARAMETERS, Sampler
 from aepsl.nets import build, caffemodel
-from aepsl.settings import experiments
 from aepsl.store import digests
 from aepsl.store.result import Made
 
@@ -59,7 +58,7 @@ def depends_on(layers, experiment, data):
     sampler = _sampler(experiment, data)
     ids = [sampler.ids[k] for k in sampler.indices(0)]
     net = digests.of_value(build.deploy_net(experiment, "classification"))
-    settings = {key: experiments.value(experiment, key) for key in TRAINING}
+    settings = {key: experiment.value(key) for key in TRAINING}
     return dict(settings, net=net, **sampler.dataset.contents(ids, "images"))
 
 
@@ -75,7 +74,7 @@ def drawn(vgg, experiment, data):
     build.check_size(experiment, "classification")
     net = caffemodel.net_of(build.deploy_net(experiment, "classification"))
     caffemodel.load_weights(net, vgg, (*DRAWN, *build.NEW_LAYERS))
-    random = np.random.RandomState(experiment["seed"])
+    random = np.random.RandomState(experiment.seed.training)
     sampler = _sampler(experiment, data)
     batch = [np.empty(shape, np.float32) for shape in sampler.shapes]
     sampler.fill(0, batch)
@@ -89,8 +88,8 @@ def drawn(vgg, experiment, data):
         weights.data[...] /= deviation[:, None, None, None]
         bias.data[...] = -mean / deviation
     print(
-        f"{vgg}: has no fc6 and fc7; they are drawn from seed {experiment['seed']}: each filter's outputs have mean 0 "
-        f"and a root mean square of 1 on {IMAGES} training images",
+        f"{vgg}: has no fc6 and fc7; they are drawn from seed {experiment.seed.training}: each filter's outputs have "
+        f"mean 0 and a root mean square of 1 on {IMAGES} training images",
         flush=True,
     )
     return {name: [np.array(blob.data) for blob in net.params[name]] for name in DRAWN}
@@ -110,9 +109,9 @@ def _outputs(net, name, images):
 
 def _sampler(experiment, data):
     """The crops of the training images, IMAGES in a batch."""
-    settings = experiment["data"]
-    chosen = {key: settings[key] for key in ("crop", "scale", "mean")}
-    chosen.update(root=data, list=settings["train"], classes=experiment["classes"], seed=experiment["seed"])
+    settings = experiment.data
+    chosen = {key: getattr(settings, key) for key in ("crop", "scale", "mean")}
+    chosen.update(root=data, list=settings.train, classes=experiment.classes, seed=experiment.seed.training)
     return Sampler(**dict(PARAMETERS, batch=IMAGES, **chosen))
 
 

@@ -13,7 +13,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder, only_one
 from aepsl.data.dataset import Dataset, in_folder
 from aepsl.data.regions import check_bits
-from aepsl.layers.psl import WEIGHTS
+from aepsl.layers.psl import CONFIDENCES
 from aepsl.nets import build, caffemodel, device
 from aepsl.settings import experiments
 from aepsl.store.result import Made, begin, has
@@ -25,17 +25,19 @@ FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json"
 TRUTH = "truth"  # as a folder of masks: the data set's own
 
 
-def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl_weights="scores", gpu=None, word=None):
+def run(
+    experiment, task, data, out, weights=None, regions=None, masks=None, confidence="predicted", gpu=None, word=None
+):
     """Train the net of `task` on the data set `data` and write the folder `out`.
 
     experiment: settings; weights: initial caffemodel, None to start from the fillers alone;
     regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl), or
-    TRUTH; psl_weights: what weights S_hat: scores, labels or none (psl); word: see aepsl.store.result. Raises
+    TRUTH; confidence: what weights S_hat (psl): predicted, labels or none; word: see aepsl.store.result. Raises
     InputError for bad inputs, before Caffe starts, for a training that diverges, and for a classification that
     saturates.
     """
-    dataset = Dataset(data, experiment["classes"])
-    ids = dataset.ids(experiment["data"]["train"])
+    dataset = Dataset(data, experiment.classes)
+    ids = dataset.ids(experiment.data.train)
     masks = dataset.mask_folder() if masks == TRUTH else masks
     _check(dataset, ids, weights, regions, masks)
 
@@ -47,7 +49,7 @@ def run(experiment, task, data, out, weights=None, regions=None, masks=None, psl
         begin(out, word, FILES, is_locked=True)
         is_trained = has(*results, summary)
         if not (has(*prototxts) and is_trained):
-            write_prototxts(experiment, task, data, len(ids), out, regions, masks, psl_weights)
+            write_prototxts(experiment, task, data, len(ids), out, regions, masks, confidence)
         if not is_trained:
             device.use(gpu)
             solve.run(task, dataset.labels(ids), out, weights, on_cpu=gpu is None)
@@ -75,7 +77,7 @@ def main(argv=None):
     parser.add_argument("--weights", help="initial caffemodel")
     parser.add_argument("--regions", help="folder of mined regions, erased from the images")
     parser.add_argument("--masks", help=f"folder of masks to learn from, or '{TRUTH}': the data set's own")
-    parser.add_argument("--psl-weights", choices=WEIGHTS, default="scores", help="what weights S_hat")
+    parser.add_argument("--confidence", choices=CONFIDENCES, default="predicted", help="what weights S_hat")
     arguments = parser.parse_args(argv)
     if (arguments.task == "classification") != (arguments.masks is None):
         needs = "learns from no masks: leave --masks out" if arguments.masks else "learns from masks: give --masks"

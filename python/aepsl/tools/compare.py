@@ -50,10 +50,10 @@ def run(pred, runs, list_name=None, data=None, draws=bootstrap.DRAWS, seed=1):
     experiment = named[0][0].experiment
     first = named[0][0].run.path
     for graph, _ in named[1:]:
-        if graph.experiment["classes"] != experiment["classes"]:
+        if graph.experiment.classes != experiment.classes:
             raise InputError(f"{graph.run.path}: has other classes than {first}; compare runs of one data set")
-    dataset = Dataset(data_of(experiment, data), experiment["classes"])
-    ids = dataset.ids(list_name or experiment["data"]["val"])
+    dataset = Dataset(data_of(experiment, data), experiment.classes)
+    ids = dataset.ids(list_name or experiment.data.val)
     evaluate.check_ids(dataset.mask_folder(), ids)
     methods = [
         Method(f"{graph.run.path}:{row}", find(graph.run.segmented("val", row) + "/crf", ids)) for graph, row in named
@@ -63,7 +63,7 @@ def run(pred, runs, list_name=None, data=None, draws=bootstrap.DRAWS, seed=1):
     truths = in_folder(dataset.mask_folder(), ids)
     counted = in_threads(_count, [(each, truths, dataset.values) for each in methods])
     evaluate.check_counts(dataset.mask_folder(), counted[0].confusion)
-    return compared([method.name for method in methods], counted, ids, ["background"] + dataset.classes, draws, seed)
+    return compared([method.name for method in methods], counted, ids, ["background", *dataset.classes], draws, seed)
 
 
 def _places(asked):

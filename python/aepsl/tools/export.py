@@ -40,18 +40,18 @@ def run(experiment, kind, out, step=None, data=None, gpu=None):
     kind: of KINDS; step: of erasing: for irn the net's (1), for the others up to which regions are merged (the
     experiment's `merge`). Returns a line to print. Raises InputError for a step that the run has not done.
     """
-    folder = RunFolder(experiment["name"])
-    step = step or (1 if kind == "irn" else experiment["mining"]["merge"])
-    if step > experiment["mining"]["steps"]:
-        raise InputError(f"--step {step}: the run has the steps 1 to {experiment['mining']['steps']}")
-    dataset = Dataset(data_of(experiment, data), experiment["classes"])
-    ids = dataset.ids(experiment["data"]["train"])
+    folder = RunFolder(experiment.name)
+    step = step or (1 if kind == "irn" else experiment.mining.merge)
+    if step > experiment.mining.steps:
+        raise InputError(f"--step {step}: the run has the steps 1 to {experiment.mining.steps}")
+    dataset = Dataset(data_of(experiment, data), experiment.classes)
+    ids = dataset.ids(experiment.data.train)
     if kind == "irn":
         return _irn(experiment, folder, dataset, ids, step, out, gpu)
     masks = in_folder(folder.masks(step), ids)
     missing = [path for path in masks if not os.path.exists(path)]
     if missing:
-        raise InputError(f"{missing[0]}: no such mask; `aepsl run {experiment['name']}` makes it")
+        raise InputError(f"{missing[0]}: no such mask; `aepsl run {experiment.name}` makes it")
     return dict(mmseg=_mmseg, png=_png, sec=_sec)[kind](dataset, ids, masks, out)
 
 
@@ -134,7 +134,7 @@ def _normalised(maps):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "gpu", places=lambda asked: places.of_run(asked.experiment["name"]))
+    parser = cli.parser(__doc__, "gpu", places=lambda asked: places.of_run(asked.experiment.name))
     parser.add_argument("--run", dest="experiment", required=True, type=of_run, metavar="NAME")
     parser.add_argument("--to", dest="kind", required=True, choices=KINDS, help="for whom")
     parser.add_argument("--out", required=True, help="folder to write, in runs/ or one that WRITABLE= names")

@@ -16,10 +16,10 @@ from aepsl.stages.segment import SegmentationNet
 LONGEST = 500  # pixels of a picture's longer side: no photo of VOC, whose objects the nets know, has more
 
 
-def run(experiment, paths, model, out, policy="scores", overlay=False, gpu=None):
+def run(experiment, paths, model, out, confidence="predicted", overlay=False, gpu=None):
     """Segment pictures into `out`/NAME.png, with CRF and VOC's palette; with `overlay` also `out`/NAME_overlay.png.
 
-    paths: of the pictures; model: caffemodel; policy: scores or none. Mask values are 0 for background and k for the
+    paths: of the pictures; model: caffemodel; confidence: predicted or none. Mask values are 0 for background and k for the
     experiment's k-th class. Raises InputError, before the first is segmented, for a picture that cannot be read and
     for a result that would overwrite a picture or another result.
     """
@@ -38,7 +38,7 @@ def run(experiment, paths, model, out, policy="scores", overlay=False, gpu=None)
     net = SegmentationNet(experiment, model, gpu)
     for path, name in zip(tqdm(paths, unit="image", disable=None), names):
         image = read_picture(path)
-        mask = net.segmented(within(image, LONGEST), policy, name=path)[1].astype(np.uint8)
+        mask = net.segmented(within(image, LONGEST), confidence, name=path)[1].astype(np.uint8)
         mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         write_mask(name + ".png", mask)
         if overlay:
@@ -52,6 +52,6 @@ def main(argv=None):
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--overlay", action="store_true", help="also draw each picture with its segmentation")
-    weights = "what weights the classes' maps (scores); nets without a classification head need none"
-    parser.add_argument("--policy", choices=("scores", "none"), default="scores", help=weights)
+    weights = "what weights the classes' maps (predicted); nets without a classification head need none"
+    parser.add_argument("--confidence", choices=("predicted", "none"), default="predicted", help=weights)
     run(**vars(parser.parse_args(argv)))

@@ -32,12 +32,12 @@ def run(experiment, out, image_id=None, row="psl", data=None):
     check_place(out)
     if not out.endswith(".png"):
         raise InputError(f"{out}: is a PNG; give it a name that ends in .png")
-    folder = RunFolder(experiment["name"])
+    folder = RunFolder(experiment.name)
     if not os.path.exists(folder.results):
-        raise InputError(f"{folder.results}: no such file; `aepsl run {experiment['name']}` ends with it")
-    if row not in experiment["rows"]:
-        raise InputError(f"{row}: not in `rows` of {experiment['name']}; --row takes {', '.join(experiment['rows'])}")
-    dataset = Dataset(data_of(experiment, data), experiment["classes"])
+        raise InputError(f"{folder.results}: no such file; `aepsl run {experiment.name}` ends with it")
+    if row not in experiment.rows:
+        raise InputError(f"{row}: not in `rows` of {experiment.name}; --row takes {', '.join(experiment.rows)}")
+    dataset = Dataset(data_of(experiment, data), experiment.classes)
     image_id = image_id or first_shown(experiment, folder, dataset)
     above = of_training(experiment, folder, dataset, image_id, row)
     draw(out, above, of_val(experiment, folder, dataset, image_id, row), dataset)
@@ -45,7 +45,7 @@ def run(experiment, out, image_id=None, row="psl", data=None):
 
 def first_shown(experiment, folder, dataset):
     """The id of the training image that is drawn unasked."""
-    ids = dataset.ids(experiment["data"]["train"])
+    ids = dataset.ids(experiment.data.train)
     for image_id, labels in zip(ids, dataset.labels(ids)):
         if labels.sum() == 1:
             shares = [np.mean(region) for region in regions(experiment, folder, image_id)]
@@ -56,7 +56,7 @@ def first_shown(experiment, folder, dataset):
 
 def regions(experiment, folder, image_id):
     """What is erased of a training image after each of the steps that make masks: H x W booleans each."""
-    steps = range(1, experiment["mining"]["merge"] + 1)
+    steps = range(1, experiment.mining.merge + 1)
     return [read_indexed(os.path.join(folder.regions(t), image_id + ".png")) > 0 for t in steps]
 
 
@@ -69,13 +69,13 @@ def of_training(experiment, folder, dataset, image_id, row):
     pictures = [("training image", image)]
     for t, region in enumerate(regions(experiment, folder, image_id), 1):
         pictures.append((f"erased by step {t}", erased(experiment, image, region)))
-    _, masks = masks_of(Graph(experiment).of, recipes.rows(experiment["mining"]["steps"])[row].net)
+    _, masks = masks_of(Graph(experiment).of, recipes.rows(experiment.mining.steps)[row].net)
     return [*pictures, ("its mask S", read_indexed(os.path.join(masks, image_id + ".png")))]
 
 
 def of_val(experiment, folder, dataset, image_id, row):
     """The same of the first of val's images whose labels are most like the training image's: image, result, truth."""
-    ids = dataset.ids(experiment["data"]["val"])
+    ids = dataset.ids(experiment.data.val)
     val_id = ids[np.abs(dataset.labels(ids) - dataset.labels([image_id])).sum(axis=1).argmin()]
     result = os.path.join(folder.segmented("val", row), "crf")
     masks = [read_indexed(os.path.join(place, val_id + ".png")) for place in (result, dataset.mask_folder())]
@@ -108,7 +108,7 @@ def draw(out, above, below, dataset):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, places=lambda asked: places.of_run(asked.experiment["name"]))
+    parser = cli.parser(__doc__, places=lambda asked: places.of_run(asked.experiment.name))
     parser.add_argument("experiment", type=of_run, help="whose run is finished")
     parser.add_argument("--out", required=True, metavar="FILE", help="the picture, .png")
     parser.add_argument("--id", dest="image_id", help="a training image; without it one of which each step erases much")

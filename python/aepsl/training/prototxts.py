@@ -13,13 +13,13 @@ from aepsl.nets.prototxt import net_text
 NET, SOLVER = "train.prototxt", "solver.prototxt"
 
 
-def write_prototxts(experiment, task, data, images, out, regions=None, masks=None, psl_weights="scores"):
+def write_prototxts(experiment, task, data, images, out, regions=None, masks=None, confidence="predicted"):
     """Write the run's train.prototxt and solver.prototxt: the experiment's, with the run's data filled in."""
     build.check_size(experiment, task)
     net = text_format.Parse(build.train_net(experiment, task), caffe_pb2.NetParameter())
     _set(net, "WeaklyLabelledImages", root=data, regions=regions, masks=masks)
     if task == "psl":
-        _set(net, "ProhibitiveMask", weights=psl_weights)
+        _set(net, "ProhibitiveMask", confidence=confidence)
     net_path = os.path.join(out, NET)
     write_text(net_path, net_text(net.name, net))
     solver = build.solver(experiment, task, net_path, images, os.path.join(out, "snapshot"))

@@ -1,6 +1,5 @@
 """Generated data of the size of photos, and nets on them, for what is measured without data: bench, plan, check-gpu."""
 
-import copy
 import os
 
 import caffe
@@ -11,6 +10,7 @@ from aepsl.base.files import write_text
 from aepsl.data import synthetic
 from aepsl.images.pictures import read_image, read_indexed, write_mask
 from aepsl.nets import build, caffemodel
+from aepsl.settings import experiments
 from aepsl.training.prototxts import write_prototxts
 
 PHOTO = (500, 375)  # width and height of most of VOC's images
@@ -19,13 +19,13 @@ RATE = 1e-9  # of trainings: from fillers' weights a real one may diverge, and C
 
 def data_for(experiment, folder, count=32):
     """The experiment on `count` generated training images in `folder`/data, photos where its own images are photos."""
-    experiment = copy.deepcopy(experiment)
     data = os.path.join(folder, "data")
     synthetic.run(data, train=count, val=1, seed=1)
-    if "synthetic" not in experiment:
+    if not experiment.synthetic:
         _enlarge(data)
-        experiment["classes"] = list(synthetic.CLASSES) + experiment["classes"][len(synthetic.CLASSES) :]
-        write_text(os.path.join(data, "classes.txt"), "\n".join(experiment["classes"]) + "\n")
+        classes = [*synthetic.CLASSES, *experiment.classes[len(synthetic.CLASSES) :]]
+        experiment = experiments.changed(experiment, {"classes": classes, "background.indoor_classes": []})
+        write_text(os.path.join(data, "classes.txt"), "\n".join(classes) + "\n")
     return experiment, data
 
 
@@ -44,10 +44,9 @@ def solver(experiment, task, folder, batch=None):
 
     batch: in place of the experiment's.
     """
-    experiment = copy.deepcopy(experiment)
-    experiment["training"][task]["batch"] = batch or experiment["training"][task]["batch"]
+    batch = batch or experiment.training.of(task).batch
+    experiment = experiments.changed(experiment, {f"training.{task}": dict(lr=RATE, batch=batch)})
     experiment, data = data_for(experiment, folder)
-    experiment["training"][task]["lr"] = RATE
     masks = None if task == "classification" else os.path.join(data, "SegmentationClassAug")
     write_prototxts(experiment, task, data, 32, os.path.join(folder, "run"), masks=masks)
     return caffe.get_solver(os.path.join(folder, "run", "solver.prototxt"))

@@ -9,4 +9,4 @@ import importlib
 
 def of(experiment):
     """The trunk that the experiment's `net` names; aepsl/settings/check.py says which there are."""
-    return importlib.import_module(f"{__name__}.{experiment['net']}").trunk
+    return importlib.import_module(f"{__name__}.{experiment.net}").trunk

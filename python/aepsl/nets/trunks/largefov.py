@@ -8,9 +8,9 @@ from aepsl.nets.parts import conv_relu, dropout, max_pool
 
 def trunk(n, x, experiment):
     """From the image `x` to fc7."""
-    if "input_scale" in experiment:
-        n.input = x = L.Power(x, scale=experiment["input_scale"])
-    for block, (channels, convs) in enumerate(zip(experiment["channels"], experiment["convs"]), start=1):
+    if experiment.input_scale:
+        n.input = x = L.Power(x, scale=experiment.input_scale)
+    for block, (channels, convs) in enumerate(zip(experiment.channels, experiment.convs), start=1):
         n.comment(f"VGG-16, block {block}" + ", dilated: pool4 does not stride" * (block == 5))
         for k in range(1, convs + 1):
             conv, x = conv_relu(x, channels, dilation=2 if block == 5 else 1)
@@ -18,8 +18,8 @@ def trunk(n, x, experiment):
         n[f"pool{block}"] = x = max_pool(x, stride=2 if block <= 3 else 1)
     n.comment("The large field of view")
     n.pool5a = L.Pooling(x, pool=P.Pooling.AVE, kernel_size=3, stride=1, pad=1)
-    n.fc6, n.relu6 = conv_relu(n.pool5a, experiment["fc"], dilation=experiment["fc6_dilation"])
+    n.fc6, n.relu6 = conv_relu(n.pool5a, experiment.fc, dilation=experiment.fc6_dilation)
     n.drop6 = dropout(n.relu6)
-    n.fc7, n.relu7 = conv_relu(n.drop6, experiment["fc"], size=1)
+    n.fc7, n.relu7 = conv_relu(n.drop6, experiment.fc, size=1)
     n.drop7 = dropout(n.relu7)
     return n.drop7
