@@ -33,6 +33,9 @@ class Place(NamedTuple):
     path: str
     real: str
 
+    def __str__(self):
+        return f"{self.name} {self.path}".lstrip()
+
 
 def of_run(*names):
     """What is read of the runs of these experiments, and the data sets that they have where none is named."""
@@ -62,7 +65,7 @@ def _check_two(output, other):
         "holds": other.real.startswith(os.path.join(output.real, "")),
     }
     for relation in filter(relations.get, relations):
-        raise InputError(f"{output.name} {output.path}: {relation} {other.name} {other.path}; {REMEDY}".lstrip())
+        raise InputError(f"{output}: {relation} {other}; {REMEDY}")
 
 
 def _given(key, asked, names):

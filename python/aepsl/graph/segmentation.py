@@ -85,9 +85,7 @@ def relabel(of, name):
 def segment(of, split, name):
     """A row of the tables: the images of val, or those of the test server."""
     row = of.rows[name]
-    listed = (
-        split if split == "val" or of.experiment.data.test else "val"
-    )  # without a test list, `submission` packs val
+    listed = split if of.experiment.data.list_of(split) else "val"  # `submission` packs val where there is no test
     return Stage(
         f"segment.{split}.{name}",
         "segment",

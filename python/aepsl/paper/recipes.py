@@ -8,13 +8,14 @@ from aepsl.paper import published
 class Net(NamedTuple):
     """A segmentation net of tables 3 and 4.
 
-    task      'segmentation'; or 'psl', with the classification branch and S_hat of section 3.2
-    masks     what it learns from: 'step1', 'step2', ...: the regions merged up to that step (table 3); 'merged': up to
-              the step that the experiment merges to, the paper's 3; 'psl': training images as the net psl segments
-              them; 'truth': the true masks
-    confidence  of the classes in S_hat, which weights the maps whose maximum S_hat is: 'predicted', v; 'labels', the image's; 'none', ones. None without S_hat
-    changes   of settings, for an ablation: {'training.psl.lr': 0.01}
-    start     what it begins with, as the settings segmentation_start and psl_start say it; None for what those say
+    task        'segmentation'; or 'psl', with the classification branch and S_hat of section 3.2
+    masks       what it learns from: 'step1', 'step2', ...: the regions merged up to that step (table 3); 'merged': up
+                to the step that the experiment merges to, the paper's 3; 'psl', or another net with S_hat: the
+                training images as that net segments them; 'truth': the true masks
+    confidence  of the classes, which weights the maps whose maximum S_hat is: 'predicted', v; 'labels', the image's;
+                'none', ones. None without S_hat
+    changes     of settings, for an ablation: {'training.psl.lr': 0.01}
+    start       what it begins with, as the settings segmentation_start and psl_start say it; None for what those say
     """
 
     task: str
@@ -28,8 +29,8 @@ class Row(NamedTuple):
     """A row of tables 3 and 4, or one that we add to them.
 
     net              a name of `nets`
-    confidence           what weights the maps at test: 'predicted', v with what is below p made 0 (section 3.2); 'labels', the
-                     image's (the paper's GT); 'none', ones
+    confidence       of the classes, which weights the maps at test: 'predicted', v with what is below p made 0 (section
+                     3.2); 'labels', the image's (the paper's GT); 'none', ones
     title            its name in the tables, '' where they do not have it
     published        IoU on val of background and the 20 classes, then their mean: 22 numbers, or None
     published_miou   that mean; where section 4.3.2 gives only a distance, what follows from it (PSL_LESS); or None

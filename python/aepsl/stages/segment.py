@@ -46,9 +46,9 @@ def run(
     """Segment the images of a list into `out`/plain and `out`/crf, PNGs with VOC's palette.
 
     experiment: settings; data: root of the data set; list_name: 'val', or the path of a list; model: caffemodel;
-    confidence: see `weights_of_classes`; part: 'k/n' segments only that share of the images; word: see aepsl.store.result;
-    workers: more than 1 are that
-    many processes for the CRF, so that a net on a GPU need not wait for it. The result is the same.
+    confidence: see `weights_of_classes`; part: 'k/n' segments only that share of the images; word: see
+    aepsl.store.result; workers: more than 1 are that many processes for the CRF, so that a net on a GPU need not wait
+    for it. The result is the same.
     legacy: (deploy, scores), prototxt and blob of scores of a net of plain Caffe, see aepsl.legacy.net; with the
     confidence none alone.
     """

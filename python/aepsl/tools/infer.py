@@ -19,35 +19,42 @@ LONGEST = 500  # pixels of a picture's longer side: no photo of VOC, whose objec
 def run(experiment, paths, model, out, confidence="predicted", overlay=False, gpu=None):
     """Segment pictures into `out`/NAME.png, with CRF and VOC's palette; with `overlay` also `out`/NAME_overlay.png.
 
-    paths: of the pictures; model: caffemodel; confidence: predicted or none. Mask values are 0 for background and k for the
-    experiment's k-th class. Raises InputError, before the first is segmented, for a picture that cannot be read and
-    for a result that would overwrite a picture or another result.
+    paths: of the pictures; model: caffemodel; confidence: predicted or none. Mask values are 0 for background and k for
+    the experiment's k-th class. Raises InputError, before the first is segmented, for a picture that cannot be read and
+    for a result that would overwrite another result.
     """
-    names = [os.path.join(out, os.path.splitext(os.path.basename(path))[0]) for path in paths]
-    endings = [".png", "_overlay.png"] if overlay else [".png"]
-    results = [(path, name + ending) for path, name in zip(paths, names) for ending in endings]
-    pictures, written = set(map(os.path.realpath, paths)), Counter(result for _, result in results)
-    for path, result in results:
-        if written[result] > 1:
-            raise InputError(f"{path}: another's result would overwrite {result}; segment them into two folders")
-        if os.path.realpath(result) in pictures:
-            raise InputError(f"{path}: its result would overwrite {result}; give --out another folder")
+    written = Counter(result for path in paths for result in results(path, out, overlay))
     for path in paths:
+        result = next((each for each in results(path, out, overlay) if written[each] > 1), None)
+        if result:
+            raise InputError(f"{path}: another's result would overwrite {result}; segment them into two folders")
         read_picture(path)
     make_folder(out)
     net = SegmentationNet(experiment, model, gpu)
-    for path, name in zip(tqdm(paths, unit="image", disable=None), names):
+    for path in tqdm(paths, unit="image", disable=None):
         image = read_picture(path)
         mask = net.segmented(within(image, LONGEST), confidence, name=path)[1].astype(np.uint8)
         mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        write_mask(name + ".png", mask)
-        if overlay:
+        segmented, *overlays = results(path, out, overlay)
+        write_mask(segmented, mask)
+        for each in overlays:
             drawn = cv2.addWeighted(image, 0.5, palette()[mask][:, :, ::-1], 0.5, 0)
-            write_colour(name + "_overlay.png", np.where(mask[:, :, None] > 0, drawn, image))
+            write_colour(each, np.where(mask[:, :, None] > 0, drawn, image))
+
+
+def results(path, out, overlay):
+    """The files that a picture gets: its segmentation, and with `overlay` that drawn over it."""
+    name = os.path.join(out, os.path.splitext(os.path.basename(path))[0])
+    return [name + ".png"] + [name + "_overlay.png"] * overlay
+
+
+def places(asked):
+    """The files in OUT; one that is there can be a link to a picture (aepsl.places)."""
+    return dict(written=[each for path in asked.paths for each in results(path, asked.out, asked.overlay)])
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "experiment gpu")
+    parser = cli.parser(__doc__, "experiment gpu", places=places)
     parser.add_argument("paths", nargs="+", metavar="IMAGE", help=f"pictures; segmented at {LONGEST} pixels at most")
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
