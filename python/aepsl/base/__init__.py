@@ -1,1 +1,1 @@
-"""Errors, files, tables, threads, the commit: what every room stands on. Imports nothing of ours."""
+"""Errors, files, threads, tables, doors: what every room stands on. Imports nothing of ours."""

@@ -1,1 +1,1 @@
-"""Speed and memory against their bounds."""
+"""Speed and memory against their bounds. Imports report and below."""

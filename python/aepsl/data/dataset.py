@@ -18,12 +18,9 @@ from aepsl.base.parallel import in_threads
 from aepsl.data import lists
 from aepsl.images import decoding
 from aepsl.images.pictures import check_whole, read_image, read_indexed
+from aepsl.paper.published import VOC_CLASSES
 from aepsl.store import digests
 
-VOC_CLASSES = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
-    "pottedplant sheep sofa train tvmonitor"
-).split()
 IGNORE = 255
 LISTS = os.path.join("ImageSets", "Segmentation")
 MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")

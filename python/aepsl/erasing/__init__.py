@@ -1,1 +1,1 @@
-"""Rules of erasing: where a map says that there is object. One file a rule; docs/extending.md. Imports numpy alone."""
+"""The rules of erasing, a file each: which pixels of a map are mined. Imports nothing of ours."""

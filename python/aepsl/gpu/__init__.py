@@ -1,1 +1,1 @@
-"""What only a GPU can show."""
+"""What only a GPU can show. Imports bench and below."""

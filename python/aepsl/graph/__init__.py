@@ -1,1 +1,1 @@
-"""Where everything of a run lies, and its stages. Imports paper, settings and below."""
+"""The one graph of a run: its stages, what each is made of, where its results lie. Imports settings and below."""

@@ -2,14 +2,12 @@
 
 import datetime
 import os
+import re
 import time
 from typing import NamedTuple, Optional
 
-from caffe.proto import caffe_pb2
-
-from aepsl.base.files import read_json
+from aepsl.base.files import read_json, read_text
 from aepsl.graph.run_folder import DAMAGED, RunFolder
-from aepsl.nets import caffemodel
 
 UNKNOWN = -1  # a number that is not known yet
 
@@ -43,7 +41,7 @@ def of_training(stage):
     solver = os.path.join(stage.out, "solver.prototxt")
     if not os.path.exists(solver):
         return State()
-    total = caffemodel.read_prototxt(solver, caffe_pb2.SolverParameter()).max_iter
+    total = int(re.search(r"^max_iter: (\d+)", read_text(solver) or "", re.M)[1])
     if os.path.exists(RunFolder.model(stage.out)):
         return State(total, total)
     path, now = (os.path.join(stage.out, name) for name in ("snapshot.json", "progress.json"))

@@ -1,1 +1,1 @@
-"""Caffe Python layers; their parameters are JSON in `param_str`."""
+"""Caffe Python layers; their parameters are JSON in `param_str`. Imports data and below."""

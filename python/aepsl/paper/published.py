@@ -5,6 +5,12 @@ mIoU and IoU are of VOC 2012, in percent, with CRF where nothing else is said.
 
 from typing import NamedTuple
 
+# VOC's, in the order of its masks' values, 1 to 20.
+VOC_CLASSES = (
+    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
+    "pottedplant sheep sofa train tvmonitor"
+).split()
+
 PAPERS_EXPERIMENT = "voc12"  # the one whose figures stand beside the paper's
 
 # Figure 5a and section 4.3.1, about: the loss at which step t's classification converges.

@@ -1,1 +1,1 @@
-"""The report of a run: its tables on a terminal, as Markdown, and as one HTML page with charts and pictures."""
+"""The report of a run: its tables, charts, pictures and page. Imports run and below."""

@@ -1,1 +1,1 @@
-"""Commands that start, plan, watch and vary runs."""
+"""Commands that start, do, plan, watch and vary runs. Imports stages and below."""

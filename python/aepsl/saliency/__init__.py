@@ -1,1 +1,1 @@
-"""Saliency maps: the detectors that draw them, DRFI's parts, and the user's own. Imports data and below."""
+"""Detectors of salient objects, a file each, and the user's own maps. Imports data and below."""

@@ -1,1 +1,1 @@
-"""experiment.yaml, read and checked. Imports base."""
+"""experiment.yaml, read, checked, typed and frozen. Imports paper and below."""

@@ -11,7 +11,7 @@ import jsonschema
 import yaml
 
 from aepsl.base import doors
-from aepsl.data.dataset import VOC_CLASSES
+from aepsl.paper.published import VOC_CLASSES
 
 MODEL_FILE = "prototxt/voc12/experiment.yaml"
 MOST_ITERATIONS = 2**31 - 1  # Caffe's solver counts them in 32 bits

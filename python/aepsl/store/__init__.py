@@ -1,1 +1,1 @@
-"""What is kept of a run: contents of files, what a result was made of, what heals. Imports base."""
+"""What is kept of a run: contents of files, records of jobs, what heals. Imports base."""

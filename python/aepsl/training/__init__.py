@@ -1,1 +1,1 @@
-"""One run of Caffe's solver: the loop, what watches it, snapshots, logs. Imports store, nets and below."""
+"""A training: the loop, its snapshots, and who watches it. Imports nets and below."""
