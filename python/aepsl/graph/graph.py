@@ -56,9 +56,19 @@ class Graph:
         self.of = Of(experiment, self.run, nets, rows, weights, maps)
         for row in experiment.rows:
             self.checked_row(row)
-        declared = [*erasing.stages(self.of), *segmentation.stages(self.of)]
-        self.stages = {stage.name: stage for stage in declared}
+        self.stages = {}
+        for stage in (*erasing.stages(self.of), *segmentation.stages(self.of)):
+            self._declare(stage)
         self.parts = [f"{k}-{experiment.shards}" for k in range(1, experiment.shards + 1)]
+
+    def _declare(self, stage):
+        """Add a stage; InputError for one that needs what is not declared before it."""
+        missing = [name for name in stage.needs if name not in self.stages]
+        if missing:
+            raise InputError(
+                f"aepsl/paper/recipes.py: {stage.name} needs {missing[0]}, which stands behind it or nowhere"
+            )
+        self.stages[stage.name] = stage
 
     def checked_row(self, row):
         """`row`; InputError if tables 3 and 4 have no such row, and we add none."""
@@ -69,13 +79,10 @@ class Graph:
 
     def needed(self, targets=("results",)):
         """The stages that `targets` need, and those: each after all that it needs, else in the order of the paper."""
-        wanted, order = list(targets), []
+        wanted = list(targets)
         for name in wanted:  # grows while it is gone through
             wanted += [other for other in self.stages[name].needs if other not in wanted]
-        while len(order) < len(wanted):
-            left = [stage for name, stage in self.stages.items() if name in wanted and stage not in order]
-            order.append(next(stage for stage in left if not any(other.name in stage.needs for other in left)))
-        return order
+        return [stage for name, stage in self.stages.items() if name in wanted]
 
     def shown(self):
         """The stages of a whole run that take long: those that train, or go through images."""
@@ -142,7 +149,7 @@ class Graph:
     def longest(self, seconds):
         """{stage: seconds from its start to the end of the last that waits for it}: what waits longest starts first."""
         waits = {}
-        for stage in reversed(self.needed(list(self.stages))):
+        for stage in reversed(list(self.stages.values())):
             own = seconds.get(stage.name, 0)
             waits[stage.name] = own + max((waits[n] for n in waits if stage.name in self.stages[n].needs), default=0)
         return waits

@@ -2,8 +2,7 @@
 
 import os
 
-from aepsl.base.files import check_room, no_room, written_whole
-from aepsl.store.whole import is_whole
+from aepsl.base.files import check_room, no_room, opened, written_whole
 from aepsl.training.observers import Observer
 
 
@@ -30,7 +29,9 @@ def check_room_for(net, folder):
 
 def check_whole(path):
     """Raise InputError for weights that Caffe has just written, and that a full disk has cut short."""
-    if not is_whole(path):
+    with opened(path, "rb") as file:
+        is_whole = is_message(file)
+    if not is_whole:
         raise no_room(os.path.dirname(path), os.path.getsize(path))
 
 
@@ -40,3 +41,30 @@ def save(net, path):
     with written_whole(path) as beside:
         net.save(beside)
         check_whole(beside)
+
+
+def is_message(file):
+    """Whether an open file holds a message of protobuf, to its last field, and not nothing."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    try:
+        while file.tell() < size:
+            kind = _varint(file) & 7
+            if kind == 0:
+                _varint(file)
+            else:
+                file.seek({1: 8, 2: None, 5: 4}[kind] or _varint(file), os.SEEK_CUR)
+    except (KeyError, IndexError):  # a kind that is none, or the end within a number
+        return False
+    return 0 < size == file.tell()
+
+
+def _varint(file):
+    """The number that stands next, seven bits in each byte."""
+    value = shift = 0
+    while True:
+        byte = file.read(1)[0]
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128 or shift > 63:
+            return value
