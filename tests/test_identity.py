@@ -72,6 +72,9 @@ def test_a_finished_run_has_nothing_to_do_and_prints_its_tables(run, everything)
         (dict(training=dict(segmentation=dict(STEP, decay=0))), "segmentation.ae segment.val.ae results"),
         (dict(training=dict(classification=dict(STEP, epochs=2))), NETS),
         (dict(seed=2), NETS),
+        (dict(seed=dict(data=2)), ""),  # of data that the run draws
+        (dict(seed=dict(training=2)), NETS),
+        (dict(seed=dict(report=2)), "mine shares classification.step2 " + MASKS),  # which images' maps are kept
         (dict(threads=2), NETS),
         (dict(data=dict(scale=0.6)), NETS),
         (dict(data=dict(workers=3)), ""),
