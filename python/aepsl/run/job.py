@@ -27,7 +27,9 @@ def run(folder, name, workers=1):
     word = found.word(stage)
     if word is None:
         raise InputError(f"{name}: needs {', '.join(stage.needs)}, which are not done; `aepsl run` does them first")
-    records.done(found.run.path, name, word, lambda: _measured(_call, found, start, stage, name, word, workers))
+    make = lambda: _measured(_call, found, start, stage, name, word, workers)  # noqa: E731
+    if not records.done(found.run.path, name, word, make):
+        print(f"{name}: is there already, made of the same", flush=True)
 
 
 def _call(found, start, stage, name, word, workers):

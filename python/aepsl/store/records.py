@@ -33,15 +33,18 @@ def seconds_of(run, job):
 
 
 def done(run, job, word, make):
-    """Have a job done, by make() -> (Made, what it took), unless its record says that it was, of the same word."""
+    """Have a job done, by make() -> (Made, what it took), unless its record says that it was, of the same word.
+
+    Returns whether there was something to do.
+    """
     health = heal(run, job)
     say(health.said)
     if health.is_of(word):
-        print(f"{job}: is there already, made of the same", flush=True)
-        return
+        return False
     made, took = make()
     flush_all(run)  # what was made is on the disk before anything says so
     _keep(run, job, word, made, took, health.record)
+    return True
 
 
 def _keep(run, job, word, made, took, before):
