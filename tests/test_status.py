@@ -7,7 +7,7 @@ import pytest
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json, write_text
 from aepsl.graph import run_folder
-from aepsl.run import plan, status
+from aepsl.run import costs, plan, status
 from aepsl.settings import experiments
 
 
@@ -59,8 +59,8 @@ def test_multiply_adds_are_those_of_the_definition(net_of):
         " convolution_param { num_output: 5 kernel_size: 3 stride: 2 pad: 1 } }"
         'layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" inner_product_param { num_output: 7 } }'
     )
-    assert plan.multiply_adds(net) == 5 * 3 * 9 * (5 * 6) + 7 * (5 * 5 * 6)
-    assert plan.parameters(net) == 5 * 27 + 5 + 7 * 150 + 7
+    assert costs.multiply_adds(net) == 5 * 3 * 9 * (5 * 6) + 7 * (5 * 5 * 6)
+    assert costs.parameters(net) == 5 * 27 + 5 + 7 * 150 + 7
 
 
 def hours(text):

@@ -17,7 +17,7 @@ from aepsl.bench.processes import in_a_process
 from aepsl.gpu import agreement
 from aepsl.nets import cuda, device
 from aepsl.paper import published
-from aepsl.run import plan
+from aepsl.run import costs
 from aepsl.settings import experiments
 from aepsl.training import stand_ins
 
@@ -76,7 +76,7 @@ def memory(gpu):
     free, total = cuda.memory(gpu)
     if not total:
         raise InputError("CUDA does not start on it; the kernel's log (dmesg) may say why, a restart often helps")
-    needed = plan.memory_of_training(experiments.load(published.PAPERS_EXPERIMENT), LARGEST)
+    needed = costs.memory_of_training(experiments.load(published.PAPERS_EXPERIMENT), LARGEST)
     text = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free; training {LARGEST} takes about {needed / GIB:.1f}"
     if free < needed:
         raise InputError(f"{text}: end what else runs on it (nvidia-smi shows it), or take a larger GPU")

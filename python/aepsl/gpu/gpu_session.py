@@ -21,7 +21,7 @@ from aepsl.gpu.check_gpu import GIB, trained
 from aepsl.graph.run_folder import ROOT
 from aepsl.nets import cuda, device
 from aepsl.paper import published
-from aepsl.run import plan
+from aepsl.run import costs
 from aepsl.settings import experiments
 
 FOLDER = os.path.join(ROOT, "gpu")
@@ -98,7 +98,7 @@ def compare(gpu):
 def speed(gpu, iterations=20):
     """Print images/s and memory of voc12's trainings at their batch, beside plan's, and `{"speed": ...}` as JSON."""
     experiment = experiments.load(published.PAPERS_EXPERIMENT)
-    operations, told = plan.speed(1, os.cpu_count())
+    operations, told = costs.speed(1, os.cpu_count())
     print(f"TF32 {os.environ.get('NVIDIA_TF32_OVERRIDE')}. {told}", flush=True)
     figures = {}
     for task in experiments.TASKS:
@@ -107,9 +107,9 @@ def speed(gpu, iterations=20):
         rate, used = in_a_process(trained, gpu, task, batch, iterations)  # its memory is its own
         figures[task] = dict(
             images_per_second=round(rate, 2),
-            computed_images_per_second=round(operations / 6 / plan.multiply_adds(plan.net_of(experiment, task)), 2),
+            computed_images_per_second=round(operations / 6 / costs.multiply_adds(costs.net_of(experiment, task)), 2),
             gib=round(used / GIB, 2),
-            computed_gib=round(plan.memory_of_training(experiment, task) / GIB, 2),
+            computed_gib=round(costs.memory_of_training(experiment, task) / GIB, 2),
         )
     print(json.dumps(dict(card=cuda.name(gpu), speed=figures)), flush=True)
 

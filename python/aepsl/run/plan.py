@@ -1,155 +1,44 @@
-"""What a run will cost, stage by stage, before it begins: `make reproduce-dry`.
+"""What a run will cost, stage by stage, before it begins: `make reproduce-dry`. See aepsl.run.costs."""
 
-A net's seconds are computed: two operations for each multiply-add, three times as many for training (forward, backward
-to the weights and to the inputs), at SUSTAINED of the GPU's peak. Seconds of cores and sizes of files were measured.
-Once the run has trainings behind it, their own speed takes the place of the computed one.
-"""
-
-import functools
 import os
-import tempfile
-
-import caffe
-import numpy as np
 
 from aepsl import cli
-from aepsl.base import doors
-from aepsl.base.files import write_text
-from aepsl.data import creatures, source_table
+from aepsl.base.table import Table, number
+from aepsl.data import source_table
 from aepsl.graph.graph import Graph
-from aepsl.nets import build, cuda
 from aepsl.paper import published
-from aepsl.run import new_experiment
-from aepsl.settings import experiments
+from aepsl.run import costs, new_experiment
 from aepsl.settings.experiments import TASKS
-from aepsl.training import stand_ins
-
-# Peak of single-precision arithmetic as the makers state it, in TFLOPS; of cards with several forms, the slowest.
-PEAKS = {
-    "H200": 60.0,
-    "H100": 51.2,
-    "A100": 19.5,
-    "V100": 14.0,
-    "T4": 8.1,
-    "L40": 90.5,
-    "L4": 30.3,
-    "A40": 37.4,
-    "A10": 31.2,
-    "A6000": 38.7,
-    "RTX 4090": 82.6,
-    "RTX 3090": 35.6,
-    "RTX 2080 Ti": 13.4,
-    "GTX 1080 Ti": 11.3,
-    "TITAN X": 6.6,
-}
-REFERENCE = "V100"  # where no GPU is seen
-# Assumed. DeepLab's paper trains LargeFOV at 4.84 images/s; on a TITAN X, a GPU of its day, that is 22% of the peak.
-SUSTAINED = 0.2
-# Measured on the CPU: seconds of an iteration of LargeFOV segmentation at batch 2 on 2 cores (`make bench`) ..
-ITERATION, BATCH, CORES = 7.5, 2, 2
-# ... seconds of one core for an image of 500 x 375 ..
-# (a detector's says its own) ..
-SECONDS = dict(masks=0.02, relabel=0.96, segment=1.92)
-# ... and kB that a stage leaves of a photo of VOC.
-KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
-PHOTO = (375, 500)
-CONTEXT = 2**29  # bytes of GPU memory that CUDA itself takes, about
 
 
 def report(experiment, gpus=0, cores=1):
     """Hours and disk that the stages of the experiment are expected to take, as text; gpus: 0 for the CPU alone."""
     graph = Graph(experiment)
-    stages, images = graph.shown(), images_of(graph)
-    took = {name: seconds for name, seconds in graph.run.seconds().items() if graph.is_done(name)}
-    told = speed(gpus, cores)[1]
-    factor, count = learned(graph, took, gpus, cores)
+    took = {
+        name: seconds for name, seconds in graph.run.seconds().items() if name in graph.stages and graph.is_done(name)
+    }
+    told = costs.speed(gpus, cores)[1]
+    factor, count = costs.learned(graph, took, gpus, cores)
     if count:
-        told += f"\nThe {count} trainings of this run took {factor:.2f} times that long, which is counted in"
-    hours = {name: took.get(name, each) / 3600 for name, each in expected(graph, gpus, cores, factor).items()}
-    disk = {stage.name: disk_of(graph, stage, images) for stage in stages}
-
-    lines = [told + ".", "", f"{'stage':30}{'hours':>8}{'disk':>11}"]
-    for name in disk:
-        lines.append(f"{name:30}{hours[name]:8.2f}{disk[name]:8.2f} GB{'  as it was' * (name in took)}")
-    for name, size in downloads(experiment).items():
-        disk[name] = size / 1e9
-        lines.append(f"{name:38}{disk[name]:8.2f} GB, downloaded")
+        told += f". The {count} trainings of this run took {factor:.2f} times that long, which is counted in"
+    hours = {name: took.get(name, each) / 3600 for name, each in costs.expected(graph, gpus, cores, factor).items()}
+    images = costs.images_of(graph)
+    disk = {stage.name: costs.disk_of(graph, stage, images) for stage in graph.shown()}
+    rows = [_row(name, hours[name], disk[name], "as it was" * (name in took)) for name in disk]
+    downloaded = {name: size / 1e9 for name, size in downloads(experiment).items()}
+    rows += [_row(name, None, size, "downloaded") for name, size in downloaded.items()]
     total = sum(hours.values())
-    lines.append(f"{'one after the other':30}{total:8.2f}{sum(disk.values()):8.2f} GB")
+    rows.append(_row("one after the other", total, sum(disk.values()) + sum(downloaded.values())))
     if gpus > 1:
-        lines.append(f"{f'on {gpus} GPUs, at best':30}{max(*graph.longest(hours).values(), total / gpus):8.2f}")
-    lines += ["", "Memory of a training on a GPU, computed"]
-    lines += [f"{task:30}{memory_of_training(experiment, task) / 2**30:8.1f} GiB" for task in TASKS]
-    return "\n".join(lines)
+        rows.append(_row(f"on {gpus} GPUs, at best", max(*graph.longest(hours).values(), total / gpus)))
+    memory = [[task, f"{number(costs.memory_of_training(experiment, task) / 2**30)} GiB"] for task in TASKS]
+    caption = "Memory of a training on a GPU, computed"
+    tables = Table("", ["stage", "hours", "disk", ""], rows, told + "."), Table(caption, ["net", "memory"], memory)
+    return "\n\n".join(table.text() for table in tables)
 
 
-def learned(graph, took, gpus, cores):
-    """(how many times as long as computed the run's trainings have taken, how many there are); (1, 0) without any."""
-    computed = expected(graph, gpus, cores)
-    trained = [stage.name for stage in graph.shown() if stage.is_training and stage.name in took]
-    return sum(took[n] for n in trained) / sum(computed[n] for n in trained) if trained else 1, len(trained)
-
-
-def expected(graph, gpus, cores, factor=1):
-    """{stage: seconds} that the stages are expected to take, one after the other; factor: on what nets take."""
-    images, (operations, _) = images_of(graph), speed(gpus, cores)
-    seconds = {}
-    for stage in graph.shown():
-        each = seconds_of_image(graph.experiment, stage.kind) / cores
-        net = operations_of(graph.experiment, stage, images) / operations
-        seconds[stage.name] = float(factor * net + images.get(stage.images, 0) * each)
-    return seconds
-
-
-def seconds_of_image(experiment, kind):
-    """Seconds that one core takes for an image in a kind of stage, beside its net."""
-    seconds = SECONDS.get(kind, 0)
-    if kind == "saliency":
-        seconds = doors.load(doors.DETECTORS, experiment.background.detector).SECONDS
-    return seconds * np.prod(sides_of(experiment)) / np.prod(PHOTO)
-
-
-def sides_of(experiment):
-    """(height, width) of the experiment's images, about."""
-    return (sum(creatures.SIDES) // 2,) * 2 if experiment.synthetic else PHOTO
-
-
-def disk_of(graph, stage, images):
-    """GB that a stage leaves: of each image, or the weights of a net."""
-    if not (stage.images or stage.is_training):
-        return 0
-    count = images.get(stage.images, 0)
-    return 1e-6 * count * KILOBYTES.get(stage.kind, 0) or 4e-9 * parameters(net_of(graph.experiment, stage.kind))
-
-
-def speed(gpus, cores):
-    """(operations a second that a net is expected to do, what that rests on)."""
-    if not gpus:
-        measured = (
-            6
-            * BATCH
-            * multiply_adds(net_of(experiments.load(published.PAPERS_EXPERIMENT), "segmentation"))
-            / ITERATION
-            / CORES
-        )
-        return measured * cores, f"On {cores} cores, without a GPU, from one measured iteration on {CORES} cores"
-    name = cuda.name(0) if cuda.count() else None
-    known = next((key for key in sorted(PEAKS, key=len, reverse=True) if key in (name or "")), None)
-    card = known or REFERENCE
-    told = f"Computed, not measured: an NVIDIA {card} at {SUSTAINED:.0%} of its {PEAKS[card]} TFLOPS, and {cores} cores"
-    if name is None:
-        told += "; no GPU is visible here"
-    elif known is None:
-        told += f"; the GPU here, {name}, is not in aepsl/plan.py"
-    return SUSTAINED * PEAKS[card] * 1e12, told
-
-
-def images_of(graph):
-    """How many images the experiment's lists have: as checked, or before that, as expected."""
-    val = source_table.load().get("expected", {}).get("lists", {}).get("val", {}).get("images", 0)
-    experiment = graph.experiment
-    known = dict(train=experiment.data.train_images, val=experiment.synthetic.val if experiment.synthetic else val)
-    return graph.run.images() or known
+def _row(name, hours, disk=None, note=""):
+    return [name, number(hours, 2), "" if disk is None else f"{number(disk, 2)} GB", note]
 
 
 def downloads(experiment):
@@ -158,60 +47,6 @@ def downloads(experiment):
     wanted = [experiment.initial_weights] + [name for name in files if experiment.name == published.PAPERS_EXPERIMENT]
     sizes = {name: files[name].get("size", 0) for name in wanted if name in files}
     return {name: size for name, size in sizes.items() if size and (name == wanted[0] or "unpack" in files[name])}
-
-
-def operations_of(experiment, stage, images):
-    """Floating-point operations of a stage's net."""
-    kind = stage.kind
-    if kind in TASKS:
-        settings = experiment.training.of(kind)
-        iterations = experiments.iterations(settings.epochs, images["train"], settings.batch)
-        return 6 * iterations * settings.batch * multiply_adds(net_of(experiment, kind))
-    task = {"mine": "classification", "thresholds": "classification", "relabel": "psl", "segment": "psl"}.get(kind)
-    if task is None:
-        return 0
-    sides = tuple(8 * round(side * experiment.data.scale / 8) + 1 for side in sides_of(experiment))
-    return 2 * images[stage.images] * multiply_adds(net_of(experiment, task, sides))
-
-
-def net_of(experiment, task, sides=None):
-    """The deploy net of the experiment for an image of `sides` (height, width), or for a crop."""
-    return _net_of(build.deploy_net(experiment, task), sides)
-
-
-@functools.cache
-def _net_of(text, sides):
-    with tempfile.TemporaryDirectory() as folder:  # the experiment may not be written yet
-        path = os.path.join(folder, "net.prototxt")
-        write_text(path, text)
-        net = caffe.Net(path, caffe.TEST)
-    if sides:
-        net.blobs["data"].reshape(1, 3, *sides)
-        net.reshape()
-    return net
-
-
-def multiply_adds(net):
-    """Multiply-adds of one pass: each weight times the positions where it is used."""
-    return sum(blobs[0].data.size * int(np.prod(net.blobs[name].shape[2:])) for name, blobs in net.params.items())
-
-
-def parameters(net):
-    return sum(blob.data.size for blobs in net.params.values() for blob in blobs)
-
-
-def memory_of_training(experiment, task):
-    """Bytes of GPU memory that training takes at the experiment's batch: blobs and parameters with their gradients,
-    momentum, the columns that each convolution unfolds an image into, and CUDA itself. Computed, not measured."""
-    with tempfile.TemporaryDirectory() as folder:
-        net = stand_ins.solver(experiment, task, folder).net
-    floats = 2 * sum(blob.count for blob in net.blobs.values())
-    for layer, blobs in net.params.items():
-        floats += 3 * sum(blob.count for blob in blobs)
-        column = list(blobs[0].shape)[1:]
-        if len(column) == 3 and column[-1] > 1:
-            floats += int(np.prod(column + list(net.blobs[net.top_names[layer][0]].shape)[2:]))
-    return 4 * floats + CONTEXT
 
 
 def main(argv=None):

@@ -17,7 +17,7 @@ from aepsl.base.files import hold, write_text
 from aepsl.data import check, synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
-from aepsl.run import inputs, new_experiment, plan
+from aepsl.run import costs, inputs, new_experiment
 from aepsl.settings import experiments
 from aepsl.store import digests, records
 from aepsl.store.result import Made
@@ -132,7 +132,7 @@ def _command(experiment, start, asked, dry, options):
                 write_text(os.path.join(folder, mark), "")
     else:
         _check_disk(found)
-        start = start._replace(seconds=plan.expected(found, start.gpus, start.cores))
+        start = start._replace(seconds=costs.expected(found, start.gpus, start.cores))
     graph.write(folder, experiment, start)
     os.environ["AEPSL_START"] = os.path.abspath(folder)
     where = ["--directory", folder, "--snakefile", os.path.abspath("Snakefile")]
@@ -148,8 +148,8 @@ def _check_disk(found):
     left = [stage for stage in found.needed() if not found.is_done(stage.name)]
     if not left:
         return
-    images = plan.images_of(found)
-    sizes = [plan.disk_of(found, stage, images) for stage in left]
+    images = costs.images_of(found)
+    sizes = [costs.disk_of(found, stage, images) for stage in left]
     needed, free = sum(sizes) + SNAPSHOTS * max(sizes), shutil.disk_usage(found.run.path).free / 1e9
     line = f"{found.run.path}: what is left to make takes about {needed:.2f} GB, and {free:.2f} GB of the disk are free"
     if needed > CLEARLY * free:

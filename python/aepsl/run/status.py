@@ -5,6 +5,7 @@ import os
 
 from aepsl import cli
 from aepsl.base.errors import InputError
+from aepsl.base.table import Table
 from aepsl.graph import graph
 from aepsl.graph.state import state_of
 
@@ -16,16 +17,15 @@ def report(experiment):
     if not run.has_begun():
         raise InputError(f"{run.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
     seconds, images = run.seconds(), run.images()
-    lines = [f"{run.path:26}{'done':>14}{'time':>18}"]
+    rows = []
     for stage in found.shown():
-        is_done = found.is_done(stage.name)
+        is_done, took = found.is_done(stage.name), seconds.get(stage.name)
         state = state_of(stage, images)
-        took = seconds.get(stage.name)
         clock = str(datetime.timedelta(seconds=round(took))) if is_done and took is not None else ""
-        lines.append(f"{stage.name:26}{state.counted:>14}{clock:>18}  {state.note * (not is_done)}".rstrip())
+        rows.append([stage.name, state.counted, clock, state.note * (not is_done)])
     finished = os.path.exists(run.results)
-    lines.append("Finished; `make report` prints its tables." if finished else "Not finished.")
-    return "\n".join(lines)
+    last = "Finished; `make report` prints its tables." if finished else "Not finished."
+    return Table("", [run.path, "done", "time", ""], rows, last).text()
 
 
 def main(argv=None):

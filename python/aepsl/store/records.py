@@ -55,10 +55,11 @@ def _keep(run, job, word, made, took, before):
     files = dict(zip(names, digests.of(paths)))
     value = made.value or dict(files=len(results), sha256=digests.of_value([[name, files[name]] for name in results]))
     costs = seconds_of(run, job)
-    if not (before and (before["word"], before["mark"]) == (word, value) and os.path.exists(costs)):
+    if took and not (before and (before["word"], before["mark"]) == (word, value) and os.path.exists(costs)):
         write_json(costs, took)
-    paths, names = [*paths, costs], [*names, os.path.relpath(costs, run)]
-    files[names[-1]] = digests.of_file(costs)
+    if took:
+        paths, names = [*paths, costs], [*names, os.path.relpath(costs, run)]
+        files[names[-1]] = digests.of_file(costs)
     small = [k for k, path in enumerate(paths) if path.endswith(TEXTS) and os.path.getsize(path) < MOST_TEXT]
     texts = {names[k]: read_text(paths[k]) for k in small}
     write_json(path_of(run, job), dict(word=word, mark=value, results=results, texts=texts, files=files))
