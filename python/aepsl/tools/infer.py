@@ -10,6 +10,7 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder
+from aepsl.graph.graph import of_run
 from aepsl.images.pictures import palette, read_picture, within, write_colour, write_mask
 from aepsl.stages.segment import SegmentationNet
 
@@ -54,7 +55,9 @@ def places(asked):
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, "experiment gpu", places=places)
+    parser = cli.parser(__doc__, "gpu", places=places)
+    told = "settings: those that its run was made with, or of prototxt/NAME"
+    parser.add_argument("--experiment", required=True, type=of_run, metavar="NAME", help=told)
     parser.add_argument("paths", nargs="+", metavar="IMAGE", help=f"pictures; segmented at {LONGEST} pixels at most")
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
