@@ -7,8 +7,8 @@ from aepsl.settings.experiments import TASKS
 
 # Keys of the settings that stages of several kinds depend on: of whole images through a net, of trainings, of cues.
 IMAGES = ("data.scale", "data.mean")
-NET = ("net", "channels", "convs", "fc", "fc6_dilation", "input_scale", "new_layer_lr", *IMAGES)
-TRAINING = (*NET, "seed.training", "threads", "data.crop")
+NET = ("net", "channels", "convs", "fc", "fc6_dilation", "input_scale", "new_layer_lr", "data.crop", *IMAGES)
+TRAINING = (*NET, "seed.training", "threads")
 CUES = ("background.threshold", "background.indoor_threshold", "background.indoor_classes")
 
 # The module of aepsl.stages of a kind of stage, where it has another name.

@@ -5,6 +5,7 @@ average pooling and a fully connected layer for classification (section 3.1 of t
 segmentation; for online prohibitive segmentation learning (section 3.2) both.
 """
 
+import functools
 import json
 import os
 
@@ -30,10 +31,9 @@ SOLVER_HEADER = """# From the repository's root, with PYTHONPATH=python, the dat
 """
 
 
-def data_layer(experiment, task):
-    """aepsl.layers.data.WeaklyLabelledImages; `aepsl.stages.train` fills in a run's own data, regions and masks."""
+def data_layer(experiment, task, masks=None):
+    """aepsl.layers.data.WeaklyLabelledImages; a run fills in its own data, regions and masks (training.prototxts)."""
     data = experiment.data
-    masks = f"runs/{experiment.name}/masks/ae_step{experiment.mining.merge}"
     parameters = dict(
         root="data/" + experiment.name,
         list=data.train,
@@ -46,7 +46,7 @@ def data_layer(experiment, task):
         seed=experiment.seed.training,
         workers=data.workers,
         regions=None,
-        masks=None if task == "classification" else masks,
+        masks=masks,
         mask_stride=STRIDE,
     )
     return heads.python(
@@ -132,7 +132,9 @@ def files(experiment):
     name, folder, texts = experiment.name, os.path.join(experiments.FOLDER, experiment.name), {}
     for task in experiments.TASKS:
         paths = {kind: os.path.join(folder, f"{task}_{kind}.prototxt") for kind in KINDS}
-        for kind, n in zip(KINDS, (_train(experiment, task), _deploy(experiment, task))):
+        masks = None if task == "classification" else f"runs/{name}/masks/ae_step{experiment.mining.merge}"
+        train = _train(experiment, task, functools.partial(data_layer, masks=masks))
+        for kind, n in zip(KINDS, (train, _deploy(experiment, task))):
             texts[paths[kind]] = HEADER + net_text(f"{name}_{task}_{kind}", n.to_proto(), n.comments)
         images = experiment.data.train_images
         text = solver(experiment, task, paths["train"], images, f"runs/{name}_{task}")
@@ -152,12 +154,12 @@ def check(experiment):
                 f"or write it anew: python3 -m aepsl build {experiment.name}"
             )
     for task in experiments.TASKS:
-        check_size(experiment, task)
+        check_size(experiment, task, experiment.training.of(task).batch)
 
 
-def check_size(experiment, task):
-    """Raise InputError if Caffe cannot hold the net of `task`, or a batch of it: it would end the process."""
-    sizes.check(text_format.Parse(deploy_net(experiment, task), caffe_pb2.NetParameter()), experiment, task)
+def check_size(experiment, task, batch=1):
+    """Raise InputError if Caffe cannot hold the net of `task`, or a batch of crops: it would end the process."""
+    sizes.check(text_format.Parse(deploy_net(experiment, task), caffe_pb2.NetParameter()), experiment, task, batch)
 
 
 def main(argv=None):

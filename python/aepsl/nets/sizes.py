@@ -42,9 +42,9 @@ def weights(net):
     return result
 
 
-def check(net, experiment, task):
+def check(net, experiment, task, batch):
     """Raise InputError if Caffe cannot hold the net, or a batch of `task`; net: NetParameter of its deploy net."""
-    batch, crop = experiment.training.of(task).batch, experiment.data.crop
+    crop = experiment.data.crop
     name, count = max(weights(net).items(), key=lambda item: item[1])
     if count > INT_MAX:
         raise InputError(

@@ -12,7 +12,11 @@ from aepsl.base import commit
 from aepsl.base.errors import InputError
 from aepsl.graph import graph
 from aepsl.graph.run_folder import stage_of
+from aepsl.settings.typed import Only
 from aepsl.store import records
+
+# What every stage may read besides: what these mean stands in the contents of its inputs, or changes no result.
+FREE = ("name", "classes", "data.train", "data.val", "data.workers")
 
 
 def run(folder, name, workers=1):
@@ -36,7 +40,7 @@ def _call(found, start, stage, name, word, workers):
     """What the stage's run(...) returns."""
     function = importlib.import_module(stage.module).run
     offered = dict(
-        experiment=found.settings_of(stage),
+        experiment=Only(found.settings_of(stage), (*stage.settings, *FREE)),
         data=start.data,
         word=word,
         part=name[len(stage.name) + 1 :].replace("-", "/") or None,

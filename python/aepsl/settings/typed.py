@@ -174,3 +174,28 @@ def _plain(value):
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
+
+
+class Only:
+    """Settings of which only those `keys` can be read, 'data.scale' or all of 'crf': what a stage says it is made of.
+
+    Another one would change its result in silence: AttributeError.
+    """
+
+    def __init__(self, settings, keys, above=""):
+        self._settings, self._keys, self._above = settings, keys, above
+
+    def __getattr__(self, name):
+        key = self._above + name
+        value = getattr(self._settings, name)
+        if key in self._keys or callable(value):
+            return value
+        if not any(each.startswith(key + ".") for each in self._keys):
+            raise AttributeError(f"the setting {key} is none that this stage is made of; its graph names {self._keys}")
+        return Only(value, self._keys, key + ".")
+
+    def of(self, task):
+        return self.__getattr__(task)
+
+    def list_of(self, split):
+        return self.__getattr__(split)

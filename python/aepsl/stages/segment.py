@@ -61,8 +61,9 @@ def run(
     else:
         net = SegmentationNet(experiment, model, gpu)
     begin(out, word, [f"{kind}/*.png" for kind in KINDS], part)
-    keep = shown(experiment, dataset.ids(experiment.data.train)) if confidence == "labels" and net.classifies else []
-    keep = [image_id for image_id in keep if image_id in set(own)]
+    keep = []
+    if confidence == "labels" and net.classifies and list_name == experiment.data.train:
+        keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)]
     folders = [os.path.join(out, kind) for kind in KINDS]
     values = np.array(dataset.values, np.uint8)
     with Processes(workers) as processes:

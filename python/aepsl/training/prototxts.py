@@ -15,7 +15,7 @@ NET, SOLVER = "train.prototxt", "solver.prototxt"
 
 def write_prototxts(experiment, task, data, images, out, regions=None, masks=None, confidence="predicted"):
     """Write the run's train.prototxt and solver.prototxt: the experiment's, with the run's data filled in."""
-    build.check_size(experiment, task)
+    build.check_size(experiment, task, experiment.training.of(task).batch)
     net = text_format.Parse(build.train_net(experiment, task), caffe_pb2.NetParameter())
     _set(net, "WeaklyLabelledImages", root=data, regions=regions, masks=masks)
     if task == "psl":
