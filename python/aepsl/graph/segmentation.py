@@ -120,6 +120,7 @@ def results(of):
         ),
         settings=("seed.report", "rows", "mining.steps", "mining.merge", "mining.max_converged_loss"),
         inputs=("val.masks",),
+        options=dict(nets=nets_with_psl(of)),
     )
 
 

@@ -26,8 +26,7 @@ from aepsl.base.files import read_json, read_table, write_json
 from aepsl.base.parallel import in_threads
 from aepsl.data.dataset import Dataset
 from aepsl.evaluation import by_image, evaluate
-from aepsl.graph.graph import Graph
-from aepsl.graph.segmentation import nets_with_psl
+from aepsl.graph.run_folder import RunFolder
 from aepsl.paper import recipes
 from aepsl.store import digests
 from aepsl.store.result import Made
@@ -36,13 +35,12 @@ from aepsl.training import psl_log
 OF_THE_MACHINE = ("seconds", "peak_mib", "host")
 
 
-def run(experiment, data, machine=None):
+def run(experiment, data, nets=(), machine=None):
     """Evaluate the segmentations of val that the experiment's `rows` name, gather the rest, write results.json.
 
-    machine: {"cores": ..., "gpus": ...} that the run was given; without it what is here.
+    nets: those with S_hat, in the order of the tables; machine: {"cores": ..., "gpus": ...} that the run was given; without it what is here.
     """
-    graph = Graph(experiment)
-    folder, steps = graph.run, range(1, experiment.mining.steps + 1)
+    folder, steps = RunFolder(experiment.name), range(1, experiment.mining.steps + 1)
     dataset = Dataset(data, experiment.classes)
     converged = [_converged_loss(os.path.join(folder.classification(t), "train.json")) for t in steps]
     val = experiment.data.val
@@ -59,7 +57,7 @@ def run(experiment, data, machine=None):
             f"step{t}": dict(read_figures(folder.shares(t)), converged_loss=loss) for t, loss in zip(steps, converged)
         },
         losses={f"step{t}": losses(os.path.join(folder.classification(t), "log.csv")) for t in steps},
-        psl={net: psl_log.read(os.path.join(folder.segmentation(net), "psl.csv")) for net in nets_with_psl(graph.of)},
+        psl={net: psl_log.read(os.path.join(folder.segmentation(net), "psl.csv")) for net in nets},
         thresholds=read_figures(folder.thresholds, list),
         background=read_figures(folder.background),
         success=successful_steps(converged, experiment.mining.max_converged_loss),
@@ -150,7 +148,7 @@ def successful_steps(converged, most):
 
 
 def main(argv=None):
-    parser = cli.parser(
-        __doc__, "experiment data", places=lambda asked: dict(written=Graph(asked.experiment).run.results)
-    )
+    written = lambda asked: dict(written=RunFolder(asked.experiment.name).results)  # noqa: E731
+    parser = cli.parser(__doc__, "experiment data", places=written)
+    parser.add_argument("--nets", nargs="*", default=[], help="those with S_hat, whose psl.csv is gathered")
     run(**vars(parser.parse_args(argv)))
