@@ -38,7 +38,8 @@ OF_THE_MACHINE = ("seconds", "peak_mib", "host")
 def run(experiment, data, nets=(), machine=None):
     """Evaluate the segmentations of val that the experiment's `rows` name, gather the rest, write results.json.
 
-    nets: those with S_hat, in the order of the tables; machine: {"cores": ..., "gpus": ...} that the run was given; without it what is here.
+    nets: those with S_hat, in the order of the tables; machine: {"cores": ..., "gpus": ...} that the run was given;
+    without it what is here.
     """
     folder, steps = RunFolder(experiment.name), range(1, experiment.mining.steps + 1)
     dataset = Dataset(data, experiment.classes)
