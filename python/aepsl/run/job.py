@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import resource
 import time
 
@@ -13,6 +14,7 @@ from aepsl.base.errors import InputError
 from aepsl.graph import graph
 from aepsl.graph.run_folder import stage_of
 from aepsl.store import records
+from aepsl.store.result import RECORD
 
 
 def run(folder, name, workers=1):
@@ -31,7 +33,7 @@ def run(folder, name, workers=1):
 
 
 def _call(found, start, stage, name, word, workers):
-    """What the stage's run(...) returns."""
+    """The Made of the stage's run(...), and beside it the word that the stage keeps in a folder."""
     function = importlib.import_module(stage.module).run
     offered = dict(
         experiment=found.settings_of(stage),
@@ -44,7 +46,9 @@ def _call(found, start, stage, name, word, workers):
         **({} if stage.kind == "results" else dict(out=stage.out)),
     )
     taken = {key: value for key, value in offered.items() if key in inspect.signature(function).parameters}
-    return function(**taken, **stage.paths, **stage.options)
+    made = function(**taken, **stage.paths, **stage.options)
+    kept = os.path.join(stage.out, RECORD)
+    return made._replace(beside=[*made.beside, kept]) if os.path.exists(kept) else made
 
 
 def _measured(function, *arguments):
