@@ -12,7 +12,6 @@ import yaml
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import sha256, write_text, written_whole
-from aepsl.data import synthetic
 from aepsl.graph import run_folder
 from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.report import report
