@@ -99,7 +99,7 @@ def state(folder):
     found = {}
     for path in sorted(pathlib.Path(folder).rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_file() and not name.startswith((".snakemake", "seconds", "made", "report")):
+        if path.is_file() and not name.startswith((".snakemake", "seconds", "made/", "report", "start.json")):
             found[name] = path.read_bytes()
     if "results.json" in found:
         results = json.loads(found["results.json"])

@@ -1,6 +1,6 @@
 """`aepsl bench`: rows of every part at tiny sizes, the JSON and the table, and what a run made of its cores."""
 
-import argparse
+import dataclasses
 import json
 import os
 import re
@@ -11,14 +11,14 @@ import time
 import numpy as np
 import pytest
 
-from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
 from aepsl.bench import bench, cases, processes, sizes
 from aepsl.bench import run as bench_run
 from aepsl.graph.run_folder import RunFolder
+from aepsl.run import job
 from aepsl.settings import experiments
-from aepsl.store import made
+from aepsl.store.result import Made
 from aepsl.training import stand_ins
 
 TINY = dict(
@@ -123,9 +123,9 @@ def test_an_unknown_part_is_refused():
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """The demo's folder below tmp_path, as cli.run_stage and made.mark leave it."""
+    """The demo's folder below tmp_path, as a run leaves it."""
     monkeypatch.setattr("aepsl.graph.run_folder.ROOT", str(tmp_path))
-    folder = RunFolder(experiments.load("demo"))
+    folder = RunFolder("demo")
     write_json(folder.results, dict(host=dict(cores=2)))
     return folder
 
@@ -164,24 +164,24 @@ def test_a_run_without_times_is_refused(run):
         bench_run.rows("demo", {})
 
 
-def test_a_stage_keeps_when_it_began_and_what_it_used(tmp_path):
+def test_a_job_keeps_when_it_began_and_what_it_used():
     def busy():
         end = time.process_time() + 0.2
         while time.process_time() < end:
             pass
         time.sleep(0.2)
-        return made.Figures(1, [])
+        return Made([], value=1)
 
     before = time.time()
-    cli.run_stage(busy, argparse.Namespace(done=str(tmp_path / "done/busy.json")))
-    found = json.loads((tmp_path / "seconds/busy.json").read_text())
+    made, found = job._measured(busy)
+    assert made.value == 1
     assert found["cpu_seconds"] == pytest.approx(0.2, abs=0.05)
     assert found["seconds"] >= 0.4
     assert before + 0.35 < found["ended"] <= time.time() + 0.01
     assert os.stat(f"/proc/{os.getpid()}").st_ctime - 60 < found["started"] < before
 
 
-def test_what_a_process_that_still_runs_has_used_counts(tmp_path):
+def test_what_a_process_that_still_runs_has_used_counts():
     code = "import time\nwhile time.process_time() < 0.4:\n    pass\nprint(flush=True)\ninput()"
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     children = []
@@ -189,18 +189,18 @@ def test_what_a_process_that_still_runs_has_used_counts(tmp_path):
     def starts():
         children.append(subprocess.Popen([sys.executable, "-c", code], **pipes))
         children[0].stdout.readline()
-        return made.Figures(1, [])
+        return Made([], value=1)
 
-    cli.run_stage(starts, argparse.Namespace(done=str(tmp_path / "done/starts.json")))
+    found = job._measured(starts)[1]
     children[0].communicate(b"\n")
-    found = json.loads((tmp_path / "seconds/starts.json").read_text())
     assert 0.39 <= found["cpu_seconds"] < 1
 
 
 def test_a_stand_in_training_does_not_diverge(tmp_path):
     """Caffe's max pooling writes beyond its memory where there are no numbers."""
     experiment = experiments.load("demo")
-    experiment.training.segmentation.lr = 1e9
+    steep = dataclasses.replace(experiment.training.segmentation, lr=1e9)
+    experiment = dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, segmentation=steep))
     solver = stand_ins.solver(experiment, "segmentation", str(tmp_path))
     solver.step(3)
     assert np.isfinite(solver.net.blobs["loss_seg"].data).all()

@@ -12,14 +12,15 @@ import yaml
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import sha256, write_text, written_whole
-from aepsl.data import synthetic
 from aepsl.graph import run_folder
 from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.report import report
-from aepsl.run import status
+from aepsl.run import start, status
 from aepsl.settings import experiments
 from aepsl.stages import train
-from aepsl.store import digests, healing, made
+from aepsl.store import digests, records
+from aepsl.store.result import Made, begin, has
+from aepsl.store.whole import is_whole
 from aepsl.training import snapshots
 from conftest import Killed, killed_after, tiny_experiment, watched_steps
 from small_run import Run, state
@@ -28,7 +29,6 @@ from small_run import Run, state
 FILES = (
     "saliency/train_000001.png",
     "initial.caffemodel",
-    "initial.made_of.json",
     "step1/classification/final.caffemodel",
     "step2/classification/log.csv",
     "step2/classification/train.json",
@@ -49,7 +49,6 @@ FILES = (
     "background.json",
     "results.json",
     "done/check.json",
-    "done/check.made_of.json",
     "done/mine.step1.1-2.json",
     "done/results.json",
     "seconds/segmentation.psl.json",
@@ -57,7 +56,8 @@ FILES = (
     "made/segmentation.psl++.json",
     "../.digests.json",
 )
-UNSAID = ("../.digests.json", "done/check.made_of.json")  # no result stands on them
+CHECKED = ("done/check.json",)  # before the graph, and not at all by a dry run
+MARKS = ("done/check.json", "done/mine.step1.1-2.json", "done/results.json")  # deleted, they are put back in silence
 LATER = ("segmentation", "relabelled", "val", "results")  # what an interrupted run does not have yet
 SAID = "is damaged or missing"
 
@@ -113,13 +113,9 @@ def test_a_finished_run_heals(run, kept, damage):
         damage(kept / name)
     lines = run.start("-n").splitlines()
     output = healed(run, kept, before)
-    for name in FILES:
-        if name not in ("../.digests.json", "done/check.made_of.json") and (name, damage) != (
-            "done/check.json",
-            deleted,
-        ):
-            assert any(_tells_of(line, name) for line in output.splitlines()), (name, output)
-            assert any(_tells_of(line, name) for line in lines), name
+    for name in set(FILES) - {"../.digests.json"} - set(MARKS if damage is deleted else ()):
+        assert any(_tells_of(line, name) for line in output.splitlines()), (name, output)
+        assert name in CHECKED or any(_tells_of(line, name) for line in lines), name
 
 
 def _tells_of(line, name):
@@ -158,7 +154,7 @@ def test_only_what_stands_on_it_is_done_again(run, kept, damage, name):
     before = state(kept)
     damage(kept / name)
     planned = run.planned()
-    assert planned <= {"segment_val_psl", "results"} and "results" in planned
+    assert planned <= {"segment.val.psl", "results"} and "results" in planned
     assert name in healed(run, kept, before)
 
 
@@ -201,7 +197,7 @@ def test_what_a_row_left_that_is_no_row_any_more_is_not_made_again(run, kept):
     assert run.planned() == {"results"}
     assert "damaged" not in run.start("-n")
     run.yaml.write_text(settings)
-    assert {"train_segmentation_psl++", "segment_val_psl++", "relabel_psl"} <= run.planned()
+    assert {"segmentation.psl++", "segment.val.psl++", "relabel.psl"} <= run.planned()
 
 
 def test_a_stage_that_meets_a_damaged_file_stops_with_one_line(run, kept):
@@ -227,7 +223,7 @@ def test_however_little_a_png_lacks_it_is_not_read(tmp_path, lost, rng):
     for path in tmp_path.iterdir():
         whole = read_indexed(str(path))
         os.truncate(path, path.stat().st_size - lost)
-        assert not healing.is_whole(str(path))
+        assert not is_whole(str(path))
         if lost > 20:  # the last chunk, and checksums of the pixels
             with pytest.raises(InputError, match="cannot be decoded"):
                 read_indexed(str(path))
@@ -242,7 +238,12 @@ def test_however_little_a_png_lacks_it_is_not_read(tmp_path, lost, rng):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """The demo's experiment with a smaller net, four epochs of four iterations."""
-    return tiny_experiment(tmp_path_factory.mktemp("tiny"), epochs=4)
+    return tiny_experiment(epochs=4)
+
+
+def trained(experiment, data, out):
+    """As a run trains it, which goes on where it was."""
+    train.run(experiment, "classification", data, str(out), word="tiny")
 
 
 def weights(folder):
@@ -252,7 +253,7 @@ def weights(folder):
 @pytest.fixture(scope="module")
 def undisturbed(tiny, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    train.run(tiny, "classification", data, str(folder))
+    trained(tiny, data, folder)
     return weights(folder)
 
 
@@ -261,7 +262,7 @@ def undisturbed(tiny, data, tmp_path_factory):
 def test_a_damaged_snapshot_is_said_and_an_older_one_taken(tiny, data, undisturbed, tmp_path, damage, name, capfd):
     out = tmp_path / "run"
     with killed_after(11):
-        train.run(tiny, "classification", data, str(out))
+        trained(tiny, data, out)
     assert sorted(path.name for path in out.glob("snapshot*")) == [
         "snapshot.json",
         "snapshot_iter_4.caffemodel",
@@ -274,7 +275,7 @@ def test_a_damaged_snapshot_is_said_and_an_older_one_taken(tiny, data, undisturb
     capfd.readouterr()
     begun = []
     with watched_steps(lambda solver: begun.append(solver.iter)):
-        train.run(tiny, "classification", data, str(out))
+        trained(tiny, data, out)
     assert weights(out) == undisturbed
     anew = name in ("snapshot.json", "both")
     assert begun[0] == (1 if anew else 5)
@@ -302,10 +303,10 @@ def test_killed_while_a_snapshot_is_written_the_older_one_is_there(
                 raise Killed
 
     with watched_steps(half), pytest.raises(Killed):
-        train.run(tiny, "classification", data, str(out))
+        trained(tiny, data, out)
     monkeypatch.undo()
     assert (out / "snapshot_iter_4.caffemodel").exists()
-    train.run(tiny, "classification", data, str(out))
+    trained(tiny, data, out)
     assert weights(out) == undisturbed
 
 
@@ -317,10 +318,10 @@ def test_killed_before_the_clean_up_nothing_is_trained_again(tiny, data, undistu
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(snapshots, "clear", killed)
-        train.run(tiny, "classification", data, str(out))
+        trained(tiny, data, out)
     assert list(out.glob("snapshot_iter_*"))
     monkeypatch.setattr(caffe, "get_solver", None)
-    train.run(tiny, "classification", data, str(out))
+    trained(tiny, data, out)
     assert weights(out) == undisturbed and not list(out.glob("snapshot*"))
 
 
@@ -350,18 +351,23 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def record(**changes):
+    """The text of a job's record, with changes."""
+    return json.dumps({**dict(word="w", mark=1, results=["a.png"], texts={}, files={"a.png": "0"}), **changes})
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[1, 2", '{"mark": 1}', "\xff\x00", "[]", "5", "[" * 100000, '{"mark": 1, "texts": [], "files": {}}']
-    + ['{"mark": 1, "texts": {"a.txt": 5}, "files": {}}', '{"mark": 1, "texts": {}, "files": {"a.png": 5}}']
-    + [json.dumps(dict(mark=1, texts={name: "x"}, files={})) for name in ("../evil", "a/../../evil", "/evil")]
-    + ['{"mark": 1, "texts": {}, "files": {"../evil.png": "0"}}'],
+    ["", "{", "[1, 2", '{"mark": 1}', "\xff\x00", "[]", "5", "[" * 100000, record(texts=[]), record(results=["b.png"])]
+    + [record(texts={"a.png": 5}), record(files={"a.png": 5}), record(word=1), record(results=[["a.png"]])]
+    + [record(texts={name: "x"}, files={name: "0", "a.png": "0"}) for name in ("../evil", "a/../../evil", "/evil")]
+    + [record(results=[], files={"../evil.png": "0"})],
 )
 def test_a_record_that_cannot_be_read_is_none(tmp_path, text):
     (tmp_path / "made").mkdir()
     (tmp_path / "made/mine.json").write_text(text, encoding="latin-1")
-    assert healing.heal(str(tmp_path), dry=True) == ["done/mine.json"]
-    assert healing.heal(str(tmp_path)) == ["done/mine.json"]
+    for dry in (True, False):
+        assert records.heal(str(tmp_path), "mine", dry)[:2] == (None, False)
     assert not (tmp_path / "made/mine.json").exists() and not list(tmp_path.rglob("*evil*"))
 
 
@@ -370,13 +376,13 @@ IN_THE_WAY.update(number=lambda path: path.write_text("5"), deep=lambda path: pa
 IN_THE_WAY.update(link=lambda path: path.symlink_to(path.name), text=lambda path: path.write_text('{"seconds": "x"}'))
 
 
-@pytest.mark.parametrize("dry", [False, True])
 @pytest.mark.parametrize("folder", ["made", "done"])
-def test_what_a_killed_process_was_writing_is_no_stage(tmp_path, folder, dry):
+def test_what_a_killed_process_was_writing_is_no_job(tmp_path, folder):
     (tmp_path / folder).mkdir()
     (tmp_path / folder / "mine.step1.1-1.part925.json").write_text("{}")
-    assert healing.heal(str(tmp_path), dry) == []
-    assert bool(list(tmp_path.rglob("*.part*"))) == dry
+    records.remove_leftovers(str(tmp_path))
+    assert not list(tmp_path.rglob("*.part*"))
+    assert records.heal(str(tmp_path), "mine.step1.1-1") == (None, False, [])
 
 
 @pytest.mark.parametrize("name", ["made/mine.json", "done/mine.json", "done/check.json", "seconds/mine.json"])
@@ -391,8 +397,9 @@ def test_whatever_lies_in_a_files_place_goes(tmp_path, monkeypatch, name, what):
     IN_THE_WAY[what](root / "step1/classification/snapshot.json")
     (root / "step1/classification/solver.prototxt").write_text("max_iter: 3")
     assert "classification.step1" in status.report(experiments.load("voc12"))
-    healing.heal(str(root))
-    assert not name.startswith("made") or not os.path.lexists(root / name)
+    for job in ("mine", "check"):
+        assert not records.heal(str(root), job).is_whole
+    assert name.startswith("seconds") or not os.path.lexists(root / name)
 
 
 @pytest.mark.parametrize("what", ["list", "number", "deep", "text"])
@@ -412,23 +419,23 @@ def test_what_was_remembered_of_files_is_only_a_memory(tmp_path, monkeypatch, wh
     assert digests.of(["Makefile"]) == [sha256("Makefile")]
 
 
-def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path, monkeypatch):
+def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path):
     """The settings have changed, and the stage was interrupted after it had removed the old."""
-    monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
-    root = tmp_path / "x"
+    folder = tmp_path / "masks"
 
-    def result(setting):
-        result = made.Result(str(root / "masks"), dict(setting=setting), files=["*.csv"])
-        if not result.has("a.csv"):
-            write_text(str(root / "masks/a.csv"), f"{setting}\n")
-        return result
+    def make(word):
+        begin(str(folder), word, ["*.csv"])
+        if not has(str(folder / "a.csv")):
+            write_text(str(folder / "a.csv"), f"{word}\n")
+        return Made([str(folder / "a.csv")], [str(folder / "made_of.json")])
 
-    made.mark(str(root / "done/masks.json"), result(1), dict(seconds=1))
-    assert healing.heal(str(root)) == []
-    result(2)
-    assert healing.heal(str(root)) == ["done/masks.json"]
-    assert (root / "masks/a.csv").read_text() == "2\n"
-    assert json.loads((root / "masks/made_of.json").read_text()) == dict(setting=2)
+    records.done(str(tmp_path), "masks", "first", lambda: (make("first"), {}))
+    assert records.heal(str(tmp_path), "masks").is_of("first")
+    make("second")
+    found = records.heal(str(tmp_path), "masks")
+    assert not found.is_of("first") and not found.is_of("second") and found.said == []
+    assert (folder / "a.csv").read_text() == "second\n"
+    assert json.loads((folder / "made_of.json").read_text()) == dict(word="second")
 
 
 # The data that a run draws itself.
@@ -438,31 +445,30 @@ def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path, monkeypa
 @pytest.mark.parametrize(
     "name",
     ["data/JPEGImages/val_000001.jpg", "data/SegmentationClassAug/train_000001.png", "data/image_labels.txt"]
-    + ["data.made_of.json", "made/data.json", "data.made_of.json made/data.json"],
+    + ["done/data.json", "seconds/data.json", "made/data.json", "data/classes.txt made/data.json"],
 )
-def test_damaged_data_are_drawn_again(tmp_path, capfd, name, damage):
-    names = name.split()
-    data = tmp_path / "data"
+def test_damaged_data_are_what_they_were(tmp_path, capfd, name, damage):
+    """Texts are put back, and images drawn again."""
+    experiment = experiments.changed(experiments.load("demo"), {"synthetic": dict(train=2, val=1)})
 
-    def start():
-        again = healing.heal(str(tmp_path))
-        synthetic.bring(str(data), train=2, val=1, seed=1)
-        healing.vouch_for_data(str(tmp_path), str(data))
-        return again, {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    def drawn():
+        start._draw(experiment, str(tmp_path), str(tmp_path / "data"))
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
-    first = start()
-    for name in names:
-        damage(tmp_path / name)
+    first = drawn()
+    for each in name.split():
+        damage(tmp_path / each)
     capfd.readouterr()
-    again, files = start()
-    assert (again, files) == first and again == []
-    if (name, damage) != ("made/data.json", deleted):
-        assert f"{name}: is damaged or missing; the data are drawn again" in capfd.readouterr().err
+    assert drawn() == first
+    said = capfd.readouterr().err
+    is_silent = damage is deleted and name == "done/data.json"
+    assert is_silent or f"{name.split()[-1]}: {SAID}; " in said
+    assert drawn() == first and "is there already" in capfd.readouterr().out
 
 
 def test_killed_once_the_data_are_drawn_the_next_start_goes_on(tmp_path, monkeypatch):
-    """At each moment around their getting their name."""
-    data = str(tmp_path / "data")
+    """At each moment around their getting their name, and before there is a record of them."""
+    experiment = experiments.changed(experiments.load("demo"), {"synthetic": dict(train=2, val=1)})
     rename = os.rename
 
     def killing(*_):
@@ -472,11 +478,16 @@ def test_killed_once_the_data_are_drawn_the_next_start_goes_on(tmp_path, monkeyp
         rename(*names)
         raise Killed
 
-    moments = ((synthetic, "write_text", killing), (os, "rename", killing), (os, "rename", renamed))
-    for place, name, replacement in moments:
+    for place, name, replacement in (
+        (os, "rename", killing),
+        (os, "rename", renamed),
+        (records, "write_json", killing),
+    ):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(place, name, replacement)
-            synthetic.bring(data, train=2, val=1, seed=1)
-        synthetic.bring(data, train=2, val=1, seed=1)
-        assert len(os.listdir(f"{data}/JPEGImages")) == 3
-        shutil.rmtree(data)
+            start._draw(experiment, str(tmp_path), str(tmp_path / "data"))
+        start._draw(experiment, str(tmp_path), str(tmp_path / "data"))
+        assert len(os.listdir(tmp_path / "data/JPEGImages")) == 3
+        assert records.heal(str(tmp_path), "data").is_whole
+        for each in ("data", "made", "done", "seconds"):
+            shutil.rmtree(tmp_path / each)

@@ -15,7 +15,7 @@ from conftest import copy_of_repository
 PAGES = ["README.md", *sorted(glob.glob("docs/*.md"))]
 ALL = [*PAGES, "FIDELITY.md", "SECURITY.md", "weights/README.md"]
 README_BYTES = 7000
-ENDINGS = tuple(".pickle .py .md .yaml .smk .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split())
+ENDINGS = tuple(".pickle .py .md .yaml .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split())
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
@@ -62,19 +62,17 @@ RUN_HERE = {
     "make report EXPERIMENT=NAME": Here(2, NO_RUN.format("demo"), "make report EXPERIMENT=demo"),
     "make report FORMAT=md": Here(2, NO_RUN.format("voc12")),
     "make reproduce-dry GPU=0": Here(0, "Computed, not measured: "),
-    "make demo ARGS=-n": Here(0, "  train_classification 1"),
-    "make calibrate": Here(0, "  train_segmentation calibration", "make calibrate EXPERIMENT=demo ARGS=-n"),
-    "make calibrate EXPERIMENT=demo": Here(
-        0, "  train_segmentation calibration", "make calibrate EXPERIMENT=demo ARGS=-n"
-    ),
+    "make demo ARGS=-n": Here(0, "  classification.step1"),
+    "make calibrate": Here(0, "  segmentation.calibration", "make calibrate EXPERIMENT=demo ARGS=-n"),
+    "make calibrate EXPERIMENT=demo": Here(0, "  segmentation.calibration", "make calibrate EXPERIMENT=demo ARGS=-n"),
     "python3 -m aepsl export --run demo --to irn --out runs/irn": NO_DATA,
     "python3 -m aepsl export --run demo --to mmseg --out runs/mmseg": NO_DATA,
     "python3 -m aepsl export --run demo --to sec --out runs/sec": NO_DATA,
     "python3 -m aepsl export --run demo --to png --out runs/png": NO_DATA,
-    "make submission": Here(0, "  segment test psl++", "make submission EXPERIMENT=demo ARGS=-n"),
-    "make submission EXPERIMENT=demo": Here(0, "  segment test psl++", "make submission EXPERIMENT=demo ARGS=-n"),
+    "make submission": Here(0, "  segment.test.psl++ 1 2", "make submission EXPERIMENT=demo ARGS=-n"),
+    "make submission EXPERIMENT=demo": Here(0, "  segment.test.psl++ 1 2", "make submission EXPERIMENT=demo ARGS=-n"),
     "make submission ROW=ae_step3": Here(
-        0, "  segment test ae_step3", "make submission ROW=ae_step3 EXPERIMENT=demo ARGS=-n"
+        0, "  segment.test.ae_step3 1 2", "make submission ROW=ae_step3 EXPERIMENT=demo ARGS=-n"
     ),
 }
 
@@ -319,9 +317,7 @@ def test_the_readmes_tree_exists():
 
 def test_names_in_files_are_defined_there():
     """`mined` in `python/aepsl/stages/mine.py`"""
-    pairs = [
-        pair for path in ALL for pair in re.findall(r"`([\w ]+)`\s+in\s+`([\w/.]+\.(?:py|smk)|Snakefile)`", read(path))
-    ]
+    pairs = [pair for path in ALL for pair in re.findall(r"`([\w ]+)`\s+in\s+`([\w/.]+\.py|Snakefile)`", read(path))]
     assert len(pairs) >= 3
     for name, path in pairs:
         text = read(path)
@@ -338,7 +334,7 @@ def test_code_and_settings_in_backticks_exist():
 
 
 def is_setting(name):
-    settings = experiments.load("voc12")
+    settings = experiments.load("voc12").settings()
     for key in name.split("."):
         settings = settings.get(key) if isinstance(settings, dict) else None
     return settings is not None

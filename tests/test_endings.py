@@ -1,7 +1,8 @@
 """How a command ends: with one line, whatever happens."""
 
-import argparse
 import errno
+import importlib
+import inspect
 import os
 import pickle
 import shlex
@@ -13,15 +14,19 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from aepsl.store.made import Figures, Result
 
 from aepsl import cli
 from aepsl.base import commit, files
 from aepsl.base.errors import InputError
 from aepsl.graph import run_folder
+from aepsl.graph.graph import Graph
 from aepsl.images import decoding
+from aepsl.run import job
 from aepsl.run import start as run_tool
 from aepsl.settings import experiments
+from aepsl.stages import evaluate_regions
+from aepsl.store import records
+from aepsl.store.result import Made, begin
 
 ENDS = "import sys; from aepsl import cli\ndef main():\n    {}\ncli.command(main)"
 
@@ -62,7 +67,7 @@ def test_whatever_is_raised_becomes_one_line(tmp_path, statement, complaint):
     "under, line", [(False, "interrupted; typed again, the command goes on from there\n"), (True, "")]
 )
 def test_an_interruption_is_one_line_of_whoever_was_started(under, line):
-    environment = dict(os.environ, **(dict(AEPSL_RUN="{}") if under else {}))
+    environment = dict(os.environ, **(dict(AEPSL_START="runs/x") if under else {}))
     done = ended(f"import os; os.kill(os.getpid(), {signal.SIGINT:d})", env=environment)
     assert done.returncode == 130 and done.stderr == line
 
@@ -107,11 +112,20 @@ def test_a_place_for_a_result_is_looked_at_before_the_work(tmp_path, monkeypatch
         files.write_text(path, "new")
         assert files.read_text(path) == "new"
         return
-    for call in (files.check_place, lambda path: files.write_text(path, "new"), lambda path: Result(path, {})):
+    stage = lambda path: evaluate_regions.run(None, "no data", path, regions="none")  # noqa: E731
+    for call in (files.check_place, lambda path: files.write_text(path, "new"), stage):
         with pytest.raises((InputError, OSError)) as error:
             call(path)
         assert complaint in (str(error.value) if isinstance(error.value, InputError) else error_line(error.value))
     assert sorted(os.listdir()) == before and files.read_text("file") == "old"
+
+
+@pytest.mark.parametrize("stage", ["evaluate_regions", "evaluate_background", "surgery", "submission"])
+def test_a_stage_that_writes_a_file_looks_at_its_place_before_the_work(tmp_path, stage):
+    run = importlib.import_module(f"aepsl.stages.{stage}").run
+    needed = [p for p in inspect.signature(run).parameters.values() if p.default is p.empty]
+    with pytest.raises(InputError, match="is no place for a file"):
+        run(**dict({p.name: "nothing" for p in needed}, out=str(tmp_path)))
 
 
 def test_the_command_knows_the_remedy(tmp_path, monkeypatch):
@@ -136,11 +150,11 @@ def test_the_command_knows_the_remedy(tmp_path, monkeypatch):
 def test_a_stage_notes_the_commit_that_it_began_with(tmp_path, monkeypatch):
     code = iter(["before", "after"])
     monkeypatch.setattr(commit, "of_code", lambda: next(code))
-    done = tmp_path / "run/done/check.json"
-    done.parent.mkdir(parents=True)
-    cli.run_stage(lambda: Figures(dict(train=1), []), argparse.Namespace(done=str(done)))
-    took = files.read_json(str(tmp_path / "run/seconds/check.json"))
+    run = str(tmp_path)
+    records.done(run, "check", "word", lambda: job._measured(lambda: Made([], value=dict(train=1))))
+    took = files.read_json(records.seconds_of(run, "check"))
     assert took["commit"] == "before" and took["seconds"] >= 0
+    assert files.read_json(records.mark_of(run, "check")) == dict(train=1)
 
 
 def test_files_that_may_not_be_so_large_are_said_before_caffe_aborts(tmp_path, monkeypatch):
@@ -153,7 +167,7 @@ def test_files_that_may_not_be_so_large_are_said_before_caffe_aborts(tmp_path, m
 
 def test_too_long_a_name_of_a_folder_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for call in (lambda path: Result(path, {}, ["*.png"]), lambda path: files.folder_whole(path).__enter__()):
+    for call in (lambda path: begin(path, "word", ["*.png"]), lambda path: files.folder_whole(path).__enter__()):
         with pytest.raises(OSError, match="File name too long"):
             call("x/" * 3000)
     assert os.listdir() == []
@@ -201,15 +215,14 @@ def test_a_reader_who_has_seen_enough_is_no_fault():
 def test_a_disk_that_is_too_small_is_said_before_the_run(tmp_path, monkeypatch, capsys, free, outcome):
     monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**13, 0, int(free)))
-    monkeypatch.setattr(run_tool.plan, "disk_of", lambda experiment, stage, images: 0.2)
-    experiment = experiments.load("voc12")
-    folder = run_folder.RunFolder(experiment)
-    os.makedirs(folder.path)
+    monkeypatch.setattr(run_tool.plan, "disk_of", lambda graph, stage, images: 0.2)
+    found = Graph(experiments.load("voc12"))
+    os.makedirs(found.run.path)
     if outcome == "refused":
         with pytest.raises(InputError, match=r"what is left to make takes about [\d.]+ GB, and 0.10 GB"):
-            run_tool._check_disk(experiment, folder)
+            run_tool._check_disk(found)
     else:
-        run_tool._check_disk(experiment, folder)
+        run_tool._check_disk(found)
     assert ("warning: " in capsys.readouterr().err) == (outcome == "warned")
 
 

@@ -1,5 +1,6 @@
 """What a run has mined, read as irn, mmsegmentation and SEC read it."""
 
+import dataclasses
 import os
 import pickle
 
@@ -20,13 +21,12 @@ from conftest import tiny_experiment
 @pytest.fixture
 def finished(small_set, tmp_path, monkeypatch):
     """(experiment, data) of a run in a folder of its own: a net without training, regions of its step 1, masks."""
-    experiment = tiny_experiment(tmp_path / "prototxt/small", classes=["dog"], name="small")
+    experiment = dataclasses.replace(tiny_experiment(synthetic=None), name="small", classes=("dog",))
     monkeypatch.chdir(tmp_path)
-    experiment.pop("synthetic")
     (small_set / "classes.txt").write_text("cat\ndog\n")
     labels = "".join(f"image{k} dog\n" for k in range(6))
     (small_set / "image_labels.txt").write_text(labels)
-    folder = RunFolder(experiment)
+    folder = RunFolder("small")
     for step in (1, 2):
         os.makedirs(folder.classification(step))
         caffe.set_random_seed(3 + step)
@@ -39,13 +39,13 @@ def finished(small_set, tmp_path, monkeypatch):
         region[:, 10:20, 10:25] = True
         write_grey(f"{folder.regions(1)}/image{k}.png", packed(region))
         for step in (1, 2, 3):
-            write_mask(f"{folder.masks(f'ae_step{step}')}/image{k}.png", np.where(truth == 1, step % 2 * 2, truth))
+            write_mask(f"{folder.masks(step)}/image{k}.png", np.where(truth == 1, step % 2 * 2, truth))
     return experiment, str(small_set)
 
 
 def cam(experiment, data, image_id, step):
     """Heat map of the net of a step, at the image's size, out of Caffe's blobs; cell k of a map is at pixel 8 k."""
-    folder = RunFolder(experiment)
+    folder = RunFolder("small")
     deploy = build.deploy_net(experiment, "classification")
     net = caffemodel.net_of(deploy)
     net.copy_from(folder.model(folder.classification(step)))
@@ -135,7 +135,7 @@ def test_sec_finds_labels_and_cues_by_the_numbers_of_its_list(finished):
         assert file.read(2) == b"\x80\x02"  # what Python 2 reads
         file.seek(0)
         data_file = pickle.load(file)
-    masks = RunFolder(experiment).masks(f"ae_step{experiment.mining.merge}")
+    masks = RunFolder("small").masks(experiment.mining.merge)
     for k, image_id in enumerate(np.array([number for _, number in listed], np.float32)):
         labels, top = np.zeros(21), np.zeros((21, 41, 41))
         labels[data_file[f"{int(image_id)}_labels"]] = 1
@@ -161,14 +161,14 @@ def test_png_are_the_masks_of_the_step(finished):
     merged = experiment.mining.merge
     for out, step in (("merged", None), ("second", 2)):
         export.run(experiment, "png", out, step, data)
-        masks = RunFolder(experiment).masks(f"ae_step{step or merged}")
+        masks = RunFolder("small").masks(step or merged)
         for k in range(6):
             np.testing.assert_array_equal(read_indexed(f"{out}/image{k}.png"), read_indexed(f"{masks}/image{k}.png"))
 
 
 def test_faults_are_one_line(finished):
     experiment, data = finished
-    os.unlink(f"{RunFolder(experiment).masks('ae_step2')}/image4.png")
+    os.unlink(f"{RunFolder('small').masks(2)}/image4.png")
     os.rename(f"{data}/JPEGImages/image0.jpg", f"{data}/JPEGImages/image0.jpeg")
     for kind, step, message in [
         ("png", 5, "--step 5: the run has the steps 1 to 4"),

@@ -15,7 +15,9 @@ from caffe.proto import caffe_pb2
 
 import standins
 from aepsl.base.files import only_one
+from aepsl.graph.graph import Graph
 from aepsl.images.pictures import read_indexed, write_grey, write_mask
+from aepsl.settings import experiments
 from aepsl.stages import mine
 from small_run import NO_PAGE, STEP, TINY, Run, results_of
 
@@ -377,3 +379,69 @@ def test_any_number_of_cores_gives_the_same_bytes(run):
         shutil.rmtree(run.tree / "runs/tiny")
         run.start(*NO_PAGE, CORES=cores)
         assert results_of(run) == before
+
+
+def submitted(run, *options, **environment):
+    done = run.command("run", "tiny", "submission", *options, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_without_a_test_list_the_archive_is_of_val_and_follows_its_images(run, tmp_path):
+    submitted(run)
+    assert "segment.test.psl++" not in submitted(run, "-n")
+    copy(run.data, tmp_path / "data")
+    try:
+        another_image(run, "val_000001")
+        again = submitted(run, "-n")
+    finally:
+        copy(tmp_path / "data", run.data)
+    assert "segment.test.psl++ 1 2" in again and "segmentation." not in again
+    assert "segment.test.psl++" not in submitted(run, "-n")
+
+
+@pytest.mark.parametrize("row", ["psl+gt", "psl_no_policy", "psl_labels", "calibration"])
+def test_every_row_can_be_asked_for_as_an_archive(run, row):
+    said = submitted(run, "-n", ROW=row)
+    assert f"segment.test.{row} 1 2" in said and "  submission" in said
+
+
+def test_a_run_is_shown_with_the_settings_that_it_was_made_with(run):
+    """They stand in its folder, whole; what is edited later counts from the next start on."""
+    before = run.yaml.read_text()
+    kept = yaml.safe_load((run.tree / "runs/tiny/experiment.yaml").read_text())
+    assert kept == experiments.of_file(str(run.yaml), "tiny").settings() and "base" not in kept
+    printed = run.command("report", "tiny", "--format", "md").stdout
+    assert "| data.crop | 57 |" in printed
+    try:
+        run.yaml.write_text(yaml.safe_dump(laid_over(yaml.safe_load(before), dict(data=dict(crop=65)))))
+        assert run.command("report", "tiny", "--format", "md").stdout == printed
+        assert "classification.step1" in run.planned()
+        assert yaml.safe_load((run.tree / "runs/tiny/experiment.yaml").read_text()) == kept
+    finally:
+        run.yaml.write_text(before)
+
+
+def test_psl_plus_plus_waits_longest():
+    """So what it waits for goes first, beside nets that only their own row waits for."""
+    graph = Graph(experiments.load("voc12"))
+    waits = graph.longest(dict.fromkeys(graph.stages, 10))
+    assert min(waits["relabel.psl"], waits["segmentation.psl"]) > waits["segmentation.psl_labels"]
+    assert waits["segmentation.psl_labels"] == waits["segmentation.psl_none"] == 30  # it, its row, the results
+    assert waits["relabel.psl"] == 40
+
+
+@pytest.mark.long
+def test_what_waits_longest_starts_first(run):
+    before = run.yaml.read_text()
+    try:
+        run.yaml.write_text(
+            yaml.safe_dump(dict(yaml.safe_load(before), rows=["psl", "psl_labels", "psl_none", "psl++"]))
+        )
+        shutil.rmtree(run.tree / "runs/tiny/relabelled")
+        said = run.start(*NO_PAGE, CORES="1")
+    finally:
+        run.yaml.write_text(before)
+        run.start(*NO_PAGE)
+    begun = re.findall(r"^ *\d+ s +\d+/\d+  (.*)$", said, re.MULTILINE)
+    assert begun[:2] == ["relabel.psl 1 2", "relabel.psl 2 2"] and "segmentation.psl_labels" in begun

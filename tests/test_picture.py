@@ -1,5 +1,7 @@
 """The picture of a finished run."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -26,10 +28,10 @@ ERASED = {  # rows of 100 that each step erases of the training images
 def experiment(small_set, tmp_path, monkeypatch):
     """Settings of a run of three steps that is finished; images are 80 x 100 pixels."""
     monkeypatch.setattr(run_folder, "ROOT", str(tmp_path / "runs"))
-    demo = experiments.load("demo")
-    experiment = {key: demo[key] for key in ("mining", "rows", "data")}
-    experiment.update(name="small", classes=["cat", "dog"])
-    folder = run_folder.RunFolder(experiment)
+    demo = dataclasses.replace(experiments.load("demo"), name="small")
+    own = dict(synthetic=None, classes=["cat", "dog"], background=dict(indoor_classes=[]))
+    experiment = experiments.changed(demo, own)
+    folder = run_folder.RunFolder("small")
     random = np.random.RandomState(1)
     for k in range(6):
         image = random.randint(150, 256, (100, 80, 3)).astype(np.uint8)  # brighter than what is erased
@@ -42,7 +44,7 @@ def experiment(small_set, tmp_path, monkeypatch):
             bits = np.zeros((100, 80), np.uint16)
             bits[:count] = 1
             write_grey(f"{folder.regions(t)}/{name}.png", bits)
-        for step, count in (("ae_step1", 20), ("ae_step3", 60)):
+        for step, count in ((1, 20), (3, 60)):
             S = np.full((100, 80), 255, np.uint8)
             S[:count], S[80:] = 2, 0
             write_mask(f"{folder.masks(step)}/{name}.png", S)
@@ -80,7 +82,7 @@ def test_what_is_erased_what_is_learnt_and_what_comes_of_it(experiment, small_se
 
 def test_pixels_that_are_not_erased_stay(experiment, small_set):
     dataset = Dataset(str(small_set), experiment.classes)
-    folder = run_folder.RunFolder(experiment)
+    folder = run_folder.RunFolder(experiment.name)
     pictures = [each for _, each in picture.of_training(experiment, folder, dataset, SHOWN, "psl")]
     image = dataset.image(SHOWN)[:, :, ::-1]
     for t, count in enumerate(ERASED[SHOWN], 1):
@@ -91,7 +93,7 @@ def test_pixels_that_are_not_erased_stay(experiment, small_set):
 def test_which_images_are_drawn(experiment, small_set):
     """Unasked one of a single label of which every step erases much; of val the one most like it."""
     dataset = Dataset(str(small_set), experiment.classes)
-    folder = run_folder.RunFolder(experiment)
+    folder = run_folder.RunFolder(experiment.name)
     assert picture.first_shown(experiment, folder, dataset) == SHOWN
     (_, image), *_ = picture.of_val(experiment, folder, dataset, "image5", "psl")  # a dog, as image1 of val
     assert (image == dataset.image("image1")[:, :, ::-1]).all()

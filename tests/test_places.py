@@ -7,10 +7,12 @@ import re
 import shutil
 
 import pytest
-from aepsl.errors import InputError
 
-from aepsl import cli, experiments, places
+from aepsl import cli, places
 from aepsl.__main__ import MODULES
+from aepsl.base.errors import InputError
+from aepsl.graph import graph
+from aepsl.settings import experiments
 
 STAGE = "--experiment demo --data data"
 OWN = "--experiment demo --data runs/demo/data"
@@ -30,7 +32,6 @@ REFUSED = {
     "saliency, the list": ("saliency --data data --list runs/list/x.txt --out runs/list", "--list runs/list/x.txt"),
     "saliency, a link to maps": ("saliency --data data --list val --maps runs/n/maps/ --out runs/n", "--maps"),
     "saliency, photos behind links": ("saliency --data data --list val --out far", "--data data/JPEGImages/far.jpg"),
-    "saliency, the mark": (f"saliency --data data --list val --out runs/x --done {LIST}", "--data data"),
     "train, the masks": (f"train {STAGE} --task segmentation --masks maps --out maps/new", "--masks maps"),
     "train, the regions": (f"train {STAGE} --task classification --regions {REGIONS} --out {REGIONS}", "--regions"),
     "train, the weights": (f"train {STAGE} --task classification --weights weights/w --out weights", "--weights"),
@@ -106,8 +107,8 @@ ALLOWED = {
     "a table in the data set": "download x --out data --sources data/image_labels.txt",
     "what the demo has drawn": "run demo --data runs/demo/data",
 }
-# Options that name neither a file nor a folder.
-NO_PLACES = "cores gpu experiments image_id name names part parts row rows scores seeds set".split()
+# Options that name neither a file nor a folder; `folder` is a run's own, of which its start has looked at all places.
+NO_PLACES = "cores folder gpu experiments image_id name names part parts row rows scores seeds set".split()
 
 
 class Parsed(Exception):
@@ -211,5 +212,5 @@ def test_each_option_that_takes_a_text_is_known_as_a_place_or_as_none(name, monk
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
                 parsers += action.choices.values()
-            elif action.nargs != 0 and not action.choices and action.type in (None, experiments.load):
+            elif action.nargs != 0 and not action.choices and action.type in (None, experiments.load, graph.of_run):
                 assert action.dest in [*places.INPUTS, *places.OUTPUTS, *NO_PLACES], f"{name}: {action.dest}"

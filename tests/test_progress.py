@@ -1,7 +1,6 @@
 """What a terminal shows while a run goes on."""
 
 import fcntl
-import json
 import os
 import pty
 import re
@@ -14,9 +13,10 @@ import termios
 import pytest
 
 from aepsl.base.files import write_json, write_text
-from aepsl.graph.run_folder import RunFolder
+from aepsl.graph import graph
 from aepsl.run import progress_line
 from aepsl.settings import experiments
+from aepsl.store import records
 
 HANDLER = f"""
 import atexit, os, signal, subprocess, time
@@ -26,7 +26,7 @@ def sh(text):
     subprocess.run(text, shell=True)
 tell = SourceFileLoader("log", {os.path.abspath("python/aepsl/run/progress.py")!r}).load_module().log_handler
 tell(dict(level="run_info", msg="jobs\\ntotal 3"))
-tell(dict(level="job_info", jobid=7, name="train", wildcards=dict(t=1), output=["done/classification.step1.json"]))
+tell(dict(level="job_info", jobid=7, name="classification.step1", wildcards=dict()))
 time.sleep(1.5)
 """
 
@@ -67,18 +67,18 @@ def in_terminal(code, columns=80, **environment):
 
 @pytest.fixture
 def demo(tmp_path):
-    """The demo's run in two shards, half done: (its folder, what aepsl.run.start hands on of it)."""
-    experiment = experiments.load("demo")
-    run = RunFolder(experiment, str(tmp_path / "runs"))
-    write_json(run.mark("check"), dict(train=320, val=80))
+    """The demo's run in two shards, half done: (its graph, its Start)."""
+    found = graph.Graph(experiments.load("demo"), root=str(tmp_path / "runs"))
+    run = found.run
+    write_json(records.mark_of(run.path, "check"), dict(train=320, val=80))
     for name, seconds in {"saliency.1-2": 30, "saliency.2-2": 30, "classification.step1": 90}.items():
-        write_json(run.mark(name), {})
-        write_json(f"{run.path}/seconds/{name}.json", dict(seconds=seconds))
+        write_json(records.mark_of(run.path, name), {})
+        write_json(records.seconds_of(run.path, name), dict(seconds=seconds))
     write_json(f"{run.classification(1)}/train.json", dict(converged_loss=0.0625))
     for folder in (run.classification(2), run.segmentation("ae_step1")):
         write_text(f"{folder}/solver.prototxt", "max_iter: 400")
-    expected = {stage.name: 10.0 if stage.images is None else 4.0 for stage in run.stages()}
-    return run, dict(experiment=experiment, gpus=0, cores=2, expected=expected)
+    expected = {stage.name: 10.0 if stage.is_training else 4.0 for stage in found.shown()}
+    return found, graph.Start("data", None, None, {}, ["results"], "psl++", gpus=0, cores=2, seconds=expected)
 
 
 def advance(run, iteration, images):
@@ -92,10 +92,10 @@ def state_of(*names):
 
 
 def test_the_line_tells_how_far_and_how_fast_each_stage_is(demo, monkeypatch):
-    run, asked = demo
-    clock = [100.0]
+    found, asked = demo
+    run, clock = found.run, [100.0]
     monkeypatch.setattr(progress_line.time, "monotonic", lambda: clock[0])
-    line = progress_line.Line(run, asked)
+    line = progress_line.Line(found, asked)
     state = state_of("classification.step2", "mine.step1", "results")
     advance(run, 100, images=10)
     line.text(state, 200)
@@ -116,30 +116,32 @@ def test_the_line_tells_how_far_and_how_fast_each_stage_is(demo, monkeypatch):
 def test_time_left_is_what_was_measured_of_the_kind_in_as_many_lanes_as_there_are(demo):
     """Two lanes. Of 4 s, saliency took 60 s of jobs; classification 90 of 10 s. The nets beside it are trainings too;
     the rest is taken as expected."""
-    run, asked = demo
+    found, asked = demo
+    run = found.run
     advance(run, 100, images=0)
-    line = progress_line.Line(run, asked)
+    line = progress_line.Line(found, asked)
     states = {"classification.step2": progress_line.status.State(100, 400)}
     line.text(state_of(), 200)
-    todo = [stage for stage in run.stages() if not run.is_done(stage.name)]
-    trainings = sum(stage.images is None for stage in todo)
+    todo = [stage for stage in found.shown() if not found.is_done(stage.name)]
+    trainings = sum(stage.is_training for stage in todo)
     assert "saliency" not in [stage.name for stage in todo] and len(line.stages) - len(todo) == 2
     as_expected = 4.0 * (len(todo) - trainings)
     assert line._left(states, {}) == pytest.approx((trainings - 0.25) * 90 / 2 + as_expected)
     for stage in todo:
         if stage.name not in ("relabel.psl", "segmentation.psl++", "segment.val.psl++"):
-            write_json(run.mark(stage.name), {})
+            for job in found.jobs(stage.name):
+                write_json(records.mark_of(run.path, job), {})
     line._look_at_what_is_done(6)
-    assert line._left({}, {}) == pytest.approx(4 + 90)  # one after the other: half of the cores have nothing to do
+    assert line._left({}, {}) == pytest.approx(4 + 90 + 4)  # one after the other: half of the cores do nothing
 
 
 def test_a_kind_without_a_measured_stage_goes_by_the_one_under_way(demo, monkeypatch):
-    run, asked = demo
-    clock = [100.0]
+    found, asked = demo
+    run, clock = found.run, [100.0]
     monkeypatch.setattr(progress_line.time, "monotonic", lambda: clock[0])
     for name in ("classification.step1", "saliency.1-2"):
-        os.unlink(run.mark(name))
-    line = progress_line.Line(run, asked)
+        os.unlink(records.mark_of(run.path, name))
+    line = progress_line.Line(found, asked)
     state = state_of("classification.step2")
     advance(run, 100, images=0)
     line.text(state, 200)
@@ -147,7 +149,7 @@ def test_a_kind_without_a_measured_stage_goes_by_the_one_under_way(demo, monkeyp
     clock[0] += 20
     states = {"classification.step2": progress_line.status.State(200, 400)}
     rates = {"classification.step2": 5.0}  # so 80 s in all, 40 s with the other lane, in place of 10
-    trainings = sum(stage.images is None for stage in run.stages())
+    trainings = sum(stage.is_training for stage in found.shown())
     assert line._left(states, rates) - before == pytest.approx(trainings * 30 - 20)
 
 
@@ -178,7 +180,7 @@ PRINTS = """printf 'half '; sleep 1.5; echo a text; echo a warning >&2; test -t 
 @pytest.mark.parametrize(
     "end, said",
     [
-        ("tell(dict(level='job_finished', jobid=7))", "train 1: loss 0.062"),
+        ("tell(dict(level='job_finished', jobid=7))", "classification.step1: loss 0.062"),
         ("os.kill(os.getpid(), signal.SIGINT)", "interrupted; typed again, the command goes on from there"),
     ],
 )
@@ -187,10 +189,14 @@ def test_the_line_and_what_stages_print_do_not_garble_each_other(demo, tmp_path,
     code = f"import os; os.chdir({str(tmp_path)!r}); os.mkdir('elsewhere')\n{HANDLER}os.chdir('elsewhere')\n"
     code += f"sh({PRINTS!r})\ntry:\n    {end}\nexcept KeyboardInterrupt:\n    sh({PRINTS!r})\n"
     code += "print('the end', flush=True)\n" + "time.sleep(1.5)\n" * ("loss" in said)  # the line is drawn once more
-    screens, exit_code = in_terminal(code, AEPSL_RUN=json.dumps(demo[1]))
+    found, start = demo
+    graph.write(found.run.path, found.experiment, start)
+    screens, exit_code = in_terminal(code, AEPSL_START=found.run.path)
     assert exit_code == 0
     job, *rows = screens[-1]
-    assert job.endswith("s    0/3  train 1") and re.fullmatch(rf"( +\d+ s +0/3  )?{re.escape(said)}", rows[3])
+    assert job.endswith("s    0/3  classification.step1") and re.fullmatch(
+        rf"( +\d+ s +0/3  )?{re.escape(said)}", rows[3]
+    )
     assert rows[:3] == ["half a text", "a warning", "no terminal"] and rows[-3:] == ["the end", "the very end", ""]
     for *above, last in screens:
         assert all(row in (job, *rows) for row in above)
@@ -202,8 +208,9 @@ def test_the_line_and_what_stages_print_do_not_garble_each_other(demo, tmp_path,
 
 def test_without_a_terminal_there_are_only_lines(demo, tmp_path):
     code = f"import os; os.chdir({str(tmp_path)!r})\n{HANDLER}tell(dict(level='job_finished', jobid=7))\n"
-    del demo[1]["expected"]
-    environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), AEPSL_RUN=json.dumps(demo[1]))
+    found, start = demo
+    graph.write(found.run.path, found.experiment, start._replace(seconds={}))
+    environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), AEPSL_START=found.run.path)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    line = r" +\d+ s +0/3  train 1"
+    line = r" +\d+ s +0/3  classification.step1"
     assert done.stdout == "the very end\n" and re.fullmatch(rf"{line}\n{line}: loss 0.062\n", done.stderr)

@@ -1,6 +1,6 @@
 """The report of a run: its figures, what is shown of single images, and a page that needs nothing else."""
 
-import copy
+import dataclasses
 import os
 import re
 import shutil
@@ -19,6 +19,7 @@ from aepsl.base.files import write_json, write_text
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.evaluation import by_image
 from aepsl.graph import run_folder
+from aepsl.graph.graph import Graph
 from aepsl.images.pictures import write_grey, write_mask
 from aepsl.paper import published
 from aepsl.report import charts, collect, page, tables, tables_of_making
@@ -86,9 +87,9 @@ def row(miou, iou, **more):
 
 
 def results_of_voc12(name="voc12"):
-    names = ["background", *experiments.load("voc12")["classes"]]
+    names = ["background", *experiments.load("voc12").classes]
     iou = dict.fromkeys(names, 50.0)
-    rows = {each: row(50.0 + k, iou) for k, each in enumerate(experiments.load("voc12")["rows"])}
+    rows = {each: row(50.0 + k, iou) for k, each in enumerate(experiments.load("voc12").rows)}
     steps = [f"step{t}" for t in range(1, 5)]
     return dict(
         experiment=name,
@@ -179,7 +180,7 @@ def test_what_is_not_known_is_blank_and_what_is_left_out_is_named(voc12):
 
 
 def test_another_experiment_says_that_it_does_not_compare(voc12, runs):
-    own = dict(voc12, name="mine")
+    own = dataclasses.replace(voc12, name="mine")
     write_json(f"{runs}/mine/results.json", results_of_voc12("mine"))
     found = collect.gathered(own)
     seen = Page(page.html(own, found, None)).words
@@ -228,7 +229,7 @@ def test_a_run_that_is_not_finished_shows_what_it_has(voc12, runs):
     assert "voc12: not finished yet" in seen and "43.2" in seen and "What is missing" in seen
     assert "segmentation.psl++" in seen and "Figure 5a. Classification loss by epoch and step" in seen
     with pytest.raises(InputError, match="is no run that has begun"):
-        collect.gathered(dict(voc12, name="none"))
+        collect.gathered(dataclasses.replace(voc12, name="none"))
 
 
 def test_every_stage_stands_after_those_that_it_needs_and_none_on_another():
@@ -236,7 +237,7 @@ def test_every_stage_stands_after_those_that_it_needs_and_none_on_another():
         experiment = experiments.load(name)
         needs = charts.needed(experiment)
         places = charts.placed(needs)
-        assert set(needs) == {stage.name for stage in run_folder.RunFolder(experiment).stages()} | {"results"}
+        assert set(needs) == {stage.name for stage in Graph(experiment).shown()} | {"results"}
         assert len(set(places.values())) == len(places)
         assert all(places[other][0] < places[each][0] for each in needs for other in needs[each])
     needs = charts.needed(experiments.load("voc12"))
@@ -245,8 +246,7 @@ def test_every_stage_stands_after_those_that_it_needs_and_none_on_another():
 
 
 def test_settings_show_what_differs():
-    demo = copy.deepcopy(experiments.load("demo"))
-    rows = {cells[0]: cells[1:] for cells in tables_of_making.settings(demo).rows}
+    rows = {cells[0]: cells[1:] for cells in tables_of_making.settings(experiments.load("demo")).rows}
     assert rows["data.crop"] == ["97", "321"] and rows["initial_weights"][0] == "none"
     assert rows["seed"] == ["1", "1"] and "crf.iterations" not in rows
 

@@ -15,7 +15,7 @@ from google.protobuf import text_format
 import standins
 from aepsl.data import archives
 from aepsl.data.dataset import VOC_CLASSES
-from aepsl.run.start import data_of
+from aepsl.run.inputs import data_of
 from aepsl.settings import experiments
 from conftest import copy_of_repository
 
@@ -123,10 +123,10 @@ def check_what_was_learned_from(run):
     expected = {
         "ae_step1": ("masks/ae_step1", None),
         "ae_step4": ("masks/ae_step4", None),
-        "psl": ("masks/ae_step3", "scores"),
+        "psl": ("masks/ae_step3", "predicted"),
         "psl_labels": ("masks/ae_step3", "labels"),
         "psl_none": ("masks/ae_step3", "none"),
-        "psl++": ("relabelled/psl/crf", "scores"),
+        "psl++": ("relabelled/psl/crf", "predicted"),
     }
     assert {net: learned_from(run, net) for net in expected} == expected
     assert learned_from(run, "../step3/classification") == ("step2/regions", None)
@@ -278,7 +278,7 @@ def test_slurm_runs_the_jobs_and_tells_of_those_that_fail(tree, made, small_set,
     assert len(asked) == 1 and "--job-name aepsl.surgery --cpus-per-task 1 --gres gpu:0" in asked[0]
     assert json.loads((tree / "runs/flock/done/check.json").read_text()) == dict(train=6, val=3)
 
-    output, code = start("train_classification")  # this image has no CUDA
-    assert code != 0 and "stopped at train_classification" in output
+    output, code = start("classification.step1")  # this image has no CUDA
+    assert code != 0 and "stopped at classification.step1" in output
     asked = (tmp_path / "asked").read_text().splitlines()[1:]
-    assert any("aepsl.train_classification" in line and "--gres gpu:1" in line for line in asked)
+    assert any("aepsl.classification.step1" in line and "--gres gpu:1" in line for line in asked)

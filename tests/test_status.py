@@ -28,7 +28,7 @@ def voc12(tmp_path, monkeypatch):
         write_text(f"{root}/{folder}/solver.prototxt", "max_iter: 300")
     write_text(f"{root}/step1/classification/final.caffemodel", "")
     write_json(f"{root}/segmentation/ae_step1/snapshot.json", dict(iteration=100, rows=[[98, 0.5], [99, 0.25]]))
-    return dict(experiments.load("voc12"), shards=2)
+    return experiments.changed(experiments.load("voc12"), {"shards": 2})
 
 
 def test_status_tells_what_is_done_what_goes_on_and_how_long_it_took(voc12, tmp_path):

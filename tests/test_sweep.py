@@ -6,7 +6,7 @@ import re
 import pytest
 
 from aepsl.base.errors import InputError
-from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.graph import Graph
 from aepsl.run import sweep
 from aepsl.settings import experiments
 from small_run import Run
@@ -14,10 +14,11 @@ from small_run import Run
 
 def test_changes_are_laid_over_the_settings():
     demo = experiments.load("demo")
-    found = sweep.changed(demo, ["psl_start=step1", "training.psl.epochs=48"])
-    assert found["psl_start"] == "step1" and found["training"]["psl"]["epochs"] == 48
-    assert found["training"]["segmentation"] == demo["training"]["segmentation"]
-    assert demo["psl_start"] == "ae_step3" and demo["training"]["psl"]["epochs"] == 24
+    changes = sweep.changes_of(demo, ["psl_start=step1", "training.psl.epochs=48"])
+    found = sweep.Variant(demo, changes).experiment
+    assert found.psl_start == "step1" and found.training.psl.epochs == 48
+    assert found.training.segmentation == demo.training.segmentation
+    assert demo.psl_start == "ae_step3" and demo.training.psl.epochs == 24
 
 
 @pytest.mark.parametrize(
@@ -36,28 +37,51 @@ def test_changes_are_laid_over_the_settings():
 )
 def test_a_change_that_makes_another_run_is_refused(change, complaint):
     with pytest.raises(InputError, match=complaint):
-        sweep.changed(experiments.load("demo"), [change])
+        sweep.changes_of(experiments.load("demo"), [change])
+
+
+def variant(seed=1, *changes):
+    demo = experiments.load("demo")
+    return sweep.Variant(demo, {**sweep.changes_of(demo, changes), "seed.training": seed})
 
 
 def test_a_net_is_trained_once_for_each_seed_and_settings():
-    folder = lambda net, seed=1, *changes: sweep.Trainings(  # noqa: E731
-        dict(sweep.changed(experiments.load("demo"), changes), seed=seed), "data", None, None
-    ).folder(net)
+    """Its folder has its name."""
+    net = lambda name, *more: variant(*more).net(name)  # noqa: E731
     start, longer = "psl_start=step1", "training.segmentation.epochs=48"
-    assert folder("ae_step3", 1, start) == folder("ae_step3") != folder("ae_step3", 2)
-    assert folder("psl", 1, start, longer) == folder("psl", 1, start) != folder("psl")
-    assert folder("psl", 1, "psl_start=initial") != folder("psl", 1, start)
-    assert folder("psl", 1, longer) != folder("psl")  # what it starts from, ae_step3, is another net
+    assert net("ae_step3", 1, start) == net("ae_step3") == "ae_step3" != net("ae_step3", 2)
+    assert net("psl", 1, start, longer) == net("psl", 1, start) != net("psl") == "psl"
+    assert net("psl", 1, "psl_start=initial") != net("psl", 1, start)
+    assert net("psl", 1, longer) != net("psl")  # what it starts from, ae_step3, is another net
+
+
+def test_a_row_is_segmented_once_for_each_net_and_settings():
+    row = lambda name, *more: variant(*more).row(name)  # noqa: E731
+    assert row("psl") == row("psl", 1, "psl.prohibited=0.1") == "psl" != row("psl", 1, "psl.prohibited=0.2")
+    assert row("psl", 1, "crf.iterations=5") != row("psl", 2) != row("psl")
+
+
+def test_the_nets_and_rows_of_a_sweep_are_stages_beside_those_of_the_tables():
+    other = variant(2, "training.psl.lr=0.02", "crf.iterations=5")
+    row = other.row("psl")
+    graph = Graph(other.base.experiment, nets=other.nets, rows=other.rows)
+    segment = graph.stages[f"segment.val.{row}"]
+    (net,) = [graph.stages[name] for name in segment.needs]
+    assert (graph.settings_of(segment).crf.iterations, graph.settings_of(net).training.psl.lr) == (5, 0.02)
+    assert graph.settings_of(net).seed.training == 2 and net.name not in Graph(other.base.experiment).stages
+    start, *masks = net.needs  # what psl starts from is another net, too; the masks are the run's
+    assert start == f"segmentation.{other.net('ae_step3')}" != "segmentation.ae_step3" and masks == ["masks.ae_step3"]
 
 
 def test_what_psl_starts_from():
-    demo = experiments.load("demo")
-    start = lambda net, **more: RunFolder(dict(demo, **more)).start_of(net)  # noqa: E731
-    assert start("psl++").folder == "runs/demo/segmentation/ae_step3"
-    assert start("ae_step3").name == start("psl", psl_start="step1").name == "classification.step1"
-    assert start("psl", psl_start="initial") is None
-    del demo["psl_start"]
-    assert start("psl").name == "classification.step1"
+    def weights(net, **more):
+        return Graph(experiments.changed(experiments.load("demo"), more)).stages[f"segmentation.{net}"].paths["weights"]
+
+    step1 = "runs/demo/step1/classification/final.caffemodel"
+    assert weights("psl++") == "runs/demo/segmentation/ae_step3/final.caffemodel"
+    assert weights("ae_step3") == weights("psl", psl_start="step1") == step1
+    assert weights("psl", psl_start="initial") is None
+    assert weights("psl", psl_start=None) == step1
 
 
 @pytest.mark.parametrize("typed", [["--seeds", "1,2,1"], ["--rows", "psl,psl"]])
@@ -66,11 +90,14 @@ def test_what_is_named_twice_is_refused(typed):
         sweep.main(["demo", *typed])
 
 
-def test_rows_without_shared_masks_are_refused():
-    sweep.check_rows(experiments.load("demo"), ["ae_step3", "psl", "calibration"])
-    for row in ("ae_step4", "psl++"):
-        with pytest.raises(InputError, match=f"{re.escape(row)}: a sweep takes rows whose masks are of steps 1 to 3"):
-            sweep.check_rows(experiments.load("demo"), [row])
+def test_rows_without_the_runs_masks_are_refused():
+    for row in ("ae_step3", "ae_step4", "psl", "calibration"):
+        variant().row(row)
+    for row in ("psl++", "psl+gt"):
+        with pytest.raises(InputError, match=f"{re.escape(row)}: learns from masks of another net; a sweep takes rows"):
+            variant().row(row)
+    with pytest.raises(InputError, match="psl3: no row of tables 3 and 4"):
+        variant().row("psl3")
 
 
 def test_the_table_has_means_ranges_and_differences_by_seed():

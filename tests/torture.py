@@ -54,11 +54,13 @@ BAD = ("Traceback", "a fault of ours", "Check failed", "Aborted", "Segmentation 
 
 # Kills on purpose, in the order in which a run comes past them: just before a file gets this name, or goes.
 MOMENTS = {
-    "the record of the data": "rename data.made_of.json",
     "the data get their name": "rename data",
     "the data are there, what they hold is not kept": "rename made/data.json",
+    "that is kept, unmarked": "rename done/data.json",
     "the contents of the inputs": "rename ../.digests.json",
     "the check is done, unmarked": "rename done/check.json",
+    "the settings, whole": "rename experiment.yaml",
+    "what the start was asked for": "rename start.json",
     "a saliency map": "rename saliency/train_000001.png",
     "the initial weights": "rename initial.caffemodel",
     "the initial weights are there, unrecorded": "rename made/surgery.json",
@@ -72,7 +74,7 @@ MOMENTS = {
     "a region": "rename step1/regions/train_000004.png",
     "the regions are there, unmarked": "rename done/mine.step1.1-1.json",
     "a mask": "rename masks/ae_step1/train_000004.png",
-    "snakemake's record of a job": "rename .snakemake/metadata/",
+    "what a job took": "rename seconds/masks.ae_step1.1-1.json",
     "relabelled without CRF, not with it": "rename relabelled/psl/crf/train_000002.png",
     "a segmentation": "rename val/psl++/crf/val_000002.png",
     "the results": "rename results.json",
@@ -86,8 +88,7 @@ what, _, name = os.environ["KILL_AT"].partition(" ")
 def end():
     os.killpg(0, signal.SIGKILL)
 def is_it(path):
-    path = str(path)
-    return name in path if name.endswith("/") else os.path.relpath(path, "runs/torture") == name
+    return os.path.relpath(str(path), "runs/torture") == name
 def hook(event, arguments):
     if what == "rename" and event == "os.rename" and is_it(arguments[1]):
         end()
@@ -242,11 +243,9 @@ KINDS = (
     "data/ImageSets/Segmentation/val.txt",
     "data/image_labels.txt",
     "data/classes.txt",
-    "data.made_of.json",
     "saliency/train_000001.png",
     "saliency/made_of.json",
     "initial.caffemodel",
-    "initial.made_of.json",
     "step1/classification/final.caffemodel",
     "step1/classification/log.csv",
     "step1/classification/train.json",
@@ -278,7 +277,8 @@ KINDS = (
     "seconds/segmentation.psl.json",
     "made/data.json",
     "made/masks.ae_step1.json",
-    ".snakemake/metadata/*",
+    "experiment.yaml",
+    "start.json",
     "../.digests.json",
 )
 DAMAGES = {
@@ -334,7 +334,7 @@ def _one(run, kind):
 
 
 # When the disk is full: with room for a share of what a run takes, or from the begin of a job on.
-FULL_AT = (0.02, 0.1, 0.2, 0.35, 0.65, "saliency", "mine", "masks", "relabel", "segment val", "results", "submission")
+FULL_AT = (0.02, 0.1, 0.2, 0.35, 0.65, "saliency", "mine", "masks", "relabel", "segment.val", "results", "submission")
 FULL = re.compile(r"^error: .*: (the disk is full: .* are free|what is left to make takes .*); make room", re.MULTILINE)
 
 

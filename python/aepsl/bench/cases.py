@@ -165,7 +165,7 @@ def _rbd(small):
 
 def dense_crf(folder, labels, count):
     """The CRF of photos with so many labels and background, against pydensecrf called directly on the same energies."""
-    settings = experiments.load("voc12")["crf"]
+    settings = experiments.load("voc12").crf
     bilateral, gaussian = settings.bilateral, settings.gaussian
     width, height = stand_ins.PHOTO
     random = np.random.RandomState(1)

@@ -17,7 +17,7 @@ def every(experiment, found):
 def settings(experiment):
     """What differs from the paper's experiment, and the seed."""
     own, base = experiment.settings(), experiments.load(published.PAPERS_EXPERIMENT).settings()
-    rows = [["seed", _shown(own.pop("seed")), _shown(base.pop("seed"))]]
+    rows = [["seed", _seeds(own.pop("seed")), _seeds(base.pop("seed"))]]
     for path, value in flat(experiments.difference(own, base)):
         theirs = base
         for key in path:
@@ -25,6 +25,12 @@ def settings(experiment):
         rows.append([".".join(path), _shown(value), _shown(theirs)])
     caption = f"Settings that differ from {published.PAPERS_EXPERIMENT}'s, and the seed"
     return Table(caption, ["setting", "here", published.PAPERS_EXPERIMENT], rows)
+
+
+def _seeds(seed):
+    """'1', where all that is drawn has one."""
+    values = set(seed.values())
+    return str(*values) if len(values) == 1 else _shown(seed)
 
 
 def flat(changes, above=()):

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import resource
 import time
 
@@ -14,6 +15,7 @@ from aepsl.graph import graph
 from aepsl.graph.run_folder import stage_of
 from aepsl.settings.typed import Only
 from aepsl.store import records
+from aepsl.store.result import RECORD
 
 # What every stage may read besides: what these mean stands in the contents of its inputs, or changes no result.
 FREE = ("name", "classes", "data.train", "data.val", "data.workers")
@@ -37,7 +39,7 @@ def run(folder, name, workers=1):
 
 
 def _call(found, start, stage, name, word, workers):
-    """What the stage's run(...) returns."""
+    """The Made of the stage's run(...), and beside it the word that the stage keeps in a folder."""
     function = importlib.import_module(stage.module).run
     offered = dict(
         experiment=Only(found.settings_of(stage), (*stage.settings, *FREE)),
@@ -50,7 +52,9 @@ def _call(found, start, stage, name, word, workers):
         **({} if stage.kind == "results" else dict(out=stage.out)),
     )
     taken = {key: value for key, value in offered.items() if key in inspect.signature(function).parameters}
-    return function(**taken, **stage.paths, **stage.options)
+    made = function(**taken, **stage.paths, **stage.options)
+    kept = os.path.join(stage.out, RECORD)
+    return made._replace(beside=[*made.beside, kept]) if os.path.exists(kept) else made
 
 
 def _measured(function, *arguments):

@@ -56,8 +56,13 @@ class Variant:
         return name + key
 
     def row(self, name):
-        """The name of a row with these settings: the run's own, or one of `rows`."""
-        row = self.base.of.rows[name]
+        """The name of a row with these settings: the run's own, or one of `rows`.
+
+        Raises InputError for a row that there is not, and for one whose masks another net makes: those would change.
+        """
+        row = self.base.of.rows[self.base.checked_row(name)]
+        if self.base.of.nets[row.net].masks in self.base.of.nets:
+            raise InputError(f"{name}: learns from masks of another net; a sweep takes rows that learn from the run's")
         net = self.net(row.net)
         key = self._key(("psl.prohibited", "crf"), row.net, net)
         if key:

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import write_json
+from aepsl.base.files import check_place, write_json
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.images.pictures import read_indexed
 from aepsl.saliency.drfi.measures import Cue
@@ -46,6 +46,7 @@ def run(experiment, data, saliency, masks, out):
     saliency: folder of maps; masks: folder of masks made with them. `out` holds {"cue": Cue's shares at the
     experiment's thresholds, "masks": MaskTally's}.
     """
+    check_place(out)
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
     cue, labels = Cue(), MaskTally()

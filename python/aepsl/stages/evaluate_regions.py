@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
-from aepsl.base.files import write_json
+from aepsl.base.files import check_place, write_json
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.data.regions import read, unpacked
 from aepsl.nets.whole_image import ClassificationNet
@@ -49,6 +49,7 @@ def run(experiment, data, out, regions=None, model=None, gpu=None):
     classification net of step 1; `out` then holds a list of [threshold, shares], what the net would have mined with
     each of the experiment's `mining.sensitivity`. Of the nets, only the calibration's learns from these masks.
     """
+    check_place(out)
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
     source = _Regions(regions) if regions else _Thresholds(experiment, model, gpu)

@@ -13,7 +13,7 @@ from caffe.proto import caffe_pb2
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import written_whole
+from aepsl.base.files import check_place, written_whole
 from aepsl.graph.stage import TRAINING
 from aepsl.layers.data import PARAMETERS, Sampler
 from aepsl.nets import build, caffemodel
@@ -35,6 +35,7 @@ def run(vgg, out, experiment, data):
     data: settings and data set that fc6 and fc7 are then drawn for, else not looked at. Raises InputError for the
     weights of another net.
     """
+    check_place(out)
     layers = caffemodel.caffemodel_layers(vgg)
     depends = depends_on(layers, experiment, data)
     net = caffe_pb2.NetParameter(name="LargeFOV")

@@ -13,6 +13,7 @@ from typing import NamedTuple, Optional
 
 from aepsl.base.files import LEFTOVER, flush_all, read_text, write_json, write_text
 from aepsl.store import digests
+from aepsl.store.result import RECORD
 from aepsl.store.whole import read
 
 TEXTS = (".json", ".csv", ".prototxt", ".txt")
@@ -111,6 +112,8 @@ def heal(run, job, dry=False):
         _remove(mark, dry)
         line = f"{path}: is damaged or missing; its stage looks again whether all is there"
         return Health(None, False, [line] * is_trace)
+    if _is_of_something_else(run, record):
+        return Health(record, False, [])
     said, faulty = [], _differing(run, record)
     texts = [name for name in faulty if name in record["texts"]]
     faulty = [name for name in faulty if name not in record["texts"]]
@@ -133,6 +136,13 @@ def heal(run, job, dry=False):
 def unmark(run, job):
     """Remove a job's mark: its result is not of what is there today."""
     _remove(mark_of(run, job))
+
+
+def _is_of_something_else(run, record):
+    """Whether a stage has begun to make the job's files of another word; what it has made so far stays."""
+    names = [os.path.join(run, name) for name in record["texts"] if os.path.basename(name) == RECORD]
+    known = [each for each in map(read, names) if isinstance(each, dict) and "word" in each]
+    return any(each["word"] != record["word"] for each in known)
 
 
 def _differing(run, record):
