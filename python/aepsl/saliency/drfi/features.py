@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
-from aepsl.saliency.rbd import neighbours
+from aepsl.saliency.detectors.rbd import neighbours
 
 RIM = 15 / 400  # of the longest side
 BINS = 8  # of each colour channel: a histogram has 512
