@@ -60,7 +60,7 @@ def run(
         net = LegacyNet(experiment, *legacy, model, len(dataset.values), confidence, gpu)
     else:
         net = SegmentationNet(experiment, model, gpu)
-    begin(out, word, [f"{kind}/*.png" for kind in KINDS], part)
+    begin(out, word, [f"{kind}/*.png" for kind in KINDS], part and set(own))
     keep = shown(experiment, dataset.ids(experiment.data.train)) if confidence == "labels" and net.classifies else []
     keep = [image_id for image_id in keep if image_id in set(own)]
     folders = [os.path.join(out, kind) for kind in KINDS]
