@@ -1,7 +1,6 @@
 """Fixtures: small data sets in VOC layout, and one Caffe layer in a net of its own."""
 
 import contextlib
-import copy
 import json
 import os
 import shutil
@@ -89,14 +88,11 @@ def killed_after(iterations):
         yield
 
 
-def tiny_experiment(folder, epochs=3, **changes):
-    """The demo's experiment with a smaller net, batches of 6 and few epochs; `folder` is that of experiment.yaml."""
-    experiment = copy.deepcopy(experiments.load("demo"))
-    experiment.update(channels=[4, 4, 4, 4, 4], fc=8, folder=str(folder), **changes)
-    experiment.data.update(scale=0.5, crop=57)
-    for settings in experiment.training.values():
-        settings.update(batch=6, epochs=epochs, lr_step_epochs=2)
-    return experiment
+def tiny_experiment(epochs=3, **changes):
+    """The demo's experiment with a smaller net, batches of 6 and few epochs; changes: of settings, by their keys."""
+    tiny = {"channels": [4, 4, 4, 4, 4], "fc": 8, "data.scale": 0.5, "data.crop": 57}
+    tiny.update({f"training.{task}": dict(batch=6, epochs=epochs, lr_step_epochs=2) for task in experiments.TASKS})
+    return experiments.changed(experiments.load("demo"), {**tiny, **changes})
 
 
 @pytest.fixture
