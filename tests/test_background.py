@@ -42,9 +42,8 @@ def test_without_masks_there_are_shares_alone():
 
 @pytest.fixture
 def settings():
-    settings = dict(experiments.load("demo"), classes=["cat", "dog"])
-    settings["background"] = dict(settings["background"], indoor_classes=["dog"])
-    return settings
+    changes = {"classes": ["cat", "dog"], "background.indoor_classes": ["dog"]}
+    return experiments.changed(experiments.load("demo"), changes)
 
 
 def test_each_image_has_its_own_threshold(small_set, settings, tmp_path):

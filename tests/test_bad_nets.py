@@ -1,7 +1,6 @@
 """Weights, prototxts, sizes and rates with which Caffe would abort, or go on in silence: one line each."""
 
 import contextlib
-import copy
 import gc
 import itertools
 import json
@@ -29,6 +28,7 @@ from aepsl.layers.data import PARAMETERS, Prefetch, Sampler
 from aepsl.nets import build, caffemodel, finite, sizes
 from aepsl.nets.whole_image import ClassificationNet
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment, typed
 from aepsl.stages import evaluate_regions, masks, mine, saliency, segment, surgery, train
 from aepsl.stages.segment import SegmentationNet
 from aepsl.tools import infer
@@ -46,9 +46,21 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture
-def tiny(tmp_path):
-    """The demo's experiment with a smaller net, batch and schedule, in a folder of its own."""
-    return tiny_experiment(tmp_path / "tiny")
+def tiny(tmp_path, monkeypatch):
+    """The demo's experiment with a smaller net, batch and schedule; its prototxts have a folder of their own."""
+    experiment = tiny_experiment()
+    monkeypatch.setattr(experiments, "FOLDER", str(tmp_path / "prototxt"))
+    return experiment
+
+
+def unchecked(experiment, changes):
+    """The experiment with settings that no experiment.yaml can have."""
+    settings = experiment.settings()
+    for key, value in changes.items():
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        settings = experiments.laid_over(settings, value)
+    return typed(Experiment, dict(settings, name=experiment.name))
 
 
 def opened(experiment, task):
@@ -313,7 +325,7 @@ SOLVER = [("psl_solver", fault) for fault in ("empty", "binary")]
 @pytest.mark.parametrize("kind, fault", [*itertools.product(NETS, PROTOTXTS), *SOLVER])
 def test_prototxts_that_say_something_else_are_one_line(tiny, kind, fault):
     """A run would not follow them."""
-    path = os.path.join(tiny["folder"], f"{kind}.prototxt")
+    path = os.path.join(experiments.FOLDER, tiny.name, f"{kind}.prototxt")
     text = build.files(tiny)[path]
     write_bytes(path, PROTOTXTS[fault](text))
     with pytest.raises(InputError) as error:
@@ -379,9 +391,8 @@ def test_a_photo_that_caffe_cannot_hold_is_too_large():
 @pytest.mark.parametrize("task", experiments.TASKS)
 @pytest.mark.parametrize("batch, crop", [(65536, 321), (30, 1401), (1, 8193)])
 def test_batches_that_caffe_cannot_hold_are_refused_at_once(task, batch, crop):
-    experiment = copy.deepcopy(experiments.load("voc12"))
-    experiment.training.of(task).batch = batch
-    experiment.data.crop = crop
+    changes = {f"training.{task}.batch": batch, "data.crop": crop}
+    experiment = experiments.changed(experiments.load("voc12"), changes)
     with pytest.raises(InputError) as error:
         build.check_size(experiment, task)
     one_line(error, f"training.{task}.batch {batch} and data.crop {crop}", "conv1_")
@@ -391,7 +402,7 @@ def test_batches_that_caffe_cannot_hold_are_refused_at_once(task, batch, crop):
 @pytest.mark.parametrize("changes, layer", [(dict(channels=[65536] * 5), "conv1_2"), (dict(fc=65536), "fc7")])
 def test_weights_that_caffe_cannot_hold_are_refused_at_once(task, changes, layer):
     with pytest.raises(InputError) as error:
-        build.check_size(dict(experiments.load("voc12"), **changes), task)
+        build.check_size(experiments.changed(experiments.load("voc12"), changes), task)
     one_line(error, f"the net's {layer}'s weights would have")
 
 
@@ -452,7 +463,7 @@ def test_images_of_odd_sizes_go_through_every_stage(tiny, odd_set, tmp_path):
     mine.run(tiny, odd_set, path("net/final.caffemodel"), path("regions"))
     masks.run(tiny, odd_set, path("regions"), path("maps"), path("masks"))
     train.run(tiny, "psl", odd_set, path("psl"), path("net/final.caffemodel"), masks=path("masks"))
-    segment.run(tiny, odd_set, "val", path("psl/final.caffemodel"), path("val"), "scores")
+    segment.run(tiny, odd_set, "val", path("psl/final.caffemodel"), path("val"), "predicted")
     shapes = [read_indexed(path(f"val/{kind}/val_{k:06d}.png")).shape for kind in ("plain", "crf") for k in range(1, 5)]
     assert shapes == 2 * [(1, 1), (1, 5000), (5000, 1), (2, 3)]
 
@@ -471,7 +482,7 @@ def stages(experiment, data, model, task, out):
             "evaluate-regions": lambda: evaluate_regions.run(experiment, data, out + "/r.json", model=model),
         }
     return {
-        "segment": lambda: segment.run(experiment, data, "val", model, out, "scores"),
+        "segment": lambda: segment.run(experiment, data, "val", model, out, "predicted"),
         "relabel": lambda: segment.run(experiment, data, "train_aug", model, out, "labels"),
         "infer": lambda: infer.run(experiment, [photo], model, out),
     }
@@ -499,48 +510,36 @@ def test_nothing_is_written_from_values_that_are_not_finite(tiny, data, tmp_path
 SCRIPT = """
 import json, os, sys
 from aepsl import cli
+from aepsl.settings.typed import Experiment, typed
 from aepsl.stages import train
 for path in sys.argv[1:]:
     child = os.fork()  # what is imported above serves all
     if not child:
         os.dup2(os.open(path + ".err", os.O_WRONLY | os.O_CREAT), 2)
-        cli.command(lambda: train.run(**json.load(open(path))))
+        arguments = json.load(open(path))
+        arguments["experiment"] = typed(Experiment, arguments["experiment"])
+        cli.command(lambda: train.run(**arguments))
         os._exit(0)
     with open(path + ".code", "w") as file:
         file.write(str(os.waitpid(child, 0)[1]))
 """
 
 
-def changed(*keys_and_value):
-    def change(experiment):
-        *keys, last, value = keys_and_value
-        for key in keys:
-            experiment = experiment[key]
-        experiment[last] = value
-
-    return change
-
-
 def with_rate(task, factor):
-    def change(experiment):
-        settings = experiment.training.of(task)
-        settings.update(lr=settings["lr"] * factor, epochs=12, lr_step_epochs=12)
-
-    return change
+    lr = experiments.load("demo").training.of(task).lr * factor
+    return {f"training.{task}": dict(lr=lr, epochs=12, lr_step_epochs=12)}
 
 
 def in_the_last_iteration(epochs):
     """Iterations of 24 images, with a rate that makes weights infinite."""
-    return lambda experiment: experiment.training.segmentation.update(
-        batch=24, epochs=epochs, lr_step_epochs=epochs, lr=3e38
-    )
+    return {"training.segmentation": dict(batch=24, epochs=epochs, lr_step_epochs=epochs, lr=3e38)}
 
 
-NUMBERS = {  # what is done to the experiment: what the line says
-    "decay huge": (changed("training", "segmentation", "decay", 1e30), "at iteration 1 (rate 0.03)"),
-    "mean nan": (changed("data", "mean", [np.nan, 1, 1]), "at iteration 0 (rate 0.03), from layer data on"),
-    "mean inf": (changed("data", "mean", [np.inf, 1, 1]), "the initial weights or `data.mean`"),
-    "input scale huge": (changed("input_scale", 1e37), "at iteration 0"),
+NUMBERS = {  # changes of the experiment: what the line says
+    "decay huge": ({"training.segmentation.decay": 1e30}, "at iteration 1 (rate 0.03)"),
+    "mean nan": ({"data.mean": [np.nan, 1, 1]}, "at iteration 0 (rate 0.03), from layer data on"),
+    "mean inf": ({"data.mean": [np.inf, 1, 1]}, "the initial weights or `data.mean`"),
+    "input scale huge": ({"input_scale": 1e37}, "at iteration 0"),
     "initial weights huge": (None, "the initial weights or `data.mean`"),
     "infinite at the end": (in_the_last_iteration(1), "at iteration 1 (rate 3e+38)"),
     "infinite at a snapshot": (in_the_last_iteration(2), "at iteration 1 (rate 3e+38)"),
@@ -556,15 +555,13 @@ def trained(tmp_path_factory, data):
     changes.update({name: ("segmentation", change) for name, (change, _) in NUMBERS.items()})
     paths = {}
     for name, (task, change) in changes.items():
-        experiment, weights = tiny_experiment(root / name / "net"), None
+        experiment = unchecked(tiny_experiment(), change or {})
         (root / name).mkdir()
-        if change:
-            change(experiment)
-        else:
-            weights = saved(experiment, task, root / name / "w.caffemodel", 1e20)
+        weights = None if change else saved(experiment, task, root / name / "w.caffemodel", 1e20)
         masks = None if task == "classification" else train.TRUTH
         out = str(root / name / "run")
-        arguments = dict(experiment=experiment, task=task, data=data, out=out, weights=weights, masks=masks)
+        settings = dict(experiment.settings(), name=experiment.name)
+        arguments = dict(experiment=settings, task=task, data=data, out=out, weights=weights, masks=masks)
         paths[name] = str(root / name / "arguments.json")
         write_text(paths[name], json.dumps(arguments))
     quiet = {**os.environ, "GLOG_minloglevel": "3"}
@@ -654,8 +651,8 @@ def test_a_training_leaves_no_solver(tiny, data, tmp_path):
 
 
 def test_a_saturated_classification_ends_with_its_remedy(tmp_path, data):
-    experiment = tiny_experiment(tmp_path / "tiny")
-    experiment.training.classification.update(lr=30, epochs=20, lr_step_epochs=20)
+    changes = {"training.classification": dict(lr=30, epochs=20, lr_step_epochs=20)}
+    experiment = experiments.changed(tiny_experiment(), changes)
     with pytest.raises(InputError) as error:
         train.run(experiment, "classification", data, str(tmp_path / "run"))
     one_line(error, "stuck at iteration 40", "The squared loss saturates", "lower training.classification.lr")
@@ -666,8 +663,8 @@ def test_a_saturated_classification_ends_with_its_remedy(tmp_path, data):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_slow_or_short_training_is_not_stuck(tmp_path, data, seed, rate):
     """Rates that are too small, too: its losses do not fall, but its scores are not extreme."""
-    experiment = tiny_experiment(tmp_path / "tiny", seed=seed)
-    experiment.training.classification.update(lr=rate, epochs=12, lr_step_epochs=12)
+    changes = {"seed": seed, "training.classification": dict(lr=rate, epochs=12, lr_step_epochs=12)}
+    experiment = experiments.changed(tiny_experiment(), changes)
     train.run(experiment, "classification", data, str(tmp_path / "run"))
     assert (tmp_path / "run/final.caffemodel").exists()
 

@@ -1,5 +1,6 @@
 """Data that do not mean what they seem: read as what they plainly are, or one line that says what is wrong."""
 
+import dataclasses
 import os
 import shutil
 import struct
@@ -22,7 +23,7 @@ from aepsl.store import digests
 
 NAMES = ["cat", "dog", "hot dog"]
 DEMO = experiments.load("demo")
-EXPERIMENT = dict(DEMO, data=dict(DEMO["data"], test="test"), classes=None)  # the data set's
+EXPERIMENT = dataclasses.replace(experiments.changed(DEMO, {"data.test": "test"}), classes=None)  # the data set's
 WIDTH, HEIGHT = 24, 16
 
 

@@ -58,7 +58,7 @@ def test_a_rule_bounds_each_map_by_itself(name, rng):
     assert bound.shape == (3, 1, 1)
     for k in range(3):
         np.testing.assert_array_equal(rule.bound(maps[k : k + 1], 0.3), bound[k : k + 1])
-    settings = {key: value for key, value in experiments.load("voc12").items() if key not in ("name", "folder")}
+    settings = experiments.load("voc12").settings()
     settings["mining"] = dict(settings["mining"], threshold={name: 0.3}, sensitivity=[{name: 0.5}])
     assert check.fault(settings) is None
 

@@ -215,7 +215,7 @@ def test_a_reader_who_has_seen_enough_is_no_fault():
 def test_a_disk_that_is_too_small_is_said_before_the_run(tmp_path, monkeypatch, capsys, free, outcome):
     monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**13, 0, int(free)))
-    monkeypatch.setattr(run_tool.plan, "disk_of", lambda graph, stage, images: 0.2)
+    monkeypatch.setattr(run_tool.costs, "disk_of", lambda graph, stage, images: 0.2)
     found = Graph(experiments.load("voc12"))
     os.makedirs(found.run.path)
     if outcome == "refused":

@@ -105,7 +105,7 @@ def test_command(tmp_path):
 
 def test_measure_against_counts_by_hand(small_set, tmp_path):
     """Regions of the left half of every image, for its first label."""
-    experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
+    experiment = experiments.changed(experiments.load("demo"), {"classes": ["cat", "dog"]})
     dataset_masks = small_set / "SegmentationClassAug"
     counts = np.zeros(5)
     for k, labels in enumerate(["cat", "dog", "cat dog", "cat", "dog", "dog"]):
@@ -125,7 +125,7 @@ def test_measure_against_counts_by_hand(small_set, tmp_path):
 
 def test_training_images_need_no_masks(small_set, tmp_path):
     """Those that have one are measured; one of another size is told."""
-    experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
+    experiment = experiments.changed(experiments.load("demo"), {"classes": ["cat", "dog"]})
     for k, labels in enumerate([1, 1, 2, 1, 1, 1]):
         shape = evaluate.read_indexed(str(small_set / f"SegmentationClassAug/image{k}.png")).shape
         write_grey(f"{tmp_path}/regions/image{k}.png", packed(np.ones((labels, *shape), bool)))

@@ -1,6 +1,8 @@
 """Settings that are wrong are told before any work, in one line that names the file, the setting and what it may be."""
 
 import copy
+import dataclasses
+import functools
 import os
 
 import jsonschema
@@ -72,6 +74,7 @@ def changed(changes):
     with open(VOC12) as file:
         settings = copy.deepcopy(yaml.safe_load(file))
     settings["training"] = {task: dict(values) for task, values in settings["training"].items()}
+    settings["seed"] = dict.fromkeys(experiments.SEEDS, settings["seed"])  # one number for all three
     for key, value in changes.items():
         *above, last = key.split(".")
         part = settings
@@ -105,9 +108,12 @@ WRONG_VALUES = [
         [f"c{k}" for k in range(255)],
         'is ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c...; it must be a list of 2 to 254',
     ),
-    ("seed", -1, "is -1; it must be an integer, at least 0 and at most 2147483647"),
-    ("seed", 2**31, "is 2147483648; it must be an integer, at least 0 and at most 2147483647"),
-    ("seed", 1.0, "is 1.0; it must be an integer, at least 0 and at most 2147483647"),
+    ("seed.training", -1, "is -1; it must be an integer, at least 0 and at most 2147483647"),
+    ("seed.data", 2**31, "is 2147483648; it must be an integer, at least 0 and at most 2147483647"),
+    ("seed.report", 1.0, "is 1.0; it must be an integer, at least 0 and at most 2147483647"),
+    ("seed", 1.0, "is 1.0; it must be lines `key: value` (or one number for all three)"),
+    ("seed", True, "is true; it must be lines `key: value` (or one number for all three)"),
+    ("seed", [1, 2, 3], "is [1, 2, 3]; it must be lines `key: value` (or one number for all three)"),
     ("shards", 0, "is 0; it must be an integer, at least 1 and at most 999"),
     ("shards", 1000, "is 1000; it must be an integer, at least 1 and at most 999"),
     ("shards", True, "is true; it must be an integer, at least 1 and at most 999"),
@@ -232,6 +238,8 @@ def test_a_wrong_value_is_named_with_what_it_may_be(folder, key, value, complain
 
 # Changes of voc12's settings, and all of the line behind the file's name.
 OTHER_FAULTS = [
+    ({"seed": -1}, "`seed.data` is -1; it must be an integer, at least 0 and at most 2147483647"),
+    ({"seed.mining": 1}, "`seed.mining` is no setting; did you mean `training`?"),
     ({"channels": [8, 8, 8, 8, 0]}, f"`channels[4]` is 0; it must be {POSITIVE}"),
     ({"convs": [1, 1, 1.5, 1, 1]}, "`convs[2]` is 1.5; it must be an integer, at least 1 and at most 16"),
     ({"convs": [1, 1, 1, 1, 5000]}, "`convs[4]` is 5000; it must be an integer, at least 1 and at most 16"),
@@ -367,8 +375,8 @@ def test_voc12_explains_all_but_three_settings_which_it_names():
 @pytest.mark.parametrize(
     "key, value",
     [
-        ("seed", 0),
-        ("seed", 2**31 - 1),
+        ("seed.data", 0),
+        ("seed.training", 2**31 - 1),
         ("shards", 999),
         ("threads", 64),
         ("data.scale", 4),
@@ -402,7 +410,7 @@ def test_voc12_explains_all_but_three_settings_which_it_names():
 def test_the_ends_of_what_is_allowed_are_allowed(folder, key, value):
     settings = changed({key: value})
     folder("mine", yaml.safe_dump(settings, allow_unicode=True))
-    assert experiments.load("mine") == dict(settings, name="mine", folder=os.path.join(experiments.FOLDER, "mine"))
+    assert experiments.load("mine").settings() == settings
 
 
 @pytest.mark.parametrize(
@@ -445,11 +453,14 @@ def test_the_ends_of_what_is_allowed_are_allowed(folder, key, value):
         ("base: voc12\nseed: " + "[" * 3000, "goes hundreds of levels deep"),
         ("base: voc12\nseed: " + "{a: " * 900 + "1" + "}" * 900, "goes hundreds of levels deep"),
         ("base: voc12\n# " + "x" * 2**20, "is larger than 1 MB"),
-        ("base: voc12\nseed: " + "9" * 5000, "`seed` is 99999"),
+        ("base: voc12\nseed: " + "9" * 5000, "`seed.data` is 99999"),
         ("base: voc12\n<<: [{seed: 3}, 4]\n", "not YAML: while constructing a mapping "),
         ("base: voc12\nrows: !!set {psl}\n", "`rows` is "),
         ("%FOO\nbase: voc12\n", "not YAML: expected '<document start>'"),
-        ("base: voc12\nseed: 2001-01-01\n", '`seed` is "2001-01-01"; it must be an integer'),
+        (
+            "base: voc12\nseed: 2001-01-01\n",
+            '`seed` is "2001-01-01"; it must be lines `key: value` (or one number for all three)',
+        ),
         ("base: voc12\nclasses: [yes, no]\n", "`classes[0]` is true; it must be text"),
         ("base: voc12\nclasses: [null, a]\n", "`classes[0]` is null; it must be text"),
     ],
@@ -463,8 +474,8 @@ def test_yamls_own_shorthands_work(folder):
     """A byte order mark, anchors, aliases, merge keys; a key beside `<<` is no second one."""
     lines = ["classification: &a {batch: 5, lr: 1.0e-3}", "segmentation: &b {<<: *a, lr: 2}", "psl: {<<: *b, batch: 6}"]
     folder("mine", "\n  ".join(["\ufeffbase: voc12\ntraining:", *lines]))
-    training = experiments.load("mine")["training"]
-    values = {task: (training[task]["batch"], training[task]["lr"]) for task in training}
+    training = experiments.load("mine").training
+    values = {task: (training.of(task).batch, training.of(task).lr) for task in experiments.TASKS}
     assert values == dict(classification=(5, 0.001), segmentation=(5, 2), psl=(6, 2))
 
 
@@ -501,13 +512,14 @@ def test_the_schema_is_one_and_refuses_unknown_keys_everywhere():
 def test_a_base_is_laid_under(folder):
     folder("mine", "base: voc12\nclasses: [cat, dog]\ndata: {crop: 97}\ncrf: {gaussian: {xy: 1}}\n")
     expected = changed({"classes": ["cat", "dog"], "data.crop": 97, "crf.gaussian.xy": 1})
-    assert experiments.load("mine") == dict(expected, name="mine", folder=os.path.join(experiments.FOLDER, "mine"))
+    assert experiments.load("mine").settings() == expected and experiments.load("mine").name == "mine"
 
 
 def test_null_removes_what_the_base_has(folder):
     folder("mine", "base: voc12\ninitial_weights: null\ndata: {test: null}\n")
-    settings = experiments.load("mine")
-    assert "initial_weights" not in settings and "test" not in settings["data"]
+    experiment = experiments.load("mine")
+    assert experiment.initial_weights is None and experiment.data.test is None
+    assert "initial_weights" not in experiment.settings() and "test" not in experiment.settings()["data"]
 
 
 @pytest.mark.parametrize(
@@ -528,21 +540,21 @@ def test_null_that_removes_nothing_or_too_much_is_told(folder, text, complaint):
 
 def test_a_threshold_takes_the_place_of_the_bases(folder):
     folder("mine", "base: voc12\nmining: {threshold: {top_pixels: 0.3}}\n")
-    assert experiments.load("mine")["mining"] == changed({"mining.threshold": {"top_pixels": 0.3}})["mining"]
+    assert experiments.load("mine").settings() == changed({"mining.threshold": {"top_pixels": 0.3}})
 
 
 def test_lists_take_the_place_of_the_bases(folder):
     folder("mine", "base: voc12\nmining: {sensitivity: [{of_max: 0.3}]}\nrows: [psl]\n")
-    settings = experiments.load("mine")
-    assert settings["rows"] == ["psl"] and settings["mining"]["sensitivity"] == [{"of_max": 0.3}]
+    experiment = experiments.load("mine")
+    assert experiment.rows == ("psl",) and experiment.mining.sensitivity == ({"of_max": 0.3},)
 
 
 def test_bases_chain(folder):
     folder("first", "base: voc12\nseed: 2\nshards: 3\ninitial_weights: null\ndata: {crop: 65}\n")
     folder("second", "base: first\nshards: 4\ninitial_weights: w.caffemodel\ndata: {scale: 0.5}\n")
-    settings = experiments.load("second")
+    settings = experiments.load("second").settings()
     assert settings["data"] == changed({"data.crop": 65, "data.scale": 0.5})["data"]
-    assert (settings["seed"], settings["shards"], settings["initial_weights"]) == (2, 4, "w.caffemodel")
+    assert (settings["seed"]["report"], settings["shards"], settings["initial_weights"]) == (2, 4, "w.caffemodel")
     assert "base" not in settings
 
 
@@ -603,17 +615,14 @@ def test_a_committed_file_holds_only_what_differs_from_its_base(name):
         written = yaml.safe_load(file)
     below = written.pop("base")
     assert below == dict(photos_full="photos").get(name, "voc12")
-    complete, base = (
-        {key: value for key, value in experiments.load(each).items() if key not in ("name", "folder")}
-        for each in (name, below)
-    )
+    complete, base = (experiments.load(each).settings() for each in (name, below))
     assert written == experiments.difference(complete, base)
 
 
 @pytest.mark.parametrize("of", NAMES)
 @pytest.mark.parametrize("over", NAMES)
 def test_the_difference_laid_over_gives_the_settings(of, over):
-    settings, base = experiments.load(of), experiments.load(over)
+    settings, base = experiments.load(of).settings(), experiments.load(over).settings()
     before = copy.deepcopy((settings, base))
     changes = experiments.difference(settings, base)
     assert experiments.laid_over(base, changes) == settings
@@ -623,18 +632,66 @@ def test_the_difference_laid_over_gives_the_settings(of, over):
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_share_nothing(name):
     """A change of one task's settings is of this one's alone, also where the file has an alias."""
-    settings = experiments.load(name)
+    experiment = experiments.load(name)
+    settings = experiment.settings()
     settings["training"]["psl"]["lr"] = 7
     settings["mining"]["sensitivity"][0]["of_max"] = 7
-    assert settings["training"]["segmentation"]["lr"] != 7
-    assert settings["mining"]["sensitivity"][1]["of_max"] != 7 and experiments.load(name) != settings
+    assert settings["training"]["segmentation"]["lr"] != 7 and settings["mining"]["sensitivity"][1]["of_max"] != 7
+    assert experiment == experiments.load(name) and experiment.settings() != settings
+    other = experiments.changed(experiment, {"training.psl.lr": 7})
+    assert (other.training.psl.lr, other.training.segmentation) == (7, experiment.training.segmentation)
+    assert experiment == experiments.load(name) != other
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_setting_cannot_be_assigned(name):
+    """None, at any depth; nor can a list be changed."""
+    experiment = experiments.load(name)
+    for key in keys(experiment.settings()):
+        *above, last = key.split(".")
+        part = functools.reduce(getattr, above, experiment)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(part, last, 1)
+        assert not isinstance(getattr(part, last), list)
+
+
+def test_seed_is_one_number_or_three(folder):
+    """Laid over the base's: one number is all three, and one of three leaves the others."""
+    seeds = {
+        "seed: 5": (5, 5, 5),
+        "seed: {training: 7}": (1, 7, 1),
+        "seed: {data: 2, training: 3, report: 4}": (2, 3, 4),
+    }
+    for text, expected in seeds.items():
+        folder("mine", f"base: voc12\n{text}\n")
+        seed = experiments.load("mine").seed
+        assert (seed.data, seed.training, seed.report) == expected
+    voc12 = experiments.load("voc12")
+    for changes, expected in (({"seed": 5}, (5, 5, 5)), ({"seed.training": 7}, (1, 7, 1))):
+        seed = experiments.changed(voc12, changes).seed
+        assert (seed.data, seed.training, seed.report) == expected
+
+
+@pytest.mark.parametrize(
+    "key, value, complaint",
+    [
+        ("training.psl.lr", 0, "`training.psl.lr` is 0; it must be a number, more than 0 and at most 1000"),
+        ("data.crop", 60, "`data.crop` is 60; it must be 8k + 1, for example 57"),
+        ("data.corp", 65, "`data.corp` is no setting; did you mean `crop`?"),
+        ("seed", -1, "`seed.data` is -1; it must be an integer, at least 0 and at most 2147483647"),
+    ],
+)
+def test_a_change_that_makes_a_fault_is_one_line(key, value, complaint):
+    with pytest.raises(InputError) as error:
+        experiments.changed(experiments.load("voc12"), {key: value})
+    assert str(error.value) == f"voc12, {key}: {complaint}"
 
 
 def test_the_paper_and_what_stands_in_for_it():
-    threads = {name: experiments.load(name)["threads"] for name in ("demo", "rehearsal", "voc12")}
+    threads = {name: experiments.load(name).threads for name in ("demo", "rehearsal", "voc12")}
     assert threads == dict(demo=1, rehearsal=1, voc12=4)
-    assert {name: experiments.load(name)["new_layer_lr"] for name in threads} == dict(demo=1, rehearsal=10, voc12=10)
-    assert "initial_weights" not in experiments.load("demo") and "channels" not in experiments.load("rehearsal")
+    assert {name: experiments.load(name).new_layer_lr for name in threads} == dict(demo=1, rehearsal=10, voc12=10)
+    assert experiments.load("demo").initial_weights is None and experiments.load("rehearsal").channels is None
 
 
 def test_a_faulty_experiment_keeps_no_other_from_its_nets(folder):
@@ -674,7 +731,7 @@ def test_an_experiment_for_a_data_set_is_what_differs_from_voc12(folder, small_s
         background=dict(indoor_classes=[]),
     )
     loaded = experiments.load("pets")
-    assert loaded == dict(settings, name="pets", folder=os.path.join(experiments.FOLDER, "pets"))
+    assert loaded.settings() == settings
     build.check(loaded)
     assert "written, voc12's settings for 2 classes and 6 training images" in capsys.readouterr().out
 

@@ -76,7 +76,6 @@ def test_a_detector_is_one_file(extended, data):
         height, width = saliency.shape
         assert (height, width) == Dataset(data).image(image_id).shape[:2]
         assert saliency[height // 2, width // 2] > 250 and saliency[0, 0] < 10
-    assert "width" in (tree / "maps/made_of.json").read_text()
     assert "saliency" in command(tree, "run", "centred", "all", "-n")
     assert "{centre,drfi,rbd,truth}" in command(tree, "saliency", "--help")
 

@@ -61,9 +61,8 @@ def old(tmp_path):
 
 
 def experiment():
-    settings = dict(experiments.load("demo"), classes=["cat", "dog"])
-    settings["data"].update(scale=1, mean=MEAN)
-    return settings
+    changes = {"classes": ["cat", "dog"], "data": dict(scale=1, mean=MEAN)}
+    return experiments.changed(experiments.load("demo"), changes)
 
 
 def stated(net, image):
@@ -96,7 +95,7 @@ def test_an_old_net_gives_what_caffe_gives(old, small_set, tmp_path):
         expected = stated(net, image)
         ours = LegacyNet(settings, *legacy, model, 3).probabilities(image)
         np.testing.assert_allclose(ours, expected, atol=2e-5)
-        refined = crf.refined(image, expected.astype(np.float32), settings["crf"])
+        refined = crf.refined(image, expected.astype(np.float32), settings.crf)
         for kind, maps in (("plain", expected), ("crf", refined)):
             mask = read_indexed(f"{out}/{kind}/{image_id}.png")
             assert np.mean(mask == maps.argmax(axis=0)) > 0.998

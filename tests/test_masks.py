@@ -27,8 +27,9 @@ def test_every_combination_of_regions_and_background():
 @pytest.mark.parametrize("indoor, expected", [([], [0, 0, 255]), (["dog"], [0, 255, 255])])
 def test_background_threshold_depends_on_indoor_labels(small_set, tmp_path, indoor, expected):
     """Saliency .04, .08 and .16 against .12, or .06 for images that have an indoor label."""
-    experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
-    experiment.background = dict(threshold=0.12, indoor_threshold=0.06, indoor_classes=indoor)
+    background = dict(threshold=0.12, indoor_threshold=0.06, indoor_classes=indoor)
+    changes = {"classes": ["cat", "dog"], "background": background}
+    experiment = experiments.changed(experiments.load("demo"), changes)
     for k in range(6):
         height, width = cv2.imread(str(small_set / f"JPEGImages/image{k}.jpg")).shape[:2]
         saliency = np.full((height, width), 255, np.uint8)
@@ -69,7 +70,7 @@ def wrong(path, case):
     ],
 )
 def test_values_that_mean_something_else_are_refused(small_set, tmp_path, folder, case, message):
-    experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
+    experiment = experiments.changed(experiments.load("demo"), {"classes": ["cat", "dog"]})
     for k in range(6):
         height, width = cv2.imread(str(small_set / f"JPEGImages/image{k}.jpg")).shape[:2]
         write_grey(f"{tmp_path}/saliency/image{k}.png", np.full((height, width), 20, np.uint8))

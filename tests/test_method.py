@@ -28,7 +28,7 @@ def data(small_set):
 
 @pytest.fixture
 def demo():
-    return dict(experiments.load("demo"), classes=CLASSES)
+    return experiments.changed(experiments.load("demo"), {"classes": CLASSES})
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def heat_maps(net, image, labels, erased, data):
 
     data: the experiment's; labels: indices of the classes.
     """
-    height, width = (int(round(side * data["scale"])) for side in image.shape[:2])
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float64) - data["mean"]
+    height, width = (int(round(side * data.scale)) for side in image.shape[:2])
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float64) - data.mean
     small[cv2.resize(erased, (width, height), interpolation=cv2.INTER_NEAREST) > 0] = 0
     sides = [-(-(side - 1) // 8) * 8 + 1 for side in (height, width)]
     blob = np.zeros((1, 3, *sides))
@@ -72,7 +72,7 @@ def heat_maps(net, image, labels, erased, data):
 @pytest.mark.parametrize("threshold", [dict(of_max=0.3), dict(top_pixels=0.7)])
 def test_mining_is_algorithm_1(data, demo, model, tmp_path, threshold):
     """Regions of the image's own labels, each from its signed map of the image as it is erased so far."""
-    demo["mining"] = dict(demo["mining"], threshold=threshold)
+    demo = experiments.changed(demo, {"mining.threshold": threshold})
     path = model("classification")
     folders = [None, str(tmp_path / "step1"), str(tmp_path / "step2")]
     for before, out in zip(folders, folders[1:]):
@@ -85,7 +85,7 @@ def test_mining_is_algorithm_1(data, demo, model, tmp_path, threshold):
         erased = np.zeros(image.shape[:2], np.uint16)
         for folder in folders[1:]:
             regions = read_indexed(f"{folder}/image{k}.png")
-            maps = list(heat_maps(net, image, labels, erased, demo["data"]))
+            maps = list(heat_maps(net, image, labels, erased, demo.data))
             for bit, H in enumerate(maps):
                 bound = 0.3 * H.max() if "of_max" in threshold else np.sort(H, axis=None)[int(0.3 * H.size)]
                 region = (bound < H) & (H.max() > 0)
@@ -104,7 +104,8 @@ def test_a_pixel_at_the_threshold_itself_is_not_mined():
 
 def test_one_indoor_label_makes_the_image_an_indoor_scene(data, demo, tmp_path):
     """Saliency .08 of an image with a cat and a dog, where only dogs are indoors."""
-    demo["background"] = dict(threshold=0.12, indoor_threshold=0.06, indoor_classes=["dog"])
+    background = dict(threshold=0.12, indoor_threshold=0.06, indoor_classes=["dog"])
+    demo = experiments.changed(demo, {"background": background})
     for k in range(6):
         shape = cv2.imread(f"{data}/JPEGImages/image{k}.jpg").shape[:2]
         write_grey(f"{tmp_path}/saliency/image{k}.png", np.full(shape, 20, np.uint8))
@@ -141,7 +142,7 @@ def test_the_crf_is_asked_for_what_the_settings_say(monkeypatch, rng):
 
     monkeypatch.setattr(crf.densecrf, "DenseCRF2D", Recorder)
     image, f = rng.randint(0, 256, (4, 5, 3)).astype(np.uint8), rng.dirichlet([1, 1], (4, 5)).transpose(2, 0, 1)
-    crf.refined(image, f.astype(np.float32), experiments.load("voc12")["crf"])
+    crf.refined(image, f.astype(np.float32), experiments.load("voc12").crf)
     np.testing.assert_array_equal(asked["bilateral"].pop("rgbim"), image[:, :, ::-1])
     np.testing.assert_allclose(asked.pop("unary"), -np.log(f).reshape(2, 20), rtol=1e-5)
     expected = dict(bilateral=dict(sxy=121, srgb=5, compat=4), gaussian=dict(sxy=3, compat=3))
@@ -158,7 +159,7 @@ def test_plain_and_crf_are_what_their_names_say(data, demo, model, tmp_path):
         f = net.probabilities(image)
         plain, with_crf = (read_indexed(f"{tmp_path}/out/{kind}/image{k}.png") for kind in ("plain", "crf"))
         np.testing.assert_array_equal(plain, f.argmax(axis=0))
-        np.testing.assert_array_equal(with_crf, crf.refined(image, f, demo["crf"]).argmax(axis=0))
+        np.testing.assert_array_equal(with_crf, crf.refined(image, f, demo.crf).argmax(axis=0))
         differ += (plain != with_crf).sum()
     assert differ > 0
 
@@ -186,10 +187,8 @@ def test_crops_reach_every_border_and_half_of_them_are_mirrored(data, mirror):
 @pytest.fixture
 def short(demo):
     """The demo's experiment, for two epochs of so small a rate that nothing is learnt."""
-    step = dict(demo["training"]["psl"], batch=2, epochs=2, lr_step_epochs=2, lr=1e-12)
-    demo["training"] = dict.fromkeys(experiments.TASKS, step)
-    demo["data"] = dict(demo["data"], crop=33)
-    return demo
+    step = dict(demo.training.psl.settings(), batch=2, epochs=2, lr_step_epochs=2, lr=1e-12)
+    return experiments.changed(demo, {"training": dict.fromkeys(experiments.TASKS, step), "data.crop": 33})
 
 
 def test_initial_weights_reach_the_net_and_the_converged_loss_is_the_last_epochs_mean(data, short, model, tmp_path):
@@ -246,10 +245,7 @@ VOC12 = {  # a setting of voc12: its value, and who says so
 
 @pytest.mark.parametrize("key", VOC12)
 def test_voc12_has_the_papers_settings(key):
-    value = experiments.load("voc12")
-    for part in key.split("."):
-        value = value[part]
-    assert value == VOC12[key][0]
+    assert experiments.load("voc12").value(key) == VOC12[key][0]
 
 
 @pytest.mark.parametrize("task", experiments.TASKS)

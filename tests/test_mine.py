@@ -1,5 +1,6 @@
 """CAM, thresholds and merging, against their definitions."""
 
+import dataclasses
 import glob
 import os
 
@@ -72,7 +73,7 @@ def test_cam_sees_the_erased_image(demo, model, rng):
     image = rng.randint(0, 256, (96, 96, 3)).astype(np.uint8)
     erased = np.zeros((96, 96), np.uint16)
     erased[20:60, 30:70] = 1
-    net.settings = dict(net.settings, mean=[100, 110, 120], scale=1)
+    net.settings = dataclasses.replace(net.settings, mean=[100, 110, 120], scale=1)
     painted = image.copy()
     painted[erased > 0] = [100, 110, 120]
     ours = net.cam(image, np.array([1]), erased)
@@ -103,18 +104,16 @@ def test_packed_regions_come_back(rng):
 
 @pytest.fixture
 def two_steps(small_set, demo, model, tmp_path):
-    """Regions of two steps in any number of shards: mined(shards) gives the two folders."""
-    demo = dict(demo, classes=["cat", "dog"])
-    net = caffemodel.net_of(build.deploy_net(experiments.load("demo"), "classification"))
-    net.copy_from(model)
+    """Regions of two steps in any number of shards: mined(shards) gives the two folders; mining: settings."""
     (small_set / "classes.txt").write_text("cat\ndog\na\nb\n")
-    demo["classes"] = ["cat", "dog", "a", "b"]
+    demo = experiments.changed(demo, {"classes": ["cat", "dog", "a", "b"]})
 
-    def run(shards):
+    def run(shards, **mining):
+        experiment = dataclasses.replace(demo, mining=dataclasses.replace(demo.mining, **mining))
         folders = [str(tmp_path / f"{shards}" / f"step{t}") for t in (1, 2)]
         for before, out in zip([None, folders[0]], folders):
             for k in range(1, shards + 1):
-                mine.run(demo, str(small_set), model, out, before=before, part=f"{k}/{shards}")
+                mine.run(experiment, str(small_set), model, out, before=before, part=f"{k}/{shards}", word="word")
         return folders
 
     return run
@@ -151,12 +150,12 @@ def test_maps_of_the_shown_images_are_kept_beside_the_regions(two_steps):
 
 def test_few_images_are_shown_by_the_seed():
     ids = [f"i{k}" for k in range(1000)]
-    chosen = [mine.shown(dict(seed=seed), ids) for seed in (1, 1, 2)]
+    demo = experiments.load("demo")
+    chosen = [mine.shown(experiments.changed(demo, {"seed.report": seed}), ids) for seed in (1, 1, 2)]
     assert chosen[0] == chosen[1] != chosen[2] and len(set(chosen[0])) == mine.SHOWN
 
 
-def test_over_erasing_is_said(two_steps, demo, capsys):
-    demo["mining"]["threshold"] = {"of_max": -10}
-    two_steps(1)
+def test_over_erasing_is_said(two_steps, capsys):
+    two_steps(1, threshold={"of_max": -10})
     warnings = capsys.readouterr().err
     assert "more than 40% is erased" in warnings and "more than 70% is erased" in warnings

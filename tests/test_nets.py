@@ -16,7 +16,7 @@ from google.protobuf import text_format
 from aepsl.base.errors import InputError
 from aepsl.data import synthetic
 from aepsl.data.dataset import VOC_CLASSES
-from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.graph import Graph
 from aepsl.nets import build, caffemodel
 from aepsl.nets.prototxt import net_text
 from aepsl.settings import experiments
@@ -69,7 +69,7 @@ def test_committed_nets_learn_from_the_masks_of_the_run(task):
     net = caffemodel.read_prototxt(f"prototxt/voc12/{task}_train.prototxt", caffe_pb2.NetParameter())
     masks = json.loads(net.layer[0].python_param.param_str)["masks"]
     row = dict(segmentation="ae_step3", psl="psl")[task]
-    assert masks == os.path.relpath(RunFolder(experiments.load("voc12")).masks_of(row))
+    assert masks == os.path.relpath(Graph(experiments.load("voc12")).stages[f"segmentation.{row}"].paths["masks"])
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -2,12 +2,11 @@
 
 import pytest
 
-from aepsl.layers.psl import WEIGHTS
+from aepsl.layers.psl import CONFIDENCES
 from aepsl.paper import published, recipes
 from aepsl.settings import experiments
-from aepsl.stages.segment import POLICIES
 
-# Rows of tables 3 and 4: task, masks, weights of S_hat, policy at test; above them the sentence that says so.
+# Rows of tables 3 and 4: task, masks, confidence of S_hat and at test; above them the sentence that says so.
 ROWS = {
     # "foreground regions merged from varying k (k = 1, 2, 3, 4) AE steps for training the segmentation network"
     "ae_step1": ("segmentation", "step1", None, "none"),
@@ -16,19 +15,19 @@ ROWS = {
     "ae_step4": ("segmentation", "step4", None, "none"),
     # "PSL uses v to weight foreground category segmentation score maps"; at test "we set those classification
     # confidences that are smaller than p to zero and keep others unchanged"
-    "psl": ("psl", "merged", "scores", "scores"),
+    "psl": ("psl", "merged", "predicted", "predicted"),
     # "using ground-truth image-level labels for prohibiting during the training stage"
-    "psl_labels": ("psl", "merged", "labels", "scores"),
+    "psl_labels": ("psl", "merged", "labels", "predicted"),
     # "how PSL performs without using image-level classification confidences"
-    "psl_none": ("psl", "merged", "none", "scores"),
+    "psl_none": ("psl", "merged", "none", "predicted"),
     # "the predicted segmentation masks are used as supervision for training the segmentation network for another round"
-    "psl++": ("psl", "psl", "scores", "scores"),
+    "psl++": ("psl", "psl", "predicted", "predicted"),
     # "We utilize ground-truth image-level labels as classification confidences to weight the predicted segmentation
     # score maps (note this is different from the prohibitive information imposed in the training stage)"
-    "psl+gt": ("psl", "psl", "scores", "labels"),
-    # Not in the paper: its nets without its policy at test, and true masks.
-    "psl_no_policy": ("psl", "merged", "scores", "none"),
-    "psl++_no_policy": ("psl", "psl", "scores", "none"),
+    "psl+gt": ("psl", "psl", "predicted", "labels"),
+    # Not in the paper: its nets without v at test, and true masks.
+    "psl_no_policy": ("psl", "merged", "predicted", "none"),
+    "psl++_no_policy": ("psl", "psl", "predicted", "none"),
     "calibration": ("segmentation", "truth", None, "none"),
 }
 WITH_PIXELS = (published.SCRIBBLES, published.BOXES, published.IMPLICIT)
@@ -36,14 +35,16 @@ WITH_PIXELS = (published.SCRIBBLES, published.BOXES, published.IMPLICIT)
 
 def test_every_row_is_made_of_what_the_paper_says():
     nets = recipes.nets(4)
-    found = {name: (*nets[row.net], row.confidence) for name, row in recipes.rows(4).items()}
+    found = {name: (*nets[row.net][:3], row.confidence) for name, row in recipes.rows(4).items()}
     assert found == ROWS
+    assert not [each for each in (*nets.values(), *recipes.rows(4).values()) if each.changes]  # ablations are others'
+    assert {net.start for net in nets.values()} == {None}
 
 
 def test_the_papers_masks_are_of_three_steps():
     """Section 4.3.1: "regions mined from the first three steps"; table 3 has four."""
-    mining = experiments.load(published.PAPERS_EXPERIMENT)["mining"]
-    assert (mining["merge"], mining["steps"]) == (3, len(published.CONVERGED_LOSSES))
+    mining = experiments.load(published.PAPERS_EXPERIMENT).mining
+    assert (mining.merge, mining.steps) == (3, len(published.CONVERGED_LOSSES))
 
 
 def test_titles_are_the_tables_own():
@@ -62,14 +63,15 @@ def test_any_number_of_steps(steps):
     assert [name for name in rows if name.startswith("ae_")] == erasing
     assert {net.masks for net in nets.values()} == {name[3:] for name in erasing} | {"merged", "psl", "truth"}
     assert {net.task for net in nets.values()} == {"segmentation", "psl"}
-    assert all((net.weights in WEIGHTS) == (net.task == "psl") for net in nets.values())
+    assert all((net.confidence in CONFIDENCES) == (net.task == "psl") for net in nets.values())
     assert {row.net for row in rows.values()} == set(nets)
-    assert {row.confidence for row in rows.values()} == set(POLICIES)
+    assert {row.confidence for row in rows.values()} == set(CONFIDENCES)
     assert all((row.title != "") == (row.published is not None) for row in rows.values())
 
 
 def test_v_needs_a_classification_branch():
-    assert all(recipes.nets(4)[row.net].task == "psl" for row in recipes.rows(4).values() if row.confidence == "scores")
+    predicted = [row.net for row in recipes.rows(4).values() if row.confidence == "predicted"]
+    assert {recipes.nets(4)[net].task for net in predicted} == {"psl"}
 
 
 @pytest.mark.parametrize("name", experiments.known())

@@ -1,6 +1,5 @@
 """Online prohibitive segmentation learning against an independent statement of its equations in float64."""
 
-import copy
 import os
 import subprocess
 import sys
@@ -56,16 +55,16 @@ def layer(**more):
     return python_layer("ProhibitiveMask", "aepsl.layers.psl", ["f", "v", "y"], ["mask"], **more)
 
 
-@pytest.mark.parametrize("weights", ["scores", "labels", "none"])
-def test_layer_weights(net_of, rng, weights):
-    net = net_of(inputs(f=(N, C + 1, H, W), v=(N, C), y=(N, C)) + layer(weights=weights))
+@pytest.mark.parametrize("confidence", ["predicted", "labels", "none"])
+def test_layer_confidence(net_of, rng, confidence):
+    net = net_of(inputs(f=(N, C + 1, H, W), v=(N, C), y=(N, C)) + layer(confidence=confidence))
     scores, v = rng.randn(N, C + 1, H, W).astype(np.float32), softmax(rng.randn(N, C))
     for name, values in (("f", scores), ("v", v), ("y", LABELS)):
         net.blobs[name].data[...] = values
     net.forward()
-    expected = stated(scores, dict(scores=v, labels=LABELS, none=np.ones((N, C)))[weights], LABELS)
+    expected = stated(scores, dict(predicted=v, labels=LABELS, none=np.ones((N, C)))[confidence], LABELS)
     np.testing.assert_array_equal(net.blobs["mask"].data[:, 0], expected)
-    if weights == "labels":
+    if confidence == "labels":
         assert 255 not in expected  # no class but the image's own can win
 
 
@@ -73,8 +72,8 @@ def test_layer_weights(net_of, rng, weights):
     "shapes, parameters, complaint",
     [
         (dict(f=(2, 5, 3, 3), v=(2, 5), y=(2, 4)), {}, "need class probabilities and labels of shape (2, 4)"),
-        (dict(f=(2, 5, 3, 3), v=(2, 4), y=(2, 4)), dict(weights="labls"), "weights is 'labls'"),
-        (dict(f=(2, 5, 3, 3), v=(2, 4), y=(2, 4)), dict(weight="none"), "unknown parameter 'weight'"),
+        (dict(f=(2, 5, 3, 3), v=(2, 4), y=(2, 4)), dict(confidence="labls"), "confidence is 'labls'"),
+        (dict(f=(2, 5, 3, 3), v=(2, 4), y=(2, 4)), dict(weights="none"), "unknown parameter 'weights'"),
     ],
 )
 def test_wrong_input_is_refused_with_a_sentence(net_of, shapes, parameters, complaint):
@@ -86,10 +85,8 @@ def test_wrong_input_is_refused_with_a_sentence(net_of, shapes, parameters, comp
 @pytest.fixture
 def psl_net(tmp_path, small_set):
     """The demo's PSL training net, without dropout, on two images of small_set; scores large enough to matter."""
-    experiment = copy.deepcopy(experiments.load("demo"))
-    experiment.update(classes=["cat", "dog"])
-    experiment.data.update(scale=1, crop=33)
-    experiment.training.psl = dict(experiment.training.psl, batch=2)
+    changes = {"classes": ["cat", "dog"], "data": dict(scale=1, crop=33), "training.psl.batch": 2}
+    experiment = experiments.changed(experiments.load("demo"), changes)
     text = build.train_net(experiment, "psl").replace("dropout_ratio: 0.5", "dropout_ratio: 0.0")
     text = text.replace("data/demo", str(small_set))
     text = text.replace("runs/demo/masks/ae_step3", f"{small_set}/SegmentationClassAug")
@@ -137,10 +134,10 @@ def test_whole_objective_and_its_gradient(psl_net):
     np.testing.assert_allclose(net.blobs["fc8_cls"].diff, expected, atol=1e-5)
 
 
-def test_policy_at_test():
+def test_confidence_at_test():
     v = np.array([0.05, 0.1, 0.85], np.float32)
-    weights = lambda policy, labels=None: segment.weights_of_classes(policy, v, labels, 4, 0.1).ravel()  # noqa: E731
-    np.testing.assert_allclose(weights("scores"), [1, 0, 0.1, 0.85])
+    weights = lambda word, labels=None: segment.weights_of_classes(word, v, labels, 4, 0.1).ravel()  # noqa: E731
+    np.testing.assert_allclose(weights("predicted"), [1, 0, 0.1, 0.85])
     np.testing.assert_allclose(weights("none"), [1, 1, 1, 1])
     np.testing.assert_allclose(weights("labels", np.array([1, 0, 0])), [1, 1, 0, 0])
 
@@ -158,7 +155,7 @@ def models(tmp_path):
     return paths
 
 
-def test_labels_policy_keeps_to_the_labels(models, rng):
+def test_confidence_by_labels_keeps_to_the_labels(models, rng):
     net = SegmentationNet(experiments.load("demo"), models["psl"])
     image = rng.randint(0, 256, (50, 70, 3)).astype(np.uint8)
     f = net.probabilities(image, "labels", np.array([0, 1, 0, 0]))
@@ -169,8 +166,8 @@ def test_labels_policy_keeps_to_the_labels(models, rng):
     np.testing.assert_array_equal(f[[0, 2]], free[[0, 2]])
 
 
-def test_scores_policy_weights_the_maps_by_the_nets_own_probabilities(models, rng):
-    experiment = copy.deepcopy(experiments.load("demo"))
+def test_predicted_confidence_weights_the_maps_by_the_nets_own_probabilities(models, rng):
+    experiment = experiments.load("demo")
     net = SegmentationNet(experiment, models["psl"])
     net.net.params["fc8_cls"][0].data[...] *= 300  # sure enough that some class is prohibited
     image = rng.randint(0, 256, (50, 70, 3)).astype(np.uint8)
@@ -178,20 +175,20 @@ def test_scores_policy_weights_the_maps_by_the_nets_own_probabilities(models, rn
     v = softmax(net.net.blobs["fc8_cls"].data.astype(float))[0]
     assert v.min() < 0.1 < v.max()
     weights = np.array([1] + [p if p >= 0.1 else 0 for p in v])
-    ours = net.probabilities(image, "scores")
+    ours = net.probabilities(image, "predicted")
     np.testing.assert_allclose(ours, weights[:, None, None] * free, atol=1e-6)
     assert (ours.argmax(axis=0) != free.argmax(axis=0)).any()
 
 
 def test_s_hat_of_the_images_that_the_report_shows_is_kept(models, data, tmp_path):
-    experiment, dataset = experiments.load("demo"), Dataset(data, experiments.load("demo")["classes"])
+    experiment, dataset = experiments.load("demo"), Dataset(data, experiments.load("demo").classes)
     ids = dataset.ids("train_aug")
     chosen = mine.shown(experiment, ids)
     one = next(each for each in ids if each not in chosen)
     write_text(f"{tmp_path}/some.txt", "".join(f"{each}\n" for each in [*chosen[:2], one]))
-    for policy, kept in (("labels", chosen[:2]), ("scores", [])):
-        out = tmp_path / policy
-        segment.run(experiment, data, f"{tmp_path}/some.txt", models["psl"], str(out), policy)
+    for confidence, kept in (("labels", chosen[:2]), ("predicted", [])):
+        out = tmp_path / confidence
+        segment.run(experiment, data, f"{tmp_path}/some.txt", models["psl"], str(out), confidence)
         assert sorted(path.stem for path in out.glob("s_hat/*")) == kept and len(list(out.glob("crf/*"))) == 3
     path = tmp_path / "labels/s_hat" / f"{chosen[0]}.png"
     found = read_indexed(path)
@@ -207,10 +204,10 @@ def test_s_hat_of_the_images_that_the_report_shows_is_kept(models, data, tmp_pat
     np.testing.assert_array_equal(read_indexed(path), found)
 
 
-def test_scores_policy_needs_a_classification_head(models, rng):
+def test_predicted_confidence_needs_a_classification_head(models, rng):
     net = SegmentationNet(experiments.load("demo"), models["segmentation"])
     with pytest.raises(InputError, match="no classification head"):
-        net.probabilities(rng.randint(0, 256, (50, 70, 3)).astype(np.uint8), "scores")
+        net.probabilities(rng.randint(0, 256, (50, 70, 3)).astype(np.uint8), "predicted")
 
 
 def test_pictures_become_masks_and_overlays(models, small_set, tmp_path):
@@ -291,7 +288,7 @@ def test_pictures_that_cannot_be_segmented_are_one_line(models, rng, tmp_path, a
 
 def test_shards_and_processes_for_the_crf_change_nothing(models, small_set, tmp_path):
     (small_set / "classes.txt").write_text("cat\ndog\nhen\nowl\n")
-    experiment = dict(experiments.load("demo"), classes=["cat", "dog", "hen", "owl"])
+    experiment = experiments.changed(experiments.load("demo"), {"classes": ["cat", "dog", "hen", "owl"]})
     folders = {name: tmp_path / name for name in ("whole", "parts")}
     arguments = (experiment, str(small_set), "train_aug", models["psl"])
     segment.run(*arguments, str(folders["whole"]), "labels")
@@ -306,6 +303,6 @@ def test_a_failure_in_a_process_is_told(models, small_set, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/crf").write_text("in the way")
     (small_set / "classes.txt").write_text("cat\ndog\nhen\nowl\n")
-    experiment = dict(experiments.load("demo"), classes=["cat", "dog", "hen", "owl"])
+    experiment = experiments.changed(experiments.load("demo"), {"classes": ["cat", "dog", "hen", "owl"]})
     with pytest.raises(OSError):
         segment.run(experiment, str(small_set), "val", models["psl"], str(tmp_path / "out"), workers=2)

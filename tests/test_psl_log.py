@@ -74,8 +74,8 @@ def test_the_warning_comes_once_at_the_end_of_the_first_epoch_that_lost_the_obje
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return tiny_experiment(tmp_path_factory.mktemp("tiny"))
+def tiny():
+    return tiny_experiment()
 
 
 def trained(tiny, data, out):
@@ -104,5 +104,5 @@ def test_psl_csv_is_of_what_the_net_saw_and_changes_nothing(tiny, data, tmp_path
 
 def test_a_training_whose_objects_vanish_says_so_in_its_first_epoch(data, tmp_path, capfd):
     """Nets from nothing: f is uniform and v < 1, so S_hat begins as background everywhere."""
-    trained(tiny_experiment(tmp_path / "nets", epochs=1), data, tmp_path / "run")
+    trained(tiny_experiment(epochs=1), data, tmp_path / "run")
     assert capfd.readouterr().err.count("warning: ") == 1

@@ -23,7 +23,7 @@ def test_stop_rule_ends_before_the_first_step_that_does_not_converge(losses, ste
 
 
 def test_submission_holds_every_image_under_vocs_names(small_set, tmp_path):
-    experiment = dict(experiments.load("demo"), classes=["cat", "dog"])
+    experiment = experiments.changed(experiments.load("demo"), {"classes": ["cat", "dog"]})
     for k in range(3):
         height, width = cv2.imread(str(small_set / f"JPEGImages/image{k}.jpg")).shape[:2]
         write_mask(f"{tmp_path}/masks/image{k}.png", np.full((height, width), k, np.uint8))
@@ -70,9 +70,9 @@ FIGURES = [  # of a stage: its file, what stands in it, and the line
 
 def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
     """From files as the stages leave them to results.json; val's truth as the prediction scores 100."""
-    experiment = dict(experiments.load("demo"), classes=["cat", "dog"], rows=["ae_step1"])
+    changes = {"classes": ["cat", "dog"], "rows": ["ae_step1"], "mining": dict(steps=1, merge=1), "psl_start": "step1"}
+    experiment = experiments.changed(experiments.load("demo"), changes)
     monkeypatch.chdir(tmp_path)
-    experiment.mining = dict(experiment.mining, steps=1)
     run = tmp_path / "runs/demo"
     for folder in ("val/ae_step1", "step1/classification", "seconds"):
         (run / folder).mkdir(parents=True)

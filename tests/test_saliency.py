@@ -14,8 +14,10 @@ from PIL import Image
 from aepsl.base import doors, files
 from aepsl.base.errors import InputError
 from aepsl.images import pictures
+from aepsl.run import inputs
 from aepsl.saliency.detectors import rbd
 from aepsl.saliency.drfi import model as drfi
+from aepsl.settings import experiments
 from aepsl.stages import saliency
 from test_rbd import picture
 
@@ -77,11 +79,13 @@ def test_shards_and_resumed_runs_write_the_same_bytes(detector, data, tmp_path):
         assert done.returncode == 0 and done.stderr == b""  # quiet off a terminal
     assert written(parts) == written(whole)
 
+    saliency.run(data, "train_aug", str(parts), detector, word="word")
     before = (parts / "a.png").stat().st_mtime_ns
     (parts / "b.png").unlink()
     (parts / "d.png").write_bytes(written(whole)["d.png"][:200])
-    saliency.run(data, "train_aug", str(parts), detector)
-    assert written(parts) == written(whole)
+    saliency.run(data, "train_aug", str(parts), detector, word="word")
+    maps = {name: content for name, content in written(parts).items() if name != "made_of.json"}
+    assert maps == {name: content for name, content in written(whole).items() if name != "made_of.json"}
     assert (parts / "a.png").stat().st_mtime_ns == before
 
 
@@ -163,39 +167,53 @@ def test_a_bad_image_ends_the_command_with_one_line(data, tmp_path):
 def test_maps_of_two_kinds_do_not_mix(data, maps, tmp_path):
     """Maps that were made in another way go before the first new one is there."""
     out = tmp_path / "out"
-    saliency.run(data, "train_aug", str(out), "rbd")
-    saliency.run(data, "train_aug", str(out), "rbd", maps, "1/5")
+    saliency.run(data, "train_aug", str(out), "rbd", word="rbd")
+    saliency.run(data, "train_aug", str(out), "rbd", maps, "1/5", word="maps")
     assert sorted(written(out)) == ["a.png", "made_of.json"]
-    saliency.run(data, "train_aug", str(out), "rbd", maps)
-    saliency.run(data, "train_aug", str(tmp_path / "anew"), "rbd", maps)
+    saliency.run(data, "train_aug", str(out), "rbd", maps, word="maps")
+    saliency.run(data, "train_aug", str(tmp_path / "anew"), "rbd", maps, word="maps")
     assert written(out) == written(tmp_path / "anew")
 
 
-def test_a_detectors_maps_go_when_what_they_are_made_of_changes(data, tmp_path, monkeypatch):
-    """A constant, the model's file, a true mask."""
-    os.mkdir(f"{data}/SegmentationClassAug")
-    for image_id in IDS:
-        size = (160, 120) if image_id == "c" else (120, 160)
-        pictures.write_mask(f"{data}/SegmentationClassAug/{image_id}.png", np.zeros(size, np.uint8))
+def test_by_hand_maps_are_made_anew_but_for_those_of_other_shares(data, maps, tmp_path):
+    """Also where those that are there are whole; a share makes its own anew alone."""
+    out, drawn, given = tmp_path / "out", tmp_path / "drawn", tmp_path / "given"
+    for folder, source in ((out, None), (drawn, None), (given, maps)):
+        saliency.run(data, "train_aug", str(folder), "rbd", source)
+    saliency.run(data, "train_aug", str(out), "rbd", maps, "1/5")
+    assert written(out) == {**written(drawn), "a.png": written(given)["a.png"]}
+    saliency.run(data, "train_aug", str(out), "rbd", maps)
+    assert written(out) == written(given)
+
+
+def test_what_a_detectors_maps_are_made_of(small_set, tmp_path, monkeypatch):
+    """Its constants, its model's file, the true masks: a run's stage of saliency names them as `detector`."""
     model = tmp_path / "drfi.npz"
     shutil.copy(drfi.MODEL, model)
     monkeypatch.setitem(doors.load(doors.DETECTORS, "drfi").INPUTS, "drfi", str(model))
+    cats = experiments.changed(experiments.load("demo"), {"classes": ["cat", "dog"]})
 
-    def stay(detector):
-        """Whether a map of before is there after the next run of another image alone."""
-        saliency.run(data, "train_aug", str(tmp_path / detector), detector, part="5/5")
-        return (tmp_path / detector / "a.png").exists()
+    def changed():
+        """The detectors whose maps are to be made anew since the last call."""
+        new = {}
+        for name in ("rbd", "drfi", "truth"):
+            experiment = experiments.changed(cats, {"background.detector": name})
+            new[name] = inputs.contents_of(experiment, str(small_set), None, None)["detector"]
+        found = [name for name in new if new[name] != before.get(name)]
+        before.update(new)
+        return found
 
-    for detector in ("rbd", "drfi", "truth"):
-        saliency.run(data, "train_aug", str(tmp_path / detector), detector)
-        assert stay(detector)
+    before = {}
+    assert changed() == ["rbd", "drfi", "truth"] and changed() == []
     monkeypatch.setattr(rbd, "MU", 0.2)
+    assert changed() == ["rbd"]
     monkeypatch.setitem(drfi.SHARES, 0.06, 0.4)
-    pictures.write_mask(f"{data}/SegmentationClassAug/b.png", np.ones((120, 160), np.uint8))
-    assert [detector for detector in ("rbd", "drfi", "truth") if stay(detector)] == []
-    saliency.run(data, "train_aug", str(tmp_path / "drfi"), "drfi")
+    assert changed() == ["drfi"]
     model.write_bytes(b"another")
-    assert not stay("drfi")
+    assert changed() == ["drfi"]
+    mask = f"{small_set}/SegmentationClassAug/image1.png"
+    pictures.write_mask(mask, np.zeros_like(pictures.read_indexed(mask)))
+    assert changed() == ["truth"]
 
 
 def test_maps_that_nothing_vouches_for_stay_and_are_told(data, tmp_path):

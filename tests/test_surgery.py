@@ -1,6 +1,5 @@
 """LargeFOV's initial weights from VGG-16's."""
 
-import copy
 import json
 import os
 import shutil
@@ -13,10 +12,10 @@ from google.protobuf import text_format
 
 import standins
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_json, write_text
+from aepsl.base.files import write_text
 from aepsl.data import synthetic
 from aepsl.nets import build, caffemodel
-from aepsl.run.start import contents_of
+from aepsl.run.inputs import contents_of
 from aepsl.settings import experiments
 from aepsl.stages import surgery
 from conftest import inputs
@@ -72,7 +71,8 @@ def test_every_weight_is_where_it_should_be(vgg, tmp_path, old):
     """Read back through Caffe: position (u, v) of filter i is position (3u, 3v) of VGG's filter 4i, and so on."""
     out = str(tmp_path / "out.caffemodel")
     surgery.run(vgg if old else upgraded(vgg, tmp_path / "new.caffemodel"), out, None, None)
-    net = net_of_text(build.deploy_net(dict(experiments.load("voc12"), **NARROW), "psl"), tmp_path / "net.prototxt")
+    narrow = experiments.changed(experiments.load("voc12"), NARROW)
+    net = net_of_text(build.deploy_net(narrow, "psl"), tmp_path / "net.prototxt")
     assert caffemodel.load_weights(net, out, build.NEW_LAYERS) == ["fc8_cls", "fc8_seg"]
     theirs = {layer.name: layer.blobs for layer in message(vgg).layers}
     for name in CONVS:
@@ -170,11 +170,10 @@ def convs(vgg, tmp_path):
 
 
 @pytest.fixture
-def small(tmp_path):
+def small():
     """An experiment for that net and the demo's images."""
-    settings = experiments.load("voc12")
-    settings["data"].update(crop=65, scale=0.75)
-    return dict(settings, **NARROW, seed=3, fc6_dilation=2, classes=list(synthetic.CLASSES), folder=str(tmp_path))
+    changes = {"data": dict(crop=65, scale=0.75), "seed": 3, "fc6_dilation": 2, "classes": list(synthetic.CLASSES)}
+    return experiments.changed(experiments.load("voc12"), {**changes, **NARROW})
 
 
 def net_for(experiment, weights):
@@ -183,15 +182,14 @@ def net_for(experiment, weights):
     return net
 
 
-def first_crops(experiment, data):
+def first_crops(experiment, data, tmp_path):
     """The first crops that a training sees, IMAGES x 3 x crop x crop, through its own data layer."""
-    experiment = copy.deepcopy(experiment)
-    experiment.training.classification.batch = surgery.IMAGES
+    experiment = experiments.changed(experiment, {"training.classification.batch": surgery.IMAGES})
     net = text_format.Parse(build.train_net(experiment, "classification"), caffe_pb2.NetParameter())
     parameters = net.layer[0].python_param
     parameters.param_str = json.dumps({**json.loads(parameters.param_str), "root": data})
     del net.layer[1:]
-    path = os.path.join(experiment["folder"], "data.prototxt")
+    path = str(tmp_path / "data.prototxt")
     write_text(path, text_format.MessageToString(net))
     net = caffe.Net(path, caffe.TRAIN)
     net.forward()
@@ -221,7 +219,7 @@ def test_drawn_layers_have_outputs_of_unit_size(convs, small, data, tmp_path, ca
     """Each filter's, over the first crops that the training sees; the filters are Gaussians but for their size."""
     out = str(tmp_path / "out.caffemodel")
     surgery.run(convs, out, small, data)
-    assert_of_unit_size(small, out, first_crops(small, data))
+    assert_of_unit_size(small, out, first_crops(small, data, tmp_path))
     line = capsys.readouterr().out
     assert line.count("\n") == 1 and line.startswith(f"{convs}: has no fc6 and fc7; they are drawn from seed 3")
 
@@ -238,7 +236,8 @@ def test_drawn_layers_have_outputs_of_unit_size(convs, small, data, tmp_path, ca
 def test_drawn_layers_are_the_seeds(convs, small, data, tmp_path):
     bytes_of = {}
     for name, seed in (("a", 3), ("b", 3), ("c", 2)):
-        surgery.run(convs, str(tmp_path / f"{name}.caffemodel"), dict(small, seed=seed), data)
+        seeded = experiments.changed(small, {"seed.training": seed})
+        surgery.run(convs, str(tmp_path / f"{name}.caffemodel"), seeded, data)
         bytes_of[name] = (tmp_path / f"{name}.caffemodel").read_bytes()
     assert bytes_of["a"] == bytes_of["b"]
     first, other = (net_for(small, str(tmp_path / f"{name}.caffemodel")).params["fc7"][0].data for name in "ac")
@@ -248,12 +247,12 @@ def test_drawn_layers_are_the_seeds(convs, small, data, tmp_path):
 def test_what_drawn_layers_depend_on(convs, vgg, small, data, tmp_path):
     """Seed, scale, crop, mean, threads, net, and the images that were looked at, no others; nothing for whole files."""
     root = shutil.copytree(data, tmp_path / "data")
-    depends = lambda experiment: contents_of(experiment, str(root), convs, None)["fc6_fc7"]  # noqa: E731
+    depends = lambda experiment, path=convs: contents_of(experiment, str(root), path, None)["fc6_fc7"]  # noqa: E731
     before = depends(small)
-    changes = [dict(seed=2), dict(threads=1), dict(fc=64), dict(data=dict(small["data"], scale=0.5))]
-    changes += [dict(data=dict(small["data"], crop=57)), dict(data=dict(small["data"], mean=[0, 0, 0]))]
-    assert all(depends(dict(small, **change)) != before for change in changes)
-    assert depends(dict(small, shards=3)) == before == read_made_of(convs, small, root, tmp_path)
+    changes = {"seed.training": 2, "threads": 1, "fc": 64, "data.scale": 0.5, "data.crop": 57, "data.mean": [0, 0, 0]}
+    assert all(depends(experiments.changed(small, {key: value})) != before for key, value in changes.items())
+    others = {"shards": 3, "seed.data": 2, "seed.report": 2, "mining.merge": 1}
+    assert depends(experiments.changed(small, others)) == before
 
     images = sorted((root / "JPEGImages").glob("train_*"))
     matters = []
@@ -263,20 +262,7 @@ def test_what_drawn_layers_depend_on(convs, vgg, small, data, tmp_path):
         matters.append(depends(small) != before)
         path.write_bytes(content)
     assert sum(matters) == surgery.IMAGES < len(images)
-    assert not contents_of(small, str(root), vgg, None)["fc6_fc7"]
-
-
-def read_made_of(convs, small, root, tmp_path):
-    """What the stage itself notes, but for the file and its own name."""
-    surgery.run(convs, str(tmp_path / "out.caffemodel"), small, str(root))
-    found = read_json(str(tmp_path / "out.made_of.json"))
-    assert found.pop("stage") == "surgery" and found.pop("weights")
-    return found
-
-
-def test_a_whole_file_depends_on_nothing_else(vgg, tmp_path):
-    surgery.run(vgg, str(tmp_path / "out.caffemodel"), None, None)
-    assert set(read_json(str(tmp_path / "out.made_of.json"))) == {"stage", "weights"}
+    assert len({depends(experiments.changed(small, {key: value}), vgg) for key, value in changes.items()}) == 1
 
 
 @pytest.mark.parametrize(
@@ -302,12 +288,12 @@ def test_faulty_convolutions_are_one_line(convs, small, data, tmp_path, change, 
 def test_the_real_convolutions(data, tmp_path):
     """ImageNet's weights in photos' net: at He's size fc6's outputs would be large, here they are of unit size."""
     experiment = experiments.load("photos")
-    experiment.classes = list(synthetic.CLASSES) + experiment.classes[len(synthetic.CLASSES) :]
+    classes = [*synthetic.CLASSES, *experiment.classes[len(synthetic.CLASSES) :]]
+    experiment = experiments.changed(experiment, {"classes": classes})
     (root := tmp_path / "data").mkdir()
     shutil.copytree(data, root, dirs_exist_ok=True)
     (root / "classes.txt").write_text("\n".join(experiment.classes) + "\n")
-    experiment = dict(experiment, folder=str(tmp_path))
     out = str(tmp_path / "out.caffemodel")
     surgery.run(REAL_CONVS, out, experiment, str(root))
-    crops = first_crops(experiment, str(root))
+    crops = first_crops(experiment, str(root), tmp_path)
     assert_of_unit_size(experiment, out, crops)

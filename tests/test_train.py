@@ -1,7 +1,7 @@
 """A training run: it learns, it can be interrupted, and stock Caffe can repeat it."""
 
-import copy
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -19,14 +19,14 @@ from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.nets import build, caffemodel
 from aepsl.settings import experiments
 from aepsl.stages import train
-from aepsl.training import diagnosis, observers, snapshots
+from aepsl.training import diagnosis, observers
 from conftest import killed_after, tiny_experiment
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """The demo's experiment with a smaller net, batch and schedule, in a folder of its own."""
-    return tiny_experiment(tmp_path_factory.mktemp("tiny"))
+def tiny():
+    """The demo's experiment with a smaller net, batch and schedule."""
+    return tiny_experiment()
 
 
 def log(folder):
@@ -63,73 +63,64 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tiny, data, tmp_path, task,
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
     train.run(tiny, task, data, whole, masks=masks)
     with killed_after(stop + 1):
-        train.run(tiny, task, data, broken, masks=masks)
+        train.run(tiny, task, data, broken, masks=masks, word="word")
     assert not os.path.exists(os.path.join(broken, "final.caffemodel"))
-    train.run(tiny, task, data, broken, masks=masks)
+    train.run(tiny, task, data, broken, masks=masks, word="word")
     assert weights(broken) == weights(whole)
     assert log(broken) == log(whole)
     if task == "psl":
         assert read_text(os.path.join(broken, "psl.csv")) == read_text(os.path.join(whole, "psl.csv"))
 
 
-def test_other_settings_do_not_go_on_from_an_old_snapshot(tiny, data, tmp_path, monkeypatch):
-    out = str(tmp_path / "run")
-    monkeypatch.setattr(snapshots, "clear", lambda folder: None)
-    train.run(tiny, "classification", data, out)
-    other = copy.deepcopy(tiny)
-    other["training"]["classification"]["lr"] = 0.002
-    train.run(other, "classification", data, out)
-    assert len(log(out)) == 12
-
-
-def test_other_masks_do_not_go_on_from_an_old_snapshot(tiny, data, tmp_path, monkeypatch):
-    """Masks made anew under the same path: what is trained is what a first start would have trained."""
-    masks = tmp_path / "masks"
-    shutil.copytree(os.path.join(data, "SegmentationClassAug"), masks)
-    with monkeypatch.context() as patch:
-        patch.setattr(snapshots, "clear", lambda folder: None)
-        train.run(tiny, "segmentation", data, str(tmp_path / "old"), masks=str(masks))
-    for path in masks.iterdir():
-        write_mask(str(path), np.zeros_like(read_indexed(str(path))))
-    for out in ("old", "new"):
-        train.run(tiny, "segmentation", data, str(tmp_path / out), masks=str(masks))
-    assert weights(tmp_path / "old") == weights(tmp_path / "new")
+@pytest.mark.parametrize("words", [("one", "another"), (None, None), ("one", None), (None, "one")])
+def test_a_training_of_another_word_or_by_hand_begins_anew(tiny, data, tmp_path, words):
+    """Killed, and begun again with another rate: what is trained is what a first start would have trained."""
+    other, out = experiments.changed(tiny, {"training.classification.lr": 0.002}), str(tmp_path / "run")
+    with killed_after(9):
+        train.run(tiny, "classification", data, out, word=words[0])
+    assert os.path.exists(os.path.join(out, "snapshot.json"))
+    for folder in (out, str(tmp_path / "new")):
+        train.run(other, "classification", data, folder, word=words[1])
+    assert weights(out) == weights(tmp_path / "new") and log(out) == log(tmp_path / "new")
+    train.run(tiny, "classification", data, out, word=words[0] and "a third")
+    assert weights(out) != weights(tmp_path / "new")
 
 
 def test_a_training_that_is_there_is_not_begun_again(tiny, data, tmp_path):
     """Neither for the same data under another path, nor when only the clean-up was missing."""
     out = tmp_path / "run"
-    train.run(tiny, "classification", data, str(out))
+    train.run(tiny, "classification", data, str(out), word="word")
     times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     shutil.copytree(data, tmp_path / "elsewhere")
     write_text(str(out / "snapshot.json"), "{}")
-    train.run(tiny, "classification", str(tmp_path / "elsewhere"), str(out))
+    train.run(tiny, "classification", str(tmp_path / "elsewhere"), str(out), word="word")
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == times
 
 
 def test_a_folder_that_is_not_ours_stays(tiny, data, tmp_path):
+    """A stage of a run may make it anew: a run's folder holds what it has made."""
     write_text(str(tmp_path / "final.caffemodel"), "another's")
     with pytest.raises(InputError, match="final.caffemodel: nothing says what it was made of"):
         train.run(tiny, "classification", data, str(tmp_path))
     assert weights(tmp_path) == b"another's"
 
 
-@pytest.mark.parametrize("psl_weights", ["scores", "labels", "none"])
-def test_what_weights_the_auxiliary_mask_is_in_the_net(tiny, data, tmp_path, psl_weights):
+@pytest.mark.parametrize("confidence", ["predicted", "labels", "none"])
+def test_what_weights_the_auxiliary_mask_is_in_the_net(tiny, data, tmp_path, confidence):
     masks = os.path.join(data, "SegmentationClassAug")
-    train.write_prototxts(tiny, "psl", data, 24, str(tmp_path), masks=masks, confidence=psl_weights)
+    train.write_prototxts(tiny, "psl", data, 24, str(tmp_path), masks=masks, confidence=confidence)
     net = caffemodel.read_prototxt(str(tmp_path / "train.prototxt"), caffe_pb2.NetParameter())
     found = [layer.python_param.param_str for layer in net.layer if layer.name == "mask_hat"]
-    assert [json.loads(text) for text in found] == [dict(weights=psl_weights)]
+    assert [json.loads(text) for text in found] == [dict(confidence=confidence)]
 
 
-def test_prototxts_that_are_not_the_experiments_are_refused(tiny):
+def test_prototxts_that_are_not_the_experiments_are_refused(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "FOLDER", str(tmp_path))
     build.check(tiny)
     for path, text in build.files(tiny).items():
         write_text(path, text)
     build.check(tiny)
-    other = copy.deepcopy(tiny)
-    other["data"]["scale"] = 1
+    other = dataclasses.replace(tiny, data=dataclasses.replace(tiny.data, scale=1))
     with pytest.raises(InputError, match="classification_train.prototxt: is not what experiment.yaml"):
         build.check(other)
 
@@ -146,8 +137,7 @@ def test_each_task_has_the_masks_that_it_needs(data, tmp_path, task, options, co
 
 
 def test_the_segmentation_net_learns_from_masks(tiny, data, tmp_path):
-    longer = copy.deepcopy(tiny)
-    longer["training"]["segmentation"].update(epochs=15, lr_step_epochs=15)
+    longer = experiments.changed(tiny, {"training.segmentation": dict(epochs=15, lr_step_epochs=15)})
     out = str(tmp_path / "run")
     train.run(longer, "segmentation", data, out, masks=os.path.join(data, "SegmentationClassAug"))
     losses = [float(row["loss_seg"]) for row in log(out)]
@@ -215,7 +205,7 @@ FAULTS = {  # what is done to the data set: what the line says
 @pytest.fixture
 def creatures(small_set):
     """small_set with the demo's classes."""
-    (small_set / "classes.txt").write_text("\n".join(experiments.load("demo")["classes"]) + "\n")
+    (small_set / "classes.txt").write_text("\n".join(experiments.load("demo").classes) + "\n")
     replaced(small_set / LABELS, "cat", "quillow")
     replaced(small_set / LABELS, "dog", "marbit")
     return small_set

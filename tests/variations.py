@@ -145,7 +145,7 @@ def changed_pictures(count=2000, seed=1):
 def changed_weights(count=1000, seed=1):
     """Caffemodels with changed bytes, and with two faults of the table at once."""
     rng, path = random.Random(seed), folder()
-    tiny = tiny_experiment(path / "tiny")
+    tiny = tiny_experiment()
     model = str(path / "w.caffemodel")
     good = pathlib.Path(test_bad_nets.saved(tiny, "classification", model)).read_bytes()
     prototxt = build.deploy_net(tiny, "classification")

@@ -1,20 +1,34 @@
 """Section 3.2: the segmentation nets of tables 3 and 4, the images that they segment, and the figures of all."""
 
 from aepsl.base.errors import InputError
-from aepsl.graph.stage import NET, TRAINING, Stage, Start, initial
+from aepsl.graph.stage import IMAGES, NET, TRAINING, Stage, Start, initial
+from aepsl.settings import experiments
 
 TRUTH = "truth"  # in the place of a folder of masks: the data set's own
+# What a row may change, and a net besides: all that its stages are known to be made of.
+OF_ROWS = (*IMAGES, "psl", "crf")
+OF_NETS = ("segmentation_start", "psl_start", "training", "seed.training", "threads", "data.crop", "new_layer_lr")
 
 
 def stages(of):
     """The stages in their order: each net, the training images as a PSL net segments them, then the rows."""
     for name, net in of.nets.items():
+        _check(name, net.changes, (*OF_NETS, *OF_ROWS))
         yield segmentation(of, name)
         if net.task == "psl":
             yield relabel(of, name)
+    for name, row in of.rows.items():
+        _check(name, row.changes, OF_ROWS)
     for split in ("val", "test"):
         yield from (segment(of, split, row) for row in of.rows)
     yield results(of)
+
+
+def _check(name, changes, free):
+    """InputError for a change of a setting that what a net or row makes is not known by."""
+    for key in changes:
+        if not any(f"{key}.".startswith(f"{each}.") for each in free):
+            raise InputError(f"aepsl/paper/recipes.py: {name} changes `{key}`; it may change {', '.join(free)}")
 
 
 def segmentation(of, name):
@@ -52,7 +66,8 @@ def masks_of(of, name):
 
 def start_of(of, name):
     """The Start of a net of tables 3 and 4."""
-    start = start_name(of.nets[name], of.experiment)
+    net = of.nets[name]
+    start = start_name(net, experiments.changed(of.experiment, net.changes) if net.changes else of.experiment)
     if start == "initial":
         return initial(of)
     if start == "step1":

@@ -21,8 +21,8 @@ def run(experiment, data, regions, saliency, out, part=None, word=None):
     """
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
-    begin(out, word, ["*.png"], part)
     own = shard(ids, part)
+    begin(out, word, ["*.png"], part and set(own))
     values = np.array(dataset.values[1:], np.uint8)
     for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), dataset.labels(own)):
         path = os.path.join(out, image_id + ".png")

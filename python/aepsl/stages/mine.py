@@ -33,8 +33,8 @@ def run(experiment, data, model, out, before=None, part=None, gpu=None, word=Non
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
     net = ClassificationNet(experiment, model, gpu)
-    begin(out, word, ["*.png", "heat/*.png"], part)
     own = shard(ids, part)
+    begin(out, word, ["*.png", "heat/*.png"], part and set(own))
     keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)]
     shares = mined_shares(experiment, dataset, own, net, out, keep, before)
     shares = list(tqdm(shares, total=len(own), unit="image", desc=out, disable=None))

@@ -35,7 +35,7 @@ def run(data, list_name, out, detector="rbd", maps=None, part=None, word=None):
     dataset.check(own)
     source = Maps(maps, dataset) if maps else doors.load(doors.DETECTORS, detector).Detector(dataset)
     source.check(own)
-    begin(out, word, ["*.png"], part)
+    begin(out, word, ["*.png"], part and set(own))
     cv2.setNumThreads(1)
     for image_id in tqdm(own, unit="image", desc=out, disable=None):
         path = os.path.join(out, image_id + ".png")

@@ -31,17 +31,7 @@ MOST = 2**26  # values of an image's maps, those of 3.2 million pixels with VOC'
 
 
 def run(
-    experiment,
-    data,
-    list_name,
-    model,
-    out,
-    confidence="none",
-    part=None,
-    workers=1,
-    gpu=None,
-    legacy=None,
-    word=None,
+    experiment, data, list_name, model, out, confidence="none", part=None, workers=1, gpu=None, legacy=None, word=None
 ):
     """Segment the images of a list into `out`/plain and `out`/crf, PNGs with VOC's palette.
 
@@ -60,7 +50,7 @@ def run(
         net = LegacyNet(experiment, *legacy, model, len(dataset.values), confidence, gpu)
     else:
         net = SegmentationNet(experiment, model, gpu)
-    begin(out, word, [f"{kind}/*.png" for kind in KINDS], part)
+    begin(out, word, [f"{kind}/*.png" for kind in KINDS], part and set(own))
     keep = []
     if confidence == "labels" and net.classifies and list_name == experiment.data.train:
         keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)]

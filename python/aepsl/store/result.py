@@ -27,12 +27,12 @@ class Made(NamedTuple):
     value: Any = None
 
 
-def begin(folder, word, patterns, part=None, is_locked=False):
+def begin(folder, word, patterns, share=None, is_locked=False):
     """Make `folder` ready for files of these patterns, made of `word`; those made of anything else go.
 
-    word: None where a stage runs by hand; part: the share of its images, of which the others stay by hand; is_locked:
-    whether the caller keeps others out of the folder. Raises InputError, by hand, for a folder with such files and
-    without a record of them: they are not ours to remove.
+    word: None where a stage runs by hand; share: the ids of the images that it then makes, of which alone the files go;
+    None for all; is_locked: whether the caller keeps others out of the folder. Raises InputError, by hand, for a folder
+    with such files and without a record of them: they are not ours to remove.
     """
     make_folder(folder)
     record = os.path.join(folder, RECORD)
@@ -49,8 +49,9 @@ def begin(folder, word, patterns, part=None, is_locked=False):
                     "folder"
                 )
             print(f"{folder}: nothing says what it was made of; made again", file=sys.stderr, flush=True)
-        for path in old if word or part is None else ():
-            os.unlink(path)
+        for path in old:
+            if word or share is None or os.path.splitext(os.path.basename(path))[0] in share:
+                os.unlink(path)
         write_json(record, dict(word=word))
 
 
