@@ -24,7 +24,8 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import write_bytes, write_text
 from aepsl.data import synthetic
 from aepsl.images.pictures import read_indexed, write_mask
-from aepsl.layers.data import PARAMETERS, Prefetch, Sampler
+from aepsl.layers.data import PARAMETERS, Sampler
+from aepsl.layers.prefetch import Prefetch
 from aepsl.nets import build, caffemodel, finite, sizes
 from aepsl.nets.whole_image import ClassificationNet
 from aepsl.settings import experiments

@@ -8,7 +8,8 @@ import pytest
 from aepsl.base.errors import InputError
 from aepsl.data.dataset import Dataset
 from aepsl.images.pictures import read_indexed, write_grey
-from aepsl.layers.data import PARAMETERS, Prefetch, Sampler
+from aepsl.layers.data import PARAMETERS, Sampler
+from aepsl.layers.prefetch import Prefetch
 from conftest import python_layer
 
 MEAN = np.array([104.008, 116.669, 122.675], np.float32)

@@ -14,7 +14,7 @@ import yaml
 
 import standins
 from aepsl.base.errors import InputError
-from aepsl.base.files import only_one
+from aepsl.base.locks import only_one
 from aepsl.data import archives, download, source_table
 
 NAME = "thing.bin"

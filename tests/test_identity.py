@@ -14,7 +14,7 @@ import yaml
 from caffe.proto import caffe_pb2
 
 import standins
-from aepsl.base.files import only_one
+from aepsl.base.locks import only_one
 from aepsl.graph.graph import Graph
 from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.settings import experiments

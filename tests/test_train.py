@@ -13,7 +13,8 @@ import pytest
 from caffe.proto import caffe_pb2
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import only_one, read_text, write_text
+from aepsl.base.files import read_text, write_text
+from aepsl.base.locks import only_one
 from aepsl.data.dataset import Dataset
 from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.nets import build, caffemodel

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import digest, make_folder, only_one
+from aepsl.base.files import digest, make_folder
+from aepsl.base.locks import only_one
 from aepsl.data import source_table
 from aepsl.data.archives import unpack
 

@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import make_folder, only_one, opened, read_text, write_text
+from aepsl.base.files import make_folder, opened, read_text, write_text
+from aepsl.base.locks import only_one
 from aepsl.base.parallel import in_processes
 from aepsl.data import source_table
 from aepsl.data.dataset import LISTS, VOC_CLASSES

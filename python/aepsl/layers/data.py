@@ -1,11 +1,6 @@
-"""WeaklyLabelledImages: crops of images with their image labels, erased regions and masks, decoded ahead."""
+"""WeaklyLabelledImages: crops of images with their image labels, erased regions and masks."""
 
-import contextlib
-import itertools
-import mmap
-import multiprocessing
 import os
-import signal
 
 import caffe
 import cv2
@@ -16,9 +11,7 @@ from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.images.pictures import read_indexed, scaled
 from aepsl.images.pixels import less_mean
 from aepsl.layers.base import listed, parameters
-
-DEPTH = 2  # batches that each worker holds ready
-
+from aepsl.layers.prefetch import Prefetch
 
 PARAMETERS = dict(  # and their defaults
     root=None,  # the data set in VOC layout (aepsl.data.dataset)
@@ -143,81 +136,3 @@ class Sampler:
         if array.shape != shape[:2]:
             raise InputError(f"{path}: does not have its image's size; delete it and run its stage again")
         return array
-
-
-class Prefetch:
-    """Batches from `start` on, filled by processes into memory that they share with this one.
-
-    Processes, because Caffe's solver holds the interpreter's lock while it computes. Of W workers the w-th fills
-    the iterations start + w, start + w + W, ..., so the order does not depend on their pace. The memory is anonymous
-    and mapped before the fork: neither /dev/shm nor its size matters.
-    """
-
-    def __init__(self, sampler, start):
-        self.taken = 0
-        self.workers = []
-        context = multiprocessing.get_context("fork")
-        try:
-            for w in range(sampler.workers):
-                slots = [[_shared(shape) for shape in sampler.shapes] for _ in range(DEPTH)]
-                pipe, other_end = context.Pipe()
-                iterations = itertools.count(start + w, sampler.workers)
-                not_its = [pipe, *(each for _, each, _ in self.workers)]
-                arguments = (sampler, iterations, slots, other_end, not_its, os.getpid())
-                process = context.Process(target=_work, args=arguments, daemon=True)
-                process.start()
-                other_end.close()  # so that its death ends our wait
-                self.workers.append((process, pipe, slots))
-        except (OSError, ValueError, OverflowError) as error:  # no memory, or no process more
-            raise InputError(
-                f"no room for batches that are decoded ahead ({error}); a smaller `batch`, `crop` or fewer `workers` "
-                "in experiment.yaml need less"
-            ) from None
-
-    def next(self, arrays):
-        """Copy the next batch into `arrays`.
-
-        Raises InputError for an image that cannot be read, and for a process that ended.
-        """
-        turn, w = divmod(self.taken, len(self.workers))
-        process, pipe, slots = self.workers[w]
-        try:
-            error = pipe.recv()
-        except (EOFError, OSError):
-            process.join()
-            raise InputError(
-                f"a process that decodes images ended with code {process.exitcode}; "
-                "out of memory? Fewer `workers` in experiment.yaml need less"
-            ) from None
-        if error:
-            raise error
-        for array, filled in zip(arrays, slots[turn % DEPTH]):
-            array[...] = filled
-        with contextlib.suppress(OSError):  # one that ended after this batch is missed at its next
-            pipe.send("taken")
-        self.taken += 1
-
-
-def _shared(shape):
-    return np.frombuffer(mmap.mmap(-1, 4 * int(np.prod(shape))), np.float32).reshape(shape)
-
-
-def _work(sampler, iterations, slots, pipe, not_its, parent):
-    """Fill the slots in turn. Ends in silence when the process `parent` has, Ctrl-C or not; not_its: pipes to close."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(0)
-    for each in not_its:
-        each.close()
-    with contextlib.suppress(EOFError, OSError):
-        for turn, iteration in enumerate(iterations):
-            if turn >= DEPTH:  # the slot is free once its last batch was taken
-                while not pipe.poll(timeout=5):
-                    if os.getppid() != parent:
-                        return
-                pipe.recv()
-            try:
-                sampler.fill(iteration, slots[turn % DEPTH])
-            except Exception as error:
-                pipe.send(error if isinstance(error, InputError) else InputError(repr(error)))
-                return
-            pipe.send(None)

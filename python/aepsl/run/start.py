@@ -13,7 +13,8 @@ import tempfile
 from aepsl import cli
 from aepsl.base import doors
 from aepsl.base.errors import InputError
-from aepsl.base.files import hold, write_text
+from aepsl.base.files import write_text
+from aepsl.base.locks import hold
 from aepsl.data import check, synthetic
 from aepsl.graph import graph
 from aepsl.nets import build

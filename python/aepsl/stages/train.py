@@ -10,7 +10,8 @@ import os
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import make_folder, only_one
+from aepsl.base.files import make_folder
+from aepsl.base.locks import only_one
 from aepsl.data.dataset import Dataset, in_folder
 from aepsl.data.regions import check_bits
 from aepsl.layers.psl import CONFIDENCES
