@@ -103,11 +103,30 @@ def test_a_rule_of_erasing_is_one_file(extended, data, tmp_path):
 def test_a_row_is_lines_of_one_file(extended):
     tree, files = extended("A row")
     assert files == 1
-    planned = command(tree, "run", "bounded", "all", "-n")
-    assert "train_segmentation bound" in planned and "segment val bound" in planned
+    planned = command(tree, "run", "bounded", "all", "-n").split()
+    assert "segmentation.bound" in planned and "segment.val.bound" in planned
 
 
-@pytest.mark.skipif(not os.path.isdir("python/aepsl/nets/trunks"), reason="trunks are not yet one file each")
+def test_an_ablation_is_lines_of_one_file(extended):
+    """Its net trains at its own rate; a row that changes the CRF alone trains nothing."""
+    tree, files = extended("An ablation")
+    assert files == 1
+    planned = command(tree, "run", "ablated", "all", "-n").split()
+    assert {"segmentation.psl", "segmentation.slow", "segment.val.slow", "segment.val.soft"} <= set(planned)
+    assert "segmentation.soft" not in planned
+    (tree / "settings.py").write_text(
+        "from aepsl.graph.graph import Graph\nfrom aepsl.settings import experiments\n"
+        "graph = Graph(experiments.load('ablated'))\n"
+        "for name in ('segmentation.psl', 'segmentation.slow', 'segment.val.psl', 'segment.val.soft'):\n"
+        "    settings = graph.settings_of(graph.stages[name])\n"
+        "    print(settings.training.psl.lr, settings.crf.iterations)\n"
+    )
+    demo = experiments.load("demo")
+    usual = [str(demo.training.psl.lr), str(demo.crf.iterations)]
+    found = [line.split() for line in command(tree, "settings.py").splitlines()]
+    assert found == [usual, ["0.001", usual[1]], usual, [usual[0], "1"]]
+
+
 def test_a_backbone_is_one_file(extended):
     tree, files = extended("A backbone")
     assert files == 1

@@ -20,7 +20,7 @@ import test_data_check
 from aepsl.base.errors import InputError
 from aepsl.data import check, lists
 from aepsl.data.dataset import Dataset
-from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.graph import Graph
 from aepsl.images.pictures import read_image, read_indexed, read_picture, write_mask
 from aepsl.nets import build, caffemodel
 from aepsl.settings import experiments
@@ -172,20 +172,18 @@ HOSTILE += ["", " ", "1", "1e-3", ".", "..", "/", "a b", "$(x)", "%s", "\n", "é
 
 def hostile_settings():
     """Every setting of voc12 with every value that a setting should not have; what passes becomes nets."""
-    settings = {key: value for key, value in experiments.load("voc12").items() if key not in ("name", "folder")}
-    plain = settings
+    plain = experiments.load("voc12").settings()
 
     def one(keys, value):
         *above, last = keys
         changes = {last: value}
         for key in reversed(above):
             changes = {key: changes}
-        found = experiments.complete(experiments.laid_over(plain, changes), "experiment.yaml")
-        found.update(name="x", folder="prototxt/x")
-        RunFolder(found)
-        build.files(found)
+        experiment = experiments.of_settings(experiments.laid_over(plain, changes), "experiment.yaml", "x")
+        Graph(experiment)
+        build.files(experiment)
 
-    keys = [keys for keys, _ in leaves(settings)]
+    keys = [keys for keys, _ in leaves(plain)]
     return tried(lambda k=k, value=value: one(k, copy.deepcopy(value)) for k in keys for value in HOSTILE)
 
 
@@ -212,11 +210,12 @@ def changed_settings(count=1000, seed=1):
 def changed_prototxts(count=300, seed=1):
     """Prototxts with changed bytes, none of which may pass."""
     rng = random.Random(seed)
-    tiny = tiny_experiment(folder() / "tiny")
-    for path, text in build.files(tiny).items():
-        os.makedirs(tiny["folder"], exist_ok=True)
-        pathlib.Path(path).write_text(text)
-    paths = sorted(pathlib.Path(tiny["folder"]).glob("*.prototxt"))
+    tiny = tiny_experiment()
+    before, experiments.FOLDER = experiments.FOLDER, str(folder())
+    paths = sorted(map(pathlib.Path, build.files(tiny)))
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(build.files(tiny)[str(path)])
     good = [path.read_bytes() for path in paths]
 
     def one():
@@ -229,7 +228,10 @@ def changed_prototxts(count=300, seed=1):
         finally:
             paths[k].write_bytes(good[k])
 
-    return tried(one for _ in range(count))
+    try:
+        return tried(one for _ in range(count))
+    finally:
+        experiments.FOLDER = before
 
 
 ALL = (
