@@ -60,7 +60,7 @@ def report(experiment, gpus=0, cores=1):
     """Hours and disk that the stages of the experiment are expected to take, as text; gpus: 0 for the CPU alone."""
     graph = Graph(experiment)
     stages, images = graph.shown(), images_of(graph)
-    took = {name: seconds for name, seconds in graph.run.seconds().items() if graph.is_done(name)}
+    took = {name: each for name, each in graph.run.seconds().items() if name in graph.stages and graph.is_done(name)}
     told = speed(gpus, cores)[1]
     factor, count = learned(graph, took, gpus, cores)
     if count:
@@ -140,7 +140,7 @@ def speed(gpus, cores):
     if name is None:
         told += "; no GPU is visible here"
     elif known is None:
-        told += f"; the GPU here, {name}, is not in aepsl/plan.py"
+        told += f"; the GPU here, {name}, is not in aepsl/run/plan.py"
     return SUSTAINED * PEAKS[card] * 1e12, told
 
 
