@@ -395,7 +395,7 @@ def test_batches_that_caffe_cannot_hold_are_refused_at_once(task, batch, crop):
     changes = {f"training.{task}.batch": batch, "data.crop": crop}
     experiment = experiments.changed(experiments.load("voc12"), changes)
     with pytest.raises(InputError) as error:
-        build.check_size(experiment, task)
+        build.check_size(experiment, task, batch)
     one_line(error, f"training.{task}.batch {batch} and data.crop {crop}", "conv1_")
 
 

@@ -1,5 +1,7 @@
 """The CRF: a brute-force mean field on a tiny image, and what the pairwise terms must do."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,15 +9,16 @@ import pytest
 from aepsl.base.errors import InputError
 from aepsl.images.pictures import read_indexed
 from aepsl.nets import crf
+from aepsl.settings.typed import Bilateral, Crf, Gaussian
 from aepsl.stages import segment
 
-SETTINGS = dict(iterations=10, bilateral=dict(weight=4, xy=121, rgb=5), gaussian=dict(weight=3, xy=3))
+SETTINGS = Crf(iterations=10, bilateral=Bilateral(weight=4, xy=121, rgb=5), gaussian=Gaussian(weight=3, xy=3))
 
 
 def test_without_pairwise_terms_nothing_changes(rng):
     probabilities = rng.dirichlet(np.ones(3), (12, 15)).transpose(2, 0, 1).astype(np.float32)
     image = rng.randint(0, 256, (12, 15, 3)).astype(np.uint8)
-    none = dict(SETTINGS, bilateral=dict(weight=0, xy=121, rgb=5), gaussian=dict(weight=0, xy=3))
+    none = replace(SETTINGS, bilateral=Bilateral(weight=0, xy=121, rgb=5), gaussian=Gaussian(weight=0, xy=3))
     np.testing.assert_allclose(crf.refined(image, probabilities, none), probabilities, rtol=1e-4)
 
 
@@ -23,8 +26,7 @@ def test_without_pairwise_terms_nothing_changes(rng):
 @pytest.mark.parametrize("value", [1e-300, 1e-30, 1e-6, 1e-3])
 def test_one_too_narrow_is_one_line(rng, kind, width, value):
     """pydensecrf would write where nothing is, or mix up pixels."""
-    settings = {key: dict(part) if isinstance(part, dict) else part for key, part in SETTINGS.items()}
-    settings[kind][width] = value
+    settings = replace(SETTINGS, **{kind: replace(getattr(SETTINGS, kind), **{width: value})})
     probabilities = rng.dirichlet(np.ones(3), (12, 50)).transpose(2, 0, 1).astype(np.float32)
     with pytest.raises(InputError, match="image7: 50 x 12 pixels are too many for a CRF as narrow as"):
         crf.refined(np.zeros((12, 50, 3), np.uint8), probabilities, settings, "image7")
@@ -62,15 +64,15 @@ def mean_field(image, probabilities, settings):
     colour = image.reshape(-1, 3).astype(float)
     message = 0
     for name, features in (
-        ("gaussian", place / settings["gaussian"]["xy"]),
-        ("bilateral", np.hstack([place / settings["bilateral"]["xy"], colour / settings["bilateral"]["rgb"]])),
+        ("gaussian", place / settings.gaussian.xy),
+        ("bilateral", np.hstack([place / settings.bilateral.xy, colour / settings.bilateral.rgb])),
     ):
         kernel = np.exp(-((features[:, None] - features[None]) ** 2).sum(axis=-1) / 2)
         scale = 1 / np.sqrt(kernel.sum(axis=1))
-        message = message + settings[name]["weight"] * scale[:, None] * kernel * scale
+        message = message + getattr(settings, name).weight * scale[:, None] * kernel * scale
     unary = np.log(probabilities.reshape(len(probabilities), -1).astype(float))
     q = np.exp(unary) / np.exp(unary).sum(axis=0)
-    for _ in range(settings["iterations"]):
+    for _ in range(settings.iterations):
         q = np.exp(unary + q @ message)
         q /= q.sum(axis=0)
     return q.reshape(probabilities.shape)
@@ -80,7 +82,7 @@ def test_a_brute_force_mean_field_agrees(rng):
     image = cv2.resize(rng.randint(0, 256, (3, 4, 3)).astype(np.uint8), (28, 24), interpolation=cv2.INTER_NEAREST)
     image = np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
     probabilities = rng.dirichlet(np.ones(3), (24, 28)).transpose(2, 0, 1).astype(np.float32)
-    settings = dict(iterations=5, bilateral=dict(weight=6, xy=30, rgb=13), gaussian=dict(weight=3, xy=3))
+    settings = Crf(iterations=5, bilateral=Bilateral(weight=6, xy=30, rgb=13), gaussian=Gaussian(weight=3, xy=3))
     ours, exact = crf.refined(image, probabilities, settings), mean_field(image, probabilities, settings)
     assert np.abs(probabilities - exact).mean() > 0.1
     assert np.abs(ours - exact).mean() < 0.2 * np.abs(probabilities - exact).mean()

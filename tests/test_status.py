@@ -21,6 +21,7 @@ def voc12(tmp_path, monkeypatch):
     for name, seconds in marks.items():
         write_json(f"{root}/done/{name}.json", {})
         write_json(f"{root}/seconds/{name}.json", dict(seconds=seconds))
+    write_json(f"{root}/seconds/check.json", dict(seconds=1))  # of what is no stage of the graph
     for folder, images in (("saliency", 10), ("step1/regions", 6)):
         for k in range(images):
             write_text(f"{root}/{folder}/{k}.png", "")

@@ -14,9 +14,7 @@ from aepsl.settings.experiments import TASKS
 def report(experiment, gpus=0, cores=1):
     """Hours and disk that the stages of the experiment are expected to take, as text; gpus: 0 for the CPU alone."""
     graph = Graph(experiment)
-    took = {
-        name: seconds for name, seconds in graph.run.seconds().items() if name in graph.stages and graph.is_done(name)
-    }
+    took = {name: each for name, each in graph.run.seconds().items() if name in graph.stages and graph.is_done(name)}
     told = costs.speed(gpus, cores)[1]
     factor, count = costs.learned(graph, took, gpus, cores)
     if count:
