@@ -18,6 +18,11 @@ AEPSL = "cd {} && OMP_NUM_THREADS={t} OPENBLAS_NUM_THREADS={t} python3 -m aepsl"
 WAITS = GRAPH.longest(START.seconds)
 
 
+wildcard_constraints:
+    k=r"\d+",
+    n=r"\d+",
+
+
 localrules: all, calibrate, submission, sweep
 
 

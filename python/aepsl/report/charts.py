@@ -186,9 +186,11 @@ def placed(needs):
         columns[name] = max([columns[other] + 1 for other in needs[name]], default=0)
     lanes = {name: LANES[name.split(".")[0]] for name in needs if name.split(".")[0] in LANES}
     for lane, row in enumerate([name for name in needs if name.startswith("segment.")], 1 + max(LANES.values())):
-        lanes[row] = lane
-        for name in needs[row] + needs[needs[row][0]]:  # its net, and what that learns from
-            lanes.setdefault(name, lane)
+        line = [row]  # then its net, what that learns from, and so on
+        for name in line:
+            if name not in lanes:
+                lanes[name] = lane
+                line += needs[name]
     return {name: (columns[name], lanes[name]) for name in needs}
 
 

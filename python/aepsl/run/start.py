@@ -28,7 +28,9 @@ CLUSTER_CORES = 8  # of one job at most, where CORES= does not say
 SNAPSHOTS = 4  # that lie beside a training's weights, in their size: two, each with the solver's state
 CLEARLY = 4  # times the free disk: an estimate, made of photos, is not further off
 HANDLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "progress.py")
-OPTIONS = ["--log-handler-script", HANDLER, "--nolock", "--drop-metadata", "--rerun-triggers", "mtime"]
+# Marks alone say what is done, and jobs write them whole: what snakemake notes of its own does not count.
+OPTIONS = ["--nolock", "--drop-metadata", "--ignore-incomplete", "--rerun-triggers", "mtime"]
+OPTIONS += ["--log-handler-script", HANDLER]
 
 
 def main(argv=None):
