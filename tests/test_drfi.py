@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeRegressor
 from aepsl.base.errors import InputError
 from aepsl.base.files import sha256
 from aepsl.data import synthetic
-from aepsl.saliency import rbd
+from aepsl.saliency.detectors import rbd
 from aepsl.saliency.drfi import features, forest, measures, segments, train
 from aepsl.saliency.drfi.model import MODEL, SHARES, load
 from aepsl.saliency.drfi.photos import Photos
