@@ -135,7 +135,7 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         A + "graph/segmentation.py",
         '(experiment.psl_start if net.task == "psl" else None)',
         "experiment.psl_start",
-        "sweep",
+        "words",
     ),
     "a sweep's PSL forgets what it starts from": (A + "run/sweep.py", ", start=starts[1])", ")", "sweep"),
     # Words

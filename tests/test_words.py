@@ -101,7 +101,8 @@ def test_a_stage_runs_with_the_settings_of_its_net_and_row(tmp_path, monkeypatch
     assert settings["segment.val.mine"] == experiments.changed(settings["relabel.mine"], rows["mine"].changes)
     assert all(each == DEMO for name, each in settings.items() if not name.endswith(".mine"))
     assert not [name for name in found.stages["segmentation.mine"].needs if name.startswith("segmentation.")]
-    assert "segmentation.ae_step3" in found.stages["segmentation.psl"].needs
+    assert "segmentation.ae_step3" in found.stages["segmentation.psl"].needs  # the demo's psl_start, of PSL alone
+    assert found.stages["segmentation.ae_step4"].needs == ("classification.step1", "masks.ae_step4")
     monkeypatch.setattr(train, "run", lambda experiment, word, **more: (experiment, word))
     for name in ("segmentation.mine", "segmentation.psl"):
         assert job._call(found, began, found.stages[name], name, "word", 1) == (settings[name], "word")
