@@ -314,7 +314,7 @@ def test_a_second_start_while_the_first_works_is_refused_and_disturbs_nothing(ru
     before = results_of(run)
     shutil.rmtree(run.tree / "runs/tiny/step1/classification")
     first = run.begin("run", "tiny", "all", *NO_PAGE)
-    assert any("train_classification 1" in line for line in iter(first.stdout.readline, ""))
+    assert any("  classification.step1" in line for line in iter(first.stdout.readline, ""))
     done = run.command("run", "tiny", "all", *NO_PAGE)
     assert first.poll() is None
     assert done.returncode == 1 and done.stderr.startswith("error: runs/tiny: another command is filling it; ")
