@@ -97,9 +97,26 @@ def test_an_unknown_source_of_masks_is_one_line(demo, monkeypatch, masks):
         Graph(demo)
 
 
-def test_a_net_that_needs_one_behind_it_is_one_line(demo, monkeypatch):
+def test_a_net_may_stand_before_those_that_it_needs(demo, monkeypatch):
     nets = recipes.nets
     first = {"early": recipes.Net("psl", "psl", "predicted")}
     monkeypatch.setattr(recipes, "nets", lambda steps: {**first, **nets(steps)})
-    with pytest.raises(InputError, match="segmentation.early needs .*, which stands behind it or nowhere"):
+    graph = Graph(demo)
+    names = list(graph.stages)
+    assert all(names.index(other) < names.index(name) for name in names for other in graph.stages[name].needs)
+    assert "relabel.psl" in graph.stages["segmentation.early"].needs
+
+
+def test_a_net_that_waits_for_itself_is_one_line(demo, monkeypatch):
+    nets = recipes.nets
+    monkeypatch.setattr(recipes, "nets", lambda steps: {**nets(steps), "loop": recipes.Net("psl", "loop", "labels")})
+    with pytest.raises(InputError, match="relabel.loop needs segmentation.loop, which waits for it"):
+        Graph(demo)
+
+
+def test_a_start_that_is_no_net_is_one_line(demo, monkeypatch):
+    nets = recipes.nets
+    begun = recipes.Net("psl", "merged", "labels", start="nothing")
+    monkeypatch.setattr(recipes, "nets", lambda steps: {**nets(steps), "begun": begun})
+    with pytest.raises(InputError, match="segmentation.begun needs segmentation.nothing, which is declared nowhere"):
         Graph(demo)

@@ -56,19 +56,20 @@ class Graph:
         self.of = Of(experiment, self.run, nets, rows, weights, maps)
         for row in experiment.rows:
             self.checked_row(row)
-        self.stages = {}
-        for stage in (*erasing.stages(self.of), *segmentation.stages(self.of)):
-            self._declare(stage)
+        declared = {stage.name: stage for stage in (*erasing.stages(self.of), *segmentation.stages(self.of))}
+        self.stages = {}  # each after all that it needs
+        for name in declared:
+            self._add(name, declared)
         self.parts = [f"{k}-{experiment.shards}" for k in range(1, experiment.shards + 1)]
 
-    def _declare(self, stage):
-        """Add a stage; InputError for one that needs what is not declared before it."""
-        missing = [name for name in stage.needs if name not in self.stages]
-        if missing:
-            raise InputError(
-                f"aepsl/paper/recipes.py: {stage.name} needs {missing[0]}, which stands behind it or nowhere"
-            )
-        self.stages[stage.name] = stage
+    def _add(self, name, declared, waiting=()):
+        """Add a stage behind all that it needs; InputError for one that is not declared, or waits for itself."""
+        if name in waiting or name not in declared:
+            why = "waits for it" if name in waiting else "is declared nowhere"
+            raise InputError(f"aepsl/paper/recipes.py: {waiting[-1]} needs {name}, which {why}")
+        for other in declared[name].needs if name not in self.stages else ():
+            self._add(other, declared, (*waiting, name))
+        self.stages[name] = declared[name]
 
     def checked_row(self, row):
         """`row`; InputError if tables 3 and 4 have no such row, and we add none."""
