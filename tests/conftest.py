@@ -88,9 +88,9 @@ def killed_after(iterations):
         yield
 
 
-def tiny_experiment(folder=None, epochs=3, **changes):
-    """The demo's experiment with a smaller net, batches of 6 and few epochs; changes: of settings, by their key."""
-    tiny = {"channels": [4, 4, 4, 4, 4], "fc": 8, "data": dict(scale=0.5, crop=57)}
+def tiny_experiment(epochs=3, **changes):
+    """The demo's experiment with a smaller net, batches of 6 and few epochs; changes: of settings, by their keys."""
+    tiny = {"channels": [4, 4, 4, 4, 4], "fc": 8, "data.scale": 0.5, "data.crop": 57}
     tiny.update({f"training.{task}": dict(batch=6, epochs=epochs, lr_step_epochs=2) for task in experiments.TASKS})
     return experiments.changed(experiments.load("demo"), {**tiny, **changes})
 
