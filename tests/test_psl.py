@@ -1,5 +1,6 @@
 """Online prohibitive segmentation learning against an independent statement of its equations in float64."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -89,7 +90,7 @@ def psl_net(tmp_path, small_set):
     experiment = experiments.changed(experiments.load("demo"), changes)
     text = build.train_net(experiment, "psl").replace("dropout_ratio: 0.5", "dropout_ratio: 0.0")
     text = text.replace("data/demo", str(small_set))
-    text = text.replace("runs/demo/masks/ae_step3", f"{small_set}/SegmentationClassAug")
+    text = text.replace('"masks": null', f'"masks": "{small_set}/SegmentationClassAug"')
     path = tmp_path / "psl.prototxt"
     path.write_text(text)
     caffe.set_random_seed(5)
@@ -181,16 +182,19 @@ def test_predicted_confidence_weights_the_maps_by_the_nets_own_probabilities(mod
 
 
 def test_s_hat_of_the_images_that_the_report_shows_is_kept(models, data, tmp_path):
-    experiment, dataset = experiments.load("demo"), Dataset(data, experiments.load("demo").classes)
-    ids = dataset.ids("train_aug")
+    demo = experiments.load("demo")
+    dataset, some = Dataset(data, demo.classes), str(tmp_path / "some.txt")
+    experiment = dataclasses.replace(demo, data=dataclasses.replace(demo.data, train=some))
+    ids = dataset.ids(demo.data.train)[: mine.SHOWN + 1]
     chosen = mine.shown(experiment, ids)
-    one = next(each for each in ids if each not in chosen)
-    write_text(f"{tmp_path}/some.txt", "".join(f"{each}\n" for each in [*chosen[:2], one]))
-    for confidence, kept in (("labels", chosen[:2]), ("predicted", [])):
-        out = tmp_path / confidence
-        segment.run(experiment, data, f"{tmp_path}/some.txt", models["psl"], str(out), confidence)
-        assert sorted(path.stem for path in out.glob("s_hat/*")) == kept and len(list(out.glob("crf/*"))) == 3
-    path = tmp_path / "labels/s_hat" / f"{chosen[0]}.png"
+    for name in ("some", "others"):
+        write_text(f"{tmp_path}/{name}.txt", "".join(f"{each}\n" for each in ids))
+    for name, confidence, kept in (("some", "labels", chosen), ("some", "predicted", []), ("others", "labels", [])):
+        out = tmp_path / name / confidence
+        segment.run(experiment, data, f"{tmp_path}/{name}.txt", models["psl"], str(out), confidence)
+        assert sorted(path.stem for path in out.glob("s_hat/*")) == kept
+        assert len(list(out.glob("crf/*"))) == len(ids) == len(chosen) + 1
+    path = tmp_path / "some/labels/s_hat" / f"{chosen[0]}.png"
     found = read_indexed(path)
     image, labels = dataset.image(chosen[0]), dataset.labels(chosen[:1])
     net = SegmentationNet(experiment, models["psl"])
@@ -200,7 +204,7 @@ def test_s_hat_of_the_images_that_the_report_shows_is_kept(models, data, tmp_pat
     rows, columns = ((np.arange(side) * 0.75 / 8).astype(int) for side in image.shape[:2])
     assert np.mean(found == expected[rows][:, columns]) > 0.97 and len(np.unique(found)) > 1  # a scale's rounding
     path.unlink()
-    segment.run(experiment, data, f"{tmp_path}/some.txt", models["psl"], str(tmp_path / "labels"), "labels")
+    segment.run(experiment, data, some, models["psl"], str(tmp_path / "some/labels"), "labels")
     np.testing.assert_array_equal(read_indexed(path), found)
 
 

@@ -25,7 +25,9 @@ def saliency(of):
 
 
 def surgery(of):
-    return Stage("surgery", "surgery", of.folder.initial, inputs=("weights", "fc6_fc7"), paths=dict(vgg=of.weights))
+    """LargeFOV's initial weights. Where these lack fc6 and fc7 they are drawn, of what fc6_fc7 stands for."""
+    made_of = dict(inputs=("weights", "fc6_fc7"), reads=TRAINING)
+    return Stage("surgery", "surgery", of.folder.initial, paths=dict(vgg=of.weights), **made_of)
 
 
 def classification(of, t):

@@ -24,6 +24,7 @@ class Stage(NamedTuple):
     needs         the stages before it, whose results its own are made of
     settings      what it is made of besides: keys of settings, 'data.scale'
     inputs        and names of contents, 'train.images' (aepsl.run.inputs)
+    reads         settings that it reads besides, for which its inputs stand
     paths         what its run(...) reads, by argument; options: its other arguments
     images        the list whose images it goes through, in shards; None for one that does not
     changes       of settings, by its net: {'training.psl.lr': 0.01}
@@ -35,6 +36,7 @@ class Stage(NamedTuple):
     needs: tuple = ()
     settings: tuple = ()
     inputs: tuple = ()
+    reads: tuple = ()
     paths: dict = {}
     options: dict = {}
     images: Optional[str] = None

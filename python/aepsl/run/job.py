@@ -42,7 +42,7 @@ def _call(found, start, stage, name, word, workers):
     """The Made of the stage's run(...), and beside it the word that the stage keeps in a folder."""
     function = importlib.import_module(stage.module).run
     offered = dict(
-        experiment=Only(found.settings_of(stage), (*stage.settings, *FREE)),
+        experiment=Only(found.settings_of(stage), (*stage.settings, *stage.reads, *FREE)),
         data=start.data,
         word=word,
         part=name[len(stage.name) + 1 :].replace("-", "/") or None,
