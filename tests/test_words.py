@@ -105,7 +105,10 @@ def test_a_stage_runs_with_the_settings_of_its_net_and_row(tmp_path, monkeypatch
     assert found.stages["segmentation.ae_step4"].needs == ("classification.step1", "masks.ae_step4")
     monkeypatch.setattr(train, "run", lambda experiment, word, **more: (experiment, word))
     for name in ("segmentation.mine", "segmentation.psl"):
-        assert job._call(found, began, found.stages[name], name, "word", 1) == (settings[name], "word")
+        given, word = job._call(found, began, found.stages[name], name, "word", 1)
+        assert given.training.psl == settings[name].training.psl and word == "word"
+        with pytest.raises(AttributeError, match="mining"):
+            str(given.mining.threshold)  # what no word of the stage knows
 
 
 @pytest.mark.parametrize("key", ["data.train", "seed", "mining.threshold", "channels", "data", "training_"])

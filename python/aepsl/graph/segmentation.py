@@ -24,10 +24,15 @@ def stages(of):
     yield results(of)
 
 
+def is_of(key, keys):
+    """Whether the setting `key`, 'crf.iterations', is one of `keys`, or a part of one: of 'crf'."""
+    return any(f"{key}.".startswith(f"{each}.") for each in keys)
+
+
 def _check(name, changes, free):
     """InputError for a change of a setting that what a net or row makes is not known by."""
     for key in changes:
-        if not any(f"{key}.".startswith(f"{each}.") for each in free):
+        if not is_of(key, free):
             raise InputError(f"aepsl/paper/recipes.py: {name} changes `{key}`; it may change {', '.join(free)}")
 
 

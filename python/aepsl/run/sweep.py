@@ -25,7 +25,7 @@ from aepsl.base.files import write_json
 from aepsl.base.table import Table, number
 from aepsl.data.dataset import Dataset
 from aepsl.graph.graph import Graph, read
-from aepsl.graph.segmentation import start_name
+from aepsl.graph.segmentation import OF_ROWS, is_of, start_name
 from aepsl.graph.stage import TRAINING
 from aepsl.run import start
 from aepsl.settings import experiments
@@ -66,7 +66,8 @@ class Variant:
         net = self.net(row.net)
         key = self._key(("psl.prohibited", "crf"), row.net, net)
         if key:
-            self.rows[name + key] = row._replace(net=net, changes=self.changes)
+            changes = {each: value for each, value in self.changes.items() if is_of(each, OF_ROWS)}
+            self.rows[name + key] = row._replace(net=net, changes=changes)
         return name + key
 
     def _key(self, settings, ours, theirs):
@@ -96,7 +97,7 @@ def changes_of(experiment, typed):
         key, equals, value = change.partition("=")
         if not equals:
             raise InputError(f"--set {change}: give KEY=VALUE, for example psl_start=ae_step3")
-        if not any(f"{key}.".startswith(f"{free}.") for free in FREE):
+        if not is_of(key, FREE):
             raise InputError(f"--set {change}: a sweep can change {', '.join(FREE)}; anything else is another run")
         try:
             changes[key] = yaml.safe_load(value)
