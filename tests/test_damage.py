@@ -439,6 +439,36 @@ def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path):
     assert json.loads((folder / "made_of.json").read_text()) == dict(word="second")
 
 
+def test_a_share_leaves_what_another_has_made_of_a_new_word_meanwhile(tmp_path, monkeypatch):
+    """What it had made of an old one is not put back, whatever the moment at which the other begins."""
+    folder, made = tmp_path / "masks", []
+
+    def make(k, word):
+        begin(str(folder), word, ["*.csv"], {k})
+        write_text(str(folder / f"{k}.csv"), f"{word}\n")
+        made.append(f"{k} {word}")
+        return Made([str(folder / f"{k}.csv")], [str(folder / "made_of.json")])
+
+    def do(k, word):
+        records.done(str(tmp_path), f"masks.{k}-2", word, lambda: (make(k, word), {}))
+
+    do("1", "first")
+    do("2", "first")
+    for name in ("read", "_differing"):
+        moment = getattr(records, name)
+
+        def meanwhile(*arguments, moment=moment, name=name):
+            monkeypatch.setattr(records, name, moment)
+            do("1", "second")
+            return moment(*arguments)
+
+        monkeypatch.setattr(records, name, meanwhile)
+    do("2", "second")
+    do("1", "second")
+    assert sorted(made) == ["1 first", "1 second", "2 first", "2 second"]
+    assert all(records.heal(str(tmp_path), f"masks.{k}-2").is_of("second") for k in "12")
+
+
 # The data that a run draws itself.
 
 

@@ -38,13 +38,15 @@ def done(run, job, word, make):
 
     Returns whether there was something to do.
     """
-    health = heal(run, job)
-    say(health.said)
-    if health.is_of(word):
-        return False
+    before = read_record(run, job)
+    if before is None or before["word"] == word:  # else another share may have begun to replace what is there
+        health = heal(run, job)
+        say(health.said)
+        if health.is_of(word):
+            return False
     made, took = make()
     flush_all(run)  # what was made is on the disk before anything says so
-    _keep(run, job, word, made, took, health.record)
+    _keep(run, job, word, made, took, before)
     return True
 
 
