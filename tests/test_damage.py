@@ -498,6 +498,18 @@ def test_damaged_data_are_what_they_were(tmp_path, capfd, monkeypatch, name, dam
     assert drawn() == first and capfd.readouterr() == ("", "")
 
 
+def test_the_mark_of_drawn_data_is_the_same_on_every_file_system(tmp_path, monkeypatch):
+    """Each lists a folder in an order of its own."""
+    experiment = experiments.changed(experiments.load("demo"), {"synthetic": dict(train=2, val=1)})
+    walk, marks = os.walk, []
+    for order in (sorted, lambda each: sorted(each, reverse=True)):
+        monkeypatch.setattr(os, "walk", lambda top, order=order: order(walk(top)))
+        start._draw(experiment, str(tmp_path), str(tmp_path / "data"))
+        marks.append((tmp_path / "done/data.json").read_text())
+        shutil.rmtree(tmp_path / "made")
+    assert marks[0] == marks[1]
+
+
 def test_killed_once_the_data_are_drawn_the_next_start_goes_on(tmp_path, monkeypatch):
     """At each moment around their getting their name, and before there is a record of them."""
     experiment = experiments.changed(experiments.load("demo"), {"synthetic": dict(train=2, val=1)})

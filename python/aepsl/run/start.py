@@ -113,7 +113,7 @@ def _draw(experiment, run, data):
 def _drawn(data, settings):
     shutil.rmtree(data, ignore_errors=True)
     synthetic.run(data, **settings)
-    return Made([os.path.join(folder, name) for folder, _, names in os.walk(data) for name in sorted(names)])
+    return Made(sorted(os.path.join(folder, name) for folder, _, names in os.walk(data) for name in names))
 
 
 def _check_data(experiment, run, data, contents):
