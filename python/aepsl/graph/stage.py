@@ -4,6 +4,7 @@ from typing import NamedTuple, Optional
 
 from aepsl.graph.run_folder import RunFolder
 from aepsl.settings.experiments import TASKS
+from aepsl.settings.typed import Experiment
 
 # Keys of the settings that stages of several kinds depend on: of whole images through a net, of trainings, of cues.
 IMAGES = ("data.scale", "data.mean")
@@ -61,7 +62,7 @@ class Of(NamedTuple):
     weights, maps: the caffemodel and the folder of saliency maps that the user gave, or None.
     """
 
-    experiment: dict
+    experiment: Experiment
     folder: RunFolder
     nets: dict
     rows: dict

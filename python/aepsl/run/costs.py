@@ -91,13 +91,8 @@ def disk_of(graph, stage, images):
 def speed(gpus, cores):
     """(operations a second that a net is expected to do, what that rests on)."""
     if not gpus:
-        measured = (
-            6
-            * BATCH
-            * multiply_adds(net_of(experiments.load(published.PAPERS_EXPERIMENT), "segmentation"))
-            / ITERATION
-            / CORES
-        )
+        net = net_of(experiments.load(published.PAPERS_EXPERIMENT), "segmentation")
+        measured = 6 * BATCH * multiply_adds(net) / ITERATION / CORES
         return measured * cores, f"On {cores} cores, without a GPU, from one measured iteration on {CORES} cores"
     name = cuda.name(0) if cuda.count() else None
     known = next((key for key in sorted(PEAKS, key=len, reverse=True) if key in (name or "")), None)
@@ -106,7 +101,7 @@ def speed(gpus, cores):
     if name is None:
         told += "; no GPU is visible here"
     elif known is None:
-        told += f"; the GPU here, {name}, is not in aepsl/plan.py"
+        told += f"; the GPU here, {name}, is not in aepsl/run/costs.py"
     return SUSTAINED * PEAKS[card] * 1e12, told
 
 
