@@ -128,7 +128,7 @@ def copy_of_repository(tree):
     root = os.path.join(os.path.dirname(__file__), "..")
     for name in ("python", "prototxt", "scripts", "docker", "profiles"):
         shutil.copytree(os.path.join(root, name), tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Makefile", "Snakefile"):
+    for name in ("Makefile", "Snakefile", "pyproject.toml"):
         shutil.copy(os.path.join(root, name), tree)
     (tree / "weights").mkdir()
     if os.path.exists(os.path.join(root, "weights/drfi.npz")):
