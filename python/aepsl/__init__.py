@@ -6,6 +6,8 @@ import types
 
 import skimage
 
+__version__ = "1.0.0"
+
 
 class _Later(types.ModuleType):
     """A module that is loaded when something of it is used."""

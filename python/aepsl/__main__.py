@@ -1,4 +1,4 @@
-"""AE-PSL in Caffe. Each command has a --help of its own."""
+"""AE-PSL in Caffe. Each command has a --help of its own; --version prints the version."""
 
 import ast
 import importlib
@@ -10,7 +10,7 @@ if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # until the libraries
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
 
 try:
-    from aepsl import cli
+    from aepsl import __version__, cli
 except ImportError as problem:
     sys.exit(
         f"error: a library cannot be loaded: {problem}; is there enough memory (`ulimit -a`), and is this the image?"
@@ -47,7 +47,9 @@ def main():
         cli.command(lambda: importlib.import_module(MODULES[name]).main(arguments[1:]))
         return
     lines = [__doc__, ""] + [f"  {each:20}{summary(module)}" for each, module in MODULES.items()]
-    if name in ("-h", "--help"):
+    if name == "--version":
+        cli.command(lambda: print(f"aepsl {__version__}"))
+    elif name in ("-h", "--help"):
         cli.command(lambda: print("\n".join(lines)))
     else:
         sys.exit(f"aepsl: there is no command {name!r}; `aepsl --help` lists them")

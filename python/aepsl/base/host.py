@@ -1,4 +1,4 @@
-"""On what a run was made: the commit, versions of what computes, the processor, cores and GPUs."""
+"""On what a run was made: our version and commit, versions of what computes, the processor, cores and GPUs."""
 
 import os
 import platform
@@ -7,6 +7,7 @@ import re
 import cv2
 import numpy as np
 
+import aepsl
 from aepsl.base import commit
 from aepsl.base.files import read_text
 
@@ -14,6 +15,7 @@ from aepsl.base.files import read_text
 def made_on(cores=None, gpus=0):
     """{name: text}; cores, gpus: how many were given to what is described, None for the cores that there are."""
     return dict(
+        aepsl=aepsl.__version__,
         commit=commit.of_code(),
         processor=processor(),
         cores=cores or len(os.sched_getaffinity(0)),
