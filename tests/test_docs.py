@@ -1,4 +1,4 @@
-"""README.md, docs/ and FIDELITY.md against the repository: the commands, paths, names and tests that they give."""
+"""README.md, docs/ and other pages against the repository: the commands, paths, names and tests that they give."""
 
 import glob
 import importlib
@@ -12,10 +12,10 @@ import pytest
 from aepsl.settings import experiments
 from conftest import copy_of_repository
 
-PAGES = ["README.md", *sorted(glob.glob("docs/*.md"))]
-ALL = [*PAGES, "FIDELITY.md", "SECURITY.md", "weights/README.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(glob.glob("docs/*.md"))]
+ALL = [*PAGES, "FIDELITY.md", "SECURITY.md", "CHANGELOG.md", "weights/README.md"]
 README_BYTES = 7000
-ENDINGS = tuple(".pickle .py .md .yaml .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split())
+ENDINGS = tuple(".pickle .py .md .toml .yaml .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split())
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
@@ -43,6 +43,7 @@ ENVIRONMENT = "DATA WEIGHTS SALIENCY EXPERIMENT GPU ROW PROFILE CORES ARGS MAKEF
 RUN_HERE = {
     "make help": Here(0, "make demo "),
     "aepsl": Here(0, "  evaluate-regions  "),
+    "aepsl --version": Here(0, "aepsl "),
     "aepsl build NAME": Here(0, "", "aepsl build photos"),
     "aepsl infer": Here(0, "--overlay", "aepsl infer --help"),
     "aepsl compare": Here(0, "--pred", "aepsl compare --help"),
@@ -56,6 +57,7 @@ RUN_HERE = {
     "WRITABLE=weights make shell": Here(0, "", "make shell"),
     "make shell DATA=/their/folder": Here(0, ""),
     "make nets": Here(0, ""),
+    "make lint": Here(0, "All checks passed!"),
     "make status": Here(2, NO_RUN.format("voc12")),
     "make status EXPERIMENT=NAME": Here(2, NO_RUN.format("demo"), "make status EXPERIMENT=demo"),
     "make report": Here(2, NO_RUN.format("voc12")),
@@ -176,7 +178,13 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
         " --set segmentation_start=initial psl_start=initial"
         " --set training.segmentation.epochs=48 training.segmentation.lr_step_epochs=36",
     ],
-    "They are the tests": ["make test", "make test-long", "make test DATA=... WEIGHTS=...", "make torture"],
+    "They are the tests": [
+        "make test",
+        "make test-long",
+        "make test DATA=... WEIGHTS=...",
+        "make torture",
+        "python3 -m pytest -q tests/test_mine.py",
+    ],
     "They are the container engines' own": ["docker image prune", "podman image prune"],
 }
 
