@@ -451,7 +451,7 @@ def both_lists(root):
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (no_mask, "holds no p3.png; add it, or take it from the list"),
+        (no_mask, "holds no p3.png or .bmp; add it, or take the image from the list"),
         (short_mask, "p3.png: is 95 x 72, its photo 96 x 72; give one of its size"),
         (zeros_and_ones, "p3.png: is all black; an object is white (255), and the rest black"),
         (broken_photo, "p3.jpg: cannot be decoded"),

@@ -90,7 +90,8 @@ def of_regions(pixels, labels):
     """The features of the N regions of `labels` (H x W, 0 ... N - 1): N x 93 float32."""
     flat = labels.ravel()
     areas = np.bincount(flat).astype(np.float32)
-    sums = _sums(flat, len(areas))
+    of_pixel = np.ones(flat.size, np.float32), flat, np.arange(flat.size + 1)
+    sums = csc_matrix(of_pixel, (len(areas), flat.size))  # times values of pixels: sums of regions
     means = sums @ pixels.means / areas[:, None]
     centre = pixels.values.mean(axis=0)  # nearer to 0, squares lose fewer digits
     values = pixels.values - centre
@@ -144,11 +145,6 @@ def _span(labels, areas, axis):
     first, last = (counts > 0).argmax(axis=1), size - 1 - (counts[:, ::-1] > 0).argmax(axis=1)
     mean = counts @ (np.arange(size) + 0.5) / areas
     return mean / size, low / size, high / size, (last - first) / size
-
-
-def _sums(flat, count):
-    """N x P, sparse: times values of pixels it gives the sums of regions."""
-    return csc_matrix((np.ones(flat.size, np.float32), flat, np.arange(flat.size + 1)), (count, flat.size))
 
 
 def _histograms(flat, bins, count):
