@@ -26,8 +26,8 @@ def test_results_are_in_the_order_of_the_calls(many):
 
 
 def test_all_workers_work_at_once():
-    barrier = threading.Barrier(5, timeout=20)
-    assert len(in_threads(lambda: barrier.wait(), [()] * 5, workers=5)) == 5
+    barrier = threading.Barrier(5)
+    assert len(in_threads(barrier.wait, [(20,)] * 5, workers=5)) == 5
 
 
 def test_after_an_error_no_call_begins():

@@ -3,7 +3,7 @@
 import hashlib
 import os
 
-from aepsl.base.files import opened
+from aepsl.base.files import read_bytes
 
 UNKNOWN = "unknown"  # without git, as in an archive
 REPOSITORY = os.path.join(os.path.dirname(__file__), "..", "..", "..")
@@ -31,11 +31,8 @@ def of(repository):
 
 def is_as_committed(path, binsha):
     """Whether a file, or what a link says, is git's object of this SHA-1 (20 bytes)."""
-    if os.path.islink(path):
-        content = os.fsencode(os.readlink(path))
-    elif os.path.isfile(path):
-        with opened(path, "rb") as file:
-            content = file.read()
-    else:
+    try:
+        content = os.fsencode(os.readlink(path)) if os.path.islink(path) else read_bytes(path)
+    except OSError:  # missing, or no file
         return False
     return hashlib.sha1(b"blob %d\0" % len(content) + content).digest() == binsha

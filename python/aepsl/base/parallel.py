@@ -5,7 +5,6 @@ handed out.
 """
 
 import concurrent.futures
-import functools
 import os
 import signal
 
@@ -15,7 +14,7 @@ from tqdm import tqdm
 def in_threads(function, calls, workers=None, what=None):
     """[function(*arguments) for arguments in calls], in `workers` threads, without it one for each core.
 
-    what: shown on a terminal with the share that is done.
+    Each call has one argument at least. what: shown on a terminal with the share that is done.
     """
     return _results(concurrent.futures.ThreadPoolExecutor(workers or _cores()), function, calls, what)
 
@@ -34,12 +33,8 @@ def leave_interruption():
 def _results(executor, function, calls, what):
     calls = list(calls)
     with executor:
-        results = executor.map(functools.partial(_called, function), calls)
+        results = executor.map(function, *zip(*calls))
         return list(tqdm(results, what, len(calls), disable=None if what else True))
-
-
-def _called(function, arguments):
-    return function(*arguments)
 
 
 def _cores():
