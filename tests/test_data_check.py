@@ -530,7 +530,7 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     "1 x 1": (of_size(1, 1), None),
     "1 x 5000": (of_size(1, 5000), None),
     "5000 x 1": (of_size(5000, 1), None),
-    "too long a side": (of_size(20001, 1), "i3.jpg: has 20001 x 1 pixels, and a side of more than 20,000"),
+    "too long a side": (of_size(20001, 1), "20001 x 1 pixels: more than 134,217,728, or a side of more than 20,000"),
     "0 x 0": (write(IMAGE, png_of(0, 0, b"")), "i3.jpg: cannot be decoded"),
     "pixels missing": (write(IMAGE, png_of(WIDTH, HEIGHT, bytes(30))), "i3.jpg: cannot be decoded"),
     "a mask without pixels": (write(MASK, png_of(0, 0, b"")), "i3.png: cannot be decoded"),
