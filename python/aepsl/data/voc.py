@@ -98,17 +98,17 @@ def _lists(voc, sbd, test):
     """{name: sorted ids}; train_aug is all of VOC's train and of SBD, but for VOC's val."""
     if not os.path.isdir(voc):
         raise InputError(f"{voc}: no such folder; run scripts/get_voc.sh, or name your folder VOC2012 with --voc")
-    lists = {name: read_list(os.path.join(voc, LISTS, name + ".txt"), "VOC's ids").ids for name in ("train", "val")}
+    lists = {name: read_list(os.path.join(voc, LISTS, name + ".txt")).ids for name in ("train", "val")}
     augmented = os.path.join(voc, "SegmentationClassAug")
     if os.path.isdir(sbd):
-        more = [i for name in ("train", "val") for i in read_list(os.path.join(sbd, name + ".txt"), "SBD's ids").ids]
+        more = [i for name in ("train", "val") for i in read_list(os.path.join(sbd, name + ".txt")).ids]
     elif os.path.isdir(augmented):
         more = [name[: -len(".png")] for name in os.listdir(augmented) if name.endswith(".png")]
     else:
         raise InputError(f"{sbd}: no such folder; run scripts/get_sbd.sh, or name SBD's folder `dataset` with --sbd")
     lists["train_aug"] = (set(lists["train"]) | set(more)) - set(lists["val"])
     if test:
-        lists["test"] = read_list(os.path.join(test, LISTS, "test.txt"), "the ids of VOC's test images").ids
+        lists["test"] = read_list(os.path.join(test, LISTS, "test.txt")).ids
     return {name: sorted(set(ids)) for name, ids in lists.items()}
 
 
