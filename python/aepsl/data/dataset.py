@@ -102,9 +102,7 @@ class Dataset:
         mask = self._mask(image_id)
         if not (os.path.isfile(mask) and decoding.header(mask)[:2] == header.size != header[:2]):
             fault = f"EXIF's orientation is {header.orientation}, and no mask tells whether to turn it"
-            remedy = (
-                "`exiftran -ai` turns it, `exiftool -Orientation=` only removes the tag; take what fits its labels"
-            )
+            remedy = "`exiftran -ai` turns it, `exiftool -Orientation=` only removes the tag; take what fits its labels"
             raise InputError(f"{path}: {fault}; {remedy}")
 
     def mask_folder(self):
