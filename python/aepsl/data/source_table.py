@@ -8,14 +8,7 @@ from aepsl.base.errors import InputError
 from aepsl.settings import check, yaml_file
 
 TABLE = os.path.join("scripts", "sources.yaml")
-TEXT = dict(type="string")
-FILE_NAME = dict(type="string", pattern=r"^(?!\.\.?$)[^/\0]+$")  # without a folder
-TEXTS = dict(type="array", items=TEXT)
-UNPACK = dict(type="object", required=["folder", "from"], properties={"folder": FILE_NAME, "from": TEXT, "only": TEXTS})
-FIELDS = dict(urls=TEXTS, size=dict(type="integer", minimum=1), unpack=UNPACK)
-FILES = dict(propertyNames=FILE_NAME, additionalProperties=dict(properties=FIELDS, additionalProperties=TEXT))
-FILES["type"] = FILES["additionalProperties"]["type"] = "object"
-SCHEMA = dict(type="object", required=["files"], properties=dict(files=FILES, expected=dict(type="object")))
+SCHEMA = os.path.join(os.path.dirname(__file__), "sources_schema.yaml")
 
 
 def given():
@@ -30,7 +23,7 @@ def load(path=None):
         table = yaml_file.read(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; --sources and SOURCES name a table like {TABLE}") from None
-    for error in jsonschema.Draft7Validator(SCHEMA).iter_errors(table):
+    for error in jsonschema.Draft7Validator(yaml_file.read(SCHEMA)).iter_errors(table):
         name = check.dotted(error.absolute_path) or "it"
         raise InputError(f"{path}: {name}: {' '.join(error.message.split())}; {TABLE} shows the form")
     table["path"] = path
