@@ -407,8 +407,8 @@ def test_an_interrupted_unpacking_is_done_again_and_a_finished_one_is_not(tmp_pa
         with open(str(out) + ".yaml", "w") as file:
             yaml.safe_dump({"files": {NAME: entry(server, **changes)}}, file)
         killed = (
-            "import os, sys; from aepsl.data import archives, download; copy = archives.shutil.copyfileobj\n"
-            "archives.shutil.copyfileobj = lambda a, b: os._exit(9) if b.name.endswith('/100') else copy(a, b)\n"
+            "import os, sys, tarfile; from aepsl.data import download; copy = tarfile.copyfileobj\n"
+            "tarfile.copyfileobj = lambda a, b, *c: os._exit(9) if b.name.endswith('/100') else copy(a, b, *c)\n"
             "download.run([sys.argv[1]], sys.argv[2], sys.argv[3])"
         )
         assert subprocess.run([sys.executable, "-c", killed, NAME, str(out), str(out) + ".yaml"]).returncode == 9

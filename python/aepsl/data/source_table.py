@@ -11,14 +11,9 @@ TABLE = os.path.join("scripts", "sources.yaml")
 SCHEMA = os.path.join(os.path.dirname(__file__), "sources_schema.yaml")
 
 
-def given():
-    """The table that SOURCES names; None if it names none."""
-    return os.environ.get("SOURCES") or None
-
-
 def load(path=None):
     """The table as nested dicts, with its `path` added. path: None for the one that SOURCES names, or else TABLE."""
-    path = path or given() or TABLE
+    path = path or os.environ.get("SOURCES") or TABLE
     try:
         table = yaml_file.read(path)
     except FileNotFoundError:
@@ -40,4 +35,4 @@ def entry(table, name):
 def add_option(parser):
     """--sources of commands that read the table."""
     told = f"another table than {TABLE}; SOURCES in the environment does the same"
-    parser.add_argument("--sources", default=given(), help=told)
+    parser.add_argument("--sources", default=os.environ.get("SOURCES") or None, help=told)
