@@ -22,7 +22,7 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder, read_bytes, read_text, write_text
 from aepsl.base.locks import only_one
-from aepsl.base.parallel import in_processes
+from aepsl.base.parallel import in_threads
 from aepsl.data import source_table
 from aepsl.data.dataset import LISTS, VOC_CLASSES
 from aepsl.data.lists import read_list
@@ -74,7 +74,7 @@ def _fill(out, images, masks):
             _link(path, target)
         elif os.path.islink(target) or not os.path.exists(target):
             to_convert.append((path, images[image_id], target))
-    in_processes(_convert, to_convert, "masks")
+    in_threads(_convert, to_convert, what="masks")
 
 
 def places(asked):
