@@ -9,13 +9,8 @@ UNKNOWN = "unknown"  # without git, as in an archive
 REPOSITORY = os.path.join(os.path.dirname(__file__), "..", "..", "..")
 
 
-def of_code():
-    """`of` this repository, or UNKNOWN."""
-    return of(REPOSITORY) or UNKNOWN
-
-
-def of(repository):
-    """The commit that HEAD of a git repository is, and which of its files are not as committed; None without git."""
+def of_code(repository=REPOSITORY):
+    """The commit that HEAD of a git repository is, and which of its files are not as committed; UNKNOWN without git."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # the image has no git program, and none is needed
     import git
 
@@ -24,7 +19,7 @@ def of(repository):
         blobs = [each for each in head.tree.traverse() if each.type == "blob"]
         changed = [each.path for each in blobs if not is_as_committed(os.path.join(repository, each.path), each.binsha)]
     except Exception:  # there is no repository or no commit, or the library raises whatever damage leads to
-        return None
+        return UNKNOWN
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     return head.hexsha + (f", changed: {', '.join(changed[:3])}{more}" if changed else "")
 
