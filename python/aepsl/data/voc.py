@@ -118,10 +118,8 @@ def _names(voc, image_id):
         if b"<!ENTITY" in text:  # a few of them can stand for gigabytes
             raise ValueError("it defines entities")
         names = {thing.findtext("name") or "nothing" for thing in ElementTree.fromstring(text).findall("object")}
-    except OSError:
-        raise InputError(f"{path}: cannot be read; VOC's archive holds it, unpack that again") from None
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: an encoding that is none
-        raise InputError(f"{path}: is no XML ({error}); unpack VOC's archive again") from None
+    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: an encoding that is none
+        raise InputError(f"{path}: cannot be read as XML ({error}); unpack VOC's archive again") from None
     unknown = names.difference(VOC_CLASSES)
     if unknown or not names:
         raise InputError(f"{path}: names {unknown.pop() if unknown else 'no object'}; unpack VOC's archive again")
