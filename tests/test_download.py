@@ -173,6 +173,16 @@ def test_a_page_in_the_files_place_costs_nothing_that_came(served, tmp_path, out
     assert "sends a file of 26 bytes, not 1,024,000" in line and "700,000 bytes that came are kept" in line
 
 
+def test_a_mirror_that_breaks_off_and_one_that_is_wrong_end_a_start(served, tmp_path, out):
+    """Each undoes what the other did, for ever."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / NAME).write_bytes(CONTENT[::-1])
+    wrong = standins.Server(tmp_path / "other")
+    with standins.Server(served, {NAME: always(("cut", 400000))}) as cut, wrong:
+        assert "has the sha256" in refused(out, cut, wrong)
+        assert len(cut.requests) < 10
+
+
 def test_no_mirror_answers(served, out):
     with standins.Server(served) as gone:
         pass
@@ -203,8 +213,8 @@ def test_a_users_own_file_is_checked_and_never_removed(served, out):
 
 def test_a_disk_too_small_is_seen_before_anything_is_asked_for(served, out):
     with standins.Server(served) as server:
-        line = refused(out, server, size=10**18)
-        assert "needs 1,000,000,000,000,000,000 bytes more" in line and "make room" in line
+        with pytest.raises(InputError, match=f"{out}: the disk is full: 10{{12}} MB are needed next .*; make room"):
+            run(out, server, size=10**18)
         assert server.requests == []
 
 
@@ -212,7 +222,7 @@ def test_a_disk_that_fills_up_keeps_what_came(served, out):
     """A limit on the size of files makes write() fail as a full disk does, in the middle of a piece."""
     with standins.Server(served) as server:
         with open(str(out) + ".yaml", "w") as file:
-            yaml.safe_dump({"files": {NAME: entry(server)}}, file)
+            yaml.safe_dump({"files": {NAME: entry(server, size=None)}}, file)
         limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600123, -1)); "
         start = "from aepsl.data import download; from aepsl.cli import command; command(download.main)"
         arguments = [NAME, "--out", str(out), "--sources", str(out) + ".yaml"]
@@ -397,8 +407,8 @@ def test_an_interrupted_unpacking_is_done_again_and_a_finished_one_is_not(tmp_pa
         with open(str(out) + ".yaml", "w") as file:
             yaml.safe_dump({"files": {NAME: entry(server, **changes)}}, file)
         killed = (
-            "import os, sys; from aepsl.data import archives, download; copy = archives.shutil.copyfileobj\n"
-            "archives.shutil.copyfileobj = lambda a, b: os._exit(9) if b.name.endswith('/100') else copy(a, b)\n"
+            "import os, sys, tarfile; from aepsl.data import download; copy = tarfile.copyfileobj\n"
+            "tarfile.copyfileobj = lambda a, b, *c: os._exit(9) if b.name.endswith('/100') else copy(a, b, *c)\n"
             "download.run([sys.argv[1]], sys.argv[2], sys.argv[3])"
         )
         assert subprocess.run([sys.executable, "-c", killed, NAME, str(out), str(out) + ".yaml"]).returncode == 9

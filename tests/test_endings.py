@@ -88,7 +88,7 @@ PLACES = {
     "a folder": ("folder", "folder: is no place for a file"),
     "a folder's name": ("new/", "new/: is no place for a file"),
     "here": (".", "is no place for a file"),
-    "below a file": ("file/x", "file/x: Not a directory"),
+    "below a file": ("file/x", "file/x: is no place for a file"),
     "a device": ("/dev/null", "/dev/null: is no place for a file"),
     "a pipe": ("pipe", "pipe: is no place for a file"),
     "not ours": ("shut/x/y", "shut/x/y: cannot be written"),

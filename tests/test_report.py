@@ -256,11 +256,11 @@ def test_the_commit_is_gits_and_tells_what_was_changed_since(tmp_path, monkeypat
     import git
 
     root = tmp_path / "tree"
-    assert commit.of(str(root)) is None
+    assert commit.of_code(str(root)) == commit.UNKNOWN
     for each in ("objects", "refs/heads"):
         (root / ".git" / each).mkdir(parents=True)
     write_text(str(root / ".git/HEAD"), "ref: refs/heads/main\n")
-    assert commit.of(str(root)) is None  # nothing is committed yet
+    assert commit.of_code(str(root)) == commit.UNKNOWN  # nothing is committed yet
     names = ["a.py", "b.py", "c/d.py", "e.py", "link"]
     for each in names[:4]:
         write_text(str(root / each), f"{each}\n")
@@ -268,27 +268,27 @@ def test_the_commit_is_gits_and_tells_what_was_changed_since(tmp_path, monkeypat
     index = git.Repo(root, odbt=git.GitDB).index
     index.add(names)
     hexsha = index.commit("all", skip_hooks=True).hexsha
-    assert len(hexsha) == 40 and commit.of(str(root)) == hexsha
+    assert len(hexsha) == 40 and commit.of_code(str(root)) == hexsha
     write_text(str(root / "new.py"), "git does not have it\n")
-    assert commit.of(str(root)) == hexsha and commit.of(str(root / "c")) is None
+    assert commit.of_code(str(root)) == hexsha and commit.of_code(str(root / "c")) == commit.UNKNOWN
 
     write_text(str(root / "c/d.py"), "c/d.py\n\n")
-    assert commit.of(str(root)) == f"{hexsha}, changed: c/d.py"
+    assert commit.of_code(str(root)) == f"{hexsha}, changed: c/d.py"
     index.add(["c/d.py"])
-    assert commit.of(str(root)) == f"{hexsha}, changed: c/d.py", "staged, not committed"
+    assert commit.of_code(str(root)) == f"{hexsha}, changed: c/d.py", "staged, not committed"
     (root / "link").unlink()
     (root / "link").symlink_to("b.py")
     (root / "a.py").unlink()
-    assert commit.of(str(root)) == f"{hexsha}, changed: a.py, link, c/d.py"
+    assert commit.of_code(str(root)) == f"{hexsha}, changed: a.py, link, c/d.py"
     write_text(str(root / "b.py"), "")
-    assert commit.of(str(root)) == f"{hexsha}, changed: a.py, b.py, link and 1 more"
+    assert commit.of_code(str(root)) == f"{hexsha}, changed: a.py, b.py, link and 1 more"
     for each in (root / ".git/objects").glob("*/*"):
         each.chmod(0o600)
         each.write_bytes(b"")
-    assert commit.of(str(root)) is None
+    assert commit.of_code(str(root)) == commit.UNKNOWN
     shutil.rmtree(root / ".git")
     write_text(str(root / ".git"), "gitdir: /of/a/worktree\n")
-    assert commit.of(str(root)) is None
+    assert commit.of_code(str(root)) == commit.UNKNOWN
 
 
 def test_a_page_says_which_stages_other_code_made():

@@ -139,7 +139,7 @@ def spoil(folder):
         (shrink, r"e\.png: is 159 x 120, its image 160 x 120; compute the map"),
         (turn, r"c\.jpg: is 160 x 120, its image 120 x 160; compute the map"),
         (colour, r"e\.png: has colours"),
-        (remove, r"holds neither d\.png nor d\.jpg"),
+        (remove, r"holds no d\.png or \.jpg"),
         (cut, r"d\.jpg: cannot be decoded"),
         (spoil, r"e\.png: cannot be decoded"),
     ],

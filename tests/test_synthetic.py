@@ -107,9 +107,10 @@ def test_an_empty_folder_is_filled(tmp_path):
     assert Dataset(str(tmp_path)).ids("val") == ["val_000001"]
 
 
-def test_an_empty_list_is_refused(tmp_path):
-    with pytest.raises(InputError, match="at least one"):
-        synthetic.run(str(tmp_path / "demo"), train=2, val=0)
+def test_an_empty_list_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        synthetic.main(["--out", str(tmp_path / "demo"), "--val", "0"])
+    assert "'0' must be a whole number from 1" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
 
 

@@ -231,10 +231,13 @@ def test_labels_of_another_class(out, made, sources):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (None, "cannot be read"),
-        ("<annotation><object>", "is no XML"),
-        ("<?xml version='1.0' encoding='nothing'?><annotation/>", "is no XML"),
-        ("<!DOCTYPE a [<!ENTITY b 'cat'>]><a><object><name>&b;</name></object></a>", "is no XML (it defines entities)"),
+        (None, "cannot be read as XML"),
+        ("<annotation><object>", "cannot be read as XML"),
+        ("<?xml version='1.0' encoding='nothing'?><annotation/>", "cannot be read as XML"),
+        (
+            "<!DOCTYPE a [<!ENTITY b 'cat'>]><a><object><name>&b;</name></object></a>",
+            "cannot be read as XML (it defines",
+        ),
         ("<annotation><object><name>unicorn</name></object></annotation>", "names unicorn"),
         ("<annotation><object><part><name>cat</name></part></object></annotation>", "names nothing"),
         ("<annotation></annotation>", "names no object"),

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import pathlib
 import re
 import resource
 import shutil
@@ -48,20 +49,15 @@ def written_whole(path, flushed=True):
 
 def make_folder(path):
     """Make the folder `path`, and those above it; OSError for what cannot be one."""
-    with contextlib.suppress(FileNotFoundError):
-        os.lstat(path)  # too long a name
-    os.makedirs(path, exist_ok=True)
+    pathlib.Path(path).mkdir(parents=True, exist_ok=True)  # os.makedirs recurses, for too long a name too deep
 
 
 def check_place(path):
     """InputError unless a file can be written as `path`, replacing one that is there; OSError for what is no name."""
-    above = os.path.abspath(path)
-    is_file = os.path.basename(path) and (not os.path.exists(path) or os.path.isfile(path))
-    with contextlib.suppress(FileNotFoundError):
-        os.lstat(above)  # too long a name, a file in the place of a folder
-    while is_file and not os.path.exists(above := os.path.dirname(above)):
-        pass
-    if not is_file or not os.path.isdir(above):
+    place = pathlib.Path(path)
+    is_file = os.path.basename(path) and (place.is_file() or not place.exists())
+    above = next(filter(pathlib.Path.exists, place.absolute().parents))
+    if not is_file or not above.is_dir():
         raise InputError(f"{path}: is no place for a file; name a file in a folder, not a folder, a pipe or a device")
     if not os.access(above, os.W_OK | os.X_OK):
         raise NoRight(f"{path}: cannot be written")
@@ -134,12 +130,15 @@ def opened(path, mode="r", **options):
     return open(path, mode, **options)
 
 
+def read_bytes(path):
+    """What the file holds; OSError as from `opened`."""
+    with opened(path, "rb") as file:
+        return file.read()
+
+
 def read_text(path):
     """What the file holds; None if there is none."""
-    if not os.path.exists(path):
-        return None
-    with opened(path, encoding="utf-8", errors="surrogateescape") as file:
-        return file.read()
+    return read_bytes(path).decode("utf-8", "surrogateescape") if os.path.exists(path) else None
 
 
 def write_text(path, text):
@@ -184,15 +183,13 @@ def read_table(path, columns):
         return {name: [row[k] for row in numbers] for k, name in enumerate(names)}
 
 
-def sha256(path):
-    """The SHA-256 of a file, in hexadecimal."""
-    return digest(path, "sha256")
-
-
-def digest(path, kind):
+def digest(path, kind="sha256"):
     """A checksum of a file, in hexadecimal; kind: a name that hashlib knows."""
     checksum = hashlib.new(kind)
     with opened(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             checksum.update(block)
     return checksum.hexdigest()
+
+
+sha256 = digest  # the usual kind

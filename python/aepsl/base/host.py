@@ -14,10 +14,11 @@ from aepsl.base.files import read_text
 
 def made_on(cores=None, gpus=0):
     """{name: text}; cores, gpus: how many were given to what is described, None for the cores that there are."""
+    processor = re.search(r"^(?:model name|Model|CPU part)\s*: (.*)$", read_text("/proc/cpuinfo") or "", re.M)
     return dict(
         aepsl=aepsl.__version__,
         commit=commit.of_code(),
-        processor=processor(),
+        processor=processor[1].strip() if processor else platform.machine(),
         cores=cores or len(os.sched_getaffinity(0)),
         gpus=gpus,
         system=platform.platform(terse=True),
@@ -26,9 +27,3 @@ def made_on(cores=None, gpus=0):
         numpy=np.__version__,
         opencv=cv2.__version__,
     )
-
-
-def processor():
-    """The processor's name, as Linux gives it."""
-    found = re.search(r"^(?:model name|Model|CPU part)\s*: (.*)$", read_text("/proc/cpuinfo") or "", re.M)
-    return found[1].strip() if found else platform.machine()

@@ -30,7 +30,8 @@ class Table(NamedTuple):
             lines += zip_longest([name], *map(_wrapped, cells), fillvalue="")
         in_column = [line for line in lines if any(line[1:])]  # a name alone may reach over the others
         widths = [max(map(len, column)) for column in zip(*in_column)]
-        shown = ["  ".join(map(_justified, row, widths, figures)).rstrip() for row in lines]
+        justify = [str.rjust if each else str.ljust for each in figures]
+        shown = ["  ".join(put(*cell) for put, *cell in zip(justify, row, widths)).rstrip() for row in lines]
         return "\n".join([*filter(None, [self.caption]), *shown, *textwrap.wrap(self.note, NOTE_WIDTH)])
 
     def markdown(self):
@@ -67,10 +68,6 @@ def number(value, digits=1, sign=False):
 def _wrapped(cell):
     """The lines of a cell, of which none breaks a word."""
     return [cell] if len(cell) <= CELL_WIDTH else textwrap.wrap(cell, CELL_WIDTH, break_long_words=False)
-
-
-def _justified(cell, width, is_figure):
-    return cell.rjust(width) if is_figure else cell.ljust(width)
 
 
 def _markdown(cell):

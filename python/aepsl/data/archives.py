@@ -2,7 +2,6 @@
 
 import os
 import posixpath
-import shutil
 import tarfile
 import zlib
 
@@ -18,7 +17,6 @@ def unpack(archive, out, top, only=()):
     `out` appears whole or not at all; it must not be there yet. Raises InputError for an archive that is damaged, that
     holds a path out of its own folder, a link or device among what is wanted, or nothing wanted, and for a full disk.
     """
-    damaged = f"{archive}: is damaged or cut short; remove it and start again"
     wanted = [posixpath.join(top, name) for name in only] or [top]
     count = 0
     try:
@@ -33,16 +31,13 @@ def unpack(archive, out, top, only=()):
                         continue
                     if not member.isfile():
                         raise InputError(f"{archive}: {member.name!r} is a link or a device; do not use the archive")
-                    path = os.path.join(beside, posixpath.relpath(name, top))
-                    os.makedirs(os.path.dirname(path), exist_ok=True)
-                    with open(path, "wb") as content:
-                        shutil.copyfileobj(members.extractfile(member), content)
+                    member.name = posixpath.relpath(name, top)
+                    members.extract(member, beside, set_attrs=False)
                     count += 1
             if not count:
                 raise InputError(f"{archive}: holds no {wanted[0]}; it is another archive, remove it and start again")
-    except (tarfile.TarError, zlib.error, EOFError, RecursionError):  # RecursionError: a thousand folders in another
-        raise InputError(damaged) from None
-    except OSError as error:
-        if error.errno is None:  # what gzip says of damage
-            raise InputError(damaged) from None
-        raise InputError(f"{out}: {error.strerror} while unpacking; mend that, and start again") from None
+    except (tarfile.TarError, zlib.error, EOFError, RecursionError, OSError) as error:
+        if getattr(error, "errno", None):  # gzip tells damage by an OSError without a number
+            raise InputError(f"{out}: {error.strerror} while unpacking; mend that, and start again") from None
+        # RecursionError: a thousand folders in one another
+        raise InputError(f"{archive}: is damaged or cut short; remove it and start again") from None

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +15,8 @@ from aepsl.data.regions import MOST_LABELS
 # not. A mask that has what no label names, or nothing of what they name, is another thing.
 MOST_CONTRADICTIONS, MOST_GAPS = 0.05, 0.15
 FEWEST_CONTRADICTIONS, FEWEST_GAPS = 2, 5  # images that make an error, however few there are
+EMPTY = "most of them have no class at all: masks hold 0, class 1, 2, ... and 255 for what is not counted"
+OTHERS = "compare classes.txt with the masks' values, and image_labels.txt with the images"
 
 
 def run(experiment, data):
@@ -28,22 +29,24 @@ def run(experiment, data):
     train, val = (_listed(dataset, experiment.data.list_of(key)) for key in ("train", "val"))
     test = experiment.data.test
     test = _listed(dataset, test) if test and dataset.has_list(test) else []
-    images = dict(train=len(train), val=len(val))
-    labels = dataset.labels(train + val) > 0
-    _refuse_many_labels(data, train, labels)
+    labels = dict(zip(train + val, dataset.labels(train + val) > 0))
+    many = [image_id for image_id in train if labels[image_id].sum() > MOST_LABELS]
+    if many:
+        found = f"{many[0]} has {labels[many[0]].sum()} labels; mining has room for {MOST_LABELS}"
+        raise InputError(f"{data}/image_labels.txt: {found}, take the image out of the list")
     truths = dataset.mask_folder()
     if truths is None:
         raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment.data.val} go there")
     both = sorted(set(train) & set(val))
     if both:
         _warn(f"{len(both)} images of val are training images too ({lists.shown(both)}): its figures will be too good")
-    has_mask = np.array([os.path.lexists(path) for path in in_folder(truths, train)])
-    dataset.check([image_id for image_id, has in zip(train, has_mask) if not has] + test)
-    masked = [image_id for image_id, has in zip(train, has_mask) if has]
-    for name, ids, rows in (("train", masked, labels[: len(train)][has_mask]), ("val", val, labels[len(train) :])):
-        masks = _Masks(dataset, truths, experiment.data.list_of(name), ids, rows)
-        masks.compare(_occurring(dataset, truths, ids))
-    return images
+    masked = [image_id for image_id, path in zip(train, in_folder(truths, train)) if os.path.lexists(path)]
+    dataset.check(sorted(set(train) - set(masked)) + test)
+    for name, ids in ((experiment.data.train, masked), (experiment.data.val, val)):
+        drawn = _occurring(dataset, truths, ids)
+        known = np.array([labels[image_id] for image_id in ids], bool).reshape(drawn.shape)
+        compare(f"{truths}, {name}", ids, dataset.classes, known, drawn)
+    return dict(train=len(train), val=len(val))
 
 
 def _listed(dataset, name):
@@ -55,72 +58,50 @@ def _listed(dataset, name):
     return found.ids
 
 
-def _refuse_many_labels(data, ids, labels):
-    for image_id, count in zip(ids, labels.sum(axis=1)):
-        if count > MOST_LABELS:
-            found = f"{image_id} has {count} labels; mining has room for {MOST_LABELS}"
-            raise InputError(f"{data}/image_labels.txt: {found}, take the image out of the list")
-
-
 def _occurring(dataset, folder, ids):
-    """Which of the classes' mask values occur in the mask of each image: N x (C + 1) booleans, background first.
+    """Which of the classes occur in the mask of each image: N x C booleans.
 
     Decodes images and masks. Raises InputError for a value that is no class.
     """
-    occur = np.zeros((len(ids), len(dataset.values)), bool)
+    occur = np.zeros((len(ids), len(dataset.classes)), bool)
     for row, (path, (values,)) in enumerate(zip(in_folder(folder, ids), dataset.check(ids, [folder]))):
         dataset.check_values(path, values)
-        occur[row] = np.isin(dataset.values, values)
+        occur[row] = np.isin(dataset.values[1:], values)
     return occur
 
 
-class _Masks(NamedTuple):
-    """The masks of a list's images, to be compared with their labels, N x C booleans."""
+def compare(place, ids, classes, labels, drawn):
+    """Warn of images whose mask and labels differ; InputError where it is too many.
 
-    dataset: Dataset
-    folder: str
-    list_name: str
-    ids: list
-    labels: np.ndarray
+    place: names the masks; labels, drawn: which of the C `classes` each image has by its labels, and by its mask:
+    N x C booleans.
+    """
+    extra, lacking = drawn & ~labels, labels & ~drawn
+    wrong = extra.any(axis=1) | ~(drawn & labels).any(axis=1)
+    gaps = lacking.any(axis=1) & ~wrong
+    swapped = _swapped(classes, labels, extra, lacking)
+    too_many = swapped or wrong.sum() > MOST_CONTRADICTIONS * len(ids), gaps.sum() > MOST_GAPS * len(ids)
+    for bad, is_much, fewest, what in (
+        (wrong, too_many[0], FEWEST_CONTRADICTIONS, "do not have the classes"),
+        (gaps, too_many[1], FEWEST_GAPS, "lack a class"),
+    ):
+        count, shown = bad.sum(), lists.shown([ids[k] for k in np.flatnonzero(bad)])
+        told = f"{place}: {count} of {len(ids)} masks {what} of the labels ({shown})"
+        if is_much and count >= min(fewest, len(ids)):
+            remedy = EMPTY if 2 * drawn[bad].any(axis=1).sum() < count else swapped or OTHERS
+            raise InputError(f"{told}; {remedy}")
+        if count:
+            _warn(f"{told}; look at them, and at their lines in image_labels.txt")
 
-    def compare(self, occur):
-        """Warn of images whose mask and labels differ; InputError where it is too many. occur: see `_occurring`."""
-        drawn = occur[:, 1:]
-        extra = (drawn & ~self.labels).any(axis=1)
-        wrong = extra | ~(drawn & self.labels).any(axis=1)
-        gaps = (self.labels & ~drawn).any(axis=1) & ~wrong
-        swapped = self._swapped(drawn)
-        for bad, most, fewest, what in (
-            (wrong, MOST_CONTRADICTIONS, FEWEST_CONTRADICTIONS, "do not have the classes of the labels"),
-            (gaps, MOST_GAPS, FEWEST_GAPS, "lack a class of the labels"),
-        ):
-            count = np.count_nonzero(bad)
-            shown = lists.shown([self.ids[k] for k in np.flatnonzero(bad)])
-            told = f"{self.folder}: {count} of {len(self.ids)} masks of {self.list_name} {what} ({shown})"
-            too_many = count > most * len(self.ids) or (bad is wrong and swapped)
-            if too_many and count >= min(fewest, len(self.ids)):
-                raise InputError(f"{told}; {self._remedy(swapped, drawn[bad])}")
-            if count:
-                _warn(f"{told}; look at them, and at their lines in image_labels.txt")
 
-    def _swapped(self, drawn):
-        """(a class, what the masks have in its place) where that is so for most of the images of the class, or None."""
-        extra = drawn & ~self.labels
-        for c, name in enumerate(self.dataset.classes):
-            has_label = self.labels[:, c]
-            instead = extra[has_label & ~drawn[:, c]].sum(axis=0)
-            if instead.max(initial=0) >= FEWEST_CONTRADICTIONS and 2 * instead.max() > np.count_nonzero(has_label):
-                return name, self.dataset.classes[int(instead.argmax())]
-        return None
-
-    def _remedy(self, swapped, drawn):
-        """What it looks like, and what to do; drawn: the classes in those masks that are wrong."""
-        if 2 * np.count_nonzero(~drawn.any(axis=1)) > len(drawn):
-            return "most of them have no class at all: masks hold 0, class 1, 2, ... and 255 for what is not counted"
-        if swapped:
-            what = f"where labels say '{swapped[0]}' they have the value of '{swapped[1]}'"
+def _swapped(classes, labels, extra, lacking):
+    """A class in whose place most masks of its images have another, as a line with the remedy; None without one."""
+    for c, name in enumerate(classes):
+        instead = extra[lacking[:, c]].sum(axis=0)
+        if instead.max(initial=0) >= FEWEST_CONTRADICTIONS and 2 * instead.max() > labels[:, c].sum():
+            what = f"where labels say '{name}' they have the value of '{classes[instead.argmax()]}'"
             return f"{what}: write classes.txt in the order of the masks' values"
-        return "compare classes.txt with the masks' values, and image_labels.txt with the images"
+    return None
 
 
 def _warn(line):

@@ -37,7 +37,8 @@ class Dataset:
         self.root = root
         if not os.path.isdir(root):
             raise InputError(f"{root}: no such folder; DATA= must name a data set in VOC layout")
-        names = self._class_names()
+        names = self._path("classes.txt")
+        names = lists.read_classes(names) if os.path.lexists(names) else VOC_CLASSES
         self.classes = list(classes) if classes else names
         unknown = [name for name in self.classes if name not in names]
         if unknown:
@@ -68,17 +69,11 @@ class Dataset:
                 raise InputError(f"{path}: no label for {image_id}; add a line '{image_id} NAME ...'")
             for name in lists.names_in(self._rows[image_id], columns):
                 if name not in columns:
-                    raise InputError(f"{path}: {image_id} has the label '{name}', {self._none_of_the_classes(name)}")
+                    what = f"{image_id} has the label '{name}', which is no class of {lists.shown(self.classes)}"
+                    remedy = "correct it, or add it to `classes` in experiment.yaml"
+                    raise InputError(f"{path}: {what}; {remedy}; names with spaces need tabs or commas between them")
                 labels[row, columns[name]] = 1
         return labels
-
-    def _none_of_the_classes(self, name):
-        """Why a label is none, and the remedy."""
-        of_words = next((each for each in self.classes if name in each.split()), None)
-        if of_words:
-            return f"but the class is '{of_words}'; write tabs or commas between id and names, for it has spaces"
-        known = " ".join(self.classes) if len(self.classes) <= 30 else f"the {len(self.classes)} classes"
-        return f"which is none of {known}; correct it, or add it to `classes` in experiment.yaml"
 
     def image_path(self, image_id):
         """JPEGImages/ID.jpg, .jpeg or .png, whatever their case; ID.jpg where there is none of them."""
@@ -104,13 +99,11 @@ class Dataset:
         """
         if header.orientation == 1:
             return
-        path_of_mask = in_folder(self.mask_folder() or "", [image_id])[0]
-        mask = decoding.header(path_of_mask)[:2] if os.path.isfile(path_of_mask) else None
-        if mask == header.size != header[:2]:
-            return
-        why = "no mask tells" if mask is None else "its mask does not tell"
-        remedy = "`exiftran -ai` turns it, `exiftool -Orientation=` only removes the tag; take what suits its labels"
-        raise InputError(f"{path}: EXIF's orientation is {header.orientation}, and {why} whether to turn it; {remedy}")
+        mask = self._mask(image_id)
+        if not (os.path.isfile(mask) and decoding.header(mask)[:2] == header.size != header[:2]):
+            fault = f"EXIF's orientation is {header.orientation}, and no mask tells whether to turn it"
+            remedy = "`exiftran -ai` turns it, `exiftool -Orientation=` only removes the tag; take what fits its labels"
+            raise InputError(f"{path}: {fault}; {remedy}")
 
     def mask_folder(self):
         """The folder of the ground truth, or None if the data set has none; InputError for one that may not be read."""
@@ -121,7 +114,7 @@ class Dataset:
 
         Raises InputError for one that is not of `shape`, its image's.
         """
-        path = in_folder(self.mask_folder() or "", [image_id])[0]
+        path = self._mask(image_id)
         if not os.path.exists(path):
             return None
         truth = read_indexed(path)
@@ -137,7 +130,7 @@ class Dataset:
         contents = dict(
             images=lambda: digests.together(map(self.image_path, ids), ids),
             labels=lambda: digests.of_value([ids, self.labels(ids).tolist(), self.classes, self.values]),
-            masks=lambda: digests.together(in_folder(self.mask_folder() or "", ids), ids),
+            masks=lambda: digests.together(map(self._mask, ids), ids),
         )
         return {part: contents[part]() for part in parts}
 
@@ -168,9 +161,8 @@ class Dataset:
         if unknown.size:
             raise InputError(f"{path}: has the value {unknown[0]}, which is no class of the experiment; mend it")
 
-    def _class_names(self):
-        path = self._path("classes.txt")
-        return lists.read_classes(path) if os.path.lexists(path) else VOC_CLASSES
+    def _mask(self, image_id):
+        return in_folder(self.mask_folder() or "", [image_id])[0]
 
     def _path(self, *parts):
         return os.path.join(self.root, *parts)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import digest, make_folder
+from aepsl.base.files import check_room, digest, make_folder
 from aepsl.base.locks import only_one
 from aepsl.data import source_table
 from aepsl.data.archives import unpack
@@ -24,6 +24,13 @@ from aepsl.data.archives import unpack
 ROUNDS = 4  # through all mirrors without a new byte, before a start gives up
 PAUSE = 1  # seconds after the first such round; doubled after each
 TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
+REASONS = {  # of an error: what a mirror does; the first that is its kind
+    requests.Timeout: "does not answer in time",
+    urllib3.exceptions.TimeoutError: "does not answer in time",
+    requests.exceptions.SSLError: "shows a certificate that this machine does not trust",
+    requests.RequestException: "cannot be reached",
+    urllib3.exceptions.HTTPError: "broke off",
+}
 
 
 def run(names, out, sources=None, optional=False):
@@ -62,44 +69,46 @@ def fetch(path, entry):
         raise InputError(_by_hand(path, entry))
     if not checksums(entry) and "unchecked" not in entry:
         raise InputError(f"{path}: the table of sources has no checksum; add sha256, or `unchecked` with a reason")
-    _check_space(path + ".part", entry.get("size"))
+    check_room(os.path.dirname(os.path.abspath(path)), entry.get("size", 0) - _size(path + ".part"))
     _from_mirrors(list(entry["urls"]), path, entry)
 
 
 def _from_mirrors(mirrors, path, entry):
-    """Try the URLs in order, again and again while bytes come; InputError if none gives the file."""
-    part, reasons, doubted, idle = path + ".part", {}, set(), 0
+    """Try the URLs in order, again and again while more bytes come; InputError if none gives the file."""
+    part, reasons, idle = path + ".part", {}, 0
+    most = _size(part)
     while mirrors and idle < ROUNDS:
-        before = _size(part)
         for url in list(mirrors):
             resumed = _size(part) > 0
             try:
                 _get(url, part, entry.get("size"))
+                reasons[url] = _fault(part, entry)
             except (OSError, urllib3.exceptions.HTTPError) as error:
                 reasons[url] = _reason(error)
                 continue
-            reasons[url] = _fault(part, entry)
             if not reasons[url]:
                 os.replace(part, path)
                 return
             os.unlink(part)
-            # What one mirror began and another ended, or an earlier start left, may be wrong by no fault of this one.
-            if not resumed or url in doubted:
+            if not resumed:  # else what another mirror or an earlier start began may be wrong by no fault of this one
                 mirrors.remove(url)
-            doubted.add(url)
-        idle = 0 if _size(part) > before else idle + 1
+        idle = 0 if _size(part) > most else idle + 1
+        most = max(most, _size(part))
         if mirrors and 0 < idle < ROUNDS:
             time.sleep(PAUSE * 2 ** (idle - 1))
-    raise InputError(f"{path}: {_failure(reasons, _size(part), entry)}")
+    kept, told = _size(part), "; ".join(f"{url} {reason}" for url, reason in reasons.items())
+    if kept:
+        remedy = f"the {kept:,} bytes that came are kept. Start again, it continues there"
+        raise InputError(f"{path}: is not whole yet ({told}); {remedy}")
+    hand = entry.get("by_hand", "fetch it by other means and put it there")
+    raise InputError(f"{path}: could not be had ({told}). Check the network and start again, or {hand}")
 
 
 def _get(url, part, size):
     """Append to `part` what is missing of `url`; OSError or HTTPError if that breaks off."""
     have = _size(part)
     # No encoding: the bytes are to be those of the file, also where a server calls a .tgz an encoded .tar.
-    headers = {"User-Agent": "aepsl", "Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
+    headers = {"User-Agent": "aepsl", "Accept-Encoding": "identity", "Range": f"bytes={have}-"}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if have and answer.status_code == 416:
             return  # there is nothing beyond what is there
@@ -130,13 +139,6 @@ def _append(answer, part, have, end):
         raise InputError(f"{part}: {kept}. {remedy}") from None
 
 
-def _check_space(part, size):
-    free = shutil.disk_usage(os.path.dirname(os.path.abspath(part))).free
-    missing = (size or 0) - _size(part)
-    if missing > free:
-        raise InputError(f"{part}: needs {missing:,} bytes more, and {free:,} are free; make room, or another --out")
-
-
 def checksums(entry):
     """{kind: checksum in hexadecimal} of an entry."""
     return {kind: entry[kind] for kind in sorted(hashlib.algorithms_available & set(entry))}
@@ -157,21 +159,7 @@ def _reason(error):
     """A mirror's failure in a few words."""
     if isinstance(error, requests.HTTPError):
         return f"answers {error.response.status_code}"
-    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
-        return "does not answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "shows a certificate that this machine does not trust"
-    if isinstance(error, requests.RequestException):
-        return "cannot be reached"
-    return "broke off" if isinstance(error, urllib3.exceptions.HTTPError) else str(error)
-
-
-def _failure(reasons, kept, entry):
-    told = "; ".join(f"{url} {reason}" for url, reason in reasons.items())
-    if kept:
-        return f"is not whole yet ({told}); the {kept:,} bytes that came are kept. Start again, it continues there"
-    hand = f", or {entry['by_hand']}" if "by_hand" in entry else ", or fetch it by other means and put it there"
-    return f"could not be had ({told}); nothing of it is kept. Check the network and start again{hand}"
+    return next((told for kind, told in REASONS.items() if isinstance(error, kind)), str(error))
 
 
 def _by_hand(path, entry):

@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import opened
+from aepsl.base.files import read_bytes
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
 MOST_CLASSES = 254  # 0 is background, 255 is not counted
@@ -27,7 +27,7 @@ class List(NamedTuple):
     absent: int
 
 
-def read_list(path, what="the ids of the images"):
+def read_list(path):
     """A List of a text file with one image a line.
 
     A line is ID or ID.jpg (.jpeg, .png), with JPEGImages/ before it or not; several columns must name one id, as
@@ -35,23 +35,20 @@ def read_list(path, what="the ids of the images"):
     whether a class is in the image: where these differ, images with -1 are left out. Raises InputError for what is no
     such list, for an id twice, and for one that could lead out of a folder.
     """
-    rows = []
-    for number, line in lines(path, what):
+    flags = {}
+    for number, line in lines(path, "the ids of the images, one a line"):
         words = re.split("[ \t]+", line)
         flag = words.pop() if len(words) == 2 and words[1] in (*PRESENT, ABSENT) else None
-        ids = [plain_id(word) for word in words]
-        fault = _fault(words[0], ids[0])
-        if not fault and len(set(ids)) > 1:
-            fault = f"names {ids[0]!r} and {ids[1]!r}; give one id a line, without spaces in it"
+        image_id, *others = map(plain_id, words)
+        fault = _fault(words[0], image_id, others)
         if fault:
             raise InputError(f"{path}: line {number} {fault}")
-        rows.append((ids[0], flag))
-    again = twice(image_id for image_id, _ in rows)
-    if again is not None:
-        raise InputError(f"{path}: names {again} twice; remove one of the two lines")
-    ids = [image_id for image_id, _ in rows]
-    ids = [image_id for image_id, flag in rows if flag != ABSENT] or ids  # the same in each line tells nothing apart
-    return List(ids, len(rows) - len(ids))
+        if image_id in flags:
+            raise InputError(f"{path}: names {image_id} twice; remove one of the two lines")
+        flags[image_id] = flag
+    ids = [image_id for image_id, flag in flags.items() if flag != ABSENT]
+    ids = ids or list(flags)  # the same flag in each line tells nothing apart
+    return List(ids, len(flags) - len(ids))
 
 
 def twice(names):
@@ -70,7 +67,7 @@ def read_labels(path):
     Several lines for one id are united. Names of two words need tabs or commas between names: see `names_in`.
     """
     rows = {}
-    for _, line in lines(path, "each image's labels: ID NAME NAME ...", each=""):
+    for _, line in lines(path, "each image's labels: ID NAME NAME ..."):
         first, *names = re.split("[\t,]", line)
         image_id, _, name = first.strip().partition(" ")
         fields = (" ".join(each.split()) for each in (name, *names))
@@ -89,18 +86,16 @@ def names_in(fields, classes):
 
 def read_classes(path):
     """The class names of a file with one a line, of one or more words. Raises InputError for what cannot be names."""
-    rows = list(lines(path, "the class names"))
+    rows = lines(path, "the class names, one a line")
     if len(rows) == 1 and " " in rows[0][1]:
         raise InputError(f"{path}: has all on one line; give one name a line")
-    names = []
-    for number, line in rows:
-        name = " ".join(filter(None, line.split(" ")))
+    names = [re.sub(" +", " ", line) for _, line in rows]
+    for (number, _), name in zip(rows, names):
         if name.strip("_").lower() == "background":
-            what = f"line {number} names {name!r}, which is there unasked, as value 0"
-            raise InputError(f"{path}: {what}; remove the line: the first name is of value 1")
+            fault = f"names {name!r}, which is there unasked, as value 0; remove the line: the first name is of value 1"
+            raise InputError(f"{path}: line {number} {fault}")
         if "," in name or not name.isprintable():
             raise InputError(f"{path}: line {number} is {name!r}; a name has no commas and no tabs")
-        names.append(name)
     again = twice(names)
     if again is not None:
         raise InputError(f"{path}: names {again!r} twice; remove one of the two lines")
@@ -116,37 +111,30 @@ def plain_id(word):
     return stem if extension.lower() in IMAGE_EXTENSIONS else word
 
 
-def _fault(word, image_id):
-    """Why the id that `word` names cannot become the name of a file; None if it can."""
+def _fault(word, image_id, others):
+    """Why a line names no image: `word`, which gives the id, cannot be a file's name, or other words give other ids."""
     if image_id in ("", ".", "..") or "/" in image_id or "\\" in image_id:
         return f"names {word!r}; an id is the name of an image in JPEGImages, without folders"
     if not image_id.isprintable():
         return f"names {word!r}; an id has no control characters"
     if len(image_id.encode()) > LONGEST_ID:
         return f"names an id of {len(image_id.encode())} bytes; name the image anew, with {LONGEST_ID} at most"
-    return None
+    other = next((each for each in others if each != image_id), None)
+    return other and f"names {image_id!r} and {other!r}; give one id a line, without spaces in it"
 
 
-def lines(path, what, each=", one a line"):
-    """[(number, line)] of what is not empty in a text file; `what`, `each`: what it gives, for the InputError."""
+def lines(path, what):
+    """[(number, line)] of what is not empty in a text file; what: it gives, for the InputError."""
     try:
-        with opened(path, "rb") as file:
-            content = file.read()
+        text = read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = error.object[: error.start].count(b"\n") + 1
+        fault = f"line {number} is no UTF-8, but UTF-16, Latin-1 or the like"
+        raise InputError(f"{path}: {fault}; save it as UTF-8") from None
     except (OSError, ValueError):
-        raise InputError(f"{path}: cannot be read; it gives {what}{each}") from None
-    rows = re.split("\r\n|\r|\n", _decoded(path, content))
-    rows = [(number, row.strip(" \t")) for number, row in enumerate(rows, 1)]
+        raise InputError(f"{path}: cannot be read; it gives {what}") from None
+    rows = [(number, row.strip(" \t")) for number, row in enumerate(re.split("\r\n|\r|\n", text), 1)]
     rows = [row for row in rows if row[1]]
     if not rows:
-        raise InputError(f"{path}: is empty; it gives {what}{each}")
+        raise InputError(f"{path}: is empty; it gives {what}")
     return rows
-
-
-def _decoded(path, content):
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in content:
-        raise InputError(f"{path}: is no UTF-8, but UTF-16 or no text; save it as UTF-8")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = content[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}: line {number} is no UTF-8, but Latin-1 or the like; save it as UTF-8") from None

@@ -8,29 +8,17 @@ from aepsl.base.errors import InputError
 from aepsl.settings import check, yaml_file
 
 TABLE = os.path.join("scripts", "sources.yaml")
-TEXT = dict(type="string")
-FILE_NAME = dict(type="string", pattern=r"^(?!\.\.?$)[^/\0]+$")  # without a folder
-TEXTS = dict(type="array", items=TEXT)
-UNPACK = dict(type="object", required=["folder", "from"], properties={"folder": FILE_NAME, "from": TEXT, "only": TEXTS})
-FIELDS = dict(urls=TEXTS, size=dict(type="integer", minimum=1), unpack=UNPACK)
-FILES = dict(propertyNames=FILE_NAME, additionalProperties=dict(properties=FIELDS, additionalProperties=TEXT))
-FILES["type"] = FILES["additionalProperties"]["type"] = "object"
-SCHEMA = dict(type="object", required=["files"], properties=dict(files=FILES, expected=dict(type="object")))
-
-
-def given():
-    """The table that SOURCES names; None if it names none."""
-    return os.environ.get("SOURCES") or None
+SCHEMA = os.path.join(os.path.dirname(__file__), "sources_schema.yaml")
 
 
 def load(path=None):
     """The table as nested dicts, with its `path` added. path: None for the one that SOURCES names, or else TABLE."""
-    path = path or given() or TABLE
+    path = path or os.environ.get("SOURCES") or TABLE
     try:
         table = yaml_file.read(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; --sources and SOURCES name a table like {TABLE}") from None
-    for error in jsonschema.Draft7Validator(SCHEMA).iter_errors(table):
+    for error in jsonschema.Draft7Validator(yaml_file.read(SCHEMA)).iter_errors(table):
         name = check.dotted(error.absolute_path) or "it"
         raise InputError(f"{path}: {name}: {' '.join(error.message.split())}; {TABLE} shows the form")
     table["path"] = path
@@ -47,4 +35,4 @@ def entry(table, name):
 def add_option(parser):
     """--sources of commands that read the table."""
     told = f"another table than {TABLE}; SOURCES in the environment does the same"
-    parser.add_argument("--sources", default=given(), help=told)
+    parser.add_argument("--sources", default=os.environ.get("SOURCES") or None, help=told)

@@ -7,22 +7,17 @@ import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
-from aepsl.base.errors import InputError
 from aepsl.base.files import folder_whole, write_bytes, write_text
 from aepsl.data.creatures import CLASSES, render
 from aepsl.images.pictures import write_mask
 
 
 def run(out, train=320, val=80, seed=1):
-    """Write the folder `out` in VOC layout (see aepsl.data.dataset), with the lists train_aug and val.
+    """Write the folder `out` in VOC layout (see aepsl.data.dataset), with the lists train_aug and val, 1 image or more.
 
     It appears whole or not at all; same arguments, same bytes. Raises InputError if `out` is not empty.
     """
-    if train < 1 or val < 1:
-        raise InputError(f"{out}: needs at least one image in each list; raise --train and --val")
     with folder_whole(out) as beside:
-        for folder in ("JPEGImages", "SegmentationClassAug", "ImageSets/Segmentation"):
-            os.makedirs(os.path.join(beside, folder))
         labels, lists = [], {"train_aug": [], "val": []}
         names = ["train_aug"] * train + ["val"] * val
         for number, name in enumerate(tqdm(names, desc="drawing", unit="image", disable=None)):

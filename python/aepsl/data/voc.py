@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import make_folder, opened, read_text, write_text
+from aepsl.base.files import make_folder, read_bytes, read_text, write_text
 from aepsl.base.locks import only_one
-from aepsl.base.parallel import in_processes
+from aepsl.base.parallel import in_threads
 from aepsl.data import source_table
 from aepsl.data.dataset import LISTS, VOC_CLASSES
 from aepsl.data.lists import read_list
@@ -38,8 +38,8 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
     VOC2012 of the test images; None for what is in `out`. sources: the table of sources, None for the usual one.
     Raises InputError before anything is written for lists or labels that are not as expected, and for a missing file.
     """
-    voc, sbd, unpacked_test = (given or beside for given, beside in zip((voc, sbd, test), _beside(out)))
-    test = test or next(filter(_has_test, (unpacked_test, voc)), None)
+    voc, sbd, unpacked_test = _sources(out, voc, sbd, test)
+    test = test or next((each for each in (unpacked_test, voc) if os.path.exists(_list(each, "test"))), None)
     expected = source_table.load(sources).get("expected", {})
     remedy = f"{voc} or {sbd} is not as released; scripts/get_voc.sh and scripts/get_sbd.sh fetch and unpack them"
 
@@ -59,7 +59,7 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
     with only_one(out):
         _fill(out, images, masks)
         for name, members in lists.items():
-            _write(os.path.join(out, LISTS, name + ".txt"), members)
+            _write(_list(out, name), members)
         _write(os.path.join(out, "image_labels.txt"), (" ".join([each, *labels[each]]) for each in ids))
 
 
@@ -74,57 +74,52 @@ def _fill(out, images, masks):
             _link(path, target)
         elif os.path.islink(target) or not os.path.exists(target):
             to_convert.append((path, images[image_id], target))
-    in_processes(_convert, to_convert, "masks")
+    in_threads(_convert, to_convert, what="masks")
 
 
 def places(asked):
     """The folders that OUT gets, and what they are made of: that may lie in OUT too (aepsl.places)."""
     parts = ("JPEGImages", "SegmentationClassAug", LISTS, "image_labels.txt")
-    sources = zip(("voc", "sbd", "test"), (asked.voc, asked.sbd, asked.test), _beside(asked.out))
-    found = {name: given or beside for name, given, beside in sources}
+    found = dict(zip(("voc", "sbd", "test"), _sources(asked.out, asked.voc, asked.sbd, asked.test)))
     return dict(found, out=[os.path.join(asked.out, part) for part in parts])
 
 
-def _beside(out):
-    """Where VOC, SBD and VOC's test images lie that the scripts unpack."""
-    return [os.path.join(out, name) for name in ("VOC2012", "SBD", "VOC2012test")]
+def _sources(out, *given):
+    """What is given of VOC, SBD and VOC's test images, or where the scripts unpack it."""
+    return [each or os.path.join(out, name) for each, name in zip(given, ("VOC2012", "SBD", "VOC2012test"))]
 
 
-def _has_test(folder):
-    return os.path.exists(os.path.join(folder, LISTS, "test.txt"))
+def _list(root, name):
+    return os.path.join(root, LISTS, name + ".txt")
 
 
 def _lists(voc, sbd, test):
     """{name: sorted ids}; train_aug is all of VOC's train and of SBD, but for VOC's val."""
     if not os.path.isdir(voc):
         raise InputError(f"{voc}: no such folder; run scripts/get_voc.sh, or name your folder VOC2012 with --voc")
-    lists = {name: read_list(os.path.join(voc, LISTS, name + ".txt"), "VOC's ids").ids for name in ("train", "val")}
+    paths = dict(train=_list(voc, "train"), val=_list(voc, "val"), **(dict(test=_list(test, "test")) if test else {}))
+    lists = {name: read_list(path).ids for name, path in paths.items()}
     augmented = os.path.join(voc, "SegmentationClassAug")
     if os.path.isdir(sbd):
-        more = [i for name in ("train", "val") for i in read_list(os.path.join(sbd, name + ".txt"), "SBD's ids").ids]
+        more = [i for name in ("train.txt", "val.txt") for i in read_list(os.path.join(sbd, name)).ids]
     elif os.path.isdir(augmented):
         more = [name[: -len(".png")] for name in os.listdir(augmented) if name.endswith(".png")]
     else:
         raise InputError(f"{sbd}: no such folder; run scripts/get_sbd.sh, or name SBD's folder `dataset` with --sbd")
-    lists["train_aug"] = (set(lists["train"]) | set(more)) - set(lists["val"])
-    if test:
-        lists["test"] = read_list(os.path.join(test, LISTS, "test.txt"), "the ids of VOC's test images").ids
-    return {name: sorted(set(ids)) for name, ids in lists.items()}
+    lists["train_aug"] = {*lists["train"], *more} - set(lists["val"])
+    return {name: sorted(ids) for name, ids in lists.items()}
 
 
 def _names(voc, image_id):
     """The classes of an image's objects in VOC's XML, 'difficult' ones too, in VOC's order."""
     path = os.path.join(voc, "Annotations", image_id + ".xml")
     try:
-        with opened(path, "rb") as file:
-            text = file.read()
+        text = read_bytes(path)
         if b"<!ENTITY" in text:  # a few of them can stand for gigabytes
             raise ValueError("it defines entities")
         names = {thing.findtext("name") or "nothing" for thing in ElementTree.fromstring(text).findall("object")}
-    except OSError:
-        raise InputError(f"{path}: cannot be read; VOC's archive holds it, unpack that again") from None
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: an encoding that is none
-        raise InputError(f"{path}: is no XML ({error}); unpack VOC's archive again") from None
+    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: an encoding that is none
+        raise InputError(f"{path}: cannot be read as XML ({error}); unpack VOC's archive again") from None
     unknown = names.difference(VOC_CLASSES)
     if unknown or not names:
         raise InputError(f"{path}: names {unknown.pop() if unknown else 'no object'}; unpack VOC's archive again")

@@ -6,7 +6,6 @@ the memory ends in one line, before anything of it is decoded.
 
 import io
 import os
-import stat
 import warnings
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from aepsl.base.errors import BrokenFile, InputError
+from aepsl.base.files import read_bytes
 from aepsl.images import jpeg
 
 MOST_PIXELS = 2**27  # 134 million; the largest cameras of telephones have 108
@@ -45,20 +45,13 @@ class Header(NamedTuple):
 def header(path):
     """The Header of an image file; InputError for what is no image, or has more than MOST_PIXELS pixels."""
     with opened(path) as image:
-        bits, may_be_turned = _png(path) if image.format == "PNG" else (8, True)
-        orientation = _orientation(image) if may_be_turned else 1
-        plain = bits <= 8 if image.format == "PNG" else image.format in JPEGS and image.mode in ("L", "RGB")
-        return Header(*image.size, orientation, plain, bits)
-
-
-def _png(path):
-    """(bits of a channel, whether EXIF may stand in it) of a PNG.
-
-    Some programs write EXIF behind the pixels. Pillow decodes them to look there, which takes long for every mask.
-    """
-    with open(path, "rb") as file:
-        data = file.read()
-    return data[24], any(name in data for name in NAMES_OF_EXIF)
+        if image.format != "PNG":
+            plain = image.format in JPEGS and image.mode in ("L", "RGB")
+            return Header(*image.size, _orientation(image), plain, 8)
+        # Some programs write EXIF behind the pixels, which Pillow decodes to look there: too long for every mask.
+        data = read_bytes(path)
+        orientation = _orientation(image) if any(name in data for name in NAMES_OF_EXIF) else 1
+        return Header(*image.size, orientation, data[24] <= 8, data[24])
 
 
 def _orientation(image):
@@ -72,34 +65,26 @@ def _orientation(image):
 
 def turned(image, orientation):
     """An H x W ... array turned as EXIF's orientation says."""
-    if orientation == 1:
-        return image
     if orientation > 4:
         image = image.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    return np.ascontiguousarray(image)
+    down, right = -1 if orientation in (3, 4, 7, 8) else 1, -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(image[::down, ::right])
 
 
 def opened(path, formats=FORMATS):
     """The file as a Pillow image of which only the header is read, for `with`.
 
-    Raises InputError for what cannot be opened as one of `formats`, or has more than MOST_PIXELS pixels.
+    Raises InputError for what cannot be opened as one of `formats`, or is larger than MOST_PIXELS or LARGEST_SIDE.
     """
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode) or not status.st_size:  # opening a pipe would wait for ever
+        if not os.path.isfile(path):  # opening a pipe would wait for ever
             raise ValueError
         image = Image.open(path, formats=formats)
     except Exception:  # the decoders raise whatever broken bytes lead them to
         raise unreadable(path) from None
-    size = "{} x {}".format(*image.size)
-    if image.width * image.height > MOST_PIXELS:
-        raise InputError(f"{path}: has {size} pixels, more than {MOST_PIXELS:,}; scale it down")
-    if max(image.size) > LARGEST_SIDE:
-        raise InputError(f"{path}: has {size} pixels, and a side of more than {LARGEST_SIDE:,}; scale it down")
+    if image.width * image.height > MOST_PIXELS or max(image.size) > LARGEST_SIDE:
+        most = f"more than {MOST_PIXELS:,}, or a side of more than {LARGEST_SIDE:,}"
+        raise InputError(f"{path}: has {image.width} x {image.height} pixels: {most}; scale it down")
     return image
 
 
@@ -118,14 +103,11 @@ def load_whole(path):
     Not seen is a file of several scans whose last one ends early.
     """
     with opened(path) as image:
-        if image.format not in JPEGS:
-            load(image, path)
-            return
-    with open(path, "rb") as file:
-        data = file.read()
-    if jpeg.lacks_scans(data):
-        raise unreadable(path)
-    with Image.open(io.BytesIO(jpeg.without_end(data) or data), formats=["JPEG"]) as image:
+        if image.format in JPEGS:
+            data = read_bytes(path)
+            if jpeg.lacks_scans(data):
+                raise unreadable(path)
+            image = Image.open(io.BytesIO(jpeg.without_end(data) or data), formats=["JPEG"])
         load(image, path)
 
 

@@ -1,25 +1,69 @@
 """Images, masks and their palette: reading and writing."""
 
+import re
+
 import cv2
 import numpy as np
 from PIL import Image
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import write_bytes, written_whole
-from aepsl.images import decoding, full_range
+from aepsl.base.files import read_bytes, write_bytes, written_whole
+from aepsl.images import decoding
 
 
 def read_image(path, header=None):
     """The image as H x W x 3 uint8, BGR, upright: turned as its EXIF orientation says, as viewers show it.
 
     header: decoding.header(path), if the caller has it. What a data set's masks belong to, Dataset.image finds out.
-    Pictures of any depth and kind, see full_range.pixels. Raises InputError for a file that is no image.
+    Pictures of any depth and kind, with their full range. Raises InputError for a file that is no image.
     """
     header = header or decoding.header(path)
     image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
     if image is None:
-        image = full_range.pixels(path, header.bits)
+        image = _of_any_kind(path, header.bits)
     return decoding.turned(image, header.orientation)
+
+
+def _of_any_kind(path, bits):
+    """A picture of any kind as H x W x 3 uint8, BGR, as stored, with its full range.
+
+    bits: of a channel, by its header. 16 bits are divided by 257; floating point is taken as 0 ... 1, or as 0 ... 255
+    where more than 1 occurs; CMYK and palettes become colours; transparency is dropped. Raises InputError for others.
+    """
+    with decoding.opened(path) as image:
+        decoding.load(image, path)
+        if image.format == "PPM":
+            _refuse_other_whites(path)
+        if bits == 16:
+            array = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+            if array is None:
+                raise decoding.unreadable(path)
+            return _eight_bits(path, array)
+        if image.mode == "F" or image.mode.startswith("I"):
+            return _eight_bits(path, np.array(image))
+        try:
+            return np.array(image.convert("RGB"))[:, :, ::-1].copy()
+        except ValueError:
+            raise InputError(f"{path}: has colours of the kind {image.mode}; save it as RGB") from None
+
+
+def _refuse_other_whites(path):
+    """InputError for a file of PPM's family in which white is neither 255 nor 65535; Pillow would not look."""
+    words = re.sub(rb"#[^\n]*", b"", read_bytes(path)[:1000]).split()[:4]
+    if words[0] in (b"P5", b"P6") and words[-1] not in (b"255", b"65535"):
+        raise InputError(f"{path}: white is neither 255 nor 65535 in it; save it as PNG")
+
+
+def _eight_bits(path, array):
+    """H x W or H x W x 3 or 4 numbers, integers or floating point, as H x W x 3 uint8."""
+    low, high = float(array.min()), float(array.max())
+    is_float = array.dtype.kind == "f"
+    if not (low >= 0 and high <= (255 if is_float else 65535)):  # NaN too
+        fault = f"has values from {low:g} to {high:g}, of which nothing says what is white"
+        raise InputError(f"{path}: {fault}; save it with 8 or 16 bits, or as floating point from 0 to 1")
+    scale = (255 if high <= 1 else 1) if is_float else 1 / 257
+    array = np.rint(array * scale).astype(np.uint8)
+    return cv2.cvtColor(array, cv2.COLOR_GRAY2BGR) if array.ndim == 2 else np.ascontiguousarray(array[:, :, :3])
 
 
 def read_picture(path):
@@ -55,12 +99,8 @@ def _refuse_reordered(path, array, colours):
 
     array: H x W indices; colours: 768 bytes, RGB of each index. Other palettes say nothing of classes.
     """
-    if colours == VOC_PALETTE:
-        return
-    places = [VOC_INDEX.get(colours[k : k + 3]) for k in range(0, len(colours), 3)]
-    if not any(place and place != k and (array == k).any() for k, place in enumerate(places)):
-        return
-    if all(places[k] is not None for k in np.flatnonzero(np.bincount(array.ravel()))):
+    places = {k: VOC_INDEX.get(colours[3 * k : 3 * k + 3]) for k in np.flatnonzero(np.bincount(array.ravel()))}
+    if None not in places.values() and any(place and place != k for k, place in places.items()):
         fault = "has VOC's colours at other indices than VOC: some program has reordered its palette"
         raise InputError(f"{path}: {fault}; save it with VOC's palette as it is, or as grey")
 

@@ -8,8 +8,8 @@ from aepsl.base.errors import InputError
 from aepsl.images import decoding
 from aepsl.store import digests
 
-# JPEG keeps a grey map stored as colour grey within this many of 255 steps.
-GREY_TOLERANCE = 8
+EXTENSIONS = (".png", ".jpg")
+GREY_TOLERANCE = 8  # of 255 steps: JPEG keeps a grey map that is stored as colour grey within these
 
 
 class Maps:
@@ -29,15 +29,16 @@ class Maps:
 
 def contents(folder, ids):
     """The SHA-256 of the precomputed maps of `ids`."""
-    return digests.together([map_path(folder, image_id) for image_id in ids], ids)
+    return digests.together([first_of(folder, image_id, EXTENSIONS) for image_id in ids], ids)
 
 
-def map_path(folder, image_id):
-    """The precomputed map of an image; InputError if there is none."""
-    paths = [os.path.join(folder, image_id + extension) for extension in (".png", ".jpg")]
+def first_of(folder, image_id, extensions):
+    """The path of the first file ID.extension that there is; InputError for none."""
+    paths = [os.path.join(folder, image_id + extension) for extension in extensions]
     found = next(filter(os.path.exists, paths), None)
     if found is None:
-        raise InputError(f"{folder}: holds neither {image_id}.png nor {image_id}.jpg; add this image's saliency map")
+        remedy = "add it, or take the image from the list"
+        raise InputError(f"{folder}: holds no {image_id}{' or '.join(extensions)}; {remedy}")
     return found
 
 
@@ -46,7 +47,7 @@ def read_map(folder, image_id, size):
 
     Raises InputError for a map that is missing, broken, coloured, or not of `size` (width, height).
     """
-    path = map_path(folder, image_id)
+    path = first_of(folder, image_id, EXTENSIONS)
     with decoding.opened(path) as image:
         decoding.load(image, path)
         found = image.size
@@ -55,10 +56,8 @@ def read_map(folder, image_id, size):
     if not np.isfinite(values).all():
         raise InputError(f"{path}: has values that are not finite; compute this map anew")
     if found != tuple(size):
-        raise InputError(
-            f"{path}: is {found[0]} x {found[1]}, its image {size[0]} x {size[1]}; "
-            "compute the map on this very image, at its full size"
-        )
+        fault = "is {} x {}, its image {} x {}".format(*found, *size)
+        raise InputError(f"{path}: {fault}; compute the map on this very image, at its full size")
     if values.ndim == 3:
         if np.ptp(values, axis=2).max() > GREY_TOLERANCE:
             raise InputError(f"{path}: has colours; a saliency map is grey, the brighter the more salient")

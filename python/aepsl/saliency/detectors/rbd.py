@@ -116,13 +116,9 @@ def adjacency(labels, bnd):
 
 def neighbours(labels):
     """E x 2, i < j: the pairs of regions that share a border."""
-    pairs = [(labels[:-1], labels[1:]), (labels[:, :-1], labels[:, 1:])]
-    first, second = (np.concatenate([pair[k].ravel() for pair in pairs]).astype(np.int64) for k in (0, 1))
-    differ = first != second
-    first, second = first[differ], second[differ]
-    count = labels.max() + 1
-    codes = np.unique(np.minimum(first, second) * count + np.maximum(first, second))
-    return np.stack(np.divmod(codes, count), axis=1)
+    sides = [(labels[:-1], labels[1:]), (labels[:, :-1], labels[:, 1:])]
+    pairs = np.concatenate([np.stack(side, axis=-1).reshape(-1, 2) for side in sides])
+    return np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
 
 
 def geodesic(d_app, edges):

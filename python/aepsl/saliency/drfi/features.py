@@ -90,7 +90,8 @@ def of_regions(pixels, labels):
     """The features of the N regions of `labels` (H x W, 0 ... N - 1): N x 93 float32."""
     flat = labels.ravel()
     areas = np.bincount(flat).astype(np.float32)
-    sums = _sums(flat, len(areas))
+    of_pixel = np.ones(flat.size, np.float32), flat, np.arange(flat.size + 1)
+    sums = csc_matrix(of_pixel, (len(areas), flat.size))  # times values of pixels: sums of regions
     means = sums @ pixels.means / areas[:, None]
     centre = pixels.values.mean(axis=0)  # nearer to 0, squares lose fewer digits
     values = pixels.values - centre
@@ -104,21 +105,16 @@ def of_regions(pixels, labels):
     around = np.asarray(weights.sum(axis=1)).ravel()
     contrast = (weights @ between) / np.maximum(around, 1)[:, None]
 
-    rim = rim_of(labels.shape)
+    wide = max(1, round(RIM * max(labels.shape)))
+    rim = np.ones(labels.shape, bool)
+    rim[wide:-wide, wide:-wide] = False
+    rim = rim.ravel()
     rim_means = pixels.means[rim].mean(axis=0)
     rim_histograms = [np.bincount(bins[rim], minlength=count) / np.float32(rim.sum()) for bins, count in pixels.bins]
     backgroundness = _distances(means, rim_means, histograms, rim_histograms)
     shape = geometry(labels, areas)
     parts = [contrast, backgroundness, shape, around[:, None] / flat.size, np.maximum(variances, 0)]
     return np.concatenate(parts, axis=1).astype(np.float32)
-
-
-def rim_of(shape):
-    """Whether each pixel of an image of `shape` belongs to its rim, row by row."""
-    wide = max(1, round(RIM * max(shape)))
-    inside = np.zeros(shape, bool)
-    inside[wide : shape[0] - wide, wide : shape[1] - wide] = True
-    return ~inside.ravel()
 
 
 def geometry(labels, areas):
@@ -146,22 +142,13 @@ def _span(labels, areas, axis):
     return mean / size, low / size, high / size, (last - first) / size
 
 
-def _sums(flat, count):
-    """N x P, sparse: times values of pixels it gives the sums of regions."""
-    return csc_matrix((np.ones(flat.size, np.float32), flat, np.arange(flat.size + 1)), (count, flat.size))
-
-
 def _histograms(flat, bins, count):
     regions = flat.max() + 1
     return np.bincount(flat * count + bins, minlength=regions * count).reshape(regions, count).astype(np.float32)
 
 
 def _distances(a, b, a_histograms, b_histograms):
-    """K x 29: |a - b| of the means, then the chi-squared distance of each histogram."""
-    chi = [chi_squared(*pair) for pair in zip(a_histograms, b_histograms)]
-    return np.concatenate([np.abs(a - b), np.stack(chi, axis=-1)], axis=-1)
-
-
-def chi_squared(a, b):
-    """sum 2 (a - b)^2 / (a + b) over the last axis; bins that are empty in both count 0."""
-    return (2 * (a - b) ** 2 / np.maximum(a + b, 1e-12)).sum(axis=-1)
+    """K x 29: |a - b| of the means, then of each histogram sum 2 (p - q)^2 / (p + q); two empty bins count 0."""
+    pairs = zip(a_histograms, b_histograms)
+    chi_squared = [(2 * (p - q) ** 2 / np.maximum(p + q, 1e-12)).sum(axis=-1) for p, q in pairs]
+    return np.concatenate([np.abs(a - b), np.stack(chi_squared, axis=-1)], axis=-1)

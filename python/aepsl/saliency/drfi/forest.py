@@ -6,7 +6,6 @@ stand breadth first, one behind the other, so that a tree's k-th inner node has 
 
 import numpy as np
 
-from aepsl.base.errors import InputError
 from aepsl.saliency.drfi.features import COUNT
 
 BINS = 256
@@ -17,26 +16,20 @@ class Forest:
     """features: of each of K nodes the feature that it looks at, or LEAF; values: the last bin that goes to the left,
     or what a leaf says, 255 for 1; both K uint8. sizes: nodes of each of T trees, int32.
 
-    Raises InputError for arrays that are no forest.
+    Raises ValueError for arrays that are no forest: a walk down a tree would leave it, or never end.
     """
 
     def __init__(self, features, values, sizes):
         self.features, self.values, self.sizes = features, values, sizes
-        if {features.ndim, values.ndim, sizes.ndim} != {1}:
-            raise InputError("its trees do not add up")
-        inner = features != LEAF
-        ends = np.cumsum(sizes, dtype=np.int64)
-        if not (len(sizes) and sizes.min() > 0 and ends[-1] == len(features) == len(values)):
-            raise InputError("its trees do not add up")
+        ends, inner = np.cumsum(sizes), features != LEAF
         self.roots = ends - sizes
         before = np.cumsum(inner) - inner  # inner nodes before each node
         tree = np.repeat(np.arange(len(sizes)), sizes)
         self.below = self.roots[tree] + 2 * (before - before[self.roots][tree]) + 1
-        own = np.arange(len(features))
-        if (features[inner] >= COUNT).any() or (2 * np.add.reduceat(inner, self.roots, dtype=int) + 1 != sizes).any():
-            raise InputError("its trees do not add up")
-        if (self.below[inner] <= own[inner]).any():
-            raise InputError("its trees go in circles")
+        adds_up = len(sizes) and len(values) == len(features) == ends[-1] and (features[inner] < COUNT).all()
+        whole = 2 * np.add.reduceat(inner, self.roots, dtype=int) + 1 == sizes
+        if not (adds_up and whole.all() and (self.below > np.arange(len(features)))[inner].all()):
+            raise ValueError("these arrays are no forest")
 
     def scores(self, bins, trees=None):
         """The mean of what the trees say of N regions, `bins` being N x COUNT uint8: N float32 in [0, 1].

@@ -19,28 +19,22 @@ class Cue:
     """
 
     def __init__(self):
-        self.taken = self.pixels = self.known = self.right = self.ground = self.objects = 0
+        self.counts = np.zeros(6, int)
 
     def add(self, B, truth):
         """B: H x W booleans; truth: H x W mask, 0 for background and IGNORE for what is not known, or None."""
-        self.taken += np.count_nonzero(B)
-        self.pixels += B.size
-        if truth is not None:
-            self.known += np.count_nonzero(B & (truth != IGNORE))
-            self.right += np.count_nonzero(B & (truth == 0))
-            self.ground += np.count_nonzero(truth == 0)
-            self.objects += np.count_nonzero((truth != 0) & (truth != IGNORE))
+        truth = np.full(B.shape, IGNORE) if truth is None else truth
+        ground, objects = truth == 0, (truth != 0) & (truth != IGNORE)
+        sets = B, B | True, B & ground, ground, B & objects, objects
+        self.counts += [np.count_nonzero(each) for each in sets]
 
     def shares(self):
         """Only 'share' where no image had a mask."""
-        shares = dict(share=self.taken / self.pixels)
-        if self.ground + self.objects:
-            shares.update(
-                precision=self.right / max(1, self.known),
-                recall=self.right / max(1, self.ground),
-                error=(self.known - self.right) / max(1, self.objects),
-            )
-        return shares
+        taken, pixels, right, ground, wrong, objects = self.counts.tolist()
+        if not ground + objects:
+            return dict(share=taken / pixels)
+        precision, recall = right / max(1, right + wrong), right / max(1, ground)
+        return dict(share=taken / pixels, precision=precision, recall=recall, error=wrong / max(1, objects))
 
 
 class Measures:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import zipfile
 
 import cv2
 import numpy as np
@@ -17,23 +16,21 @@ MODEL = os.path.join("weights", "drfi.npz")  # what `background.detector: drfi` 
 # Of the thresholds that the paper has for DRFI's maps: the share of pixels reported to be below them in the maps of
 # DRFI's authors (ECSSD, images 701 to 1000). Maps are scaled so that as many are below them in the photos of training.
 SHARES = dict(zip(THRESHOLDS, (0.399, 0.539)))
-ARRAYS = dict(edges="f4", features="u1", values="u1", sizes="i4", scale="f4")
-MOST_BYTES = 1 << 26  # of an array; ours has a hundredth
+ARRAYS = ("edges", "features", "values", "sizes", "scale", "settings")  # of a file
 REMEDY = "train one: aepsl drfi train --help; or take `background.detector: rbd`"
 
 
 class Model:
     """edges: see forest.edges_of; forest: a Forest; scale: where the thresholds of SHARES lie in maps as they come.
 
-    Raises InputError for arrays of other shapes, with values that are not finite, or in no order.
+    Raises ValueError for arrays of other shapes, with values that are not finite, or in no order.
     """
 
     def __init__(self, edges, trees, scale):
         self.edges, self.forest, self.scale = edges, trees, scale
-        if edges.shape != (features.COUNT, forest.BINS - 1) or scale.shape != (len(SHARES),):
-            raise InputError("its arrays have other shapes")
-        if not (np.isfinite(edges).all() and (np.diff(edges) >= 0).all() and (np.diff([0, *scale, 1]) > 0).all()):
-            raise InputError("its values are not finite, or in no order")
+        is_ordered = np.isfinite(edges).all() and (np.diff(edges) >= 0).all() and (np.diff([0, *scale, 1]) > 0).all()
+        if edges.shape != (features.COUNT, forest.BINS - 1) or scale.shape != (len(SHARES),) or not is_ordered:
+            raise ValueError("these arrays are no model")
 
     def saliency(self, image):
         """The saliency map of `image` (H x W x 3 uint8, BGR) as H x W float32 in [0, 1].
@@ -51,10 +48,10 @@ class Model:
         return np.interp(saliency, [0, *self.scale, 1], [0, *SHARES, 1]).astype(np.float32)
 
     def save(self, path):
-        trees = {name: getattr(self.forest, name) for name in ("features", "values", "sizes")}
-        arrays = dict(edges=self.edges, **trees, scale=self.scale, settings=np.array(settings()))
+        trees = self.forest
+        arrays = self.edges, trees.features, trees.values, trees.sizes, self.scale, np.array(settings())
         with written_whole(path) as beside, open(beside, "wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **dict(zip(ARRAYS, arrays)))
 
 
 def unscaled(levels, scores, shape):
@@ -69,37 +66,22 @@ def unscaled(levels, scores, shape):
 
 def load(path):
     """The Model of a file; InputError, one line, for what is none, is damaged, or was trained with other features."""
+    fault = "is no model of DRFI, or damaged"
     try:
-        with opened(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            arrays = {name: _array(archive, name) for name in ARRAYS}
-            if str(_array(archive, "settings")) != settings():
-                raise InputError("it was trained with other regions or features")
-        if any(array.dtype != np.dtype(ARRAYS[name]) for name, array in arrays.items()):
-            raise InputError("its arrays are of other types")
-        trees = forest.Forest(arrays["features"], arrays["values"], arrays["sizes"])
-        return Model(arrays["edges"], trees, arrays["scale"])
+        with opened(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            edges, *trees, scale, known = (archive[name] for name in ARRAYS)
+        if str(known) == settings():
+            return Model(edges, forest.Forest(*trees), scale)
+        fault = "was trained with other regions or features"
     except FileNotFoundError:
         fault = "no such file"
-    except InputError as error:
-        fault = f"is no model of DRFI: {error}"
     except Exception:  # numpy and zipfile raise whatever broken bytes lead them to
-        fault = "is no model of DRFI, or damaged"
+        pass
     raise InputError(f"{path}: {fault}; {REMEDY}")
-
-
-def _array(archive, name):
-    """An array of an open .npz; ValueError for one of MOST_BYTES bytes or more."""
-    if archive.getinfo(name + ".npy").file_size >= MOST_BYTES:
-        raise ValueError
-    with archive.open(name + ".npy") as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def settings():
     """What a model's trees know regions by, as JSON: the constants of regions and features."""
-    of = {
-        segments: "LONGEST_SIDE SIGMA LEVELS",
-        features: "RIM BINS SUPPORT ORIENTATIONS SPREAD SPOTS",
-    }
+    of = {segments: "LONGEST_SIDE SIGMA LEVELS", features: "RIM BINS SUPPORT ORIENTATIONS SPREAD SPOTS"}
     values = {name.lower(): getattr(module, name) for module, names in of.items() for name in names.split()}
     return json.dumps(values, sort_keys=True)

@@ -1,10 +1,9 @@
 """Photos with binary masks of their salient object: DIR/ID.jpg (.jpeg, .png) and DIR/ID.png, white for the object."""
 
-import os
-
 from aepsl.base.errors import InputError
 from aepsl.data import lists
 from aepsl.images.pictures import check_whole, read_image
+from aepsl.saliency.maps import first_of
 
 
 class Photos:
@@ -15,8 +14,8 @@ class Photos:
 
     def __init__(self, images, masks, list_path):
         self.ids = lists.read_list(list_path).ids
-        self.images = [found(images, image_id, (".jpg", ".jpeg", ".png")) for image_id in self.ids]
-        self.masks = [found(masks, image_id, (".png", ".bmp")) for image_id in self.ids]
+        self.images = [first_of(images, image_id, (".jpg", ".jpeg", ".png")) for image_id in self.ids]
+        self.masks = [first_of(masks, image_id, (".png", ".bmp")) for image_id in self.ids]
         for image, mask in zip(self.images, self.masks):
             photo, other = ("{} x {}".format(*check_whole(path).size) for path in (image, mask))
             if photo != other:
@@ -38,12 +37,3 @@ class Photos:
             colour = "white" if white.all() else "black"
             raise InputError(f"{self.masks[k]}: is all {colour}; an object is white (255), and the rest black")
         return white
-
-
-def found(folder, image_id, extensions):
-    """The first file ID.extension that there is; InputError for none."""
-    paths = [os.path.join(folder, image_id + extension) for extension in extensions]
-    path = next(filter(os.path.exists, paths), None)
-    if path is None:
-        raise InputError(f"{folder}: holds no {image_id}{extensions[0]}; add it, or take it from the list")
-    return path

@@ -49,19 +49,21 @@ def trained(photos, seed, workers=1):
     return scaled(edges, trees, in_threads(unseen, jobs, workers, "scale"))
 
 
+def reduced(photos, k):
+    """(photo k, its object as H x W booleans), both at the reduced size."""
+    small = segments.reduced(photos.image(k))
+    mask = photos.is_object(k).astype(np.uint8)
+    return small, cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+
+
 def described(photos, k):
     """Of the regions of all levels of photo k: features (N x 93 float32), and the object's share of each (N)."""
-    small = segments.reduced(photos.image(k))
-    is_object = reduced_mask(photos.is_object(k), small).astype(np.float32).ravel()
+    small, is_object = reduced(photos, k)
     pixels, levels = features.Pixels(small), segments.levels(small)
     values = np.concatenate([features.of_regions(pixels, labels) for labels in levels])
-    share = [np.bincount(labels.ravel(), is_object) / np.bincount(labels.ravel()) for labels in levels]
+    weights = is_object.astype(np.float32).ravel()
+    share = [np.bincount(labels.ravel(), weights) / np.bincount(labels.ravel()) for labels in levels]
     return values, np.concatenate(share)
-
-
-def reduced_mask(is_object, small):
-    """H x W booleans at the size of the reduced image."""
-    return cv2.resize(is_object.astype(np.uint8), small.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
 def drawn_photos(count, seed):
@@ -80,9 +82,9 @@ def grown(bins, is_object, own, seed):
 
 def unseen(photos, k, trees, bins, asked):
     """(map, mask) of photo k at its reduced size, by the trees `asked`; the map float16, not scaled yet."""
-    small = segments.reduced(photos.image(k))
+    small, is_object = reduced(photos, k)
     saliency = unscaled(segments.levels(small), trees.scores(bins, asked), small.shape)
-    return saliency.astype(np.float16), reduced_mask(photos.is_object(k), small)
+    return saliency.astype(np.float16), is_object
 
 
 def scaled(edges, trees, maps):
