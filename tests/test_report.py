@@ -156,7 +156,8 @@ def test_the_papers_tables_are_complete_with_ours_and_the_differences(voc12):
             assert method.name.replace("(ours)", "(the paper)") in seen and f"{method.miou:.1f}" in seen
     for numbers in published.TABLES_3_AND_4.values():
         assert all(number in seen for number in numbers.split())
-    psl = next(table for table in page._sections(voc12, found, None)[0].tables if table.caption.startswith("Table 4"))
+    shown = tables.by_section(voc12, found)
+    psl = next(table for table in shown["tables"] if table.caption.startswith("Table 4"))
     k = [cells[0] for cells in psl.rows].index("psl")
     assert psl.rows[k][-2:] == ["54.0", "53.0"]
     assert psl.rows[k + 1][:2] == ["  the paper: w/ PSL", "83.3"] and psl.rows[k + 2][1] == "−33.3"
@@ -211,9 +212,10 @@ def test_names_are_text_and_nothing_comes_from_outside(voc12):
 def test_markdown_and_terminal_have_every_table_of_the_page(voc12):
     found = collect.gathered(voc12)
     markdown, text = page.markdown(voc12, found), page.terminal(voc12, found)
-    for section in page._sections(voc12, found, None):
-        for table in section.tables:
-            assert table.markdown() in markdown and table.text() in text
+    html = page.html(voc12, found, None)
+    for section in tables.by_section(voc12, found).values():
+        for table in section:
+            assert table.html() in html and table.markdown() in markdown and table.text() in text
     assert "| cue precision | 87.5 |" in markdown and "**57.0**" in markdown
     end = text.splitlines()[-1]
     assert "this run, psl++, with CRF: 57.0; the paper: 55.0; difference: +2.0" in end  # what a person sees

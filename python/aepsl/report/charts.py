@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from aepsl.evaluation.evaluate import WRONG_KINDS
 from aepsl.graph.graph import Graph
 from aepsl.paper import published
+from aepsl.report.tables import size_names
 
 # Stand-ins that matplotlib draws with, and what the page takes for them.
 INK, FAINT, SURFACE = "#010203", "#040506", "#070809"
@@ -21,7 +22,6 @@ SHARE_COLOURS = {"recall": STEP_COLOURS[0], "precision": STEP_COLOURS[1], "erase
 WRONG_COLOURS = dict(zip(WRONG_KINDS, (STEP_COLOURS[2], STEP_COLOURS[4], STEP_COLOURS[3])))
 ABOVE = dict(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # a legend over its axes
 LANES = dict(classification=0, mine=0, results=0, masks=1, saliency=2)  # of the graph of the stages
-SHORT_LABEL = 6  # characters: eight such stand side by side below their bars
 CURVE_POINTS = 60  # of a curve at most: each the mean of its share of the iterations
 STYLE = {
     "svg.fonttype": "none",
@@ -46,9 +46,27 @@ class Chart(NamedTuple):
     alt: str
 
 
-def _drawn(name, draw, width=4.6, height=2.7):
-    """The SVG that `draw`, given axes, makes; name: a word of its own among the charts of a page."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+def by_section(experiment, found):
+    """{section: its charts, of those that have something to show}; found: collect.gathered."""
+    mined, tried = found["mining"], found["thresholds"]
+    thresholds = {f"{kind} {value}": each for threshold, each in tried for kind, value in threshold.items()}
+    sizes = found["rows"].get(found["main"], {}).get("by_size")
+    done = {stage.name for stage in Graph(experiment).needed()} - set(found["missing"])
+    every = dict(
+        mining=[
+            found["losses"] and loss(found, experiment),
+            mined and shares(mined, "Mined regions after each step", "step"),
+            tried and shares(thresholds, "Step 1 with other thresholds", "threshold"),
+        ],
+        wrong=[found["rows"] and wrong(found), sizes and by_size(sizes)],
+        made=[stages(experiment, done)],
+    )
+    return {section: list(filter(None, drawn)) for section, drawn in every.items()}
+
+
+def _chart(title, alt, draw, width=4.6, height=2.7):
+    """The Chart that `draw`, given axes, makes; title: one that no other chart of the page has."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
         figure = Figure(figsize=(width, height))
         draw(figure.subplots())
         text = io.StringIO()
@@ -56,18 +74,10 @@ def _drawn(name, draw, width=4.6, height=2.7):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None}, **tight)
     svg = text.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r"font:[^;\"]*;?|font-family:[^;\"]*;?", _font, svg)
-    svg = re.sub(r"<svg [^>]*>", lambda head: re.sub(r' (width|height)="[^"]*"', "", head[0]), svg, count=1)
-    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # every chart has the same ones
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, variable)
-    return svg
-
-
-def _font(match):
-    size = re.search(r"[\d.]+px", match[0])
-    return f"font-size:{size[0]};" if size else ""
+    return Chart(svg, title, alt)
 
 
 def loss(found, experiment):
@@ -94,37 +104,20 @@ def loss(found, experiment):
 
     alt = "Lines of the classification loss by epoch, one for each step of erasing; the stop rule's bound is dashed"
     alt += "; the paper's converged values are triangles at the right." if found["paper"] else "."
-    return Chart(_drawn("loss", draw), "Figure 5a. Classification loss by epoch and step", alt)
+    return _chart("Figure 5a. Classification loss by epoch and step", alt, draw)
 
 
-def shares(rows, name, title, alt):
-    """Recall, precision and erased share as groups of bars; rows: {label: {"recall": ..., ...}}, in 0 ... 1."""
-
-    def draw(axes):
-        for k, (key, colour) in enumerate(SHARE_COLOURS.items()):
-            values = [100 * row.get(key, 0) for row in rows.values()]
-            axes.bar(np.arange(len(rows)) + 0.27 * (k - 1), values, 0.25, color=colour, label=key)
-        axes.set_xticks(range(len(rows)))
-        aslant = dict(rotation=35, ha="right", rotation_mode="anchor") if max(map(len, rows)) > SHORT_LABEL else {}
-        axes.set_xticklabels(rows, fontsize=8, **aslant)
-        axes.set(ylabel="percent of pixels", ylim=(0, 100))
-        axes.tick_params(axis="x", length=0)
-        axes.grid(False, axis="x")
-        axes.legend(**ABOVE)
-
-    return Chart(_drawn(name, draw), title, alt)
-
-
-def _stacked(rows, xlabel):
-    """draw(axes) of horizontal bars in parts; rows: {label: {kind: percent}}."""
+def _bars(rows, colours, xlabel, are_parts=False):
+    """draw(axes) of horizontal bars; rows: {label: {kind: percent}}; are_parts: of one bar for each row."""
 
     def draw(axes):
         left = np.zeros(len(rows))
-        for kind, colour in WRONG_COLOURS.items():
+        for k, (kind, colour) in enumerate(colours.items()):
             values = np.array([row.get(kind) or 0 for row in rows.values()])
+            place, height = (np.arange(len(rows)), 0.62) if are_parts else (np.arange(len(rows)) + 0.27 * (k - 1), 0.25)
             if values.any():
-                axes.barh(range(len(rows)), values, 0.62, left=left, color=colour, label=kind)
-                left += values
+                axes.barh(place, values, height, left=left, color=colour, label=kind)
+                left += values * are_parts
         axes.set_yticks(range(len(rows)))
         axes.set_yticklabels(rows)
         axes.tick_params(axis="y", length=0)
@@ -136,19 +129,26 @@ def _stacked(rows, xlabel):
     return draw
 
 
+def shares(rows, title, what):
+    """Recall, precision and erased share; rows: {label: {"recall": ..., ...}}, in 0 ... 1; what: a label names."""
+    rows = {label: {key: 100 * share for key, share in row.items()} for label, row in rows.items()}
+    alt = f"Bars of recall, precision and erased share for each {what}; the table below has the numbers."
+    return _chart(title, alt, _bars(rows, SHARE_COLOURS, "percent of pixels"), height=0.8 + 0.35 * len(rows))
+
+
 def wrong(found):
     rows = {name: row["errors"] for name, row in found["rows"].items()}
-    svg = _drawn("wrong", _stacked(rows, "percent of the objects' pixels"), height=0.8 + 0.2 * len(rows))
     alt = "Bars of missed, confused and false pixels, one bar for each row; the table below has the numbers."
-    return Chart(svg, "Wrong pixels of each row, with CRF", alt)
+    bars = _bars(rows, WRONG_COLOURS, "percent of the objects' pixels", are_parts=True)
+    return _chart("Wrong pixels of each row, with CRF", alt, bars, height=0.8 + 0.2 * len(rows))
 
 
-def by_size(table, sizes):
-    """table: tables.by_size; sizes: the row's `by_size`."""
-    rows = {f"{cells[0]}\n{cells[1]} objects": each for cells, each in zip(table.rows, sizes)}
-    svg = _drawn("sizes", _stacked(rows, "percent of the pixels of objects of that size"), height=2.2)
+def by_size(sizes):
+    """sizes: the row's `by_size`."""
+    rows = {f"{name}\n{each['objects']} objects": each for name, each in zip(size_names(sizes), sizes)}
     alt = "Bars of missed and confused pixels by size of object; the table below has the numbers."
-    return Chart(svg, "Wrong pixels by size of object", alt)
+    bars = _bars(rows, WRONG_COLOURS, "percent of the pixels of objects of that size", are_parts=True)
+    return _chart("Wrong pixels by size of object", alt, bars, height=2.2)
 
 
 def stages(experiment, done):
@@ -176,7 +176,7 @@ def stages(experiment, done):
     if experiment.segmentation_start == "step1":
         alt += " The nets begin with the weights of classification step 1."
     width, height = (max(place[k] for place in places.values()) + 1 for k in (0, 1))
-    return Chart(_drawn("stages", draw, 1.05 * width, 0.27 * height + 0.3), "The stages, in their order", alt)
+    return _chart("The stages, in their order", alt, draw, 1.05 * width, 0.27 * height + 0.3)
 
 
 def placed(needs):

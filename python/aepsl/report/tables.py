@@ -169,12 +169,16 @@ def wrong(found):
 
 def by_size(found):
     sizes = found["rows"].get(found["main"], {}).get("by_size", [])
-    rows, least = [], 0
-    for each in sizes:
-        name = f"{100 * least:g} to {100 * each['most']:g}% of the image"
-        rows.append([name, str(each["objects"]), number(each["missed"]), number(each["confused"])])
-        least = each["most"]
+    rows = [
+        [name, str(each["objects"]), number(each["missed"]), number(each["confused"])]
+        for name, each in zip(size_names(sizes), sizes)
+    ]
     note = f"Of {found['main']} with CRF, in percent of the pixels of the objects of that size. An object is a "
     note += "connected piece of one class in the true mask."
-    caption = "Wrong pixels by size of object"
-    return Table(caption, ["an object takes", "objects", "missed", "confused"], rows, note)
+    return Table("Wrong pixels by size of object", ["an object takes", "objects", "missed", "confused"], rows, note)
+
+
+def size_names(sizes):
+    """'1 to 4% of the image' for each element of a row's `by_size`."""
+    bounds = [0, *(100 * each["most"] for each in sizes)]
+    return [f"{least:g} to {most:g}% of the image" for least, most in zip(bounds, bounds[1:])]
