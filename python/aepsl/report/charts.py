@@ -1,41 +1,30 @@
 """The report's charts as SVG, in colours that the page sets for light and dark."""
 
 import io
+import os
 import re
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from aepsl.evaluation.evaluate import WRONG_KINDS
 from aepsl.graph.graph import Graph
 from aepsl.paper import published
-from aepsl.report.tables import size_names
+from aepsl.report.tables import SHARES, size_names
 
-# Stand-ins that matplotlib draws with, and what the page takes for them.
+STYLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "charts.mplstyle")
+# Stand-ins that matplotlib draws with, there too, and what the page takes for them.
 INK, FAINT, SURFACE = "#010203", "#040506", "#070809"
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", SURFACE: "var(--page)"}
 STEP_COLOURS = ["#3b6fb6", "#2a9d8f", "#d18b1d", "#b5476b", "#7a5bb0", "#6b7280", "#8c6d46", "#4d8c57"]
-SHARE_COLOURS = {"recall": STEP_COLOURS[0], "precision": STEP_COLOURS[1], "erased": STEP_COLOURS[2]}
+SHARE_COLOURS = dict(zip(SHARES, STEP_COLOURS))
 WRONG_COLOURS = dict(zip(WRONG_KINDS, (STEP_COLOURS[2], STEP_COLOURS[4], STEP_COLOURS[3])))
 ABOVE = dict(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # a legend over its axes
 LANES = dict(classification=0, mine=0, results=0, masks=1, saliency=2)  # of the graph of the stages
 CURVE_POINTS = 60  # of a curve at most: each the mean of its share of the iterations
-STYLE = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), INK),
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": FAINT,
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-}
 
 
 class Chart(NamedTuple):
@@ -47,7 +36,7 @@ class Chart(NamedTuple):
 
 
 def by_section(experiment, found):
-    """{section: its charts, of those that have something to show}; found: collect.gathered."""
+    """{section: its charts, of those that have something to show}; found: report.gathered."""
     mined, tried = found["mining"], found["thresholds"]
     thresholds = {f"{kind} {value}": each for threshold, each in tried for kind, value in threshold.items()}
     sizes = found["rows"].get(found["main"], {}).get("by_size")
@@ -66,7 +55,7 @@ def by_section(experiment, found):
 
 def _chart(title, alt, draw, width=4.6, height=2.7):
     """The Chart that `draw`, given axes, makes; title: one that no other chart of the page has."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
+    with style.context([STYLE, {"svg.hashsalt": title}]):
         figure = Figure(figsize=(width, height))
         draw(figure.subplots())
         text = io.StringIO()
@@ -107,18 +96,22 @@ def loss(found, experiment):
     return _chart("Figure 5a. Classification loss by epoch and step", alt, draw)
 
 
-def _bars(rows, colours, xlabel, are_parts=False):
-    """draw(axes) of horizontal bars; rows: {label: {kind: percent}}; are_parts: of one bar for each row."""
+def _bars(title, what, rows, colours, xlabel, height, are_parts=False):
+    """A Chart of horizontal bars.
+
+    what: they show, for its alt; rows: {label: {kind: percent}}; height: inches of a row; are_parts: of one bar a row.
+    """
 
     def draw(axes):
-        left = np.zeros(len(rows))
+        places, left = np.arange(len(rows)), np.zeros(len(rows))
         for k, (kind, colour) in enumerate(colours.items()):
             values = np.array([row.get(kind) or 0 for row in rows.values()])
-            place, height = (np.arange(len(rows)), 0.62) if are_parts else (np.arange(len(rows)) + 0.27 * (k - 1), 0.25)
-            if values.any():
-                axes.barh(place, values, height, left=left, color=colour, label=kind)
-                left += values * are_parts
-        axes.set_yticks(range(len(rows)))
+            if values.any() and are_parts:
+                axes.barh(places, values, 0.62, left=left, color=colour, label=kind)
+                left += values
+            elif values.any():
+                axes.barh(places + 0.27 * (k - 1), values, 0.25, color=colour, label=kind)
+        axes.set_yticks(places)
         axes.set_yticklabels(rows)
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
@@ -126,29 +119,27 @@ def _bars(rows, colours, xlabel, are_parts=False):
         axes.set(xlabel=xlabel)
         axes.legend(**ABOVE)
 
-    return draw
+    return _chart(title, f"Bars of {what}; the table below has the numbers.", draw, height=0.8 + height * len(rows))
 
 
-def shares(rows, title, what):
-    """Recall, precision and erased share; rows: {label: {"recall": ..., ...}}, in 0 ... 1; what: a label names."""
-    rows = {label: {key: 100 * share for key, share in row.items()} for label, row in rows.items()}
-    alt = f"Bars of recall, precision and erased share for each {what}; the table below has the numbers."
-    return _chart(title, alt, _bars(rows, SHARE_COLOURS, "percent of pixels"), height=0.8 + 0.35 * len(rows))
+def shares(rows, title, label):
+    """Recall, precision and erased share; rows: {label: {"recall": ..., ...}}, in 0 ... 1."""
+    rows = {name: {key: 100 * share for key, share in row.items()} for name, row in rows.items()}
+    what = f"recall, precision and erased share for each {label}"
+    return _bars(title, what, rows, SHARE_COLOURS, "percent of pixels", 0.35)
 
 
 def wrong(found):
     rows = {name: row["errors"] for name, row in found["rows"].items()}
-    alt = "Bars of missed, confused and false pixels, one bar for each row; the table below has the numbers."
-    bars = _bars(rows, WRONG_COLOURS, "percent of the objects' pixels", are_parts=True)
-    return _chart("Wrong pixels of each row, with CRF", alt, bars, height=0.8 + 0.2 * len(rows))
+    what, xlabel = "missed, confused and false pixels, one bar for each row", "percent of the objects' pixels"
+    return _bars("Wrong pixels of each row, with CRF", what, rows, WRONG_COLOURS, xlabel, 0.2, are_parts=True)
 
 
 def by_size(sizes):
     """sizes: the row's `by_size`."""
     rows = {f"{name}\n{each['objects']} objects": each for name, each in zip(size_names(sizes), sizes)}
-    alt = "Bars of missed and confused pixels by size of object; the table below has the numbers."
-    bars = _bars(rows, WRONG_COLOURS, "percent of the pixels of objects of that size", are_parts=True)
-    return _chart("Wrong pixels by size of object", alt, bars, height=2.2)
+    what, xlabel = "missed and confused pixels by size of object", "percent of the pixels of objects of that size"
+    return _bars("Wrong pixels by size of object", what, rows, WRONG_COLOURS, xlabel, 0.35, are_parts=True)
 
 
 def stages(experiment, done):

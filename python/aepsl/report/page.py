@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import jinja2
 
-from aepsl.base.errors import InputError
 from aepsl.base.files import write_text
+from aepsl.base.table import BROAD, Table
 from aepsl.data.dataset import Dataset
 from aepsl.evaluation.by_image import SEARCHED
 from aepsl.graph.graph import Graph
@@ -16,7 +16,7 @@ from aepsl.report.pictures import Album
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECTIONS = "tables erasing mining over-erased predictions wrong missing made".split()  # in the page's order
-PAGE_BYTES = 8_000_000  # that a page has at most
+NARROW = 8  # columns of figures that a terminal shows side by side
 
 
 class Section(NamedTuple):
@@ -28,7 +28,7 @@ class Section(NamedTuple):
 
 
 def run(experiment, found, data=None):
-    """Write the page of a run and return its path; found: collect.gathered; data: root of the data set, or None."""
+    """Write the page of a run and return its path; found: report.gathered; data: root of the data set, or None."""
     album = Album(experiment, Dataset(data, experiment.classes)) if data else None
     path = RunFolder(experiment.name).page
     write_text(path, html(experiment, found, album))
@@ -41,7 +41,7 @@ def html(experiment, found, album):
     strips = album.by_section(found) if album else {}
     sections = {name: Section(*(each.get(name, []) for each in (charted, tabled, strips))) for name in SECTIONS}
     mining = experiment.mining
-    text = rendered(
+    return rendered(
         "page.html",
         sections={name: section for name, section in sections.items() if any(section)},
         first=album.first(strips["erasing"][0]) if album else [],
@@ -54,9 +54,6 @@ def html(experiment, found, album):
         searched=SEARCHED,
         **_headline(experiment, found),
     )
-    if len(text.encode()) > PAGE_BYTES:
-        raise InputError(f"{experiment.name}: the report would have {len(text.encode()) / 1e6:.0f} MB; report this")
-    return text
 
 
 def rendered(template, **values):
@@ -86,7 +83,17 @@ def terminal(experiment, found):
     figures = "; ".join(f"{what}: {miou or 'not yet known'}" for what, miou in about["figures"].items())
     shown = reversed(list(tables.by_section(experiment, found).values()))
     end = f"mIoU of {figures}. {about['verdict']}"
-    return "\n\n".join([*(table.text() for each in shown for table in each), end])
+    return "\n\n".join([*(part.text() for each in shown for table in each for part in narrow(table)), end])
+
+
+def narrow(table):
+    """A table of more than BROAD columns as several, one below the other, each with the names of the rows."""
+    if len(table.columns) <= BROAD:
+        return [table]
+    lines = [table.columns, *table.rows]
+    parts = [[[line[0], *line[k : k + NARROW]] for line in lines] for k in range(1, len(table.columns), NARROW)]
+    first, *others, last = [Table("", columns, rows) for columns, *rows in parts]
+    return [first._replace(caption=table.caption), *others, last._replace(note=table.note)]
 
 
 def _headline(experiment, found):

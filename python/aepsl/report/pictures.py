@@ -61,7 +61,7 @@ class Album:
         self.merge = experiment.mining.merge
 
     def by_section(self, found):
-        """{section of the page: its Strips}; found: collect.gathered."""
+        """{section of the page: its Strips}; found: report.gathered."""
         examples = found.get("examples", {})
         kinds = [kind for kind in ("best", "median", "worst") if kind in examples]
         drawn = mine.shown(self.experiment, self.dataset.ids(self.experiment.data.train))
