@@ -8,6 +8,7 @@ import warnings
 import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
+from google.protobuf.message import DecodeError
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import opened
@@ -92,7 +93,7 @@ def is_read(path, message):
         content = file.read()
         try:
             message.ParseFromString(content)
-        except Exception:  # of several kinds, by the version of protobuf
+        except (DecodeError, SystemError):  # the latter for such a warning, out of C++
             return False
     return bool(content)
 

@@ -20,7 +20,15 @@ def run(experiment, form="text", data=None):
     data: root of the data set; without it and without the experiment's own the page has no pictures. Raises InputError
     for a run that has not begun, and for files that are damaged.
     """
-    found, printed = _read(experiment, page.markdown if form == "md" else page.terminal)
+    folder, shown = RunFolder(experiment.name), page.markdown if form == "md" else page.terminal
+    try:
+        found = gathered(experiment)
+        printed = shown(experiment, found)
+    except InputError:
+        raise
+    except (*DAMAGED, AttributeError, ValueError):
+        path = folder.results if os.path.exists(folder.results) else folder.path
+        raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew") from None
     if form == "md":
         print(printed)
         return
@@ -31,19 +39,6 @@ def run(experiment, form="text", data=None):
         print(f"The page is without pictures: {error}", file=sys.stderr)
     path = page.run(experiment, found, data)
     print(f"{printed}\n\nThe same to look at: {path}")
-
-
-def _read(experiment, shown):
-    """(what there is, its tables as `shown` makes them)."""
-    folder = RunFolder(experiment.name)
-    try:
-        found = gathered(experiment)
-        return found, shown(experiment, found)
-    except InputError:
-        raise
-    except (*DAMAGED, AttributeError, ValueError):
-        path = folder.results if os.path.exists(folder.results) else folder.path
-        raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew") from None
 
 
 def gathered(experiment):

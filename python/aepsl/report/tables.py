@@ -8,7 +8,7 @@ from aepsl.report import tables_of_making
 SHARES = ("recall", "precision", "erased")  # of mined regions
 NO_COMPARISON = "These rows do not compare with the paper's: other images, other classes, another net."
 # Rows, and those that sections 4.3.1 and 4.3.2 compare them with.
-EFFECTS = dict(psl="ae_step3", psl_labels="psl", psl_none="psl", **{"psl++": "psl", "psl+gt": "psl++"})
+EFFECTS = {"psl": "ae_step3", "psl_labels": "psl", "psl_none": "psl", "psl++": "psl", "psl+gt": "psl++"}
 
 
 def by_section(experiment, found):

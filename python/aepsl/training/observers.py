@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import write_text, written_whole
+from aepsl.base.files import write_bytes, write_text
 
 SHORTEST = 20  # iterations whose mean loss says something
 
@@ -67,9 +67,8 @@ class Progress(Observer):
             return
         self.told = time.monotonic()
         state = dict(iteration=iteration, loss=self.losses.mean(SHORTEST))
-        no_matter = contextlib.suppress(InputError, OSError)  # a full disk ends the training where it does
-        with no_matter, written_whole(_progress(self.folder), flushed=False) as beside, open(beside, "w") as file:
-            json.dump(state, file)
+        with contextlib.suppress(InputError, OSError):  # a full disk ends the training where it does
+            write_bytes(_progress(self.folder), json.dumps(state).encode(), flushed=False)
 
 
 def clear_progress(folder):
