@@ -107,6 +107,12 @@ def net_of(tmp_path):
     return build
 
 
+def parsed(path, message):
+    """The prototxt `path`, read into `message`."""
+    with open(path) as file:
+        return text_format.Parse(file.read(), message)
+
+
 def inputs(**shapes):
     """Input layers as prototxt text."""
     layer = 'layer {{ name: "{0}" type: "Input" top: "{0}" input_param {{ shape {{ {1} }} }} }}\n'

@@ -218,20 +218,19 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         "np.where(hits > 0, 100",
         "evaluate",
     ),
-    "255 counts": (A + "evaluation/evaluate.py", "counted = true != IGNORE", "counted = true != -1", "evaluate"),
+    "255 is no value of the truth": (A + "evaluation/evaluate.py", "[*values, IGNORE]", "values", "evaluate"),
     "rows and columns are exchanged": (
         A + "evaluation/evaluate.py",
-        "predicted, true = predicted.ravel(), true.ravel()",
-        "true, predicted = predicted.ravel(), true.ravel()",
+        "256 * true.astype(np.int64) + predicted",
+        "256 * predicted.astype(np.int64) + true",
         "evaluate",
     ),
-    "a run ends where the truth alone changes": (
+    "what is no class is right": (
         A + "evaluation/evaluate.py",
-        "(predicted[1:] == predicted[:-1]) & ",
-        "",
+        "pairs[np.ix_(values, others)].sum(axis=1)",
+        "np.zeros(len(values), int)",
         "evaluate",
     ),
-    "a run's last pixel is another's": (A + "evaluation/evaluate.py", "prepend=-1", "prepend=0", "evaluate"),
     # Comparisons
     "methods are drawn apart": (
         A + "evaluation/bootstrap.py",

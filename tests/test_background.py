@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.saliency.drfi.measures import Cue
 from aepsl.settings import experiments
 from aepsl.stages import evaluate_background, saliency
-from aepsl.stages.evaluate_background import MaskTally
 from conftest import copy_of_repository
 
 TRUTH = np.array([[0, 0, 0, 1, 1, 255]], np.uint8)
@@ -28,16 +28,17 @@ def test_the_cue_by_hand():
 
 
 def test_masks_by_hand():
-    tally = MaskTally()
-    tally.add(np.array([[0, 1, 255, 1, 2, 1]], np.uint8), TRUTH)
-    assert tally.shares() == pytest.approx(dict(labelled=5 / 6, ignored=1 / 6, wrong=2 / 5))
+    counts = evaluate_background.counted(np.array([[0, 1, 255, 1, 2, 1]], np.uint8), TRUTH)
+    assert evaluate_background.shares(Counter(counts)) == pytest.approx(
+        dict(labelled=5 / 6, ignored=1 / 6, wrong=2 / 5)
+    )
 
 
 def test_without_masks_there_are_shares_alone():
-    cue, tally = Cue(), MaskTally()
+    cue, counts = Cue(), evaluate_background.counted(np.array([[0, 255]], np.uint8), None)
     cue.add(np.array([[True, False]]), None)
-    tally.add(np.array([[0, 255]], np.uint8), None)
-    assert cue.shares() == dict(share=0.5) and tally.shares() == dict(labelled=0.5, ignored=0.5)
+    assert cue.shares() == dict(share=0.5)
+    assert evaluate_background.shares(Counter(counts)) == dict(labelled=0.5, ignored=0.5)
 
 
 @pytest.fixture

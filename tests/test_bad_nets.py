@@ -343,24 +343,6 @@ def test_without_prototxts_nothing_is_wrong_and_no_stage_opens_them(tiny, tmp_pa
     train.write_prototxts(tiny, "psl", "data", 24, str(tmp_path / "run"), masks="masks")
 
 
-@pytest.mark.parametrize(
-    "content, piece",
-    [
-        (None, "no such prototxt"),
-        (b"\xff\xfe", "is no text"),
-        (b"lyer {", "line 1:1"),
-        (b"net: 7", "line 1:6"),
-    ],
-)
-def test_a_prototxt_that_is_none_is_one_line(tmp_path, content, piece):
-    path = tmp_path / "solver.prototxt"
-    if content:
-        path.write_bytes(content)
-    with pytest.raises(InputError) as error:
-        caffemodel.read_prototxt(str(path), caffe_pb2.SolverParameter())
-    one_line(error, str(path), piece)
-
-
 # --- Sizes -----------------------------------------------------------------------------------------------------------
 
 

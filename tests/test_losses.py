@@ -131,10 +131,13 @@ def test_cross_entropy_layer_agrees_with_softmax_with_loss(net_of, rng):
 @pytest.mark.parametrize(
     "layer, shapes, complaint",
     [
-        ("SquaredClassificationLoss", dict(z=(2, 4), y=(2, 5)), "need labels of shape (2, 4)"),
-        ("SquaredClassificationLoss", dict(z=(2, 4)), "needs 2 bottoms"),
-        ("MaskedCrossEntropy", dict(f=(2, 5, 3, 3), S=(2, 1, 9, 9), y=(2, 4)), "same N, h, w"),
-        ("MaskedCrossEntropy", dict(f=(2, 5, 3, 3), S=(2, 1, 3, 3), y=(2, 5)), "need labels of shape (2, 4)"),
+        ("SquaredClassificationLoss", dict(z=(2, 4), y=(2, 5)), "scores N x C, labels N x C"),
+        ("SquaredClassificationLoss", dict(z=(2, 4)), "they have the shapes [(2, 4)]"),
+        ("MaskedCrossEntropy", dict(f=(2, 5, 3, 3), S=(2, 1, 9, 9), y=(2, 4)), "mask N x 1 x h x w"),
+        ("MaskedCrossEntropy", dict(f=(2, 5, 3, 3), S=(2, 1, 3, 3), y=(2, 5)), "K is C + 1"),
+        ("MaskedCrossEntropy", dict(f=(2, 5, 3, 3), S=(2, 2, 3, 3), y=(2, 4)), "(2, 2, 3, 3)"),
+        ("MaskedCrossEntropy", dict(f=(2, 5, 3), S=(2, 1, 3, 3), y=(2, 4)), "(2, 5, 3)"),
+        ("MaskedCrossEntropy", dict(f=(2, 5, 3, 3), S=(2, 1, 3, 3), y=(3, 4)), "(3, 4)"),
     ],
 )
 def test_wrong_shapes_are_refused_with_a_sentence(net_of, layer, shapes, complaint):

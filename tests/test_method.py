@@ -15,6 +15,7 @@ from aepsl.layers.data import PARAMETERS, Sampler
 from aepsl.nets import build, caffemodel, crf
 from aepsl.settings import experiments
 from aepsl.stages import masks, mine, results, segment, train
+from conftest import parsed
 
 CLASSES = ["cat", "dog", "hen", "owl"]
 
@@ -196,7 +197,7 @@ def test_initial_weights_reach_the_net_and_the_converged_loss_is_the_last_epochs
     train.run(short, "classification", data, out, weights=path)
     before, after = (caffemodel.caffemodel_layers(each) for each in (path, f"{out}/final.caffemodel"))
     for name in before:
-        ours, theirs = (caffemodel.values(layers[name].blobs[0]) for layers in (after, before))
+        ours, theirs = (np.array(layers[name].blobs[0].data) for layers in (after, before))
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
     with open(f"{out}/log.csv") as file:
         losses = [float(row["loss_cls"]) for row in csv.DictReader(file)]
@@ -208,7 +209,7 @@ def test_initial_weights_reach_the_net_and_the_converged_loss_is_the_last_epochs
 
 def test_what_is_erased_and_learned_from_is_in_the_net(short, tmp_path):
     train.write_prototxts(short, "segmentation", "the data", 6, str(tmp_path), regions="the regions", masks="the masks")
-    net = caffemodel.read_prototxt(str(tmp_path / "train.prototxt"), caffe_pb2.NetParameter())
+    net = parsed(str(tmp_path / "train.prototxt"), caffe_pb2.NetParameter())
     settings = json.loads(net.layer[0].python_param.param_str)
     assert [settings[key] for key in ("root", "regions", "masks")] == ["the data", "the regions", "the masks"]
 
@@ -251,7 +252,7 @@ def test_voc12_has_the_papers_settings(key):
 @pytest.mark.parametrize("task", experiments.TASKS)
 def test_every_solver_of_voc12_is_the_papers_schedule(task):
     """Batches of 30 of 10,582 images: 5,291 are 15 epochs, 2,116 are 6."""
-    solver = caffemodel.read_prototxt(f"prototxt/voc12/{task}_solver.prototxt", caffe_pb2.SolverParameter())
+    solver = parsed(f"prototxt/voc12/{task}_solver.prototxt", caffe_pb2.SolverParameter())
     found = (solver.max_iter, solver.stepsize, solver.lr_policy)
     assert found == (5291, 2116, "step")
     rates = (solver.base_lr, solver.gamma, solver.momentum, solver.weight_decay)

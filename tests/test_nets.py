@@ -20,7 +20,7 @@ from aepsl.graph.graph import Graph
 from aepsl.nets import build, caffemodel
 from aepsl.nets.prototxt import net_text
 from aepsl.settings import experiments
-from conftest import copy_of_repository
+from conftest import copy_of_repository, parsed
 
 EXPERIMENTS = experiments.known()
 SQUEEZENET = os.environ.get("WEIGHTS", "")
@@ -66,7 +66,7 @@ def test_stock_caffe_trains_the_committed_solvers(voc, task):
 
 @pytest.mark.parametrize("task", ["segmentation", "psl"])
 def test_committed_nets_learn_from_the_masks_of_the_run(task):
-    net = caffemodel.read_prototxt(f"prototxt/voc12/{task}_train.prototxt", caffe_pb2.NetParameter())
+    net = parsed(f"prototxt/voc12/{task}_train.prototxt", caffe_pb2.NetParameter())
     masks = json.loads(net.layer[0].python_param.param_str)["masks"]
     row = dict(segmentation="ae_step3", psl="psl")[task]
     assert masks == os.path.relpath(Graph(experiments.load("voc12")).stages[f"segmentation.{row}"].paths["masks"])
@@ -157,7 +157,7 @@ def test_inputs_of_8k_1_give_maps_of_k_1(name, task, head):
 
 def test_voc12_is_deeplab_crf_largefov():
     """Its release, layer by layer: output channels, kernel, dilation, pad, and the shapes that its caffemodels have."""
-    net = caffemodel.read_prototxt("prototxt/voc12/segmentation_train.prototxt", caffe_pb2.NetParameter())
+    net = parsed("prototxt/voc12/segmentation_train.prototxt", caffe_pb2.NetParameter())
     layers = {layer.name: layer for layer in net.layer}
     vgg = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
     names = [f"conv{block}_{k}" for block, count in enumerate([2, 2, 3, 3, 3], 1) for k in range(1, count + 1)]
@@ -183,7 +183,7 @@ def test_voc12_is_deeplab_crf_largefov():
 def test_voc12_solver_is_the_papers_schedule():
     """Batch 30, 15 epochs of 10,582 images, a tenth of the rate after 6."""
     path = "prototxt/voc12/classification_solver.prototxt"
-    solver = caffemodel.read_prototxt(path, caffe_pb2.SolverParameter())
+    solver = parsed(path, caffe_pb2.SolverParameter())
     assert (solver.max_iter, solver.stepsize) == (5291, 2116)
     assert solver.lr_policy == "step" and solver.gamma == pytest.approx(0.1)
     assert solver.base_lr == pytest.approx(0.001)

@@ -11,6 +11,7 @@ from aepsl.base.files import write_json
 from aepsl.data.dataset import Dataset
 from aepsl.graph import run_folder
 from aepsl.images.pictures import palette, read_image, write_grey, write_mask
+from aepsl.report.pictures import Album
 from aepsl.settings import experiments
 from aepsl.tools import picture
 
@@ -82,8 +83,7 @@ def test_what_is_erased_what_is_learnt_and_what_comes_of_it(experiment, small_se
 
 def test_pixels_that_are_not_erased_stay(experiment, small_set):
     dataset = Dataset(str(small_set), experiment.classes)
-    folder = run_folder.RunFolder(experiment.name)
-    pictures = [each for _, each in picture.of_training(experiment, folder, dataset, SHOWN, "psl")]
+    pictures = [each.pixels for each in picture.of_training(Album(experiment, dataset), SHOWN, "psl")]
     image = dataset.image(SHOWN)[:, :, ::-1]
     for t, count in enumerate(ERASED[SHOWN], 1):
         assert (pictures[t][:count] == MEAN).all()
@@ -93,10 +93,10 @@ def test_pixels_that_are_not_erased_stay(experiment, small_set):
 def test_which_images_are_drawn(experiment, small_set):
     """Unasked one of a single label of which every step erases much; of val the one most like it."""
     dataset = Dataset(str(small_set), experiment.classes)
-    folder = run_folder.RunFolder(experiment.name)
-    assert picture.first_shown(experiment, folder, dataset) == SHOWN
-    (_, image), *_ = picture.of_val(experiment, folder, dataset, "image5", "psl")  # a dog, as image1 of val
-    assert (image == dataset.image("image1")[:, :, ::-1]).all()
+    album = Album(experiment, dataset)
+    assert picture.first_shown(album) == SHOWN
+    image, *_ = picture.of_val(album, "image5", "psl")  # a dog, as image1 of val
+    assert (image.pixels == dataset.image("image1")[:, :, ::-1]).all()
 
 
 def test_another_image_and_row(experiment, small_set, tmp_path):
@@ -117,6 +117,9 @@ def test_what_cannot_be_drawn_is_one_line(experiment, small_set, tmp_path, monke
     monkeypatch.setattr(picture, "ENOUGH", 0.5)
     with pytest.raises(InputError, match="loses 50% in each step; name one with --id"):
         picture.run(experiment, out, data=data)
+    (tmp_path / f"runs/small/masks/ae_step3/{SHOWN}.png").unlink()
+    with pytest.raises(InputError, match="the run has no picture 'its mask S' any more"):
+        picture.run(experiment, out, SHOWN, data=data)
     (tmp_path / "runs/small/results.json").unlink()
     with pytest.raises(InputError, match="results.json: no such file; `aepsl run small` ends with it"):
         picture.run(experiment, out, data=data)

@@ -72,7 +72,8 @@ def test_layer_confidence(net_of, rng, confidence):
 @pytest.mark.parametrize(
     "shapes, parameters, complaint",
     [
-        (dict(f=(2, 5, 3, 3), v=(2, 5), y=(2, 4)), {}, "need class probabilities and labels of shape (2, 4)"),
+        (dict(f=(2, 5, 3, 3), v=(2, 5), y=(2, 4)), {}, "probabilities N x C, labels N x C (K is C + 1)"),
+        (dict(f=(2, 4, 3, 3), v=(2, 4), y=(2, 4)), {}, "(2, 4, 3, 3)"),
         (dict(f=(2, 5, 3, 3), v=(2, 4), y=(2, 4)), dict(confidence="labls"), "confidence is 'labls'"),
         (dict(f=(2, 5, 3, 3), v=(2, 4), y=(2, 4)), dict(weights="none"), "unknown parameter 'weights'"),
     ],

@@ -22,7 +22,7 @@ from aepsl.graph import run_folder
 from aepsl.graph.graph import Graph
 from aepsl.images.pictures import write_grey, write_mask
 from aepsl.paper import published
-from aepsl.report import charts, collect, page, tables, tables_of_making
+from aepsl.report import charts, page, report, tables, tables_of_making
 from aepsl.settings import experiments
 from aepsl.stages import mine
 from conftest import copy_of_repository
@@ -148,15 +148,16 @@ def figures_of(text):
 
 
 def test_the_papers_tables_are_complete_with_ours_and_the_differences(voc12):
-    found = collect.gathered(voc12)
+    found = report.gathered(voc12)
     text = page.html(voc12, found, None)
     seen = Page(text).words
     for table in (published.TABLE_1, published.TABLE_2):
         for method in table:
             assert method.name.replace("(ours)", "(the paper)") in seen and f"{method.miou:.1f}" in seen
-    for numbers in published.TABLES_3_AND_4.values():
-        assert all(number in seen for number in numbers.split())
-    psl = next(table for table in page._sections(voc12, found, None)[0].tables if table.caption.startswith("Table 4"))
+    for title in published.TABLES_3_AND_4:
+        assert all(f"{number:.1f}" in seen for number in published.of_row(title))
+    shown = tables.by_section(voc12, found)
+    psl = next(table for table in shown["tables"] if table.caption.startswith("Table 4"))
     k = [cells[0] for cells in psl.rows].index("psl")
     assert psl.rows[k][-2:] == ["54.0", "53.0"]
     assert psl.rows[k + 1][:2] == ["  the paper: w/ PSL", "83.3"] and psl.rows[k + 2][1] == "−33.3"
@@ -169,7 +170,7 @@ def test_the_papers_tables_are_complete_with_ours_and_the_differences(voc12):
 
 def test_what_is_not_known_is_blank_and_what_is_left_out_is_named(voc12):
     """Training images need no masks; val's may lack a class."""
-    found = collect.gathered(voc12)
+    found = report.gathered(voc12)
     for row in found["rows"].values():
         row["absent"] = ["sofa"]
     found["mining"] = dict(step1=dict(erased=0.2, converged_loss=0.05))
@@ -182,7 +183,7 @@ def test_what_is_not_known_is_blank_and_what_is_left_out_is_named(voc12):
 def test_another_experiment_says_that_it_does_not_compare(voc12, runs):
     own = dataclasses.replace(voc12, name="mine")
     write_json(f"{runs}/mine/results.json", results_of_voc12("mine"))
-    found = collect.gathered(own)
+    found = report.gathered(own)
     seen = Page(page.html(own, found, None)).words
     assert "SEC (ECCV 2016)" not in seen and "the paper" in seen  # a column of differences within the run
     assert sum(tables.NO_COMPARISON in words for words in seen) == 2
@@ -194,7 +195,7 @@ def test_another_experiment_says_that_it_does_not_compare(voc12, runs):
 
 
 def test_names_are_text_and_nothing_comes_from_outside(voc12):
-    found = collect.gathered(voc12)
+    found = report.gathered(voc12)
     rows = found["rows"]
     for name in rows:
         rows[name]["iou"] = {NAME if key == "sofa" else key: value for key, value in rows[name]["iou"].items()}
@@ -209,11 +210,16 @@ def test_names_are_text_and_nothing_comes_from_outside(voc12):
 
 
 def test_markdown_and_terminal_have_every_table_of_the_page(voc12):
-    found = collect.gathered(voc12)
+    found = report.gathered(voc12)
     markdown, text = page.markdown(voc12, found), page.terminal(voc12, found)
-    for section in page._sections(voc12, found, None):
-        for table in section.tables:
-            assert table.markdown() in markdown and table.text() in text
+    html = page.html(voc12, found, None)
+    for section in tables.by_section(voc12, found).values():
+        for table in section:
+            assert table.html() in html and table.markdown() in markdown
+            assert table.caption in text and all(part.text() in text for part in page.narrow(table))
+            shown = [cell for part in page.narrow(table) for row in (part.columns, *part.rows) for cell in row[1:]]
+            assert sorted(shown) == sorted(cell for row in (table.columns, *table.rows) for cell in row[1:])
+    assert max(map(len, text.splitlines())) <= 120
     assert "| cue precision | 87.5 |" in markdown and "**57.0**" in markdown
     end = text.splitlines()[-1]
     assert "this run, psl++, with CRF: 57.0; the paper: 55.0; difference: +2.0" in end  # what a person sees
@@ -224,12 +230,12 @@ def test_a_run_that_is_not_finished_shows_what_it_has(voc12, runs):
     write_json(f"{runs}/voc12/step1/classification/train.json", dict(converged_loss=0.04))
     write_text(f"{runs}/voc12/step1/classification/log.csv", "iteration,loss_cls\n0,0.7\n9,0.3\n")
     write_json(f"{runs}/voc12/step1/regions.json", dict(erased=0.2, recall=0.4321, precision=0.5))
-    text = page.html(voc12, collect.gathered(voc12), None)
+    text = page.html(voc12, report.gathered(voc12), None)
     seen = Page(text).words
     assert "voc12: not finished yet" in seen and "43.2" in seen and "What is missing" in seen
     assert "segmentation.psl++" in seen and "Figure 5a. Classification loss by epoch and step" in seen
     with pytest.raises(InputError, match="is no run that has begun"):
-        collect.gathered(dataclasses.replace(voc12, name="none"))
+        report.gathered(dataclasses.replace(voc12, name="none"))
 
 
 def test_every_stage_stands_after_those_that_it_needs_and_none_on_another():

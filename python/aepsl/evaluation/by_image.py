@@ -2,8 +2,8 @@
 
 import os
 
-import cv2
 import numpy as np
+from skimage import measure
 
 from aepsl.data.dataset import IGNORE
 from aepsl.evaluation import evaluate
@@ -27,10 +27,11 @@ def of_row(folder, dataset, ids):
     for image_id in ids:
         truth, predicted = (read_indexed(os.path.join(place, image_id + ".png")) for place in (truths, folder))
         ious[image_id] = miou(evaluate.confusion(predicted, truth, dataset.values, image_id))
-        for size, piece in pieces(truth):
-            k = int(np.searchsorted(OBJECT_SIZES, size))
-            inside = predicted[piece]
-            right, missed = np.sum(inside == truth[piece][0]), np.sum(inside == 0)
+        objects_only = np.where(truth == IGNORE, 0, truth)
+        for piece in measure.regionprops(measure.label(objects_only, connectivity=2)):
+            k = int(np.searchsorted(OBJECT_SIZES, piece.area / truth.size))
+            inside, own = (mask[tuple(piece.coords.T)] for mask in (predicted, truth))
+            right, missed = np.sum(inside == own), np.sum(inside == 0)
             pixels[k] += inside.size, missed, inside.size - right - missed
             objects[k] += 1
     shares = [
@@ -39,14 +40,6 @@ def of_row(folder, dataset, ids):
     ]
     by_size = [dict(most=most, objects=int(n), **each) for most, n, each in zip(OBJECT_SIZES, objects, shares)]
     return by_size, ious
-
-
-def pieces(truth):
-    """(share of the image's pixels, H x W booleans) of each object of a true mask."""
-    for value in np.setdiff1d(truth, [0, IGNORE]):
-        count, numbers, stats, _ = cv2.connectedComponentsWithStats((truth == value).astype(np.uint8))
-        for number in range(1, count):
-            yield stats[number, cv2.CC_STAT_AREA] / truth.size, numbers == number
 
 
 def miou(confusion):

@@ -51,21 +51,14 @@ def confusion(predicted, true, values, name):
     """Counts the pairs of values of two masks, truth in rows, as `scores` takes them; 255 in the truth does not count.
 
     predicted: H x W uint8; true: H x W uint8 or uint16. name: of the truth, for the InputError of a value in it that is
-    none of `values`. Counts runs of equal pairs along the rows, a hundredth of the pixels.
+    none of `values`.
     """
-    predicted, true = predicted.ravel(), true.ravel()
-    goes_on = (predicted[1:] == predicted[:-1]) & (true[1:] == true[:-1])
-    last = np.append(np.flatnonzero(~goes_on), len(true) - 1)  # of each run
-    lengths, predicted, true = np.diff(last, prepend=-1), predicted[last], true[last]
-    unknown = np.setdiff1d(true, [*values, IGNORE])
+    unknown = np.setdiff1d(np.flatnonzero(np.bincount(true.ravel())), [*values, IGNORE])
     if unknown.size:
         raise InputError(f"{name}: has the value {unknown[0]}, which is no class of this evaluation")
-    counted = true != IGNORE
-    index = np.full(256, len(values))  # 'other', for what is no class
-    index[values] = np.arange(len(values))
-    cells = index[true[counted]] * (len(values) + 1) + index[predicted[counted]]
-    counts = np.bincount(cells, weights=lengths[counted], minlength=len(values) * (len(values) + 1))
-    return counts.astype(np.int64).reshape(len(values), -1)  # sums of whole numbers below 2^53: exact
+    pairs = np.bincount((256 * true.astype(np.int64) + predicted).ravel(), minlength=256 * 256).reshape(256, 256)
+    others = np.setdiff1d(np.arange(256), values)
+    return np.column_stack([pairs[np.ix_(values, values)], pairs[np.ix_(values, others)].sum(axis=1)])
 
 
 def scores(confusion, names):

@@ -1,4 +1,4 @@
-"""What every Python layer does: read its `param_str`, and go through its blobs."""
+"""What every Python layer does: read its `param_str`, check its bottoms, and go through its blobs."""
 
 import json
 
@@ -18,3 +18,19 @@ def parameters(param_str, defaults):
 def listed(blobs):
     """Caffe's vector of bottoms or tops as a list; pycaffe can index it, but not iterate over it."""
     return [blobs[k] for k in range(len(blobs))]
+
+
+def check_bottoms(layer, bottom, **shapes):
+    """ValueError unless the layer's bottoms are these, in this order; shapes: {name: 'N K h w'}.
+
+    A letter is one number in all of them; K, the classes and background, is C + 1.
+    """
+    given, sizes = [tuple(blob.shape) for blob in listed(bottom)], {"1": 1}
+    wanted = [tuple(letters.split()) for letters in shapes.values()]
+    for letters, shape in zip(wanted, given):
+        for letter, size in zip(letters, shape):
+            sizes.setdefault(letter, size)
+    sizes["K"] = sizes.get("C", 0) + 1
+    if given != [tuple(sizes.get(letter) for letter in letters) for letters in wanted]:
+        needs = ", ".join(f"{name} {letters.replace(' ', ' x ')}" for name, letters in shapes.items())
+        raise ValueError(f"{type(layer).__name__} needs the bottoms {needs} (K is C + 1); they have the shapes {given}")

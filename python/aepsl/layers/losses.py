@@ -4,7 +4,7 @@ import caffe
 import numpy as np
 
 from aepsl.data.dataset import IGNORE
-from aepsl.layers.base import listed
+from aepsl.layers.base import check_bottoms, listed
 
 
 def softmax(scores):
@@ -59,9 +59,13 @@ def masked_cross_entropy(scores, mask, labels):
 
 
 class _Loss(caffe.Layer):
-    """A loss whose gradient goes to its first bottom alone."""
+    """A loss without parameters, whose gradient goes to its first bottom alone; bottoms: see check_bottoms."""
+
+    def setup(self, bottom, top):
+        pass
 
     def reshape(self, bottom, top):
+        check_bottoms(self, bottom, **self.bottoms)
         top[0].reshape(1)
         self.gradient = None
 
@@ -73,50 +77,21 @@ class _Loss(caffe.Layer):
 
 
 class SquaredClassificationLoss(_Loss):
-    """Bottoms: scores N x C (or N x C x 1 x 1), labels N x C. Top: the loss. No parameters."""
+    """Bottoms: scores N x C, labels N x C. Top: the loss."""
 
-    def setup(self, bottom, top):
-        if len(bottom) != 2:
-            raise ValueError(f"SquaredClassificationLoss needs 2 bottoms, scores and labels; it has {len(bottom)}")
-
-    def reshape(self, bottom, top):
-        scores, labels = (tuple(blob.shape) for blob in listed(bottom))
-        if scores[2:] not in ((), (1, 1)) or scores[:2] != labels:
-            raise ValueError(
-                f"SquaredClassificationLoss: scores of shape {scores} need labels of shape {scores[:2]}, "
-                f"but these have {labels}"
-            )
-        super().reshape(bottom, top)
+    bottoms = dict(scores="N C", labels="N C")
 
     def forward(self, bottom, top):
         scores, labels = (blob.data for blob in listed(bottom))
         if not labels.any(axis=1).all():
             raise ValueError("SquaredClassificationLoss: an image has no label at all; give each at least one")
-        loss, gradient = squared_classification_loss(scores.reshape(labels.shape), labels)
-        top[0].data[0] = loss
-        self.gradient = gradient.reshape(scores.shape)
+        top[0].data[0], self.gradient = squared_classification_loss(scores, labels)
 
 
 class MaskedCrossEntropy(_Loss):
-    """Bottoms: scores N x K x h x w, mask N x 1 x h x w, labels N x (K - 1). Top: J. No parameters."""
+    """Bottoms: scores N x K x h x w, mask N x 1 x h x w, labels N x (K - 1). Top: J."""
 
-    def setup(self, bottom, top):
-        if len(bottom) != 3:
-            raise ValueError(f"MaskedCrossEntropy needs 3 bottoms, scores, mask and labels; it has {len(bottom)}")
-
-    def reshape(self, bottom, top):
-        scores, mask, labels = (tuple(blob.shape) for blob in listed(bottom))
-        if len(scores) != 4 or mask != (scores[0], 1) + scores[2:]:
-            raise ValueError(
-                f"MaskedCrossEntropy: scores of shape {scores} need a mask N x 1 x h x w of the same N, h, w, "
-                f"but it has {mask}"
-            )
-        if labels != (scores[0], scores[1] - 1):
-            raise ValueError(
-                f"MaskedCrossEntropy: scores of {scores[1]} channels, background among them, need labels of shape "
-                f"{(scores[0], scores[1] - 1)}, but these have {labels}"
-            )
-        super().reshape(bottom, top)
+    bottoms = dict(scores="N K h w", mask="N 1 h w", labels="N C")
 
     def forward(self, bottom, top):
         scores, mask, labels = (blob.data for blob in listed(bottom))

@@ -4,7 +4,7 @@ import caffe
 import numpy as np
 
 from aepsl.data.dataset import IGNORE
-from aepsl.layers.base import listed, parameters
+from aepsl.layers.base import check_bottoms, listed, parameters
 from aepsl.layers.losses import softmax
 
 CONFIDENCES = ("predicted", "labels", "none")
@@ -43,20 +43,11 @@ class ProhibitiveMask(caffe.Layer):
             raise ValueError(
                 f"ProhibitiveMask: confidence is {self.confidence!r}; it can be one of {', '.join(CONFIDENCES)}"
             )
-        if len(bottom) != 3:
-            raise ValueError(
-                f"ProhibitiveMask needs 3 bottoms, segmentation scores, class probabilities and labels; "
-                f"it has {len(bottom)}"
-            )
 
     def reshape(self, bottom, top):
-        scores, v, labels = (tuple(blob.shape) for blob in listed(bottom))
-        if len(scores) != 4 or v != labels or v != (scores[0], scores[1] - 1):
-            raise ValueError(
-                f"ProhibitiveMask: scores of shape {scores} need class probabilities and labels of shape "
-                f"{(scores[0], scores[1] - 1)}, but these have {v} and {labels}"
-            )
-        top[0].reshape(scores[0], 1, *scores[2:])
+        check_bottoms(self, bottom, scores="N K h w", probabilities="N C", labels="N C")
+        n, _, height, width = bottom[0].shape
+        top[0].reshape(n, 1, height, width)
 
     def forward(self, bottom, top):
         scores, probabilities, labels = (blob.data for blob in listed(bottom))

@@ -31,8 +31,8 @@ SOLVER_HEADER = """# From the repository's root, with PYTHONPATH=python, the dat
 """
 
 
-def data_layer(experiment, task, masks=None):
-    """aepsl.layers.data.WeaklyLabelledImages; a run fills in its own data, regions and masks (training.prototxts)."""
+def data_layer(experiment, task, **own):
+    """aepsl.layers.data.WeaklyLabelledImages; own: parameters of a run, its root, regions and masks."""
     data = experiment.data
     parameters = dict(
         root="data/" + experiment.name,
@@ -46,12 +46,11 @@ def data_layer(experiment, task, masks=None):
         seed=experiment.seed.training,
         workers=data.workers,
         regions=None,
-        masks=masks,
+        masks=None,
         mask_stride=STRIDE,
     )
-    return heads.python(
-        "data.WeaklyLabelledImages", ntop=2 if task == "classification" else 3, param_str=json.dumps(parameters)
-    )
+    tops = 2 if task == "classification" else 3
+    return heads.python("data.WeaklyLabelledImages", ntop=tops, param_str=json.dumps({**parameters, **own}))
 
 
 def batch_shapes(experiment, task, batch):
@@ -61,43 +60,41 @@ def batch_shapes(experiment, task, batch):
     return [[batch, 3, crop, crop], [batch, classes], [batch, 1, side, side]][: 2 if task == "classification" else 3]
 
 
-def train_net(experiment, task, source=data_layer):
-    """The training net of `task` as text; source(experiment, task): the layer that gives batches, a list of tops."""
-    return net_text(f"{experiment.name}_{task}_train", _train(experiment, task, source).to_proto())
+def train_net(experiment, task, source=data_layer, confidence="predicted"):
+    """The training net of `task` as text; source(experiment, task): the layer that gives batches, a list of tops.
+
+    confidence: what weights S_hat, one of aepsl.layers.psl.CONFIDENCES.
+    """
+    return net_text(f"{experiment.name}_{task}_train", _net(experiment, task, source, confidence).to_proto())
 
 
 def deploy_net(experiment, task):
     """The same net for one image, as text; its input is reshaped to the image's size."""
-    return net_text(f"{experiment.name}_{task}_deploy", _deploy(experiment, task).to_proto())
+    return net_text(f"{experiment.name}_{task}_deploy", _net(experiment, task).to_proto())
 
 
-def _train(experiment, task, source=data_layer):
-    n = Net()
-    n.comment("A batch: images, their labels" + " and masks" * (task != "classification"))
-    n.data, n.labels, *masks = source(experiment, task)
-    if masks:
-        (n.mask,) = masks
+def _net(experiment, task, source=None, confidence="predicted"):
+    """The training net with that source; without one the net for one image."""
+    n, crop = Net(), experiment.data.crop
+    if source:
+        n.comment("A batch: images, their labels" + " and masks" * (task != "classification"))
+        n.data, n.labels, *masks = source(experiment, task)
+        if masks:
+            (n.mask,) = masks
+    else:
+        n.data = L.Input(input_param=dict(shape=dict(dim=[1, 3, crop, crop])))
     trunk = trunks.of(experiment)(n, n.data, experiment)
     if task in ("classification", "psl"):
-        n.loss_cls = heads.classification_loss(n, heads.classification_head(n, trunk, experiment))
+        scores = heads.classification_head(n, trunk, experiment)
+        if source:
+            n.loss_cls = heads.classification_loss(n, scores)
     if task in ("segmentation", "psl"):
         scores = heads.segmentation_head(n, trunk, experiment)
-        n.loss_seg = heads.segmentation_loss(n, scores, n.mask)
-    if task == "psl":
-        n.mask_hat = heads.prohibitive_mask(n, scores)
+        if source:
+            n.loss_seg = heads.segmentation_loss(n, scores, n.mask)
+    if source and task == "psl":
+        n.mask_hat = heads.prohibitive_mask(n, scores, confidence)
         n.loss_psl = heads.segmentation_loss(n, scores, n.mask_hat)
-    return n
-
-
-def _deploy(experiment, task):
-    n = Net()
-    crop = experiment.data.crop
-    n.data = L.Input(input_param=dict(shape=dict(dim=[1, 3, crop, crop])))
-    trunk = trunks.of(experiment)(n, n.data, experiment)
-    if task in ("classification", "psl"):
-        heads.classification_head(n, trunk, experiment)
-    if task in ("segmentation", "psl"):
-        heads.segmentation_head(n, trunk, experiment)
     return n
 
 
@@ -133,8 +130,8 @@ def files(experiment):
     for task in experiments.TASKS:
         paths = {kind: os.path.join(folder, f"{task}_{kind}.prototxt") for kind in KINDS}
         masks = None if task == "classification" else f"runs/{name}/masks/ae_step{experiment.mining.merge}"
-        train = _train(experiment, task, functools.partial(data_layer, masks=masks))
-        for kind, n in zip(KINDS, (train, _deploy(experiment, task))):
+        train = _net(experiment, task, functools.partial(data_layer, masks=masks))
+        for kind, n in zip(KINDS, (train, _net(experiment, task))):
             texts[paths[kind]] = HEADER + net_text(f"{name}_{task}_{kind}", n.to_proto(), n.comments)
         images = experiment.data.train_images
         text = solver(experiment, task, paths["train"], images, f"runs/{name}_{task}")

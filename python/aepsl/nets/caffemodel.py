@@ -1,4 +1,4 @@
-"""Caffemodels and prototxts, checked before Caffe sees them: it would abort, or pass over what is missing."""
+"""Caffemodels, checked before Caffe sees them: it would abort, or pass over what is missing."""
 
 import math
 import os
@@ -8,31 +8,15 @@ import warnings
 import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
-from google.protobuf import text_format
+from google.protobuf.message import DecodeError
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import opened
 from aepsl.nets.finite import are_finite
 
 RIGHT_WEIGHTS = "Give the weights that this net was made for (weights/README.md)"
-NO_CAFFEMODEL = "is no caffemodel or was cut short; fetch it again"
 OLD_SIZES = ("num", "channels", "height", "width")
 LARGEST = 2**31 - 1  # bytes of a file that Caffe's format can hold
-
-
-def read_prototxt(path, message):
-    """Parse a text prototxt into `message`, a NetParameter or SolverParameter."""
-    try:
-        with opened(path) as file:
-            return text_format.Merge(file.read(), message)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such prototxt") from None
-    except text_format.ParseError as error:
-        raise InputError(f"{path}: line {error}; delete it and run its stage again") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is no text; delete it and run its stage again") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def net_of(text):
@@ -75,11 +59,6 @@ def load_weights(net, path, new_layers):
     return missing
 
 
-def caffemodel_shapes(path):
-    """{layer name: [shape of each of its blobs]} of a caffemodel, also of the old format."""
-    return {name: [shape_of(blob) for blob in layer.blobs] for name, layer in caffemodel_layers(path).items()}
-
-
 def existing(path):
     """The path of a caffemodel; InputError if there is none."""
     if not os.path.exists(path):
@@ -97,23 +76,26 @@ def caffemodel_layers(path):
     if os.path.getsize(path) > LARGEST:
         raise InputError(f"{path}: is larger than 2 GB, which no caffemodel can be. {RIGHT_WEIGHTS}")
     net = caffe_pb2.NetParameter()
-    try:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("error")  # what protobuf says of bytes that it left out
-            net.ParseFromString(file.read())
-    except OSError:
-        raise
-    except Exception:
-        raise InputError(f"{path}: {NO_CAFFEMODEL}") from None
-    layers = [layer for layer in [*net.layer, *net.layers] if layer.blobs]
-    if not (net.layer or net.layers):
-        raise InputError(f"{path}: {NO_CAFFEMODEL}")
+    if not (is_read(path, net) and (net.layer or net.layers)):
+        raise InputError(f"{path}: is no caffemodel or was cut short; fetch it again")
     by_name = {}
-    for layer in layers:
+    for layer in [layer for layer in [*net.layer, *net.layers] if layer.blobs]:
         if layer.name in by_name:
             raise InputError(f"{path}: has two layers {layer.name}, so it is open which one counts. {RIGHT_WEIGHTS}")
         by_name[layer.name] = layer
     return by_name
+
+
+def is_read(path, message):
+    """Read a file of Caffe's into `message`; whether it was one of that kind, to its last byte."""
+    with opened(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("error")  # what protobuf says of bytes that it left out
+        content = file.read()
+        try:
+            message.ParseFromString(content)
+        except (DecodeError, SystemError):  # the latter for such a warning, out of C++
+            return False
+    return bool(content)
 
 
 def shape_of(blob):
@@ -123,24 +105,21 @@ def shape_of(blob):
     return list(blob.shape.dim)
 
 
-def _check_shape(path, name, blob):
-    shape, given = shape_of(blob), len(blob.double_data) or len(blob.data)
-    if min(shape, default=1) < 1 or math.prod(shape) != given:
-        raise InputError(
-            f"{path}: its layer {name} says that it has the shape {shape}, and holds {given} values; "
-            "the file is damaged, fetch it again"
-        )
-
-
 def arrays(path, layer):
     """The values of a layer that `caffemodel_layers` found in the file `path`: for each blob float32 of its shape.
 
     Raises InputError, with the layer, for a shape that is none or not that of the values, and for values that are not
     finite.
     """
+    result = []
     for blob in layer.blobs:
-        _check_shape(path, layer.name, blob)
-    result = [values(blob) for blob in layer.blobs]
+        shape, given = shape_of(blob), len(blob.double_data) or len(blob.data)
+        if min(shape, default=1) < 1 or math.prod(shape) != given:
+            raise InputError(
+                f"{path}: its layer {layer.name} says that it has the shape {shape}, and holds {given} values; "
+                "the file is damaged, fetch it again"
+            )
+        result.append(_values(blob).reshape(shape))
     if not all(map(are_finite, result)):
         raise InputError(
             f"{path}: its layer {layer.name} has values that are not finite; the training that made it diverged, or "
@@ -149,14 +128,15 @@ def arrays(path, layer):
     return result
 
 
-def values(blob):
-    """The values of a BlobProto as float32 of its shape, out of its message: one by one takes Python minutes."""
+def _values(blob):
+    """The values of a BlobProto as float32, out of the bytes of its message: one by one they take Python minutes."""
     if blob.double_data:
-        return np.array(blob.double_data, np.float64).astype(np.float32).reshape(shape_of(blob))
-    before = caffe_pb2.BlobProto(**{field.name: size for field, size in blob.ListFields() if field.name in OLD_SIZES})
-    length = 4 * len(blob.data)
-    start = before.ByteSize() + 1 + (length.bit_length() + 6) // 7  # a tag, and the length as a varint
-    return np.frombuffer(blob.SerializeToString(), "<f4", len(blob.data), start).reshape(shape_of(blob))
+        return np.array(blob.double_data, np.float64).astype(np.float32)
+    alone = caffe_pb2.BlobProto()
+    alone.MergeFrom(blob)
+    for behind in ("shape", "diff"):
+        alone.ClearField(behind)
+    return np.frombuffer(alone.SerializeToString(), "<f4", offset=alone.ByteSize() - 4 * len(blob.data))
 
 
 def _same_shapes(ours, theirs):

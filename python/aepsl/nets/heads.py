@@ -1,5 +1,7 @@
 """What stands on a trunk: the heads, their losses, and S_hat (sections 3.1 and 3.2 of the paper)."""
 
+import json
+
 from caffe import layers as L
 from caffe import params as P
 
@@ -40,18 +42,12 @@ def segmentation_loss(n, scores, mask):
     )
 
 
-def prohibitive_mask(n, scores):
+def prohibitive_mask(n, scores, confidence):
     """S_hat of section 3.2. No gradient goes through it, neither to f nor to v."""
     n.comment("Online prohibitive segmentation learning (section 3.2)")
     n.v = L.Softmax(n.fc8_cls, propagate_down=False)
-    return python(
-        "psl.ProhibitiveMask",
-        scores,
-        n.v,
-        n.labels,
-        propagate_down=[False] * 3,
-        param_str='{"confidence": "predicted"}',
-    )
+    parameters = json.dumps(dict(confidence=confidence))
+    return python("psl.ProhibitiveMask", scores, n.v, n.labels, propagate_down=[False] * 3, param_str=parameters)
 
 
 def python(name, *bottoms, **more):

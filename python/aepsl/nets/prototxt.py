@@ -1,11 +1,13 @@
 """A net as text, as a person writes it: short layers on one line, long ones with a line for each part."""
 
+import io
 import re
 
-import numpy as np
+from google.protobuf import text_format
 from google.protobuf.text_encoding import CEscape
 
 WIDTH = 120
+STRING_OR_WHOLE = re.compile(r'"((?:[^"\\]|\\.)*)"|\.0\b')
 WHAT = ("name", "type", "bottom", "top")  # fields that say what a layer is, and where
 
 
@@ -22,54 +24,34 @@ def net_text(name, net, comments=()):
 def _lines(name, message, indent=""):
     """`message` in one line; where that is too long a line says what it is, a line has the other plain fields, and
     each of its messages follows."""
-    whole = f"{indent}{name} {_one_line(message)}"
+    whole = f"{indent}{name} {{ {_plain(text_format.MessageToString(message, as_one_line=True))} }}"
     if len(whole) <= WIDTH:
         return [whole]
     what, plain, inner = [], [], []
-    for field, value in _fields(message):
-        if field.message_type:
-            inner += _lines(field.name, value, indent + "  ")
-        elif isinstance(value, str) and len(value) > WIDTH // 2:
-            inner += _wrapped(f"{indent}  {field.name}: ", value)
-        else:
-            (what if field.name in WHAT else plain).append(f"{field.name}: {_plain(field, value)}")
+    for field, value in message.ListFields():
+        for each in value if field.label == field.LABEL_REPEATED else [value]:
+            if field.message_type:
+                inner += _lines(field.name, each, indent + "  ")
+            elif isinstance(each, str) and len(each) > WIDTH // 2:
+                inner += _wrapped(f"{indent}  {field.name}: ", CEscape(each.encode(), as_utf8=False))
+            else:
+                text_format.PrintField(field, each, text := io.StringIO(), as_one_line=True)
+                (what if field.name in WHAT else plain).append(_plain(text.getvalue()))
     first = [f"{indent}  {' '.join(fields)}" for fields in (what, plain) if fields]
     return [f"{indent}{name} {{", *first, *inner, f"{indent}}}"]
 
 
-def _one_line(message):
-    parts = [
-        f"{field.name} {_one_line(value)}" if field.message_type else f"{field.name}: {_plain(field, value)}"
-        for field, value in _fields(message)
-    ]
-    return f"{{ {' '.join(parts)} }}"
+def _plain(text):
+    """Strings that hold double quotes, as JSON does, in single ones; whole numbers without .0."""
+    return STRING_OR_WHOLE.sub(lambda found: "" if found[1] is None else _quoted(found[1]), text).strip()
 
 
-def _fields(message):
-    """(field, value) of all that is set; of a list each element."""
-    for field, value in message.ListFields():
-        for each in value if field.label == field.LABEL_REPEATED else [value]:
-            yield field, each
+def _quoted(escaped):
+    return "'" + escaped.replace('\\"', '"') + "'" if '\\"' in escaped else f'"{escaped}"'
 
 
-def _plain(field, value):
-    if field.enum_type:
-        return field.enum_type.values_by_number[value].name
-    if field.cpp_type == field.CPPTYPE_BOOL:
-        return "true" if value else "false"
-    if field.cpp_type == field.CPPTYPE_FLOAT:
-        return re.sub(r"\.0$", "", str(np.float32(value)))  # the least digits that are this number
-    return _quoted(value) if isinstance(value, str) else str(value)
-
-
-def _quoted(text):
-    """In double quotes, or in single ones where double ones are in it, as in JSON."""
-    escaped = CEscape(text.encode(), as_utf8=False)
-    return "'" + escaped.replace('\\"', '"') + "'" if '"' in text else f'"{escaped}"'
-
-
-def _wrapped(before, text):
+def _wrapped(before, escaped):
     """A long text as pieces, one under the other; the format joins them."""
-    room = WIDTH - 3 - len(before)
-    pieces = re.findall(rf"(?s).{{1,{room}}}(?: |$)|[^ ]+ ?", text)
-    return [(" " * len(before) if k else before) + _quoted(piece) for k, piece in enumerate(pieces)]
+    quotes = escaped.replace('\\"', '"')  # as wide as they are printed
+    pieces = re.findall(rf"(?s).{{1,{WIDTH - 3 - len(before)}}}(?: |$)|[^ ]+ ?", quotes)
+    return [(" " * len(before) if k else before) + _quoted(piece.replace('"', '\\"')) for k, piece in enumerate(pieces)]

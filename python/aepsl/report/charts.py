@@ -1,41 +1,30 @@
 """The report's charts as SVG, in colours that the page sets for light and dark."""
 
 import io
+import os
 import re
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from aepsl.evaluation.evaluate import WRONG_KINDS
 from aepsl.graph.graph import Graph
 from aepsl.paper import published
+from aepsl.report.tables import SHARES, size_names
 
-# Stand-ins that matplotlib draws with, and what the page takes for them.
+STYLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "charts.mplstyle")
+# Stand-ins that matplotlib draws with, there too, and what the page takes for them.
 INK, FAINT, SURFACE = "#010203", "#040506", "#070809"
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", SURFACE: "var(--page)"}
 STEP_COLOURS = ["#3b6fb6", "#2a9d8f", "#d18b1d", "#b5476b", "#7a5bb0", "#6b7280", "#8c6d46", "#4d8c57"]
-SHARE_COLOURS = {"recall": STEP_COLOURS[0], "precision": STEP_COLOURS[1], "erased": STEP_COLOURS[2]}
+SHARE_COLOURS = dict(zip(SHARES, STEP_COLOURS))
 WRONG_COLOURS = dict(zip(WRONG_KINDS, (STEP_COLOURS[2], STEP_COLOURS[4], STEP_COLOURS[3])))
 ABOVE = dict(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # a legend over its axes
 LANES = dict(classification=0, mine=0, results=0, masks=1, saliency=2)  # of the graph of the stages
-SHORT_LABEL = 6  # characters: eight such stand side by side below their bars
 CURVE_POINTS = 60  # of a curve at most: each the mean of its share of the iterations
-STYLE = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), INK),
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": FAINT,
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-}
 
 
 class Chart(NamedTuple):
@@ -46,9 +35,27 @@ class Chart(NamedTuple):
     alt: str
 
 
-def _drawn(name, draw, width=4.6, height=2.7):
-    """The SVG that `draw`, given axes, makes; name: a word of its own among the charts of a page."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+def by_section(experiment, found):
+    """{section: its charts, of those that have something to show}; found: report.gathered."""
+    mined, tried = found["mining"], found["thresholds"]
+    thresholds = {f"{kind} {value}": each for threshold, each in tried for kind, value in threshold.items()}
+    sizes = found["rows"].get(found["main"], {}).get("by_size")
+    done = {stage.name for stage in Graph(experiment).needed()} - set(found["missing"])
+    every = dict(
+        mining=[
+            found["losses"] and loss(found, experiment),
+            mined and shares(mined, "Mined regions after each step", "step"),
+            tried and shares(thresholds, "Step 1 with other thresholds", "threshold"),
+        ],
+        wrong=[found["rows"] and wrong(found), sizes and by_size(sizes)],
+        made=[stages(experiment, done)],
+    )
+    return {section: list(filter(None, drawn)) for section, drawn in every.items()}
+
+
+def _chart(title, alt, draw, width=4.6, height=2.7):
+    """The Chart that `draw`, given axes, makes; title: one that no other chart of the page has."""
+    with style.context([STYLE, {"svg.hashsalt": title}]):
         figure = Figure(figsize=(width, height))
         draw(figure.subplots())
         text = io.StringIO()
@@ -56,18 +63,10 @@ def _drawn(name, draw, width=4.6, height=2.7):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None}, **tight)
     svg = text.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r"font:[^;\"]*;?|font-family:[^;\"]*;?", _font, svg)
-    svg = re.sub(r"<svg [^>]*>", lambda head: re.sub(r' (width|height)="[^"]*"', "", head[0]), svg, count=1)
-    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # every chart has the same ones
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, variable)
-    return svg
-
-
-def _font(match):
-    size = re.search(r"[\d.]+px", match[0])
-    return f"font-size:{size[0]};" if size else ""
+    return Chart(svg, title, alt)
 
 
 def loss(found, experiment):
@@ -94,38 +93,25 @@ def loss(found, experiment):
 
     alt = "Lines of the classification loss by epoch, one for each step of erasing; the stop rule's bound is dashed"
     alt += "; the paper's converged values are triangles at the right." if found["paper"] else "."
-    return Chart(_drawn("loss", draw), "Figure 5a. Classification loss by epoch and step", alt)
+    return _chart("Figure 5a. Classification loss by epoch and step", alt, draw)
 
 
-def shares(rows, name, title, alt):
-    """Recall, precision and erased share as groups of bars; rows: {label: {"recall": ..., ...}}, in 0 ... 1."""
+def _bars(title, what, rows, colours, xlabel, height, are_parts=False):
+    """A Chart of horizontal bars.
 
-    def draw(axes):
-        for k, (key, colour) in enumerate(SHARE_COLOURS.items()):
-            values = [100 * row.get(key, 0) for row in rows.values()]
-            axes.bar(np.arange(len(rows)) + 0.27 * (k - 1), values, 0.25, color=colour, label=key)
-        axes.set_xticks(range(len(rows)))
-        aslant = dict(rotation=35, ha="right", rotation_mode="anchor") if max(map(len, rows)) > SHORT_LABEL else {}
-        axes.set_xticklabels(rows, fontsize=8, **aslant)
-        axes.set(ylabel="percent of pixels", ylim=(0, 100))
-        axes.tick_params(axis="x", length=0)
-        axes.grid(False, axis="x")
-        axes.legend(**ABOVE)
-
-    return Chart(_drawn(name, draw), title, alt)
-
-
-def _stacked(rows, xlabel):
-    """draw(axes) of horizontal bars in parts; rows: {label: {kind: percent}}."""
+    what: they show, for its alt; rows: {label: {kind: percent}}; height: inches of a row; are_parts: of one bar a row.
+    """
 
     def draw(axes):
-        left = np.zeros(len(rows))
-        for kind, colour in WRONG_COLOURS.items():
+        places, left = np.arange(len(rows)), np.zeros(len(rows))
+        for k, (kind, colour) in enumerate(colours.items()):
             values = np.array([row.get(kind) or 0 for row in rows.values()])
-            if values.any():
-                axes.barh(range(len(rows)), values, 0.62, left=left, color=colour, label=kind)
+            if values.any() and are_parts:
+                axes.barh(places, values, 0.62, left=left, color=colour, label=kind)
                 left += values
-        axes.set_yticks(range(len(rows)))
+            elif values.any():
+                axes.barh(places + 0.27 * (k - 1), values, 0.25, color=colour, label=kind)
+        axes.set_yticks(places)
         axes.set_yticklabels(rows)
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
@@ -133,22 +119,27 @@ def _stacked(rows, xlabel):
         axes.set(xlabel=xlabel)
         axes.legend(**ABOVE)
 
-    return draw
+    return _chart(title, f"Bars of {what}; the table below has the numbers.", draw, height=0.8 + height * len(rows))
+
+
+def shares(rows, title, label):
+    """Recall, precision and erased share; rows: {label: {"recall": ..., ...}}, in 0 ... 1."""
+    rows = {name: {key: 100 * share for key, share in row.items()} for name, row in rows.items()}
+    what = f"recall, precision and erased share for each {label}"
+    return _bars(title, what, rows, SHARE_COLOURS, "percent of pixels", 0.35)
 
 
 def wrong(found):
     rows = {name: row["errors"] for name, row in found["rows"].items()}
-    svg = _drawn("wrong", _stacked(rows, "percent of the objects' pixels"), height=0.8 + 0.2 * len(rows))
-    alt = "Bars of missed, confused and false pixels, one bar for each row; the table below has the numbers."
-    return Chart(svg, "Wrong pixels of each row, with CRF", alt)
+    what, xlabel = "missed, confused and false pixels, one bar for each row", "percent of the objects' pixels"
+    return _bars("Wrong pixels of each row, with CRF", what, rows, WRONG_COLOURS, xlabel, 0.2, are_parts=True)
 
 
-def by_size(table, sizes):
-    """table: tables.by_size; sizes: the row's `by_size`."""
-    rows = {f"{cells[0]}\n{cells[1]} objects": each for cells, each in zip(table.rows, sizes)}
-    svg = _drawn("sizes", _stacked(rows, "percent of the pixels of objects of that size"), height=2.2)
-    alt = "Bars of missed and confused pixels by size of object; the table below has the numbers."
-    return Chart(svg, "Wrong pixels by size of object", alt)
+def by_size(sizes):
+    """sizes: the row's `by_size`."""
+    rows = {f"{name}\n{each['objects']} objects": each for name, each in zip(size_names(sizes), sizes)}
+    what, xlabel = "missed and confused pixels by size of object", "percent of the pixels of objects of that size"
+    return _bars("Wrong pixels by size of object", what, rows, WRONG_COLOURS, xlabel, 0.35, are_parts=True)
 
 
 def stages(experiment, done):
@@ -176,7 +167,7 @@ def stages(experiment, done):
     if experiment.segmentation_start == "step1":
         alt += " The nets begin with the weights of classification step 1."
     width, height = (max(place[k] for place in places.values()) + 1 for k in (0, 1))
-    return Chart(_drawn("stages", draw, 1.05 * width, 0.27 * height + 0.3), "The stages, in their order", alt)
+    return _chart("The stages, in their order", alt, draw, 1.05 * width, 0.27 * height + 0.3)
 
 
 def placed(needs):

@@ -5,10 +5,13 @@ import sys
 
 from aepsl import cli
 from aepsl.base.errors import InputError
+from aepsl.base.files import read_json
 from aepsl.graph import graph
 from aepsl.graph.run_folder import DAMAGED, RunFolder
-from aepsl.report import collect, page
+from aepsl.paper import published, recipes
+from aepsl.report import page
 from aepsl.run.inputs import data_of
+from aepsl.stages import results
 
 
 def run(experiment, form="text", data=None):
@@ -17,7 +20,15 @@ def run(experiment, form="text", data=None):
     data: root of the data set; without it and without the experiment's own the page has no pictures. Raises InputError
     for a run that has not begun, and for files that are damaged.
     """
-    found, printed = _read(experiment, page.markdown if form == "md" else page.terminal)
+    folder, shown = RunFolder(experiment.name), page.markdown if form == "md" else page.terminal
+    try:
+        found = gathered(experiment)
+        printed = shown(experiment, found)
+    except InputError:
+        raise
+    except (*DAMAGED, AttributeError, ValueError):
+        path = folder.results if os.path.exists(folder.results) else folder.path
+        raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew") from None
     if form == "md":
         print(printed)
         return
@@ -30,26 +41,29 @@ def run(experiment, form="text", data=None):
     print(f"{printed}\n\nThe same to look at: {path}")
 
 
-def _read(experiment, shown):
-    """(what there is, its tables as `shown` makes them)."""
-    folder = RunFolder(experiment.name)
-    try:
-        found = collect.gathered(experiment)
-        return found, shown(experiment, found)
-    except InputError:
-        raise
-    except (*DAMAGED, AttributeError, ValueError):
-        path = folder.results if os.path.exists(folder.results) else folder.path
-        raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew") from None
+def gathered(experiment):
+    """What results.json holds, or as much of it as there is, and: 'paper', whether the paper's figures compare;
+    'images', {"train": n, "val": n}; 'missing', the names of the stages that are not done.
 
-
-def _places(asked):
-    """What it writes: see aepsl.places."""
-    return dict(written=os.path.dirname(RunFolder(asked.experiment.name).page))
+    Raises InputError for a run that has not begun.
+    """
+    stages_of = graph.Graph(experiment)
+    folder = stages_of.run
+    if not folder.has_begun():
+        raise InputError(f"{folder.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
+    if os.path.exists(folder.results):
+        found = read_json(folder.results)
+    else:
+        found = results.erasing(folder, range(1, experiment.mining.steps + 1), os.path.exists)
+        found.update(main=recipes.main_row(experiment.rows), rows={}, seconds=folder.seconds(), peak_mib=folder.peaks())
+    missing = [stage.name for stage in stages_of.needed() if not stages_of.is_done(stage.name)]
+    paper = experiment.name == published.PAPERS_EXPERIMENT
+    return dict(found, paper=paper, images=folder.images(), missing=missing)
 
 
 def main(argv=None):
-    parser = cli.parser(__doc__, places=_places)
+    written = lambda asked: dict(written=os.path.dirname(RunFolder(asked.experiment.name).page))  # noqa: E731
+    parser = cli.parser(__doc__, places=written)
     parser.add_argument("experiment", type=graph.of_run, help="whose run, finished or not")
     parser.add_argument(
         "--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout, for the pictures"

@@ -5,19 +5,14 @@ from aepsl.evaluation.evaluate import WRONG_KINDS
 from aepsl.paper import published, recipes
 from aepsl.report import tables_of_making
 
+SHARES = ("recall", "precision", "erased")  # of mined regions
 NO_COMPARISON = "These rows do not compare with the paper's: other images, other classes, another net."
-# Section 4.3.2 and table 3: (what is compared, with what, by how much the first is better in the paper).
-EFFECTS = [
-    ("psl", "ae_step3", 3.2),
-    ("psl_labels", "psl", -0.6),
-    ("psl_none", "psl", -1.0),
-    ("psl++", "psl", 0.9),
-    ("psl+gt", "psl++", 1.1),
-]
+# Rows, and those that sections 4.3.1 and 4.3.2 compare them with.
+EFFECTS = {"psl": "ae_step3", "psl_labels": "psl", "psl_none": "psl", "psl++": "psl", "psl+gt": "psl++"}
 
 
 def by_section(experiment, found):
-    """{section: its tables, of those that have rows}, in the page's order; found: collect.gathered."""
+    """{section: its tables, of those that have rows}, in the page's order; found: report.gathered."""
     rows = [row for row in found["rows"] if row != "calibration"]
     steps = [row for row in rows if row.startswith("ae_step")]
     methods = (_methods(found, 1, published.TABLE_1), _methods(found, 2, published.TABLE_2)) if found["paper"] else ()
@@ -52,19 +47,17 @@ def main_figures(found):
 
 def effects(found, merged):
     """How much each part of the method brings: differences between rows, ours and the paper's."""
-    rows, theirs = {name: row["miou"] for name, row in found["rows"].items()}, recipes.rows(4)
-    lines = []
-    steps = [name for name in rows if name.startswith("ae_step")]
-    if "ae_step1" in rows and len(steps) > 1:
-        best = max(steps, key=rows.get)
-        rows[f"best step ({best})"] = rows[best]
-        gain = theirs["ae_step3"].published_miou - theirs["ae_step1"].published_miou
-        lines.append((f"best step ({best})", "ae_step1", gain))
-    for name, other, gain in EFFECTS:
-        other = f"ae_step{merged}" if other == "ae_step3" else other
-        if name in rows and other in rows:
-            lines.append((name, other, gain))
-    cells = [[a, b, difference(rows[a], rows[b]), number(gain, sign=True)] for a, b, gain in lines]
+    ours = {name: row["miou"] for name, row in found["rows"].items()}
+    paper = {name: row.published_miou for name, row in recipes.rows(4).items()}
+    steps, lines = [name for name in ours if name.startswith("ae_step")], []
+    if "ae_step1" in ours and len(steps) > 1:
+        best = max(steps, key=ours.get)
+        lines.append((f"best step ({best})", best, "ae_step1", paper["ae_step3"] - paper["ae_step1"]))
+    for name, other in EFFECTS.items():
+        own_other = f"ae_step{merged}" if other == "ae_step3" else other
+        if name in ours and own_other in ours:
+            lines.append((name, name, own_other, paper[name] - paper[other]))
+    cells = [[label, b, difference(ours[a], ours[b]), number(gain, sign=True)] for label, a, b, gain in lines]
     note = "Points of mIoU on val with CRF. These differences within a run compare better than the rows themselves."
     return Table("What each part brings", ["row", "against", "ours", "the paper"], cells, note)
 
@@ -114,12 +107,11 @@ def mining(found):
     """Mined regions of the training images, and the loss."""
     rows = []
     for step, row in found["mining"].items():
-        cells = [step, *(percent(row.get(key)) for key in ("recall", "precision", "erased"))]
-        cells.append(number(row["converged_loss"], 3))
+        cells = [step, *_shares(row), number(row["converged_loss"], 3)]
         if found["paper"]:
             cells.append(number(published.CONVERGED_LOSSES.get(int(step[len("step") :])), 2))
         rows.append(cells)
-    columns = ["step", "recall", "precision", "erased", "loss", *["the paper's loss, about"] * found["paper"]]
+    columns = ["step", *SHARES, "loss", *["the paper's loss, about"] * found["paper"]]
     note = "In percent of pixels of the training images, by their true masks, which nothing learns from."
     if "success" in found:
         note += f" The stop rule of algorithm 1 ends after step {found['success']}."
@@ -127,12 +119,13 @@ def mining(found):
 
 
 def thresholds(found):
-    rows = []
-    for threshold, shares in found["thresholds"]:
-        ((kind, value),) = threshold.items()
-        rows.append([f"{kind} {value}", *(percent(shares.get(key)) for key in ("recall", "precision", "erased"))])
+    rows = [[f"{kind} {value}", *_shares(row)] for each, row in found["thresholds"] for kind, value in each.items()]
     note = "What step 1 would have mined; in percent of pixels."
-    return Table("Sensitivity of the erasing threshold", ["threshold", "recall", "precision", "erased"], rows, note)
+    return Table("Sensitivity of the erasing threshold", ["threshold", *SHARES], rows, note)
+
+
+def _shares(row):
+    return [percent(row.get(key)) for key in SHARES]
 
 
 def background(found):
@@ -169,12 +162,16 @@ def wrong(found):
 
 def by_size(found):
     sizes = found["rows"].get(found["main"], {}).get("by_size", [])
-    rows, least = [], 0
-    for each in sizes:
-        name = f"{100 * least:g} to {100 * each['most']:g}% of the image"
-        rows.append([name, str(each["objects"]), number(each["missed"]), number(each["confused"])])
-        least = each["most"]
+    rows = [
+        [name, str(each["objects"]), number(each["missed"]), number(each["confused"])]
+        for name, each in zip(size_names(sizes), sizes)
+    ]
     note = f"Of {found['main']} with CRF, in percent of the pixels of the objects of that size. An object is a "
     note += "connected piece of one class in the true mask."
-    caption = "Wrong pixels by size of object"
-    return Table(caption, ["an object takes", "objects", "missed", "confused"], rows, note)
+    return Table("Wrong pixels by size of object", ["an object takes", "objects", "missed", "confused"], rows, note)
+
+
+def size_names(sizes):
+    """'1 to 4% of the image' for each element of a row's `by_size`."""
+    bounds = [0, *(100 * each["most"] for each in sizes)]
+    return [f"{least:g} to {most:g}% of the image" for least, most in zip(bounds, bounds[1:])]

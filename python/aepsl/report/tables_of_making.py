@@ -4,13 +4,13 @@ import datetime
 
 from aepsl.base.table import Table, number
 from aepsl.graph.graph import Graph
+from aepsl.graph.state import state_of
 from aepsl.paper import published
-from aepsl.report import collect
 from aepsl.settings import experiments
 
 
 def every(experiment, found):
-    """The tables of a run; found: collect.gathered."""
+    """The tables of a run; found: report.gathered."""
     return settings(experiment), host(found), costs(experiment, found)
 
 
@@ -72,5 +72,9 @@ def costs(experiment, found):
 
 
 def missing(experiment):
-    rows = [list(row) for row in collect.progress(experiment)]
+    """The stages that are not done, and how much of each is."""
+    graph = Graph(experiment)
+    images, left = graph.run.images(), [stage for stage in graph.shown() if not graph.is_done(stage.name)]
+    states = [state_of(stage, images) for stage in left]
+    rows = [[stage.name, state.counted, state.note] for stage, state in zip(left, states)]
     return Table("Not done yet", ["stage", "done", "note"], rows, "`make status` says the same at any time.")

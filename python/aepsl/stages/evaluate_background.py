@@ -1,6 +1,7 @@
 """How good the background cue is, and the masks made with it: against the true masks of the training images."""
 
 import os
+from collections import Counter
 
 import numpy as np
 from tqdm import tqdm
@@ -15,41 +16,35 @@ from aepsl.stages.masks import background
 from aepsl.store.result import Made
 
 
-class MaskTally:
-    """Counts over all images of S: 'labelled' and 'ignored', and 'wrong', labelled otherwise than the truth is.
+def counted(S, truth):
+    """Numbers of pixels of one image, for `shares`. S: H x W mask; truth: as Cue has it."""
+    found = dict(labelled=np.count_nonzero(S != IGNORE), pixels=S.size)
+    if truth is not None:
+        found.update(wrong=np.count_nonzero((truth != S) & (S != IGNORE) & (truth != IGNORE)))
+        found.update(known=np.count_nonzero(truth != IGNORE))
+    return found
 
-    Each a share of all pixels, 0 ... 1; 'wrong' of those whose truth is known.
+
+def shares(counts):
+    """Of all pixels of S 'labelled' and 'ignored'; of those whose truth is known 'wrong', labelled otherwise than that.
+
+    Each in 0 ... 1; counts: a Counter of all images' pixels. Without 'wrong' where no image had a mask.
     """
-
-    def __init__(self):
-        self.labelled = self.pixels = self.wrong = self.known = 0
-
-    def add(self, S, truth):
-        """S: H x W mask; truth: as Cue has it."""
-        self.labelled += np.count_nonzero(S != IGNORE)
-        self.pixels += S.size
-        if truth is not None:
-            self.wrong += np.count_nonzero((truth != S) & (S != IGNORE) & (truth != IGNORE))
-            self.known += np.count_nonzero(truth != IGNORE)
-
-    def shares(self):
-        """Without 'wrong' where no image had a mask."""
-        shares = dict(labelled=self.labelled / self.pixels, ignored=1 - self.labelled / self.pixels)
-        if self.known:
-            shares.update(wrong=self.wrong / self.known)
-        return shares
+    labelled = counts["labelled"] / counts["pixels"]
+    result = dict(labelled=labelled, ignored=1 - labelled)
+    return dict(result, wrong=counts["wrong"] / counts["known"]) if counts["known"] else result
 
 
 def run(experiment, data, saliency, masks, out):
     """Compare the background and the mask S of every training image with its true mask; write the JSON file `out`.
 
     saliency: folder of maps; masks: folder of masks made with them. `out` holds {"cue": Cue's shares at the
-    experiment's thresholds, "masks": MaskTally's}.
+    experiment's thresholds, "masks": `shares`}.
     """
     check_place(out)
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
-    cue, labels = Cue(), MaskTally()
+    cue, counts = Cue(), Counter()
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         B = background(experiment, dataset, row, saliency, image_id)
         truth = dataset.truth(image_id, B.shape)
@@ -57,8 +52,8 @@ def run(experiment, data, saliency, masks, out):
         S = read_indexed(os.path.join(masks, image_id + ".png"))
         if S.shape != B.shape:
             raise InputError(f"{masks}/{image_id}.png: does not have its map's size; delete it and make it anew")
-        labels.add(S, truth)
-    write_json(out, dict(cue=cue.shares(), masks=labels.shares()))
+        counts.update(counted(S, truth))
+    write_json(out, dict(cue=cue.shares(), masks=shares(counts)))
     return Made([out])
 
 

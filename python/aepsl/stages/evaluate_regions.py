@@ -1,6 +1,7 @@
 """How much of the objects the mined regions cover, and how much else."""
 
 import os
+from collections import Counter
 
 import numpy as np
 from tqdm import tqdm
@@ -14,80 +15,57 @@ from aepsl.stages.mine import mined
 from aepsl.store.result import Made
 
 
-class Tally:
-    """Counts over all images.
+def counted(F, values, truth):
+    """Numbers of pixels of one image, for `shares`.
 
-    'recall': the share of the objects' pixels that were mined for their class; 'precision': the share of the mined
-    pixels that are of their class; 'erased': the share of all pixels that were mined. Each in 0 ... 1.
+    F: N x H x W booleans, regions of the classes of mask value `values`; truth: H x W mask, or None.
     """
+    found = dict(erased=np.count_nonzero(F.any(axis=0)), pixels=F[0].size)
+    if truth is not None:
+        is_object = truth == np.array(values)[:, None, None]
+        found.update(mined=np.count_nonzero(F & (truth != IGNORE)), found=np.count_nonzero(F & is_object))
+        found.update(objects=np.count_nonzero(is_object))
+    return found
 
-    def __init__(self):
-        self.mined = self.found = self.objects = self.erased = self.pixels = 0
 
-    def add(self, F, values, truth):
-        """F: N x H x W booleans, regions of the classes of mask value `values`; truth: H x W mask, or None."""
-        self.erased += np.count_nonzero(F.any(axis=0))
-        self.pixels += F[0].size
-        if truth is not None:
-            is_object = truth == np.array(values)[:, None, None]
-            self.mined += np.count_nonzero(F & (truth != IGNORE))
-            self.found += np.count_nonzero(F & is_object)
-            self.objects += np.count_nonzero(is_object)
+def shares(counts):
+    """'recall': the share of the objects' pixels that were mined for their class; 'precision': the share of the mined
+    pixels that are of their class; 'erased': the share of all pixels that were mined. Each in 0 ... 1.
 
-    def shares(self):
-        """Only 'erased' where no image had a mask."""
-        shares = dict(erased=self.erased / self.pixels)
-        if self.objects:
-            shares.update(recall=self.found / self.objects, precision=self.found / max(1, self.mined))
-        return shares
+    counts: a Counter of all images' pixels. Only 'erased' where no image had a mask.
+    """
+    result = dict(erased=counts["erased"] / counts["pixels"])
+    if counts["objects"]:
+        result.update(recall=counts["found"] / counts["objects"])
+        result.update(precision=counts["found"] / max(1, counts["mined"]))
+    return result
 
 
 def run(experiment, data, out, regions=None, model=None, gpu=None):
     """Compare regions of every training image with its true mask and write the JSON file `out`.
 
-    regions: folder of mined regions; `out` then holds their shares (see Tally). Or model: caffemodel of a
+    regions: folder of mined regions; `out` then holds their shares (see `shares`). Or model: caffemodel of a
     classification net of step 1; `out` then holds a list of [threshold, shares], what the net would have mined with
     each of the experiment's `mining.sensitivity`. Of the nets, only the calibration's learns from these masks.
     """
     check_place(out)
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
-    source = _Regions(regions) if regions else _Thresholds(experiment, model, gpu)
-    tallies = [Tally() for _ in source.names]
+    thresholds = [None] if regions else experiment.mining.sensitivity
+    net = None if regions else ClassificationNet(experiment, model, gpu)
+    counts = [Counter() for _ in thresholds]
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         classes = np.flatnonzero(row)
-        values = [dataset.values[c + 1] for c in classes]
-        all_F = source.regions(dataset, image_id, classes)
+        if regions:
+            all_F = [unpacked(read(os.path.join(regions, image_id + ".png"), len(classes)), len(classes))]
+        else:
+            maps = net.cam(dataset.image(image_id), classes, name=image_id)
+            all_F = [mined(maps, threshold) for threshold in thresholds]
         truth = dataset.truth(image_id, all_F[0].shape[1:])
-        for tally, F in zip(tallies, all_F):
-            tally.add(F, values, truth)
-    shares = [tally.shares() for tally in tallies]
-    write_json(out, shares[0] if regions else list(zip(source.names, shares)))
+        for count, F in zip(counts, all_F):
+            count.update(counted(F, [dataset.values[c + 1] for c in classes], truth))
+    write_json(out, shares(counts[0]) if regions else list(zip(thresholds, map(shares, counts))))
     return Made([out])
-
-
-class _Regions:
-    """The regions of a folder."""
-
-    names = (None,)
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def regions(self, dataset, image_id, classes):
-        return [unpacked(read(os.path.join(self.folder, image_id + ".png"), len(classes)), len(classes))]
-
-
-class _Thresholds:
-    """What a net would mine with several thresholds."""
-
-    def __init__(self, experiment, model, gpu):
-        self.names = experiment.mining.sensitivity
-        self.net = ClassificationNet(experiment, model, gpu)
-
-    def regions(self, dataset, image_id, classes):
-        maps = self.net.cam(dataset.image(image_id), classes, name=image_id)
-        return [mined(maps, threshold) for threshold in self.names]
 
 
 def main(argv=None):

@@ -37,8 +37,12 @@ def run(experiment, data, model, out, before=None, part=None, gpu=None, word=Non
     begin(out, word, ["*.png", "heat/*.png"], part and set(own))
     keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)]
     shares = mined_shares(experiment, dataset, own, net, out, keep, before)
-    shares = list(tqdm(shares, total=len(own), unit="image", desc=out, disable=None))
-    _warn_if_over_erased(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
+    share = np.mean(list(tqdm(shares, total=len(own), unit="image", desc=out, disable=None)))
+    print(f"{out}: {share:.0%} of the images is erased so far")
+    most = MOST_ERASED if before else MOST_ERASED_FIRST
+    if share > most:
+        line = f"more than {most:.0%} is erased, so the later steps find little but background; make mining.threshold"
+        print(f"warning: {out}: {line} in experiment.yaml stricter", file=sys.stderr)
     return Made(in_folder(out, own), in_folder(os.path.join(out, "heat"), keep))
 
 
@@ -83,16 +87,6 @@ def mined(maps, threshold):
     bound = doors.load(doors.ERASING, rule).bound(maps, value)
     highest = maps.max(axis=(1, 2), keepdims=True)
     return (maps > bound) & (highest > 0)
-
-
-def _warn_if_over_erased(out, share, most):
-    print(f"{out}: {share:.0%} of the images is erased so far")
-    if share > most:
-        print(
-            f"warning: {out}: more than {most:.0%} is erased, so the later steps find little but background; "
-            "make mining.threshold in experiment.yaml stricter",
-            file=sys.stderr,
-        )
 
 
 def main(argv=None):

@@ -43,7 +43,8 @@ def run(experiment, data, nets=(), machine=None):
     """
     folder, steps = RunFolder(experiment.name), range(1, experiment.mining.steps + 1)
     dataset = Dataset(data, experiment.classes)
-    converged = [_converged_loss(os.path.join(folder.classification(t), "train.json")) for t in steps]
+    erased = erasing(folder, steps)
+    converged = [row["converged_loss"] for row in erased["mining"].values()]
     val = experiment.data.val
     rows = evaluated(dataset, val, {row: folder.segmented("val", row) for row in experiment.rows})
     main = recipes.main_row(experiment.rows)
@@ -54,12 +55,10 @@ def run(experiment, data, nets=(), machine=None):
         images=folder.images(),
         main=main,
         rows=rows,
-        mining={
-            f"step{t}": dict(read_figures(folder.shares(t)), converged_loss=loss) for t, loss in zip(steps, converged)
-        },
-        losses={f"step{t}": losses(os.path.join(folder.classification(t), "log.csv")) for t in steps},
+        mining=erased["mining"],
+        losses=erased["losses"],
         psl={net: psl_log.read(os.path.join(folder.segmentation(net), "psl.csv")) for net in nets},
-        thresholds=read_figures(folder.thresholds, list),
+        thresholds=erased["thresholds"],
         background=read_figures(folder.background),
         success=successful_steps(converged, experiment.mining.max_converged_loss),
         examples=_examples(experiment, folder, dataset, ious),
@@ -90,10 +89,18 @@ def _converged_loss(path):
     return loss
 
 
-def losses(path):
-    """[[iteration, loss], ...] of a training's log.csv."""
-    iterations, losses, *_ = read_table(path, ["iteration"]).values()
-    return [[int(iteration), loss] for iteration, loss in zip(iterations, losses)]
+def erasing(folder, steps, is_there=lambda path: True):
+    """{"mining": ..., "losses": ..., "thresholds": ...} of results.json, from those files that are there."""
+    mining, losses = {}, {}
+    for t in steps:
+        log, trained = (os.path.join(folder.classification(t), name) for name in ("log.csv", "train.json"))
+        if is_there(log):
+            iterations, values, *_ = read_table(log, ["iteration"]).values()
+            losses[f"step{t}"] = [[int(iteration), loss] for iteration, loss in zip(iterations, values)]
+        if is_there(trained) and is_there(folder.shares(t)):
+            mining[f"step{t}"] = dict(read_figures(folder.shares(t)), converged_loss=_converged_loss(trained))
+    thresholds = read_figures(folder.thresholds, list) if is_there(folder.thresholds) else []
+    return dict(mining=mining, losses=losses, thresholds=thresholds)
 
 
 def read_figures(path, kind=dict):
@@ -118,18 +125,11 @@ def evaluated(dataset, list_name, folders):
     names, ids = ["background", *dataset.classes], dataset.ids(list_name)
     paths = [f"{folder}/{kind}" for folder in folders.values() for kind in ("plain", "crf")]
     found = in_threads(evaluate.run, [(path, dataset.mask_folder(), ids, dataset.values, names) for path in paths])
-    return {row: _row(*pair) for row, pair in zip(folders, zip(found[::2], found[1::2]))}
-
-
-def _row(plain, with_crf):
-    return dict(
-        miou=with_crf["miou"],
-        iou=with_crf["iou"],
-        miou_no_crf=plain["miou"],
-        iou_no_crf=plain["iou"],
-        absent=with_crf["absent"],
-        errors=with_crf["errors"],
-    )
+    rows = {}
+    for row, plain, crf in zip(folders, found[::2], found[1::2]):
+        without = dict(miou_no_crf=plain["miou"], iou_no_crf=plain["iou"])
+        rows[row] = dict(miou=crf["miou"], iou=crf["iou"], **without, absent=crf["absent"], errors=crf["errors"])
+    return rows
 
 
 def _examples(experiment, folder, dataset, ious):

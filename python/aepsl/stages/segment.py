@@ -56,7 +56,9 @@ def run(
         keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)]
     folders = [os.path.join(out, kind) for kind in KINDS]
     values = np.array(dataset.values, np.uint8)
-    with Processes(workers) as processes:
+
+    def segmented():
+        """What `_write_masks` is given of each image that has no masks yet."""
         for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), labels):
             *paths, kept = [os.path.join(folder, image_id + ".png") for folder in folders]
             if image_id in keep and not has(kept):
@@ -65,7 +67,9 @@ def run(
                 whole = dataset.image(image_id)
                 image = fitting(whole, len(values), image_id)
                 f = net.probabilities(image, confidence, row, image_id)
-                processes.run(_write_masks, paths, image, f, experiment.crf, values, whole.shape[1::-1])
+                yield paths, image, f, experiment.crf, values, whole.shape[1::-1]
+
+    _in_processes(_write_masks, segmented(), workers)
     return Made([*in_folder(folders[0], own), *in_folder(folders[1], own)], in_folder(folders[2], keep))
 
 
@@ -88,43 +92,31 @@ def _write_masks(paths, image, f, crf_settings, values, size):
         write_mask(path, cv2.resize(values[maps.argmax(axis=0)], size, interpolation=cv2.INTER_NEAREST))
 
 
-class Processes:
-    """Runs calls in `count` processes, or at once in this one if `count` is 1; a context manager that waits for all.
+def _in_processes(function, calls, count):
+    """function(*each) for each of `calls`, in `count` processes, or in this one if that is 1.
 
     The processes come from a server that has never seen CUDA. No more calls wait than keep them busy, so that memory
     does not grow.
     """
-
-    def __init__(self, count):
-        self.waiting, self.most = collections.deque(), 2 * count
-        context = multiprocessing.get_context("forkserver")
-        self.executor = (
-            concurrent.futures.ProcessPoolExecutor(count, context, leave_interruption) if count > 1 else None
-        )
-
-    def run(self, function, *arguments):
-        if self.executor is None:
-            function(*arguments)
-            return
-        self.waiting.append(self.executor.submit(function, *arguments))
-        if len(self.waiting) > self.most:
-            self.waiting.popleft().result()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, error, *_):
-        while self.waiting and not error:
-            self.waiting.popleft().result()
-        if self.executor:
-            self.executor.shutdown()
+    if count == 1:
+        for each in calls:
+            function(*each)
+        return
+    waiting, context = collections.deque(), multiprocessing.get_context("forkserver")
+    with concurrent.futures.ProcessPoolExecutor(count, context, leave_interruption) as executor:
+        for each in calls:
+            waiting.append(executor.submit(function, *each))
+            if len(waiting) > 2 * count:
+                waiting.popleft().result()
+        for each in waiting:
+            each.result()
 
 
 class SegmentationNet(WholeImages):
     """A trained segmentation net, with or without a classification head, for whole images."""
 
     def __init__(self, experiment, model, gpu=None):
-        self.classifies = "fc8_cls" in caffemodel.caffemodel_shapes(model)
+        self.classifies = "fc8_cls" in caffemodel.caffemodel_layers(model)
         super().__init__(experiment, "psl" if self.classifies else "segmentation", model, gpu)
         self.experiment = experiment
 

@@ -1,6 +1,5 @@
 """The archive that VOC's evaluation server takes."""
 
-import contextlib
 import gzip
 import os
 import tarfile
@@ -28,19 +27,14 @@ def run(experiment, data, list_name, masks, out):
     for image_id, path in paths.items():
         _check(path, dataset.image_path(image_id))
         dataset.check_values(path, np.unique(read_indexed(path)))
-    with written_whole(out) as beside, open(beside, "wb") as file, _packed(file) as archive:
-        for image_id, path in sorted(paths.items()):
-            archive.add(path, f"{FOLDER}/{image_id}.png", recursive=False, filter=_anonymous)
-
-
-@contextlib.contextmanager
-def _packed(file):
-    """A .tgz to add to, without its time of making."""
     with (
+        written_whole(out) as beside,
+        open(beside, "wb") as file,
         gzip.GzipFile("", "wb", fileobj=file, mtime=0) as unpacked,
         tarfile.open(fileobj=unpacked, mode="w") as archive,
     ):
-        yield archive
+        for image_id, path in sorted(paths.items()):
+            archive.add(path, f"{FOLDER}/{image_id}.png", recursive=False, filter=_anonymous)
 
 
 def _anonymous(member):

@@ -13,7 +13,7 @@ from caffe.proto import caffe_pb2
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import check_place, written_whole
+from aepsl.base.files import check_place, write_bytes
 from aepsl.graph.stage import TRAINING
 from aepsl.layers.data import PARAMETERS, Sampler
 from aepsl.nets import build, caffemodel
@@ -37,16 +37,23 @@ def run(vgg, out, experiment, data):
     """
     check_place(out)
     layers = caffemodel.caffemodel_layers(vgg)
-    depends = depends_on(layers, experiment, data)
+    is_vgg = _is_vgg(vgg, layers)
+    names = [name for name in layers if name.startswith("conv") or name in DRAWN]
+    arrays = {name: _weights_and_bias(vgg, layers[name], is_vgg and name in DRAWN) for name in names}
+    if _is_trunk(layers):
+        arrays.update(drawn(vgg, experiment, data))
     net = caffe_pb2.NetParameter(name="LargeFOV")
-    for name, (weights, bias) in _largefov(vgg, layers, bool(depends)).items():
-        _add(net, name, weights, bias)
-    if depends:
-        for name, arrays in drawn(vgg, experiment, data).items():
-            _add(net, name, *arrays)
-    with written_whole(out) as beside, open(beside, "wb") as file:
-        file.write(net.SerializeToString())
+    for name, blobs in arrays.items():
+        layer = net.layer.add(name=name, type="Convolution")
+        for array in blobs:
+            layer.blobs.add(data=array.ravel().tolist()).shape.dim.extend(array.shape)
+    write_bytes(out, net.SerializeToString())
     return Made([out])
+
+
+def _is_trunk(layers):
+    """Whether these are VGG's convolutions alone."""
+    return "conv5_3" in layers and not set(DRAWN) & set(layers)
 
 
 def depends_on(layers, experiment, data):
@@ -54,7 +61,7 @@ def depends_on(layers, experiment, data):
 
     layers: {name: layer} of the file that LargeFOV's weights are made of.
     """
-    if "conv5_3" not in layers or set(DRAWN) & set(layers):
+    if not _is_trunk(layers):
         return {}
     sampler = _sampler(experiment, data)
     ids = [sampler.ids[k] for k in sampler.indices(0)]
@@ -116,49 +123,35 @@ def _sampler(experiment, data):
     return Sampler(**dict(PARAMETERS, batch=IMAGES, **chosen))
 
 
-def _largefov(vgg, layers, is_trunk):
-    """{layer: (weights, bias)} of LargeFOV in the file `vgg` with these layers; is_trunk: the convolutions alone."""
-    shapes = {name: caffemodel.shape_of(layer.blobs[0]) or [1] for name, layer in layers.items()}
-    is_vgg = _is_vgg(shapes)
-    if not is_vgg and not is_trunk and not _is_largefov(shapes):
-        found = ", ".join(f"{name} {shapes.get(name, 'missing')}" for name in ("conv5_3", "fc6", "fc7"))
-        raise InputError(
-            f"{vgg}: holds neither VGG-16 nor LargeFOV: its weights are {found}. {caffemodel.RIGHT_WEIGHTS}"
-        )
-    result = {}
-    for name, layer in layers.items():
-        if not name.startswith("conv") and name not in ("fc6", "fc7"):
-            continue
-        weights, bias = _weights_and_bias(vgg, layer, is_row=is_vgg and name.startswith("fc"))
-        if is_vgg and name.startswith("fc"):
-            weights, bias = decimated(name, weights, bias)
-        result[name] = weights, bias
-    return result
-
-
-def _add(net, name, weights, bias):
-    blobs = net.layer.add(name=name, type="Convolution").blobs
-    for array in (weights, bias.ravel()):
-        blobs.add(data=array.ravel().tolist()).shape.dim.extend(array.shape)
+def _is_vgg(path, layers):
+    """Whether the layers of the file `path` are VGG-16's; InputError where they are neither that nor LargeFOV's."""
+    shapes = {name: caffemodel.shape_of(layers[name].blobs[0]) for name in ("conv5_3", *DRAWN) if name in layers}
+    if _is_trunk(layers):
+        return False
+    if len(shapes) == 3 and all(shapes.values()):
+        channels, fc6, fc7 = shapes["conv5_3"][0], shapes["fc6"], shapes["fc7"]
+        if fc6[-2:] == [fc7[-1], channels * SIDE**2] and fc7[-2:] == [fc7[-1]] * 2:
+            return True
+        if fc6 == [fc7[0], channels, 3, 3] and fc7 == [fc7[0], fc7[0], 1, 1]:
+            return False
+    found = ", ".join(f"{name} {shapes.get(name, 'missing')}" for name in ("conv5_3", *DRAWN))
+    raise InputError(f"{path}: holds neither VGG-16 nor LargeFOV: its weights are {found}. {caffemodel.RIGHT_WEIGHTS}")
 
 
 def _weights_and_bias(path, layer, is_row):
-    """The two arrays of a layer of the file `path`; is_row: each filter is a row, as in a fully connected layer.
+    """The two arrays of a layer of the file `path`, as LargeFOV has them; is_row: it is fully connected, as in VGG.
 
     Raises InputError if they are not two, not finite, or if there is not one bias for each filter.
     """
     if len(layer.blobs) != 2:
-        raise InputError(
-            f"{path}: its layer {layer.name} holds {len(layer.blobs)} arrays in place of weights and biases. "
-            f"{caffemodel.RIGHT_WEIGHTS}"
-        )
+        fault = f"holds {len(layer.blobs)} arrays in place of weights and biases"
+        raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
     weights, bias = caffemodel.arrays(path, layer)
     filters = weights.shape[-2 if is_row else 0]
     if bias.size != filters:
-        raise InputError(
-            f"{path}: its layer {layer.name} has {bias.size} biases for {filters} filters. {caffemodel.RIGHT_WEIGHTS}"
-        )
-    return weights, bias
+        fault = f"has {bias.size} biases for {filters} filters"
+        raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
+    return decimated(layer.name, weights, bias) if is_row else (weights, bias.ravel())
 
 
 def decimated(name, weights, bias):
@@ -173,20 +166,6 @@ def decimated(name, weights, bias):
     else:
         kept = rows[:, FILTERS, None, None]
     return kept, bias.ravel()[FILTERS]
-
-
-def _is_vgg(shapes):
-    if not {"conv5_3", "fc6", "fc7"} <= set(shapes):
-        return False
-    channels, filters = shapes["conv5_3"][0], shapes["fc7"][-1]
-    return shapes["fc6"][-2:] == [filters, channels * SIDE**2] and shapes["fc7"][-2:] == [filters, filters]
-
-
-def _is_largefov(shapes):
-    if not {"conv5_3", "fc6", "fc7"} <= set(shapes):
-        return False
-    channels, filters = shapes["conv5_3"][0], shapes["fc7"][0]
-    return shapes["fc6"] == [filters, channels, 3, 3] and shapes["fc7"] == [filters, filters, 1, 1]
 
 
 def main(argv=None):

@@ -15,7 +15,7 @@ from aepsl.graph.run_folder import RunFolder
 from aepsl.graph.segmentation import masks_of
 from aepsl.images.pictures import palette, read_indexed
 from aepsl.paper import recipes
-from aepsl.report.pictures import erased, names_of
+from aepsl.report.pictures import Album
 from aepsl.run.inputs import data_of
 
 ENOUGH = 0.05  # of the pixels: what each step must erase of an image that is drawn unasked
@@ -37,53 +37,45 @@ def run(experiment, out, image_id=None, row="psl", data=None):
         raise InputError(f"{folder.results}: no such file; `aepsl run {experiment.name}` ends with it")
     if row not in experiment.rows:
         raise InputError(f"{row}: not in `rows` of {experiment.name}; --row takes {', '.join(experiment.rows)}")
-    dataset = Dataset(data_of(experiment, data), experiment.classes)
-    image_id = image_id or first_shown(experiment, folder, dataset)
-    above = of_training(experiment, folder, dataset, image_id, row)
-    draw(out, above, of_val(experiment, folder, dataset, image_id, row), dataset)
+    album = Album(experiment, Dataset(data_of(experiment, data), experiment.classes))
+    image_id = image_id or first_shown(album)
+    draw(out, of_training(album, image_id, row), of_val(album, image_id, row), album.names)
 
 
-def first_shown(experiment, folder, dataset):
+def first_shown(album):
     """The id of the training image that is drawn unasked."""
-    ids = dataset.ids(experiment.data.train)
-    for image_id, labels in zip(ids, dataset.labels(ids)):
+    ids = album.dataset.ids(album.experiment.data.train)
+    for image_id, labels in zip(ids, album.dataset.labels(ids)):
         if labels.sum() == 1:
-            shares = [np.mean(region) for region in regions(experiment, folder, image_id)]
-            if min(np.diff([0, *shares])) >= ENOUGH:
+            paths = (os.path.join(album.folder.regions(t), image_id + ".png") for t in range(1, album.merge + 1))
+            if min(np.diff([0, *(np.mean(read_indexed(path) > 0) for path in paths)])) >= ENOUGH:
                 return image_id
-    raise InputError(f"{folder.path}: no image of one label loses {ENOUGH:.0%} in each step; name one with --id")
+    raise InputError(f"{album.folder.path}: no image of one label loses {ENOUGH:.0%} in each step; name one with --id")
 
 
-def regions(experiment, folder, image_id):
-    """What is erased of a training image after each of the steps that make masks: H x W booleans each."""
-    steps = range(1, experiment.mining.merge + 1)
-    return [read_indexed(os.path.join(folder.regions(t), image_id + ".png")) > 0 for t in steps]
+def of_training(album, image_id, row):
+    """Pictures of the image, of what is left of it after each step, and of the mask that the row's net learns from."""
+    _, masks = masks_of(Graph(album.experiment).of, recipes.rows(album.experiment.mining.steps)[row].net)
+    left = [album.erased(image_id, t, f"erased by step {t}") for t in range(1, album.merge + 1)]
+    return [album.image(image_id, "training image"), *left, album.mask(masks, image_id, "its mask S")]
 
 
-def of_training(experiment, folder, dataset, image_id, row):
-    """[(title, picture)]: the image, what is left of it after each step, and the mask that the row's net learns from.
-
-    Pictures are H x W x 3 uint8, RGB; a mask is H x W uint8, its values.
-    """
-    image = dataset.image(image_id)[:, :, ::-1]
-    pictures = [("training image", image)]
-    for t, region in enumerate(regions(experiment, folder, image_id), 1):
-        pictures.append((f"erased by step {t}", erased(experiment, image, region)))
-    _, masks = masks_of(Graph(experiment).of, recipes.rows(experiment.mining.steps)[row].net)
-    return [*pictures, ("its mask S", read_indexed(os.path.join(masks, image_id + ".png")))]
-
-
-def of_val(experiment, folder, dataset, image_id, row):
+def of_val(album, image_id, row):
     """The same of the first of val's images whose labels are most like the training image's: image, result, truth."""
-    ids = dataset.ids(experiment.data.val)
+    ids, dataset = album.dataset.ids(album.experiment.data.val), album.dataset
     val_id = ids[np.abs(dataset.labels(ids) - dataset.labels([image_id])).sum(axis=1).argmin()]
-    result = os.path.join(folder.segmented("val", row), "crf")
-    masks = [read_indexed(os.path.join(place, val_id + ".png")) for place in (result, dataset.mask_folder())]
-    return list(zip(("image of val", f"{row}, with CRF", "truth"), (dataset.image(val_id)[:, :, ::-1], *masks)))
+    result = album.mask(os.path.join(album.folder.segmented("val", row), "crf"), val_id, f"{row}, with CRF")
+    return [album.image(val_id, "image of val"), result, album.truth(val_id)]
 
 
-def draw(out, above, below, dataset):
-    """Write two rows of titled pictures as a PNG, masks in VOC's palette but for IGNORE, which is white."""
+def draw(out, above, below, names):
+    """Write two rows of Pictures as a PNG, masks in VOC's palette but for IGNORE, which is white.
+
+    names: {mask value: its name}. Raises InputError for a picture that the run does not have.
+    """
+    lacking = [each.title for each in above + below if each.pixels is None]
+    if lacking:
+        raise InputError(f"{out}: the run has no picture {lacking[0]!r} any more; type its command again")
     colours = palette()
     colours[IGNORE] = 255
     columns = max(len(above), len(below) + 1)
@@ -91,16 +83,15 @@ def draw(out, above, below, dataset):
     space = dict(left=0.005, right=0.995, bottom=0.01, top=0.93, wspace=0.04, hspace=0.16)
     grid = figure.subplots(2, columns, gridspec_kw=space)
     values = set()
-    for axes, (title, picture) in zip([*grid[0][: len(above)], *grid[1]], above + below):
-        if picture.ndim == 2:
-            values.update(picture.flat)
-            picture = colours[picture]
-        axes.imshow(picture, interpolation="nearest")
+    for axes, (title, pixels, *_) in zip([*grid[0][: len(above)], *grid[1]], above + below):
+        if pixels.ndim == 2:
+            values.update(pixels.flat)
+            pixels = colours[pixels]
+        axes.imshow(pixels, interpolation="nearest")
         axes.set_title(title, fontsize=11, pad=4)
     for axes in grid.flat:
         axes.set_anchor("N")
         axes.set_axis_off()
-    names = names_of(dataset)
     legend = [Patch(fc=colours[value] / 255, ec="black", label=names[value]) for value in names if value in values]
     grid[1][len(below)].legend(handles=legend, loc="center left", frameon=False, fontsize=11)
     with written_whole(out) as beside:

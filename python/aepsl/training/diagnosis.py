@@ -1,14 +1,12 @@
-"""What can go wrong with what is learned: values that are not finite, saturation, an S_hat without objects."""
+"""What can go wrong with what is learned: values that are not finite, saturation."""
 
 import math
-import sys
 
 import numpy as np
 
 from aepsl.base.errors import InputError
 from aepsl.layers.losses import softmax
 from aepsl.nets import finite
-from aepsl.training import psl_log
 from aepsl.training.observers import SHORTEST, Observer
 from aepsl.training.snapshots import is_kept
 
@@ -78,18 +76,6 @@ class Saturation(Observer):
 
     def is_sure(self):
         return softmax(self.net.blobs["fc8_cls"].data).max(axis=1).mean() > SURE
-
-
-class Collapse(Observer):
-    """Says when S_hat loses the objects: psl_log.warning."""
-
-    def __init__(self, folder, masks):
-        self.folder, self.masks = folder, masks
-
-    def after(self, iteration):
-        line = psl_log.warning(self.masks.entries, self.masks.epoch)
-        if line:
-            print(f"warning: {self.folder}: {line}", file=sys.stderr, flush=True)
 
 
 def constant_loss(labels):

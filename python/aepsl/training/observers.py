@@ -1,8 +1,6 @@
 """Observers: what may watch a training, and those that note how it goes. See aepsl.training.solve."""
 
 import contextlib
-import csv
-import io
 import json
 import math
 import os
@@ -11,8 +9,7 @@ import time
 import numpy as np
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import write_text, written_whole
-from aepsl.training import psl_log
+from aepsl.base.files import write_bytes, write_text
 
 SHORTEST = 20  # iterations whose mean loss says something
 
@@ -47,27 +44,13 @@ class Losses(Observer):
         return float(np.mean([sum(row[1:]) for row in self.entries[-count:]]))
 
     def end(self):
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["iteration", *self.net.outputs])
-        writer.writerows([row[0]] + [f"{value:.6g}" for value in row[1:]] for row in self.entries)
-        write_text(os.path.join(self.folder, "log.csv"), text.getvalue())
+        write_table(os.path.join(self.folder, "log.csv"), ["iteration", *self.net.outputs], self.entries)
 
 
-class AuxiliaryMasks(Observer):
-    """Writes psl.csv, what S_hat does to the objects. An entry: psl_log.sums of the batch."""
-
-    name = "psl"
-
-    def __init__(self, folder, epoch):
-        self.folder, self.epoch, self.entries = folder, epoch, []
-
-    def after(self, iteration):
-        S, S_hat, v, labels = (self.net.blobs[name].data for name in ("mask", "mask_hat", "v", "labels"))
-        self.entries.append(psl_log.sums(S[:, 0], S_hat[:, 0], v, labels))
-
-    def end(self):
-        write_text(os.path.join(self.folder, "psl.csv"), psl_log.text(self.entries, self.epoch))
+def write_table(path, columns, rows):
+    """A CSV file of numbers: the first of each row as it is, the others to six digits."""
+    cells = [columns, *([str(first), *(f"{value:.6g}" for value in others)] for first, *others in rows)]
+    write_text(path, "".join(",".join(row) + "\n" for row in cells))
 
 
 class Progress(Observer):
@@ -84,9 +67,8 @@ class Progress(Observer):
             return
         self.told = time.monotonic()
         state = dict(iteration=iteration, loss=self.losses.mean(SHORTEST))
-        no_matter = contextlib.suppress(InputError, OSError)  # a full disk ends the training where it does
-        with no_matter, written_whole(_progress(self.folder), flushed=False) as beside, open(beside, "w") as file:
-            json.dump(state, file)
+        with contextlib.suppress(InputError, OSError):  # a full disk ends the training where it does
+            write_bytes(_progress(self.folder), json.dumps(state).encode(), flushed=False)
 
 
 def clear_progress(folder):

@@ -6,13 +6,14 @@ first where it weighs 1 in the second. Where S says c and S_hat background, f_c 
 the objects.
 """
 
-import csv
-import io
+import os
+import sys
 
 import numpy as np
 
 from aepsl.base.files import read_table
 from aepsl.layers.losses import counted_pixels
+from aepsl.training.observers import Observer, write_table
 
 COLUMNS = (
     "r",  # share of pixels that S labels, mean of the images
@@ -24,6 +25,26 @@ COLUMNS = (
 # An S_hat that keeps S's objects, and takes all else for background, has r times S's share, and r is .65 on the
 # demo: below a fifth, more than two thirds of them are gone.
 LOST = 0.2
+
+
+class AuxiliaryMasks(Observer):
+    """Writes psl.csv: COLUMNS by epoch, from 1; and says when the objects are lost. An entry: `sums` of the batch."""
+
+    name = "psl"
+
+    def __init__(self, folder, epoch):
+        self.folder, self.epoch, self.entries = folder, epoch, []
+
+    def after(self, iteration):
+        S, S_hat, v, labels = (self.net.blobs[name].data for name in ("mask", "mask_hat", "v", "labels"))
+        self.entries.append(sums(S[:, 0], S_hat[:, 0], v, labels))
+        line = warning(self.entries, self.epoch)
+        if line:
+            print(f"warning: {self.folder}: {line}", file=sys.stderr, flush=True)
+
+    def end(self):
+        numbered = [[epoch, *row] for epoch, row in enumerate(rows(self.entries, self.epoch), start=1)]
+        write_table(os.path.join(self.folder, "psl.csv"), ["epoch", *COLUMNS], numbered)
 
 
 def sums(S, S_hat, v, labels):
@@ -47,16 +68,6 @@ def rows(batches, epoch):
 def _row(images, r, labels, v, below, S_objects, S_pixels, S_hat_objects, S_hat_pixels):
     parts = ((r, images), (v, labels), (below, labels), (S_objects, S_pixels), (S_hat_objects, S_hat_pixels))
     return [part / whole if whole else 0.0 for part, whole in parts]
-
-
-def text(batches, epoch):
-    """psl.csv: COLUMNS by epoch, the first is 1."""
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(["epoch", *COLUMNS])
-    for number, row in enumerate(rows(batches, epoch), start=1):
-        writer.writerow([number] + [f"{value:.6g}" for value in row])
-    return written.getvalue()
 
 
 def read(path):

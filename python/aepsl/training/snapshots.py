@@ -11,15 +11,17 @@ A snapshot counts once snapshot.json names it; its files are on the disk then. W
 restored.
 """
 
+import contextlib
 import glob
 import os
 import sys
 
 import caffe
+from caffe.proto import caffe_pb2
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import flush, read_json, sha256, write_json
-from aepsl.training import disk
+from aepsl.base.files import check_room, flush, no_room, read_json, sha256, write_json, written_whole
+from aepsl.nets import caffemodel
 from aepsl.training.observers import Observer
 
 RECORD = "snapshot.json"
@@ -27,7 +29,7 @@ FILES = "snapshot_iter_{}.{}"  # as Caffe writes them after the step, see `snaps
 
 
 class Snapshots(Observer):
-    """Resumes a training, and names each snapshot that is kept."""
+    """Resumes a training, and names each snapshot that is kept; before Caffe writes one, there must be room for it."""
 
     def __init__(self, folder, settings, logs):
         self.folder, self.settings, self.logs = folder, settings, logs
@@ -36,6 +38,11 @@ class Snapshots(Observer):
 
     def begin(self, solver):
         """Go on from the newest snapshot that is whole, if there is one; what is damaged is said."""
+        super().begin(solver)
+        self._resume(solver)
+        self._check_room(solver.iter)
+
+    def _resume(self, solver):
         logged, snapshots = self._read()
         for number, snapshot in enumerate(snapshots):
             fault = _fault(self.folder, snapshot)
@@ -48,13 +55,12 @@ class Snapshots(Observer):
 
     def _read(self):
         """The entries of each log, and the snapshots; none if snapshot.json is missing or damaged."""
-        if not os.path.exists(self.record):
-            return {}, []
         try:
             state = read_json(self.record)
             return {log.name: state[log.name] for log in self.logs}, state["snapshots"]
         except (InputError, KeyError, TypeError):
-            print(f"{self.record}: is damaged; the training begins anew", file=sys.stderr)
+            if os.path.exists(self.record):
+                print(f"{self.record}: is damaged; the training begins anew", file=sys.stderr)
             return {}, []
 
     def _restore(self, solver, iteration, logged):
@@ -65,13 +71,20 @@ class Snapshots(Observer):
         _seed(self.settings.random_seed, iteration)
 
     def after(self, iteration):
-        if not is_kept(self.settings, iteration):
-            return
+        if is_kept(self.settings, iteration):
+            self._keep(iteration)
+        self._check_room(iteration)
+
+    def _check_room(self, iteration):
+        if (iteration + 1) % self.settings.snapshot == 0:
+            check_room_for(self.net, self.folder)
+
+    def _keep(self, iteration):
         files = {}
         for kind in ("caffemodel", "solverstate"):
             name = FILES.format(iteration, kind)
             path = os.path.join(self.folder, name)
-            disk.check_whole(path)
+            check_whole(path)
             flush(path)
             files[name] = [os.path.getsize(path), sha256(path)]
         self.snapshots = [dict(iteration=iteration, files=files), *self.snapshots[:1]]
@@ -88,9 +101,8 @@ def is_kept(settings, iteration):
 
 def clear(folder):
     """Remove all snapshots of a training that is done."""
-    path = os.path.join(folder, RECORD)
-    if os.path.exists(path):
-        os.unlink(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, RECORD))
     _remove_others(folder, [])
 
 
@@ -114,3 +126,27 @@ def _fault(folder, snapshot):
 def _seed(seed, iteration):
     """Dropout after a snapshot is a function of (seed, iteration), in a resumed run as in one that was not."""
     caffe.set_random_seed((seed * 1_000_003 + iteration) % 2**31)
+
+
+# On a disk that may be full, where Caffe would abort, or write half a file in silence.
+
+
+def check_room_for(net, folder):
+    """Raise InputError unless a snapshot of the net has room in `folder`."""
+    size = 4 * sum(blob.count for blobs in net.params.values() for blob in blobs)
+    check_room(folder, 2 * size + (1 << 20))  # the solver's state is as large
+
+
+def check_whole(path):
+    """FullDisk for weights, or a solver's state, that Caffe has just written and that a full disk has cut short."""
+    kind = caffe_pb2.SolverState if path.endswith(".solverstate") else caffe_pb2.NetParameter
+    if not caffemodel.is_read(path, kind()):
+        raise no_room(os.path.dirname(path), os.path.getsize(path))
+
+
+def save(net, path):
+    """Write the net's weights, whole or not at all; InputError for a full disk."""
+    check_room_for(net, os.path.dirname(path))
+    with written_whole(path) as beside:
+        net.save(beside)
+        check_whole(beside)

@@ -5,15 +5,16 @@ import os
 import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 from tqdm import tqdm
 
-from aepsl.base.files import write_json
+from aepsl.base.files import read_text, write_json
 from aepsl.nets import build, caffemodel
-from aepsl.training import disk
-from aepsl.training.diagnosis import Collapse, Finiteness, Saturation, constant_loss
-from aepsl.training.observers import AuxiliaryMasks, Losses, Progress
+from aepsl.training import snapshots
+from aepsl.training.diagnosis import Finiteness, Saturation, constant_loss
+from aepsl.training.observers import Losses, Progress
 from aepsl.training.prototxts import SOLVER
-from aepsl.training.snapshots import Snapshots
+from aepsl.training.psl_log import AuxiliaryMasks
 
 
 def run(task, labels, out, weights=None, on_cpu=True):
@@ -24,7 +25,7 @@ def run(task, labels, out, weights=None, on_cpu=True):
     and for a full disk.
     """
     path = os.path.join(out, SOLVER)
-    settings = caffemodel.read_prototxt(path, caffe_pb2.SolverParameter())
+    settings = text_format.Parse(read_text(path), caffe_pb2.SolverParameter())
     solver = caffe.get_solver(path)
     if weights:
         caffemodel.load_weights(solver.net, weights, build.NEW_LAYERS)
@@ -47,20 +48,17 @@ def run(task, labels, out, weights=None, on_cpu=True):
 
     summary = dict(converged_loss=losses.mean(epoch), constant_loss=constant_loss(labels), weights=weights)
     write_json(os.path.join(out, "train.json"), summary)
-    disk.save(solver.net, os.path.join(out, "final.caffemodel"))
+    snapshots.save(solver.net, os.path.join(out, "final.caffemodel"))
 
 
 def _observers(task, labels, out, settings, losses, on_cpu):
     """Who watches a training of `task`, in the order in which they are told."""
     epoch = settings.snapshot
-    masks = AuxiliaryMasks(out, epoch)
-    logs = dict(classification=[losses], segmentation=[losses], psl=[losses, masks])[task]
-    signs = dict(classification=[Saturation(out, losses, labels, epoch)], segmentation=[], psl=[Collapse(out, masks)])
+    logs = [losses, AuxiliaryMasks(out, epoch)] if task == "psl" else [losses]
     return [
         Finiteness(out, task, settings, on_cpu),  # first: what is not finite is not kept
         *logs,
         Progress(out, losses),
-        Snapshots(out, settings, logs),  # after the logs, which it keeps
-        *signs[task],
-        disk.Room(out, epoch),  # after Snapshots, which sets the iteration
+        snapshots.Snapshots(out, settings, logs),  # after the logs, which it keeps
+        *([Saturation(out, losses, labels, epoch)] if task == "classification" else []),
     ]
