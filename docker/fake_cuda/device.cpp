@@ -21,7 +21,11 @@ static pid_t owner;  // the process in which CUDA started
 static bool driver_is_gone;
 static thread_local int current;
 static thread_local cudaError_t last;
-static std::map<std::string, double>* counts;
+
+static std::map<std::string, double>& counts() {
+  static auto* all = new std::map<std::string, double>;  // never destroyed: calls come at the very end
+  return *all;
+}
 
 static int count() {
   static const int there = [] {
@@ -88,17 +92,6 @@ static char* addresses() {
   return (char*)mmap(nullptr, SPAN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
-static void log_counts() {
-  FILE* file = owner == getpid() ? fopen(getenv("FAKECUDA_LOG"), "a") : nullptr;
-  if (!file) return;
-  std::string line = "{\"pid\": " + std::to_string(owner);
-  for (auto& each : *counts) line += ", \"" + each.first + "\": " + std::to_string((long long)each.second);
-  for (int k = 0; k < count(); ++k)
-    line += ", \"peak bytes of GPU " + std::to_string(k) + "\": " + std::to_string(devices[k].peak);
-  fprintf(file, "%s}\n", line.c_str());
-  fclose(file);
-}
-
 }  // namespace fakecuda
 
 using namespace fakecuda;
@@ -126,15 +119,8 @@ void fakecuda_complain(const char* format, ...) {
   va_end(more);
 }
 
-void fakecuda_count(const char* what, double amount) {
-  static const bool is_logged = getenv("FAKECUDA_LOG");
-  if (!is_logged) return;
-  if (!counts) {
-    counts = new std::map<std::string, double>;
-    atexit(log_counts);
-  }
-  (*counts)[what] += amount;
-}
+void fakecuda_count(const char* what, double amount) { counts()[what] += amount; }
+double fakecuda_counted(const char* what) { return counts()[what]; }
 
 int fakecuda_current() { return current; }
 

@@ -11,7 +11,8 @@ const char* fakecuda_setting(const char* name, const char* otherwise);  // a var
 bool fakecuda_computes();                                               // not with FAKECUDA_NOOP=1
 bool fakecuda_driver_is_gone();                                         // at the exit, with FAKECUDA_EXIT=strict
 void fakecuda_complain(const char* format, ...);                        // a line on stderr
-void fakecuda_count(const char* what, double amount);                   // for FAKECUDA_LOG
+void fakecuda_count(const char* what, double amount);                   // of "launches", "bytes GPU to host" ...
+double fakecuda_counted(const char* what);                              // in this process, for tests
 int fakecuda_current();                                                 // number of the current device
 cudaError_t fakecuda_context();  // every call begins with it: starts CUDA on the current device, or says why not
 
