@@ -3,7 +3,6 @@
 Caffe ends the process at any error of CUDA, so each check has a process of its own.
 """
 
-import os
 import sys
 import tempfile
 import time
@@ -31,7 +30,7 @@ GIB = 2**30
 def caffe_itself():
     if not cuda.BUILT_IN:
         raise InputError("this Caffe is built without CUDA; `make check-gpu` on the host takes the image that has it")
-    tf32 = "on" if os.environ.get("NVIDIA_TF32_OVERRIDE") == "1" else "off"
+    tf32 = "on" if cuda.is_tf32_asked_for() else "off"
     return (
         f"cuBLAS {_dotted(cuda.versions()['cuBLAS'])}, NCCL {'yes' if caffe.has_nccl() else 'no'}, TF32 {tf32}; "
         f"code for {' '.join(architectures())}"
