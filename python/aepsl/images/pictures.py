@@ -127,9 +127,9 @@ def write_grey(path, array):
 write_colour = write_grey
 
 
-def palette(count=256):
-    """VOC's colour map, `count` x 3 uint8 RGB: the bits of the index spread over the channels."""
-    index = np.arange(count)[:, None, None] >> (3 * np.arange(8))[None, None, :]
+def palette():
+    """VOC's colour map, 256 x 3 uint8 RGB: the bits of the index spread over the channels."""
+    index = np.arange(256)[:, None, None] >> (3 * np.arange(8))[None, None, :]
     bits = (index >> np.arange(3)[None, :, None]) & 1
     return (bits << (7 - np.arange(8))).sum(-1).astype(np.uint8)
 
