@@ -17,7 +17,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_threads
 from aepsl.data import lists
 from aepsl.images import decoding
-from aepsl.images.pictures import check_whole, read_image, read_indexed
+from aepsl.images.pictures import read_image, read_indexed
 from aepsl.paper.published import VOC_CLASSES
 from aepsl.store import digests
 
@@ -138,7 +138,7 @@ class Dataset:
 
     def _check(self, image_id, folders):
         path = self.image_path(image_id)
-        header = check_whole(path)
+        header = decoding.check_whole(path)
         self.upright(image_id, path, header)
         masks = [_mask_of_size(in_folder(folder, [image_id])[0], header.size[::-1]) for folder in folders]
         return [np.flatnonzero(np.bincount(mask.ravel())) for mask in masks]

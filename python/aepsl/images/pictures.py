@@ -68,15 +68,7 @@ def _eight_bits(path, array):
 
 def read_picture(path):
     """read_image for a picture of the user's own, which nobody has checked; InputError if it was cut short."""
-    check_whole(path)
-    return read_image(path)
-
-
-def check_whole(path):
-    """Decode an image and return its decoding.Header; InputError for one that was cut short."""
-    header = decoding.header(path)
-    decoding.load_whole(path)  # OpenCV would fill in what a file cut short lacks
-    return header
+    return read_image(path, decoding.check_whole(path))  # OpenCV would fill in what a file cut short lacks
 
 
 def read_indexed(path):
