@@ -359,6 +359,7 @@ BAD = {
     "a value less": lambda a, path: changed(a, path, values=a["values"][1:]),
     "an empty tree": lambda a, path: changed(a, path, sizes=np.append(a["sizes"], a["sizes"].dtype.type(0))),
     "two trees as one": lambda a, path: changed(a, path, sizes=np.append(a["sizes"][:2].sum(), a["sizes"][2:])),
+    "a leaf less": lambda a, path: changed(a, path, features=np.append(a["features"][:-1], 0).astype("u1")),
     "feature 93": lambda a, path: changed(a, path, features=np.where(a["features"] == 255, 255, 93).astype("u1")),
     "circle": a_circle,
     "a header without end": lambda a, path: path.write_bytes(b"\x93NUMPY\1\0\xff\xff" + b"{" * 65535),

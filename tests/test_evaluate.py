@@ -139,5 +139,5 @@ def test_training_images_need_no_masks(small_set, tmp_path):
         dict(recall=1, precision=precision, erased=1)
     )
     write_mask(str(small_set / "SegmentationClassAug/image3.png"), np.zeros((3, 3), np.uint8))
-    with pytest.raises(InputError, match="image3.png: does not have its image's size"):
+    with pytest.raises(InputError, match="image3.png: is .*, its image "):
         evaluate_regions.run(*arguments)

@@ -17,7 +17,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_threads
 from aepsl.data import lists
 from aepsl.images import decoding
-from aepsl.images.pictures import check_whole, read_image, read_indexed
+from aepsl.images.pictures import read_image, read_indexed
 from aepsl.paper.published import VOC_CLASSES
 from aepsl.store import digests
 
@@ -61,18 +61,17 @@ class Dataset:
         """Image labels O of `ids` as N x C float32, 0 or 1."""
         path = self._path("image_labels.txt")
         if self._rows is None:
-            self._rows = lists.read_labels(path)
+            self._rows = lists.read_labels(path, self.classes)
         labels = np.zeros((len(ids), len(self.classes)), np.float32)
-        columns = {name: column for column, name in enumerate(self.classes)}
         for row, image_id in enumerate(ids):
             if not self._rows.get(image_id):
                 raise InputError(f"{path}: no label for {image_id}; add a line '{image_id} NAME ...'")
-            for name in lists.names_in(self._rows[image_id], columns):
-                if name not in columns:
+            for name in self._rows[image_id]:
+                if name not in self.classes:
                     what = f"{image_id} has the label '{name}', which is no class of {lists.shown(self.classes)}"
                     remedy = "correct it, or add it to `classes` in experiment.yaml"
                     raise InputError(f"{path}: {what}; {remedy}; names with spaces need tabs or commas between them")
-                labels[row, columns[name]] = 1
+                labels[row, self.classes.index(name)] = 1
         return labels
 
     def image_path(self, image_id):
@@ -115,12 +114,7 @@ class Dataset:
         Raises InputError for one that is not of `shape`, its image's.
         """
         path = self._mask(image_id)
-        if not os.path.exists(path):
-            return None
-        truth = read_indexed(path)
-        if truth.shape != shape:
-            raise InputError(f"{path}: does not have its image's size; mend it, or remove it: training needs no mask")
-        return truth
+        return _mask_of_size(path, shape) if os.path.exists(path) else None
 
     def contents(self, ids, *parts):
         """{part: SHA-256 of what the data set holds of it for the images `ids`}.
@@ -144,16 +138,10 @@ class Dataset:
 
     def _check(self, image_id, folders):
         path = self.image_path(image_id)
-        header = check_whole(path)
+        header = decoding.check_whole(path)
         self.upright(image_id, path, header)
-        (width, height), found = header.size, []
-        for path in (os.path.join(folder, image_id + ".png") for folder in folders):
-            mask = read_indexed(path)
-            if mask.shape != (height, width):
-                size = f"is {mask.shape[1]} x {mask.shape[0]}, its image {width} x {height}"
-                raise InputError(f"{path}: {size}; a mask needs its image's size")
-            found.append(np.flatnonzero(np.bincount(mask.ravel())))
-        return found
+        masks = [_mask_of_size(in_folder(folder, [image_id])[0], header.size[::-1]) for folder in folders]
+        return [np.flatnonzero(np.bincount(mask.ravel())) for mask in masks]
 
     def check_values(self, path, values):
         """InputError for a mask whose `values` are neither those of the classes nor IGNORE; path: names it."""
@@ -166,6 +154,15 @@ class Dataset:
 
     def _path(self, *parts):
         return os.path.join(self.root, *parts)
+
+
+def _mask_of_size(path, shape):
+    """A mask, H x W; InputError for one that is not of `shape`, its image's."""
+    mask = read_indexed(path)
+    if mask.shape != shape:
+        size = "is {} x {}, its image {} x {}".format(*mask.shape[::-1], *shape[::-1])
+        raise InputError(f"{path}: {size}; mend it, or remove it where only training needs the image")
+    return mask
 
 
 def _by_stem(folder):

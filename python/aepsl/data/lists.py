@@ -61,27 +61,20 @@ def shown(ids):
     return ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
 
 
-def read_labels(path):
-    """{id: [text after the id, split at tabs and commas]} of a file with lines `ID NAME NAME ...`.
+def read_labels(path, classes):
+    """{id: [names]} of a file with lines `ID NAME NAME ...`; several lines for one id are united.
 
-    Several lines for one id are united. Names of two words need tabs or commas between names: see `names_in`.
+    Where names are parted by tabs or commas, each that `classes` has may be of several words; else a word is a name.
     """
     rows = {}
     for _, line in lines(path, "each image's labels: ID NAME NAME ..."):
-        first, *names = re.split("[\t,]", line)
+        first, *fields = re.split("[\t,]", line)
         image_id, _, name = first.strip().partition(" ")
-        fields = (" ".join(each.split()) for each in (name, *names))
-        rows.setdefault(plain_id(image_id), []).extend(filter(None, fields))
+        names = rows.setdefault(plain_id(image_id), [])
+        for words in map(str.split, (name, *fields)):
+            field = " ".join(words)
+            names += [field] if field in classes else words
     return rows
-
-
-def names_in(fields, classes):
-    """The names in the fields of `read_labels`: a class's name of any number of words, or words that are one each."""
-    for field in fields:
-        if field in classes:
-            yield field
-        else:
-            yield from field.split()
 
 
 def read_classes(path):

@@ -179,7 +179,7 @@ def _compare_labels(out, lists, labels, expected, remedy):
 
 
 def _write(path, lines):
-    """Write a text file, but where it is there already: a new date would redo every stage."""
+    """Write a text file, but where it is there already, so that another start changes nothing."""
     text = _text(lines)
     if read_text(path) != text:
         write_text(path, text)

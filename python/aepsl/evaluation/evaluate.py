@@ -132,7 +132,7 @@ def main(argv=None):
     parser.add_argument("--classes", help="file of class names, values 1, 2, ...; VOC's 20 without it")
     arguments = parser.parse_args(argv)
     check_place(arguments.json)
-    ids = read_list(arguments.ids, "the ids to evaluate").ids
+    ids = read_list(arguments.ids).ids
     names = ["background", *(read_classes(arguments.classes) if arguments.classes else VOC_CLASSES)]
     result = run(arguments.pred, arguments.gt, ids, list(range(len(names))), names)
     write_json(arguments.json, result)

@@ -97,10 +97,11 @@ def load(image, path):
     return image
 
 
-def load_whole(path):
-    """Decode a file; unlike `load`, refuse also a JPEG that ends, with its mark of an end, before its last row or scan.
+def check_whole(path):
+    """Decode an image and return its Header; InputError for one that was cut short.
 
-    Not seen is a file of several scans whose last one ends early.
+    Unlike `load`, refuse also a JPEG that ends, with its mark of an end, before its last row or scan. Not seen is a
+    file of several scans whose last one ends early.
     """
     with opened(path) as image:
         if image.format in JPEGS:
@@ -109,6 +110,7 @@ def load_whole(path):
                 raise unreadable(path)
             image = Image.open(io.BytesIO(jpeg.without_end(data) or data), formats=["JPEG"])
         load(image, path)
+    return header(path)
 
 
 def unreadable(path):

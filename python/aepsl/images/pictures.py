@@ -68,15 +68,7 @@ def _eight_bits(path, array):
 
 def read_picture(path):
     """read_image for a picture of the user's own, which nobody has checked; InputError if it was cut short."""
-    check_whole(path)
-    return read_image(path)
-
-
-def check_whole(path):
-    """Decode an image and return its decoding.Header; InputError for one that was cut short."""
-    header = decoding.header(path)
-    decoding.load_whole(path)  # OpenCV would fill in what a file cut short lacks
-    return header
+    return read_image(path, decoding.check_whole(path))  # OpenCV would fill in what a file cut short lacks
 
 
 def read_indexed(path):
@@ -127,9 +119,9 @@ def write_grey(path, array):
 write_colour = write_grey
 
 
-def palette(count=256):
-    """VOC's colour map, `count` x 3 uint8 RGB: the bits of the index spread over the channels."""
-    index = np.arange(count)[:, None, None] >> (3 * np.arange(8))[None, None, :]
+def palette():
+    """VOC's colour map, 256 x 3 uint8 RGB: the bits of the index spread over the channels."""
+    index = np.arange(256)[:, None, None] >> (3 * np.arange(8))[None, None, :]
     bits = (index >> np.arange(3)[None, :, None]) & 1
     return (bits << (7 - np.arange(8))).sum(-1).astype(np.uint8)
 

@@ -2,7 +2,8 @@
 
 from aepsl.base.errors import InputError
 from aepsl.data import lists
-from aepsl.images.pictures import check_whole, read_image
+from aepsl.images.decoding import check_whole
+from aepsl.images.pictures import read_image
 from aepsl.saliency.maps import first_of
 
 
