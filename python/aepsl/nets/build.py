@@ -31,8 +31,8 @@ SOLVER_HEADER = """# From the repository's root, with PYTHONPATH=python, the dat
 """
 
 
-def data_layer(experiment, task, **own):
-    """aepsl.layers.data.WeaklyLabelledImages; own: parameters of a run, its root, regions and masks."""
+def data_parameters(experiment, task, **own):
+    """Those of aepsl.layers.data; own: a run's root, regions and masks, and what else is not the experiment's."""
     data = experiment.data
     parameters = dict(
         root="data/" + experiment.name,
@@ -49,8 +49,13 @@ def data_layer(experiment, task, **own):
         masks=None,
         mask_stride=STRIDE,
     )
-    tops = 2 if task == "classification" else 3
-    return heads.python("data.WeaklyLabelledImages", ntop=tops, param_str=json.dumps({**parameters, **own}))
+    return {**parameters, **own}
+
+
+def data_layer(experiment, task, **own):
+    """aepsl.layers.data.WeaklyLabelledImages; own: see data_parameters."""
+    parameters = json.dumps(data_parameters(experiment, task, **own))
+    return heads.python("data.WeaklyLabelledImages", ntop=2 if task == "classification" else 3, param_str=parameters)
 
 
 def batch_shapes(experiment, task, batch):

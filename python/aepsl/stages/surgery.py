@@ -15,7 +15,7 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_bytes
 from aepsl.graph.stage import TRAINING
-from aepsl.layers.data import PARAMETERS, Sampler
+from aepsl.layers.data import Sampler
 from aepsl.nets import build, caffemodel
 from aepsl.store import digests
 from aepsl.store.result import Made
@@ -117,10 +117,7 @@ def _outputs(net, name, images):
 
 def _sampler(experiment, data):
     """The crops of the training images, IMAGES in a batch."""
-    settings = experiment.data
-    chosen = {key: getattr(settings, key) for key in ("crop", "scale", "mean")}
-    chosen.update(root=data, list=settings.train, classes=experiment.classes, seed=experiment.seed.training)
-    return Sampler(**dict(PARAMETERS, batch=IMAGES, **chosen))
+    return Sampler(**build.data_parameters(experiment, "classification", root=data, batch=IMAGES))
 
 
 def _is_vgg(path, layers):

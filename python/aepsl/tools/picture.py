@@ -12,7 +12,6 @@ from aepsl.base.files import check_place, written_whole
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.graph.graph import Graph, of_run
 from aepsl.graph.run_folder import RunFolder
-from aepsl.graph.segmentation import masks_of
 from aepsl.images.pictures import palette, read_indexed
 from aepsl.paper import recipes
 from aepsl.report.pictures import Album
@@ -55,7 +54,8 @@ def first_shown(album):
 
 def of_training(album, image_id, row):
     """Pictures of the image, of what is left of it after each step, and of the mask that the row's net learns from."""
-    _, masks = masks_of(Graph(album.experiment).of, recipes.rows(album.experiment.mining.steps)[row].net)
+    net = recipes.rows(album.experiment.mining.steps)[row].net
+    masks = Graph(album.experiment).stages[f"segmentation.{net}"].paths.get("masks")
     left = [album.erased(image_id, t, f"erased by step {t}") for t in range(1, album.merge + 1)]
     return [album.image(image_id, "training image"), *left, album.mask(masks, image_id, "its mask S")]
 
