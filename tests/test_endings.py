@@ -152,9 +152,9 @@ def test_a_stage_notes_the_commit_that_it_began_with(tmp_path, monkeypatch):
     monkeypatch.setattr(commit, "of_code", lambda: next(code))
     run = str(tmp_path)
     records.done(run, "check", "word", lambda: job._measured(lambda: Made([], value=dict(train=1))))
-    took = files.read_json(records.seconds_of(run, "check"))
+    took = records.read_mark(run, "check")
     assert took["commit"] == "before" and took["seconds"] >= 0
-    assert files.read_json(records.mark_of(run, "check")) == dict(train=1)
+    assert took["value"] == dict(train=1)
 
 
 def test_files_that_may_not_be_so_large_are_said_before_caffe_aborts(tmp_path, monkeypatch):
