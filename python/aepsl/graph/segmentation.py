@@ -7,13 +7,14 @@ from aepsl.settings import experiments
 TRUTH = "truth"  # in the place of a stage that makes masks: the data set's own
 # What a row may change, and a net besides: all that its stages are known to be made of.
 OF_ROWS = (*IMAGES, "psl", "crf")
-OF_NETS = ("segmentation_start", "psl_start", "training", "seed.training", "threads", "data.crop", "new_layer_lr")
+OF_NETS = (*OF_ROWS, "segmentation_start", "psl_start", "training.segmentation", "training.psl", "seed.training")
+OF_NETS += ("threads", "data.crop", "new_layer_lr")
 
 
 def stages(of):
     """The stages in their order: each net, the training images as a PSL net segments them, then the rows."""
     for name, net in of.nets.items():
-        _check(name, net.changes, (*OF_NETS, *OF_ROWS))
+        _check(name, net.changes, OF_NETS)
         yield segmentation(of, name)
         if net.task == "psl":
             yield relabel(of, name)

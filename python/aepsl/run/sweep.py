@@ -25,7 +25,7 @@ from aepsl.base.files import write_json
 from aepsl.base.table import Table, number
 from aepsl.data.dataset import Dataset
 from aepsl.graph.graph import Graph, read
-from aepsl.graph.segmentation import OF_ROWS, is_of, start_name
+from aepsl.graph.segmentation import OF_NETS, OF_ROWS, is_of, start_name
 from aepsl.graph.stage import TRAINING
 from aepsl.run import start
 from aepsl.settings import experiments
@@ -34,7 +34,7 @@ from aepsl.store import digests
 from aepsl.training import psl_log
 
 # What may differ: nothing that the run's masks are made of.
-FREE = ("segmentation_start", "psl_start", "training.segmentation", "training.psl", "psl", "crf")
+FREE = [key for key in OF_NETS if key not in TRAINING]
 
 
 class Variant:
