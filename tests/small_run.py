@@ -100,7 +100,8 @@ def state(folder):
     for path in sorted(pathlib.Path(folder).rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_file() and not name.startswith((".snakemake", "made/", "report", "start.json")):
-            found[name] = None if name.startswith("done/") else path.read_bytes()
+            is_mark = name.startswith("done/")
+            found[name] = [json.loads(path.read_bytes())["value"]] if is_mark else path.read_bytes()
     if "results.json" in found:
         results = json.loads(found["results.json"])
         found["results.json"] = {key: value for key, value in results.items() if key not in OF_THE_MACHINE}

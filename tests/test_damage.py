@@ -352,13 +352,21 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
 
 def record(**changes):
     """The text of a job's record, with changes."""
-    return json.dumps({**dict(word="w", mark={}, results=["a.png"], texts={}, files={"a.png": "0"}), **changes})
+    return json.dumps(
+        {**dict(word="w", mark=dict(value=1), results=["a.png"], texts={}, files={"a.png": "0"}), **changes}
+    )
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[1, 2", '{"mark": 1}', "\xff\x00", "[]", "5", "[" * 100000, record(texts=[]), record(results=["b.png"])]
-    + [record(texts={"a.png": 5}), record(files={"a.png": 5}), record(word=1), record(results=[["a.png"]])]
+    + [
+        record(mark=dict(train=1)),
+        record(texts={"a.png": 5}),
+        record(files={"a.png": 5}),
+        record(word=1),
+        record(results=[["a.png"]]),
+    ]
     + [record(texts={name: "x"}, files={name: "0", "a.png": "0"}) for name in ("../evil", "a/../../evil", "/evil")]
     + [record(results=[], files={"../evil.png": "0"})],
 )
@@ -366,7 +374,7 @@ def test_a_record_that_cannot_be_read_is_none(tmp_path, text):
     (tmp_path / "made").mkdir()
     (tmp_path / "made/mine.json").write_text(text, encoding="latin-1")
     for dry in (True, False):
-        assert records.heal(str(tmp_path), "mine", dry)[0] is None
+        assert records.heal(str(tmp_path), "mine", dry) is None
     assert not (tmp_path / "made/mine.json").exists() and not list(tmp_path.rglob("*evil*"))
 
 
@@ -376,12 +384,12 @@ IN_THE_WAY.update(link=lambda path: path.symlink_to(path.name), text=lambda path
 
 
 @pytest.mark.parametrize("folder", ["made", "done"])
-def test_what_a_killed_process_was_writing_is_no_job(tmp_path, folder):
+def test_what_a_killed_process_was_writing_is_no_job(tmp_path, folder, capfd):
     (tmp_path / folder).mkdir()
     (tmp_path / folder / "mine.step1.1-1.part925.json").write_text("{}")
     records.remove_leftovers(str(tmp_path))
     assert not list(tmp_path.rglob("*.part*"))
-    assert records.heal(str(tmp_path), "mine.step1.1-1") == (None, [])
+    assert records.heal(str(tmp_path), "mine.step1.1-1") is None and capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", ["made/mine.json", "done/mine.json", "done/check.json"])
@@ -397,7 +405,7 @@ def test_whatever_lies_in_a_files_place_goes(tmp_path, monkeypatch, name, what):
     (root / "step1/classification/solver.prototxt").write_text("max_iter: 3")
     assert "classification.step1" in status.report(experiments.load("voc12"))
     for job in ("mine", "check"):
-        assert records.heal(str(root), job)[0] is None
+        assert records.heal(str(root), job) is None
     assert not os.path.lexists(root / name)
 
 
@@ -418,7 +426,7 @@ def test_what_was_remembered_of_files_is_only_a_memory(tmp_path, monkeypatch, wh
     assert digests.of(["Makefile"]) == [sha256("Makefile")]
 
 
-def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path):
+def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path, capfd):
     """The settings have changed, and the stage was interrupted after it had removed the old."""
     folder = tmp_path / "masks"
 
@@ -429,9 +437,9 @@ def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path):
         return Made([str(folder / "a.csv")], [str(folder / "made_of.json")])
 
     records.done(str(tmp_path), "masks", "first", lambda: (make("first"), {}))
-    assert records.heal(str(tmp_path), "masks") == ("first", [])
+    assert records.heal(str(tmp_path), "masks") == "first"
     make("second")
-    assert records.heal(str(tmp_path), "masks") == (None, [])
+    assert records.heal(str(tmp_path), "masks") is None and capfd.readouterr() == ("", "")
     assert (folder / "a.csv").read_text() == "second\n"
     assert json.loads((folder / "made_of.json").read_text()) == dict(word="second")
 
@@ -463,7 +471,7 @@ def test_a_share_leaves_what_another_has_made_of_a_new_word_meanwhile(tmp_path, 
     do("2", "second")
     do("1", "second")
     assert sorted(made) == ["1 first", "1 second", "2 first", "2 second"]
-    assert all(records.heal(str(tmp_path), f"masks.{k}-2")[0] == "second" for k in "12")
+    assert all(records.heal(str(tmp_path), f"masks.{k}-2") == "second" for k in "12")
 
 
 # The data that a run draws itself.
@@ -529,6 +537,6 @@ def test_killed_once_the_data_are_drawn_the_next_start_goes_on(tmp_path, monkeyp
             start._draw(experiment, str(tmp_path), str(tmp_path / "data"))
         start._draw(experiment, str(tmp_path), str(tmp_path / "data"))
         assert len(os.listdir(tmp_path / "data/JPEGImages")) == 3
-        assert records.heal(str(tmp_path), "data")[0]
+        assert records.heal(str(tmp_path), "data")
         for each in ("data", "made", "done"):
             shutil.rmtree(tmp_path / each)

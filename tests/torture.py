@@ -383,7 +383,7 @@ TEXT = """# What a run survives
 `make torture` prints these figures and writes this page. It runs the smallest experiment that has every kind of stage,
 from the drawing of the data to the archive for VOC's server, and does things to it. The same command is typed again
 until the run ends, and then its files are compared, byte by byte, with those of a run that nothing happened to; only
-the seconds that it took may differ, and the records in `made/` that hold them. `tests/torture.py` and
+what its jobs took may differ, which `done/` and `made/` hold. `tests/torture.py` and
 `tests/power_cuts` say exactly what is done. A short version belongs to `make test-long`.
 
 """

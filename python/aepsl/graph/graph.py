@@ -130,22 +130,21 @@ class Graph:
         )
 
     def undone(self, targets, dry=False):
-        """([jobs to be done], lines about damage) of what `targets` need; what is damaged is put right.
+        """The jobs to be done of what `targets` need; what is damaged is put right.
 
         The marks of those jobs go: a mark says that its job is done, of what is there today. dry: only tells.
         """
-        stages, jobs, said = set(), [], []
+        stages, jobs = set(), []
         for stage in self.needed(targets):
             word = None if stages.intersection(stage.needs) else self.word(stage)
             for job in self.jobs(stage.name):
-                there, lines = records.heal(self.run.path, job, dry)
-                said += lines
+                there = records.heal(self.run.path, job, dry)
                 if word is None or there != word:
                     stages.add(stage.name)
                     jobs.append(job)
         for job in jobs if not dry else ():
             records.unmark(self.run.path, job)
-        return jobs, said
+        return jobs
 
     def cores(self, stage, start):
         """How many cores a job of the stage takes."""

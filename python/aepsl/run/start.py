@@ -96,7 +96,7 @@ def prepared(asked, options=(), **more):
     targets, last = _wanted(asked.target, row, found, data)
     targets = more.pop("targets", targets)
     if dry:
-        return _tell(*found.undone(targets, dry=True))
+        return _tell(found.undone(targets, dry=True))
     digests.remember()
     _check_data(experiment, run, data, contents)
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
@@ -143,9 +143,8 @@ def _wanted(target, row, found, data):
     return ["results"], ["report", found.experiment.name, "--data", data] if target == "all" else []
 
 
-def _tell(jobs, said):
+def _tell(jobs):
     """Print what would be done."""
-    records.say(said)
     print(f"{len(jobs)} jobs would be done:" if jobs else DONE)
     for job in jobs:
         print(f"  {job}")
@@ -153,8 +152,8 @@ def _tell(jobs, said):
 
 def _command(found, start, profile, options):
     """Write what the run's stages read; returns snakemake's command."""
-    jobs, said = found.undone(start.targets)
-    records.say(said if jobs else [*said, DONE])
+    if not found.undone(start.targets):
+        print(DONE, file=sys.stderr, flush=True)
     _check_disk(found, start.targets)
     graph.write(found, start)
     folder = os.environ["AEPSL_START"] = os.path.abspath(found.run.path)

@@ -33,11 +33,9 @@ def done(run, job, word, make):
     Returns whether there was something to do.
     """
     before = read_record(run, job)
-    if before is None or before["word"] == word:  # else another share may have begun to replace what is there
-        there, said = heal(run, job)
-        say(said)
-        if there == word:
-            return False
+    is_of_today = before is None or before["word"] == word  # else another share may have begun to replace what is there
+    if is_of_today and heal(run, job) == word:
+        return False
     made, took = make()
     flush_all(run)  # what was made is on the disk before anything says so
     keep(run, job, word, made, took, before)
@@ -78,7 +76,8 @@ def read_record(run, job):
     named, strings = [*record["results"], *record["texts"]], [*record["files"].values(), *record["texts"].values()]
     is_known = all(isinstance(name, str) and name in record["files"] for name in named)
     is_inside = not any(os.path.isabs(name) or os.pardir in name.split(os.sep) for name in record["files"])
-    return record if is_known and is_inside and all(isinstance(each, str) for each in strings) else None
+    is_ours = "value" in record["mark"] and all(isinstance(each, str) for each in strings)  # else of an earlier version
+    return record if is_known and is_inside and is_ours else None
 
 
 def read_mark(run, job):
@@ -88,33 +87,37 @@ def read_mark(run, job):
 
 
 def heal(run, job, dry=False):
-    """Put right what is damaged or missing of what a job has made, and tell; dry: only tell.
+    """Put right what is damaged or missing of what a job has made, with a line for each fault; dry: the lines alone.
 
-    Returns (the word of what is there, None where some of it is missing now; a line for each fault).
+    Returns the word of what is there, None where some of it is missing now.
     """
     path, mark = path_of(run, job), mark_of(run, job)
     record = read_record(run, job)
     if record is None:
-        is_trace = os.path.lexists(path) or os.path.lexists(mark)
+        if os.path.lexists(path) or os.path.lexists(mark):
+            _say(f"{path}: is damaged or missing; its stage looks again whether all is there")
         _remove(path, dry)
         _remove(mark, dry)
-        return None, [f"{path}: is damaged or missing; its stage looks again whether all is there"] * is_trace
+        return None
     if _is_of_something_else(run, record):
-        return None, []
+        return None
     differing = _differing(run, record)
     texts = [name for name in differing if name in record["texts"]]
     faulty = [name for name in differing if name not in record["texts"]]
-    said = [f"{_told(run, names)}; {what}" for names, what in ((texts, "put back"), (faulty, "made again")) if names]
+    if not faulty and read(mark) != record["mark"]:
+        if os.path.lexists(mark):
+            _say(f"{mark}: is damaged or missing; put back")
+        _remove(mark, dry)
+        if not dry:
+            write_json(mark, record["mark"])
+    for names, what in ((texts, "put back"), (faulty, "made again")):
+        if names:
+            _say(f"{_told(run, names)}; {what}")
+        for name in names:
+            _remove(os.path.join(run, name), dry)
     for name in texts if not dry else ():
         write_text(os.path.join(run, name), record["texts"][name])
-    for name in faulty:
-        _remove(os.path.join(run, name), dry)
-    if not faulty and read(mark) != record["mark"]:
-        said += [f"{mark}: is damaged or missing; put back"] * os.path.lexists(mark)
-        if not dry:
-            _remove(mark)
-            write_json(mark, record["mark"])
-    return None if faulty else record["word"], said
+    return None if faulty else record["word"]
 
 
 def unmark(run, job):
@@ -159,6 +162,5 @@ def _remove(path, dry=False):
         os.unlink(path)
 
 
-def say(lines):
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)
+def _say(line):
+    print(line, file=sys.stderr, flush=True)
