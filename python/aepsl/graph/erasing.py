@@ -21,13 +21,13 @@ def saliency(of):
     else:
         options.update(detector=of.experiment.background.detector)
         source = dict(inputs=("train.images", "detector"), options=options)
-    return Stage("saliency", "saliency", of.folder.saliency, images="train", **source)
+    return Stage("saliency", "saliency", of.run.saliency, images="train", **source)
 
 
 def surgery(of):
     """LargeFOV's initial weights. Where the user's lack fc6 and fc7 they are drawn, of what fc6_fc7 stands for."""
     made_of = dict(reads=dict(vgg="weights"), inputs=("fc6_fc7",), stood_for=TRAINING)
-    return Stage("surgery", "surgery", of.folder.initial, **made_of)
+    return Stage("surgery", "surgery", of.run.initial, **made_of)
 
 
 def classification(of, t):
@@ -35,7 +35,7 @@ def classification(of, t):
     return Stage(
         f"classification.step{t}",
         "classification",
-        of.folder.classification(t),
+        of.run.classification(t),
         reads=dict(weights=initial(of), regions=_mined(t - 1)),
         settings=(*TRAINING, "training.classification"),
         inputs=("net.classification", *LABELLED),
@@ -48,7 +48,7 @@ def mine(of, t):
     return Stage(
         f"mine.step{t}",
         "mine",
-        of.folder.regions(t),
+        of.run.regions(t),
         reads=dict(model=f"classification.step{t}", before=_mined(t - 1)),
         settings=(*NET, "mining.threshold", "seed.report"),
         inputs=("net.classification", *LABELLED),
@@ -58,7 +58,7 @@ def mine(of, t):
 
 def shares(of, t):
     """How much of the objects the regions cover, and how much else."""
-    return Stage(f"shares.step{t}", "shares", of.folder.shares(t), dict(regions=_mined(t)), inputs=TRUE_MASKS)
+    return Stage(f"shares.step{t}", "shares", of.run.shares(t), dict(regions=_mined(t)), inputs=TRUE_MASKS)
 
 
 def thresholds(of):
@@ -66,7 +66,7 @@ def thresholds(of):
     return Stage(
         "thresholds",
         "thresholds",
-        of.folder.thresholds,
+        of.run.thresholds,
         reads=dict(model="classification.step1"),
         settings=(*NET, "mining.sensitivity"),
         inputs=("net.classification", "train.images", *TRUE_MASKS),
@@ -77,13 +77,13 @@ def masks(of, t):
     """S of the regions of steps 1 to t, and background."""
     reads = dict(regions=_mined(t), saliency="saliency")
     made_of = dict(settings=CUES, inputs=("train.labels",), images="train")
-    return Stage(f"masks.ae_step{t}", "masks", of.folder.masks(t), reads, **made_of)
+    return Stage(f"masks.ae_step{t}", "masks", of.run.masks(t), reads, **made_of)
 
 
 def background(of):
     """How good the background cue is, and the masks of the tables' nets."""
     reads = dict(saliency="saliency", masks=f"masks.ae_step{of.experiment.mining.merge}")
-    return Stage("background", "background", of.folder.background, reads, settings=CUES, inputs=TRUE_MASKS)
+    return Stage("background", "background", of.run.background, reads, settings=CUES, inputs=TRUE_MASKS)
 
 
 def _mined(t):

@@ -14,7 +14,6 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json, write_text
 from aepsl.graph import erasing, segmentation
 from aepsl.graph.run_folder import RunFolder
-from aepsl.graph.stage import Of
 from aepsl.paper import recipes
 from aepsl.settings import experiments
 from aepsl.store import digests, records
@@ -53,11 +52,11 @@ class Graph:
         self.experiment, self.contents = experiment, contents or {}
         self.run = RunFolder(experiment.name, root)
         steps = experiment.mining.steps
-        nets, rows = {**recipes.nets(steps), **dict(nets)}, {**recipes.rows(steps), **dict(rows)}
-        self.of = Of(experiment, self.run, nets, rows, dict(weights=weights, maps=maps))
+        self.nets, self.rows = {**recipes.nets(steps), **dict(nets)}, {**recipes.rows(steps), **dict(rows)}
+        self.given = dict(weights=weights, maps=maps)
         for row in experiment.rows:
             self.checked_row(row)
-        declared = {stage.name: stage for stage in (*erasing.stages(self.of), *segmentation.stages(self.of))}
+        declared = {stage.name: stage for stage in (*erasing.stages(self), *segmentation.stages(self))}
         self.stages = {}  # each after all that it needs
         for name in declared:
             self._add(name, declared)
@@ -70,7 +69,7 @@ class Graph:
             raise InputError(f"aepsl/paper/recipes.py: {waiting[-1]} needs {name}, which {why}")
         if name in self.stages:
             return
-        stage, given = declared[name], self.of.given
+        stage, given = declared[name], self.given
         reads = {argument: source for argument, source in stage.reads.items() if source}
         needs = dict.fromkeys([*(source for source in reads.values() if source not in given), *stage.needs])
         for other in needs:
@@ -81,8 +80,8 @@ class Graph:
 
     def checked_row(self, row):
         """`row`; InputError if tables 3 and 4 have no such row, and we add none."""
-        if row not in self.of.rows:
-            known = ", ".join(self.of.rows)
+        if row not in self.rows:
+            known = ", ".join(self.rows)
             raise InputError(f"{row}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {known}")
         return row
 

@@ -45,7 +45,7 @@ def segmentation(of, name):
     return Stage(
         f"segmentation.{name}",
         net.task,
-        of.folder.segmentation(name),
+        of.run.segmentation(name),
         reads=dict(weights=start_of(of, name), masks=None if is_truth else masks),
         settings=(*TRAINING, f"training.{net.task}"),
         inputs=(f"net.{net.task}", *LABELLED, *["train.masks"] * is_truth),
@@ -87,7 +87,7 @@ def relabel(of, name):
     return Stage(
         f"relabel.{name}",
         "relabel",
-        of.folder.relabelled(name),
+        of.run.relabelled(name),
         reads=dict(model=f"segmentation.{name}"),
         settings=(*NET, "psl.prohibited", "crf", "seed.report"),
         inputs=("net.psl", *LABELLED),
@@ -105,7 +105,7 @@ def segment(of, split, name):
     return Stage(
         f"segment.{split}.{name}",
         "segment",
-        of.folder.segmented(split, name),
+        of.run.segmented(split, name),
         reads=dict(model=f"segmentation.{row.net}"),
         settings=(*NET, "psl.prohibited", "crf"),
         inputs=(f"net.{of.nets[row.net].task}", f"{listed}.images", *labels),
@@ -121,7 +121,7 @@ def results(of):
     return Stage(
         "results",
         "results",
-        of.folder.results,
+        of.run.results,
         needs=(
             *(f"{kind}.step{t}" for t in steps for kind in ("classification", "shares")),
             *(f"segment.val.{row}" for row in of.experiment.rows),

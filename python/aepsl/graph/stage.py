@@ -1,11 +1,10 @@
-"""What a stage of the graph is, and what all stages are declared with."""
+"""What a stage of the graph is, and what all stages are declared with: functions of the graph, `of`."""
 
 from typing import NamedTuple, Optional
 
 from aepsl.base import doors
 from aepsl.graph.run_folder import RunFolder
 from aepsl.settings.experiments import TASKS
-from aepsl.settings.typed import Experiment
 
 # Keys of the settings that stages of several kinds depend on: of whole images through a net, of trainings, of cues.
 IMAGES = ("data.scale", "data.mean")
@@ -70,18 +69,6 @@ class Stage(NamedTuple):
         if self.is_training:
             return RunFolder.model(self.out)
         return f"{self.out}/crf" if self.kind == "relabel" else self.out
-
-
-class Of(NamedTuple):
-    """What stages are declared of. nets, rows: of tables 3 and 4 (aepsl.paper.recipes); given: {'weights', 'maps':
-    the caffemodel and the folder of maps that the user gave, or None}.
-    """
-
-    experiment: Experiment
-    folder: RunFolder
-    nets: dict
-    rows: dict
-    given: dict
 
 
 def initial(of):
