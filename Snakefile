@@ -4,7 +4,7 @@
 # A job leaves a mark in done/, in the run's folder, where snakemake works; commands run in the repository.
 
 import os
-from shlex import join, quote
+from shlex import quote
 
 from aepsl.graph import graph
 
@@ -25,9 +25,8 @@ wildcard_constraints:
 rule target:
     """What the run was asked for: tables and a report, or an archive; also when there is nothing else to do."""
     input: GRAPH.marks(START.targets)
-    params: last=join(START.last)
     localrule: True
-    shell: "{AEPSL} {params.last}" if START.last else "true"
+    shell: "{AEPSL} {START.last:q}" if START.last else "true"
 
 
 for stage in GRAPH.stages.values():
