@@ -4,8 +4,8 @@ import datetime
 
 from aepsl.base.table import Table, number
 from aepsl.graph.graph import Graph
-from aepsl.graph.state import state_of
 from aepsl.paper import published
+from aepsl.run.state import state_of
 from aepsl.settings import experiments
 
 
