@@ -1,6 +1,7 @@
 """What CUDA says of itself and of the GPUs, asked through the very libraries that Caffe is linked with."""
 
 import ctypes
+import os
 
 import caffe
 
@@ -44,6 +45,11 @@ def driver_release():
     nvml.nvmlInit_v2()
     nvml.nvmlSystemGetDriverVersion(text, len(text))
     return text.value.decode()
+
+
+def tf32():
+    """Whether cuBLAS may round what it multiplies to TF32."""
+    return os.environ.get("NVIDIA_TF32_OVERRIDE") == "1"
 
 
 def name(gpu):
