@@ -190,7 +190,7 @@ def test_what_gpu_session_measured_takes_the_place_of_the_computed(voc12, tmp_pa
     text = plan.report(voc12, gpus=1, cores=8)
     assert hours(text)["segmentation.ae_step1"] == pytest.approx(2 * computed, abs=0.02)
     assert "By what gpu-session measured" in text
-    with mock.patch.object(cuda, "tf32", return_value=True):
+    with mock.patch.dict(os.environ, TF32="1"):
         assert "Computed" in plan.report(voc12, gpus=1, cores=8)
     card("NVIDIA A100-PCIE-40GB")
     assert "Computed" in plan.report(voc12, gpus=1, cores=8)

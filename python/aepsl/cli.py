@@ -93,7 +93,11 @@ def command(main):
         main()
         if sys.stdout:
             sys.stdout.flush()
+        _end_with_gpus(0)
         return
+    except SystemExit as asked:
+        _end_with_gpus(int(asked.code or 0))
+        raise
     except InputError as error:
         line = remedied(error)
     except KeyboardInterrupt:
@@ -126,6 +130,18 @@ def remedied(error):
         path, fault, _ = error.args
         return f"{path}: {fault}; type the same command again, which makes it anew"
     return f"{error}{REMEDIES.get(type(error), '')}"
+
+
+def _end_with_gpus(code):
+    """Where Caffe sees a GPU, end this process at once.
+
+    Caffe gives its cuBLAS handle back after CUDA's driver may have gone, and aborts where that fails.
+    """
+    if "caffe" in sys.modules:
+        from aepsl.nets import cuda  # which loads Caffe: not for commands without it
+
+        if cuda.count():
+            _end("", code)
 
 
 def _end(text, code):

@@ -27,7 +27,7 @@ GIB = 2**30
 def caffe_itself():
     if not cuda.BUILT_IN:
         raise InputError("this Caffe is built without CUDA; `make check-gpu` on the host takes the image that has it")
-    tf32 = "on" if cuda.tf32() else "off"
+    tf32 = "on" if cuda.is_tf32_asked_for() else "off"
     return (
         f"cuBLAS {_dotted(cuda.versions()['cuBLAS'])}, NCCL {'yes' if caffe.has_nccl() else 'no'}, TF32 {tf32}; "
         f"code for {' '.join(architectures())}"

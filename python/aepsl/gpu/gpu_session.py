@@ -34,14 +34,14 @@ GRACE = 30  # seconds for a step to end by itself after its time
 
 
 def steps_of(name):
-    """{step: (command, what it adds to the environment)} of a session with the nets of the experiment `name`."""
+    """{step: (command, changes of the environment, None to unset)} of a session with the nets of the experiment `name`."""
     aepsl = [sys.executable, "-m", "aepsl"]
     part = [*aepsl, "gpu-session", "--experiment", name, "--part"]
     return {
         "check-gpu": ([*aepsl, "check-gpu", "--experiment", name], {}),
         "agreement": ([*part, "agreement"], {}),
         "speed": ([*part, "speed"], {}),
-        "speed-tf32": ([*part, "speed-tf32"], dict(NVIDIA_TF32_OVERRIDE="1")),
+        "speed-tf32": ([*part, "speed-tf32"], dict(TF32="1", NVIDIA_TF32_OVERRIDE=None)),  # 0 would forbid it
         "photos": ([*aepsl, "run", PHOTOS.get(name, name)], {}),
     }
 
@@ -81,9 +81,10 @@ def _run(command, environment, path, seconds):
     begun, log, figures = time.time(), path + ".log", path + ".json"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(figures)  # of the last session
+    environment = {key: value for key, value in dict(os.environ, **environment).items() if value is not None}
     with open(log, "a") as file:
         output = dict(stdout=file, stderr=subprocess.STDOUT)
-        process = subprocess.Popen(command, env=dict(os.environ, **environment), start_new_session=True, **output)
+        process = subprocess.Popen(command, env=environment, start_new_session=True, **output)
     try:
         ended = "FAILED" if process.wait(seconds) else "ok"
     except subprocess.TimeoutExpired:

@@ -5,11 +5,14 @@ import os
 
 import caffe
 
+from aepsl.base.errors import InputError
+
 _caffe = ctypes.CDLL(caffe._caffe.__file__)  # symbols of whatever it depends on are found in it too
 BUILT_IN = hasattr(_caffe, "cudaGetDeviceCount")  # whether Caffe is built with CUDA
 
 # cudaDeviceAttr
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
+TF32_TENSOR_OP_MATH = 3  # cublasMath_t
 
 
 def count():
@@ -47,11 +50,6 @@ def driver_release():
     return text.value.decode()
 
 
-def tf32():
-    """Whether cuBLAS may round what it multiplies to TF32."""
-    return os.environ.get("NVIDIA_TF32_OVERRIDE") == "1"
-
-
 def name(gpu):
     text = ctypes.create_string_buffer(256)
     ctypes.CDLL("libcuda.so.1").cuDeviceGetName(text, len(text), gpu)
@@ -74,3 +72,22 @@ def memory(gpu):
     _caffe.cudaSetDevice(gpu)
     _caffe.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total))
     return free.value, total.value
+
+
+def is_tf32_asked_for():
+    return os.environ.get("TF32") == "1"
+
+
+def allow_tf32():
+    """Let cuBLAS multiply with factors rounded to TF32, for Caffe, in this thread, on the GPU that it has chosen.
+
+    NVIDIA documents both: cublasSetMathMode allows it, NVIDIA_TF32_OVERRIDE=0 forbids it whatever a program sets. The
+    handle is the first member of Caffe's class Caffe (include/caffe/common.hpp), of which each thread has one.
+    """
+    if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        raise InputError("TF32=1: NVIDIA_TF32_OVERRIDE=0 forbids it; unset that")
+    this_threads = _caffe["_ZN5caffe5Caffe3GetEv"]  # caffe::Caffe::Get()
+    this_threads.restype = ctypes.POINTER(ctypes.c_void_p)
+    status = _caffe.cublasSetMathMode(ctypes.c_void_p(this_threads()[0]), TF32_TENSOR_OP_MATH)
+    if status:
+        raise InputError(f"TF32=1: cuBLAS refuses it (status {status}); leave TF32 out")

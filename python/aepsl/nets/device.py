@@ -16,7 +16,7 @@ _held = []  # keeps the lock files open, and so the GPU ours, until this process
 def use(gpu):
     """Compute on the CPU if `gpu` is None, or else on a GPU: number `gpu`, or a free one of several in a list.
 
-    Without that GPU Caffe itself would end the process.
+    Without that GPU Caffe itself would end the process. TF32=1 in the environment allows TF32.
     """
     if gpu is None:
         caffe.set_mode_cpu()
@@ -31,6 +31,8 @@ def use(gpu):
         )
     caffe.set_device(claimed(visible) if isinstance(gpu, list) else gpu)
     caffe.set_mode_gpu()
+    if cuda.is_tf32_asked_for():
+        cuda.allow_tf32()
 
 
 def claimed(numbers):
