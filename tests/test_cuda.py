@@ -10,9 +10,11 @@ import pytest
 from aepsl.base.errors import InputError
 from aepsl.gpu import agreement, check_gpu
 from aepsl.nets import cuda, device
+from aepsl.run import costs
 from aepsl.settings import experiments
 
 needs_gpu = pytest.mark.skipif(not cuda.count(), reason="no GPU is visible, or Caffe is built without CUDA")
+needs_fake = pytest.mark.skipif(not hasattr(cuda._caffe, "fakecuda_counted"), reason="needs a fake GPU's memory")
 no_gpu = pytest.mark.skipif(cuda.count() > 0, reason="a GPU is visible")
 
 
@@ -81,6 +83,44 @@ def test_the_comparison_sees_what_differs(net_of):
     )
     data, gradient = agreement.largest_differences(net, None)
     assert data.name == "other" and data.relative > 0.01 and gradient.relative == 0
+
+
+@needs_gpu
+@pytest.mark.skipif(cuda.count() and cuda.capability(0) < (8, 0), reason="this GPU has no TF32")
+def test_tf32_is_not_allowed(tmp_path, monkeypatch):
+    """It rounds factors to 10 bits: what is wrong by as much must be seen."""
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    cpu, gpu = elsewhere(tmp_path / "cpu.npz", "psl"), elsewhere(tmp_path / "gpu.npz", "psl", "0", TF32="1")
+    assert [each.is_allowed for each in agreement.largest(cpu, gpu)] == [False, False]
+
+
+TRAINED = """
+from aepsl.gpu import check_gpu
+from aepsl.settings import experiments
+from aepsl.training import stand_ins
+if __name__ == "__main__":
+    try:
+        print(check_gpu.memory(0, experiments.load("voc12")), flush=True)
+    finally:
+        stand_ins.trained(0, "voc12", "psl", 30, 1)
+        print("trained", flush=True)
+"""
+
+
+@needs_fake
+def test_a_training_fits_where_its_memory_is_said_to_be_enough(tmp_path):
+    """voc12's psl at batch 30 on GPUs of other sizes, computing nothing; a fiftieth less is not enough."""
+    needed = costs.memory_of_training(experiments.load("voc12"), "psl") / check_gpu.GIB
+    assert 11.5 < needed < 11.8
+    (tmp_path / "trained.py").write_text(TRAINED)
+    for size, fits in ((needed + 0.001, True), (0.98 * needed, False)):
+        environment = dict(os.environ, FAKECUDA_NOOP="1", FAKECUDA_GIB=str(size))
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        done = subprocess.run([sys.executable, str(tmp_path / "trained.py")], **pipes)
+        assert (done.returncode == 0, "takes about" in done.stdout, "trained" in done.stdout) == (fits,) * 3, (
+            done.stderr
+        )
+        assert fits or "out of memory" in done.stderr
 
 
 def test_a_gpu_that_is_not_there_is_refused_and_not_fatal():

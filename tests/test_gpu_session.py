@@ -34,25 +34,28 @@ json.dump(dict(card="A card", rows=[["psl, images/s", "10.0", "8.5"]]), open({!r
 
 def test_each_step_ends_and_only_what_ended_well_is_not_run_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TF32_HERE", "0")
+    monkeypatch.setenv("NO", "0")
     folder = str(tmp_path / "gpu")
     figures = FIGURES.format(f"{folder}/speed.json")
     steps = dict(
         check=step("print('first'); print('card 1')"),
-        speed=step(figures + "import os; print('TF32', os.environ['TF32_HERE'])", TF32_HERE="1"),
+        speed=step(
+            figures + "import os; print('TF32', *map(os.environ.get, ('TF32_HERE', 'NO')))", TF32_HERE="1", NO=None
+        ),
         tests=step("print('2 failed', flush=True); raise SystemExit(1)"),
         last=step("print('done')"),
     )
     assert not gpu_session.session(1, steps, folder)
     ended = json.loads((tmp_path / "gpu/summary.json").read_text())
     assert {name: (each["ended"], each["last"]) for name, each in ended.items()} == dict(
-        check=("ok", "card 1"), speed=("ok", "TF32 1"), tests=("FAILED", "2 failed"), last=("ok", "done")
+        check=("ok", "card 1"), speed=("ok", "TF32 1 None"), tests=("FAILED", "2 failed"), last=("ok", "done")
     )
     assert ended["speed"]["figures"] == dict(card="A card", rows=[["psl, images/s", "10.0", "8.5"]])
     assert [re.split("  +", line.strip()) for line in capsys.readouterr().out.splitlines()] == [
         ["step", "expected", "seen"],
         ["check", "0 s", "ok", "ok", "card 1"],
         ["speed", "psl, images/s", "10.0", "8.5"],
-        ["speed", "0 s", "ok", "ok", "TF32 1"],
+        ["speed", "0 s", "ok", "ok", "TF32 1 None"],
         ["tests", "0 s", "ok", "FAILED", "2 failed"],
         ["last", "0 s", "ok", "ok", "done"],
     ]
@@ -99,6 +102,7 @@ def test_the_steps_in_their_order_and_only_one_with_tf32():
     steps = gpu_session.steps_of("voc12")
     assert list(steps) == ["check-gpu", "agreement", "speed", "speed-tf32", "photos"]
     assert [name for name, (_, more) in steps.items() if more] == ["speed-tf32"]
+    assert steps["speed-tf32"][1] == dict(TF32="1", NVIDIA_TF32_OVERRIDE=None)
     assert steps["photos"][0][-1] == "photos_full" and gpu_session.steps_of("demo")["photos"][0][-1] == "demo"
 
 
@@ -185,9 +189,10 @@ def test_agreement_is_of_all_three_nets_and_ends_with_those_that_are_off(monkeyp
 
 @needs_gpu
 def test_a_session_on_the_demos_nets(tmp_path, monkeypatch):
-    """All of it, but for the training: what it measures is what plan and bench then know."""
+    """Its own parts: what is measured has its place beside what is expected."""
     monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
-    for name in gpu_session.PARTS:
+    monkeypatch.setattr(gpu_session, "ITERATIONS", 1)
+    for name in ("agreement", "speed"):
         gpu_session.part(name, experiments.load("demo"))
     rows = json.loads((tmp_path / "gpu/demo/speed.json").read_text())["rows"]
     assert [row[0] for row in rows[2:4]] == ["psl, images/s", "classification, GiB"]

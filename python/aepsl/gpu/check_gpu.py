@@ -74,7 +74,7 @@ def memory(gpu, experiment):
         raise InputError("CUDA does not start on it; the kernel's log (dmesg) may say why, a restart often helps")
     needed = costs.memory_of_training(experiment, LARGEST)
     text = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free; training {LARGEST} takes about {needed / GIB:.1f}"
-    if free < needed:
+    if free + costs.CONTEXT < needed:  # for this process has a context, too
         raise InputError(f"{text}: end what else runs on it (nvidia-smi shows it), or take a larger GPU")
     return text
 

@@ -30,11 +30,12 @@ from aepsl.training.stand_ins import trained
 
 PHOTOS = {published.PAPERS_EXPERIMENT: "photos_full"}  # what is trained; another experiment itself
 LINE = "{:12}{:40}{:>16}{:>16}"
+ITERATIONS = 20  # that speed is measured of
 GRACE = 30  # seconds for a step to end by itself after its time
 
 
 def steps_of(name):
-    """{step: (command, changes of the environment, None to unset)} of a session with the nets of the experiment `name`."""
+    """{step: (command, changes of the environment, None unsets)} of a session with the nets of an experiment."""
     aepsl = [sys.executable, "-m", "aepsl"]
     part = [*aepsl, "gpu-session", "--experiment", name, "--part"]
     return {
@@ -114,15 +115,15 @@ def compare(gpu, experiment):
     return dict(rows=rows)
 
 
-def speed(gpu, experiment, iterations=20):
+def speed(gpu, experiment):
     """{"rows", "images_per_second"} of the experiment's trainings at their batch, computed and measured; and memory."""
     device.use(gpu)
     card, rates, memory = roofline.known(cuda.name(gpu)), {}, []
     for task in TASKS:
-        print(f"{task}, {iterations} iterations", flush=True)
+        print(f"{task}, {ITERATIONS} iterations", flush=True)
         batch = experiment.training.of(task).batch
-        seconds, used = in_a_process(trained, gpu, experiment.name, task, batch, iterations)  # its memory is its own
-        rates[task] = round(iterations * batch / seconds, 2)
+        seconds, used = in_a_process(trained, gpu, experiment.name, task, batch, ITERATIONS)  # its memory is its own
+        rates[task] = round(ITERATIONS * batch / seconds, 2)
         memory.append([f"{task}, GiB", costs.memory_of_training(experiment, task) / GIB, used / GIB])
     rows = [[f"{task}, images/s", costs.images_per_second(experiment, task, card), rates[task]] for task in TASKS]
     rows = [[what, f"{computed:.1f}", f"{seen:.1f}"] for what, computed, seen in rows + memory]

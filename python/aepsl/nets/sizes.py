@@ -47,8 +47,8 @@ def training_bytes(net, parameter):
     """The memory of a GPU that Caffe's solver takes for a net, less what CUDA itself takes.
 
     net: a caffe.Net of the training net; parameter: its NetParameter. Counted are data and gradients of every blob, and
-    of every parameter with its momentum; where the maxima of pooling were; dropout's random numbers; and the columns
-    that each convolution keeps of its own.
+    of every parameter with its momentum; where the maxima of pooling were; dropout's random numbers; the columns that
+    each convolution keeps of its own, and the ones that it multiplies its bias with.
     """
     counts = [blob.count for blob in net.blobs.values()]  # gradients
     shared = {top for name in net.top_names for top in net.top_names[name] if name.endswith("_split")}
@@ -59,7 +59,7 @@ def training_bytes(net, parameter):
     for name, blobs in net.params.items():
         counts += 3 * [blob.count for blob in blobs]
         kernel, cells = blobs[0].shape[1:], net.blobs[net.top_names[name][0]].shape[2:]
-        counts += [math.prod([*kernel, *cells])] * (len(kernel) == 3 and kernel[-1] > 1)
+        counts += [math.prod(cells)] + [math.prod([*kernel, *cells])] * (len(kernel) == 3 and kernel[-1] > 1)
     sizes = [4 * count for count in counts]
     small = sum(size for size in sizes if size < PIECE / 2)
     return sum(PIECE * -(-size // PIECE) for size in (small, *(size for size in sizes if size >= PIECE / 2)))

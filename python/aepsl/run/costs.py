@@ -29,7 +29,10 @@ SECONDS = dict(masks=0.02, relabel=0.96, segment=1.92)
 # ... and kB that a stage leaves of a photo of VOC.
 KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
 PHOTO = (375, 500)
-CONTEXT = 2**29  # bytes of GPU memory that CUDA itself takes, about
+CONTEXT, LIBRARIES = (
+    400 * 2**20,
+    100 * 2**20,
+)  # bytes of GPU memory that CUDA itself takes, and cuBLAS and cuRAND, about
 # Seconds that a job takes to begin: measured (`make bench ARGS=--run=demo`), and assumed of a GPU, with its weights.
 STARTING, STARTING_GPU = 1.2, 7
 
@@ -158,4 +161,4 @@ def memory_of_training(experiment, task):
     """Bytes of GPU memory that a training takes, CUDA itself included. Computed, not measured."""
     net = stand_ins.net(experiment, task, experiment.training.of(task).batch)
     parameter = text_format.Parse(build.train_net(experiment, task), caffe_pb2.NetParameter())
-    return sizes.training_bytes(net, parameter) + CONTEXT
+    return sizes.training_bytes(net, parameter) + CONTEXT + LIBRARIES

@@ -24,5 +24,6 @@ def images_per_second(gpu=0):
 
     {} where that was not measured, or on a GPU of another name.
     """
-    found = summary(published.PAPERS_EXPERIMENT).get("speed-tf32" if cuda.is_tf32_asked_for() else "speed", {}).get("figures", {})
+    step = "speed-tf32" if cuda.is_tf32_asked_for() else "speed"
+    found = summary(published.PAPERS_EXPERIMENT).get(step, {}).get("figures", {})
     return found["images_per_second"] if found and cuda.count() and found["card"] == cuda.name(gpu) else {}
