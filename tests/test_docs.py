@@ -23,7 +23,7 @@ ID_blob_0.png input_list.txt localization_cues.pickle runs/ runs/.digests.json r
 runs/gpu/voc12/summary.json runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/
 relabelled/psl/s_hat/ runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
-seconds/ train.json
+train.json
 """.split()
 SOURCES = "scripts/sources.yaml"
 OTHERS = ["libcaffe.so", "caffe.NCCL", "cams.cuda", "torch.from_numpy"]  # names of Caffe's and PyTorch's
@@ -69,10 +69,10 @@ RUN_HERE = {
     "python3 -m aepsl export --run demo --to mmseg --out runs/mmseg": NO_DATA,
     "python3 -m aepsl export --run demo --to sec --out runs/sec": NO_DATA,
     "python3 -m aepsl export --run demo --to png --out runs/png": NO_DATA,
-    "make submission": Here(0, "  segment.test.psl++ 1 2", "make submission EXPERIMENT=demo ARGS=-n"),
-    "make submission EXPERIMENT=demo": Here(0, "  segment.test.psl++ 1 2", "make submission EXPERIMENT=demo ARGS=-n"),
+    "make submission": Here(0, "  segment.test.psl++.1-2", "make submission EXPERIMENT=demo ARGS=-n"),
+    "make submission EXPERIMENT=demo": Here(0, "  segment.test.psl++.1-2", "make submission EXPERIMENT=demo ARGS=-n"),
     "make submission ROW=ae_step3": Here(
-        0, "  segment.test.ae_step3 1 2", "make submission ROW=ae_step3 EXPERIMENT=demo ARGS=-n"
+        0, "  segment.test.ae_step3.1-2", "make submission ROW=ae_step3 EXPERIMENT=demo ARGS=-n"
     ),
 }
 
