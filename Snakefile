@@ -10,10 +10,9 @@ from aepsl.graph import graph
 
 FOLDER = os.environ["AEPSL_START"]
 GRAPH, START = graph.read(FOLDER, root=os.path.join(workflow.basedir, "runs"))
-E = GRAPH.experiment
 # The threads of a net are a setting: with more, OpenBLAS adds in another order, and the last digits change.
 AEPSL = "cd {} && OMP_NUM_THREADS={t} OPENBLAS_NUM_THREADS={t} python3 -m aepsl".format(
-    quote(workflow.basedir), t=E.threads
+    quote(workflow.basedir), t=GRAPH.experiment.threads
 )
 WAITS = GRAPH.longest(START.seconds)
 
@@ -23,35 +22,11 @@ wildcard_constraints:
     n=r"\d+",
 
 
-localrules: all, calibrate, submission, sweep
-
-
-rule all:
-    """Prints the tables and writes the report, also when there is nothing else to do."""
-    input: GRAPH.marks(graph.target("all", START.row))
-    shell: "{AEPSL} report {E.name} --data {START.data:q}"
-
-
-rule calibrate:
-    """The same net with the true masks: what it reaches says whether the set-up is sound, before days are spent."""
-    input: GRAPH.marks(graph.target("calibrate", START.row))
-    shell: "{AEPSL} calibrate --experiment {E.name} --data {START.data:q}"
-
-
-rule submission:
-    """The archive of a row for VOC's server; of val where the experiment names no test images."""
-    input: GRAPH.marks(graph.target("submission", START.row))
-    params:
-        stage=GRAPH.stages[f"segment.test.{START.row}"],
-        out=GRAPH.run.submission(START.row),
-    shell:
-        "{AEPSL} submission --experiment {E.name} --data {START.data:q} --list {params.stage.options[list_name]}"
-        " --masks {params.stage.out}/crf --out {params.out}"
-
-
-rule sweep:
-    """The nets and rows of `aepsl sweep`."""
+rule target:
+    """What the run was asked for: tables and a report, or an archive; also when there is nothing else to do."""
     input: GRAPH.marks(START.targets)
+    localrule: True
+    shell: "{AEPSL} {START.last:q}" if START.last else "true"
 
 
 for stage in GRAPH.stages.values():

@@ -145,7 +145,12 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         "of.experiment",
         "words",
     ),
-    "any setting may be changed": (A + "graph/segmentation.py", "if not any(f", "if any(f", "words"),
+    "any setting may be changed": (
+        A + "graph/segmentation.py",
+        "if not is_of(key, free)",
+        "if is_of(key, free)",
+        "words",
+    ),
     "a net's changes are not its rows'": (
         A + "graph/segmentation.py",
         "{**of.nets[row.net].changes, **row.changes}",
@@ -184,7 +189,7 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         "fromkeys(SEEDS[1:2], one)",
         "experiments",
     ),
-    "settings can be assigned": (A + "settings/typed.py", "frozen=True", "frozen=False", "experiments"),
+    "settings can be assigned": (A + "settings/typed.py", "frozen=True", "frozen=False", "graph"),
     "a share by hand removes the others'": (
         A + "store/result.py",
         "if word or share is None or",

@@ -13,6 +13,7 @@ import yaml
 
 import standins
 from aepsl.data import synthetic
+from aepsl.graph.run_folder import stage_of
 from aepsl.images.pictures import write_grey
 from aepsl.stages.results import OF_THE_MACHINE
 from conftest import copy_of_repository
@@ -76,8 +77,7 @@ class Run:
     def planned(self, **environment):
         """{stage} of what would be done: 'mine.step1', 'segment.val.psl', ..."""
         output = self.start("-n", **environment)
-        jobs = re.findall(r"^ *\d+ s +\d+/\S+  (.*)$", output, re.MULTILINE)
-        return {job.split()[0] for job in jobs}
+        return {stage_of(job) for job in re.findall(r"^  (\S+)$", output, re.MULTILINE)}
 
     def settled(self):
         """Wait until no file counts as just written (aepsl.store.digests)."""
@@ -101,8 +101,9 @@ def state(folder):
     found = {}
     for path in sorted(pathlib.Path(folder).rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_file() and not name.startswith((".snakemake", "seconds", "made/", "report", "start.json")):
-            found[name] = path.read_bytes()
+        if path.is_file() and not name.startswith((".snakemake", "made/", "report", "start.json")):
+            is_mark = name.startswith("done/")
+            found[name] = [json.loads(path.read_bytes())["value"]] if is_mark else path.read_bytes()
     if "results.json" in found:
         results = json.loads(found["results.json"])
         found["results.json"] = {key: value for key, value in results.items() if key not in OF_THE_MACHINE}

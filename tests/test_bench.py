@@ -152,7 +152,7 @@ def run(tmp_path, monkeypatch):
 
 def took(run, stage, started, starting, seconds, cpu):
     value = dict(seconds=seconds, peak_mib=1, started=started, ended=started + starting + seconds, cpu_seconds=cpu)
-    write_json(os.path.join(run.path, "seconds", stage + ".json"), value)
+    write_json(os.path.join(run.path, "done", stage + ".json"), value)
 
 
 def test_a_runs_share_is_its_bounds_over_cores_and_wall_clock(run):
@@ -179,8 +179,8 @@ def test_a_runs_share_is_its_bounds_over_cores_and_wall_clock(run):
 def test_a_run_without_times_is_refused(run):
     with pytest.raises(InputError, match="no stage is done"):
         bench_run.rows("demo", {})
-    write_json(os.path.join(run.path, "seconds", "mine.step1.1-2.json"), dict(seconds=1))
-    with pytest.raises(InputError, match="1-2.json: does not say when its job began"):
+    write_json(os.path.join(run.path, "done", "mine.step1.1-2.json"), dict(seconds=1))
+    with pytest.raises(InputError, match="mine.step1 does not say when its job began"):
         bench_run.rows("demo", {})
 
 

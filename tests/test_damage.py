@@ -19,8 +19,7 @@ from aepsl.run import start, status
 from aepsl.settings import experiments
 from aepsl.stages import train
 from aepsl.store import digests, records
-from aepsl.store.result import Made, begin, has
-from aepsl.store.whole import is_whole
+from aepsl.store.result import Made, begin, has, is_whole
 from aepsl.training import snapshots
 from conftest import Killed, killed_after, tiny_experiment, watched_steps
 from small_run import Run, state
@@ -51,7 +50,6 @@ FILES = (
     "done/check.json",
     "done/mine.step1.1-2.json",
     "done/results.json",
-    "seconds/segmentation.psl.json",
     "made/saliency.2-2.json",
     "made/segmentation.psl++.json",
     "../.digests.json",
@@ -130,7 +128,7 @@ def test_an_interrupted_run_heals(run, kept, damage):
     """It has mined, and was segmenting: half of the masks of the last round are there, without a mark."""
     before = state(kept)
     for name in LATER:
-        for path in [*kept.glob(f"done/{name}*"), *kept.glob(f"made/{name}*"), *kept.glob(f"seconds/{name}*")]:
+        for path in [*kept.glob(f"done/{name}*"), *kept.glob(f"made/{name}*")]:
             path.unlink()
     for stage in ("relabel", "segment"):
         for path in [*kept.glob(f"done/{stage}*"), *kept.glob(f"made/{stage}*")]:
@@ -354,13 +352,21 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
 
 def record(**changes):
     """The text of a job's record, with changes."""
-    return json.dumps({**dict(word="w", mark=1, results=["a.png"], texts={}, files={"a.png": "0"}), **changes})
+    return json.dumps(
+        {**dict(word="w", mark=dict(value=1), results=["a.png"], texts={}, files={"a.png": "0"}), **changes}
+    )
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[1, 2", '{"mark": 1}', "\xff\x00", "[]", "5", "[" * 100000, record(texts=[]), record(results=["b.png"])]
-    + [record(texts={"a.png": 5}), record(files={"a.png": 5}), record(word=1), record(results=[["a.png"]])]
+    + [
+        record(mark=dict(train=1)),
+        record(texts={"a.png": 5}),
+        record(files={"a.png": 5}),
+        record(word=1),
+        record(results=[["a.png"]]),
+    ]
     + [record(texts={name: "x"}, files={name: "0", "a.png": "0"}) for name in ("../evil", "a/../../evil", "/evil")]
     + [record(results=[], files={"../evil.png": "0"})],
 )
@@ -368,7 +374,7 @@ def test_a_record_that_cannot_be_read_is_none(tmp_path, text):
     (tmp_path / "made").mkdir()
     (tmp_path / "made/mine.json").write_text(text, encoding="latin-1")
     for dry in (True, False):
-        assert records.heal(str(tmp_path), "mine", dry)[:2] == (None, False)
+        assert records.heal(str(tmp_path), "mine", dry) is None
     assert not (tmp_path / "made/mine.json").exists() and not list(tmp_path.rglob("*evil*"))
 
 
@@ -378,15 +384,15 @@ IN_THE_WAY.update(link=lambda path: path.symlink_to(path.name), text=lambda path
 
 
 @pytest.mark.parametrize("folder", ["made", "done"])
-def test_what_a_killed_process_was_writing_is_no_job(tmp_path, folder):
+def test_what_a_killed_process_was_writing_is_no_job(tmp_path, folder, capfd):
     (tmp_path / folder).mkdir()
     (tmp_path / folder / "mine.step1.1-1.part925.json").write_text("{}")
     records.remove_leftovers(str(tmp_path))
     assert not list(tmp_path.rglob("*.part*"))
-    assert records.heal(str(tmp_path), "mine.step1.1-1") == (None, False, [])
+    assert records.heal(str(tmp_path), "mine.step1.1-1") is None and capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ["made/mine.json", "done/mine.json", "done/check.json", "seconds/mine.json"])
+@pytest.mark.parametrize("name", ["made/mine.json", "done/mine.json", "done/check.json"])
 @pytest.mark.parametrize("what", IN_THE_WAY)
 def test_whatever_lies_in_a_files_place_goes(tmp_path, monkeypatch, name, what):
     """Neither a start nor `status` ends with it."""
@@ -399,8 +405,8 @@ def test_whatever_lies_in_a_files_place_goes(tmp_path, monkeypatch, name, what):
     (root / "step1/classification/solver.prototxt").write_text("max_iter: 3")
     assert "classification.step1" in status.report(experiments.load("voc12"))
     for job in ("mine", "check"):
-        assert not records.heal(str(root), job).is_whole
-    assert name.startswith("seconds") or not os.path.lexists(root / name)
+        assert records.heal(str(root), job) is None
+    assert not os.path.lexists(root / name)
 
 
 @pytest.mark.parametrize("what", ["list", "number", "deep", "text"])
@@ -420,7 +426,7 @@ def test_what_was_remembered_of_files_is_only_a_memory(tmp_path, monkeypatch, wh
     assert digests.of(["Makefile"]) == [sha256("Makefile")]
 
 
-def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path):
+def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path, capfd):
     """The settings have changed, and the stage was interrupted after it had removed the old."""
     folder = tmp_path / "masks"
 
@@ -431,10 +437,9 @@ def test_what_is_being_made_of_something_else_is_not_put_back(tmp_path):
         return Made([str(folder / "a.csv")], [str(folder / "made_of.json")])
 
     records.done(str(tmp_path), "masks", "first", lambda: (make("first"), {}))
-    assert records.heal(str(tmp_path), "masks").is_of("first")
+    assert records.heal(str(tmp_path), "masks") == "first"
     make("second")
-    found = records.heal(str(tmp_path), "masks")
-    assert not found.is_of("first") and not found.is_of("second") and found.said == []
+    assert records.heal(str(tmp_path), "masks") is None and capfd.readouterr() == ("", "")
     assert (folder / "a.csv").read_text() == "second\n"
     assert json.loads((folder / "made_of.json").read_text()) == dict(word="second")
 
@@ -466,7 +471,7 @@ def test_a_share_leaves_what_another_has_made_of_a_new_word_meanwhile(tmp_path, 
     do("2", "second")
     do("1", "second")
     assert sorted(made) == ["1 first", "1 second", "2 first", "2 second"]
-    assert all(records.heal(str(tmp_path), f"masks.{k}-2").is_of("second") for k in "12")
+    assert all(records.heal(str(tmp_path), f"masks.{k}-2") == "second" for k in "12")
 
 
 # The data that a run draws itself.
@@ -532,6 +537,6 @@ def test_killed_once_the_data_are_drawn_the_next_start_goes_on(tmp_path, monkeyp
             start._draw(experiment, str(tmp_path), str(tmp_path / "data"))
         start._draw(experiment, str(tmp_path), str(tmp_path / "data"))
         assert len(os.listdir(tmp_path / "data/JPEGImages")) == 3
-        assert records.heal(str(tmp_path), "data").is_whole
+        assert records.heal(str(tmp_path), "data")
         for each in ("data", "made", "done"):
             shutil.rmtree(tmp_path / each)

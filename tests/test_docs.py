@@ -19,11 +19,11 @@ ENDINGS = tuple(".pickle .py .md .yaml .sh .json .png .txt .caffemodel .tar .tgz
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
-ID_blob_0.png input_list.txt localization_cues.pickle runs/ runs/.digests.json runs/bench.json runs/NAME runs/gpu
-runs/gpu/summary.json runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/
+ID_blob_0.png input_list.txt localization_cues.pickle runs/ runs/.digests.json runs/bench.json runs/NAME runs/gpu/voc12
+runs/gpu/voc12/summary.json runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/
 relabelled/psl/s_hat/ runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
-seconds/ train.json
+train.json
 """.split()
 SOURCES = "scripts/sources.yaml"
 OTHERS = ["libcaffe.so", "caffe.NCCL", "cams.cuda", "torch.from_numpy"]  # names of Caffe's and PyTorch's
@@ -69,10 +69,10 @@ RUN_HERE = {
     "python3 -m aepsl export --run demo --to mmseg --out runs/mmseg": NO_DATA,
     "python3 -m aepsl export --run demo --to sec --out runs/sec": NO_DATA,
     "python3 -m aepsl export --run demo --to png --out runs/png": NO_DATA,
-    "make submission": Here(0, "  segment.test.psl++ 1 2", "make submission EXPERIMENT=demo ARGS=-n"),
-    "make submission EXPERIMENT=demo": Here(0, "  segment.test.psl++ 1 2", "make submission EXPERIMENT=demo ARGS=-n"),
+    "make submission": Here(0, "  segment.test.psl++.1-2", "make submission EXPERIMENT=demo ARGS=-n"),
+    "make submission EXPERIMENT=demo": Here(0, "  segment.test.psl++.1-2", "make submission EXPERIMENT=demo ARGS=-n"),
     "make submission ROW=ae_step3": Here(
-        0, "  segment.test.ae_step3 1 2", "make submission ROW=ae_step3 EXPERIMENT=demo ARGS=-n"
+        0, "  segment.test.ae_step3.1-2", "make submission ROW=ae_step3 EXPERIMENT=demo ARGS=-n"
     ),
 }
 
@@ -130,6 +130,7 @@ RUN_BY = {  # command: the test that runs it, or what it starts
         "test_reproduce.test_slurm_runs_the_jobs_and_tells_of_those_that_fail"
     ),
     "make reproduce-dry": "test_status.test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings",
+    "python3 -m aepsl gpu-session --experiment demo": "test_gpu_session.test_a_session_on_the_demos_nets",
     "make check-gpu GPU=0": "test_cuda.test_check_gpu_without_a_gpu_says_what_to_do",
     "make rootfs TARGET=cuda SLICES=/a/new/folder": (
         "test_docker.test_slices_are_the_export_compressed_with_their_checksums"
@@ -147,7 +148,7 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
         "make reproduce GPU=0,1",
         "make calibrate GPU=0",
         "make bench GPU=0",
-        "scripts/gpu_session /the/slices --minutes 25",
+        "scripts/gpu_session /the/slices --minutes 15",
         "python3 -m aepsl gpu-session",
         "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
     ],

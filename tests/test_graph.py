@@ -1,5 +1,7 @@
 """The one graph: what each stage is made of, in which order, and that a stage reads no other settings."""
 
+import pickle
+
 import pytest
 
 from aepsl.base.errors import InputError
@@ -55,6 +57,10 @@ def test_a_stage_can_read_what_it_names_and_nothing_else(demo):
 def test_a_frozen_setting_cannot_be_assigned(demo):
     with pytest.raises(AttributeError):
         demo.data.scale = 1
+    with pytest.raises(AttributeError):
+        demo.mining.threshold["of_max"] = 1
+    again = pickle.loads(pickle.dumps(demo))
+    assert again == demo and again.settings() == experiments.load("demo").settings()
 
 
 @pytest.mark.parametrize("name", experiments.known())

@@ -241,9 +241,12 @@ def test_how_it_is_run_redoes_nothing(run, environment):
     assert run.planned(**environment) == set()
 
 
-def test_asking_changes_no_file(run):
+def test_asking_changes_no_file(run, tmp_path):
     before = run.files()
-    run.start("-n")
+    run.start("-n", TMPDIR=str(tmp_path))
+    done = run.command("run", "tiny", "all", "-n", "--until", "results", TMPDIR=str(tmp_path))
+    assert done.returncode == 1 and done.stderr.startswith("error: -n: tells what would be done, and takes no --until")
+    assert not list(tmp_path.iterdir())
     for command in (["status", "tiny"], ["plan", "tiny"], ["plan", "new", "--data", str(run.data)]):
         done = run.command(*command)
         assert done.returncode == 0 and done.stdout, done.stderr
@@ -396,14 +399,14 @@ def test_without_a_test_list_the_archive_is_of_val_and_follows_its_images(run, t
         again = submitted(run, "-n")
     finally:
         copy(tmp_path / "data", run.data)
-    assert "segment.test.psl++ 1 2" in again and "segmentation." not in again
+    assert "segment.test.psl++.1-2" in again and "segmentation." not in again
     assert "segment.test.psl++" not in submitted(run, "-n")
 
 
 @pytest.mark.parametrize("row", ["psl+gt", "psl_no_policy", "psl_labels", "calibration"])
 def test_every_row_can_be_asked_for_as_an_archive(run, row):
     said = submitted(run, "-n", ROW=row)
-    assert f"segment.test.{row} 1 2" in said and "  submission" in said
+    assert f"  segment.test.{row}.1-2" in said
 
 
 def test_a_run_is_shown_with_the_settings_that_it_was_made_with(run):

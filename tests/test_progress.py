@@ -70,15 +70,14 @@ def demo(tmp_path):
     """The demo's run in two shards, half done: (its graph, its Start)."""
     found = graph.Graph(experiments.load("demo"), root=str(tmp_path / "runs"))
     run = found.run
-    write_json(records.mark_of(run.path, "check"), dict(train=320, val=80))
+    write_json(records.mark_of(run.path, "check"), dict(value=dict(train=320, val=80)))
     for name, seconds in {"saliency.1-2": 30, "saliency.2-2": 30, "classification.step1": 90}.items():
-        write_json(records.mark_of(run.path, name), {})
-        write_json(records.seconds_of(run.path, name), dict(seconds=seconds))
+        write_json(records.mark_of(run.path, name), dict(seconds=seconds))
     write_json(f"{run.classification(1)}/train.json", dict(converged_loss=0.0625))
     for folder in (run.classification(2), run.segmentation("ae_step1")):
         write_text(f"{folder}/solver.prototxt", "max_iter: 400")
     expected = {stage.name: 10.0 if stage.is_training else 4.0 for stage in found.shown()}
-    return found, graph.Start("data", None, None, {}, ["results"], "psl++", gpus=0, cores=2, seconds=expected)
+    return found, graph.Start("data", None, None, {}, ["results"], [], gpus=0, cores=2, seconds=expected)
 
 
 def advance(run, iteration, images):
@@ -190,7 +189,7 @@ def test_the_line_and_what_stages_print_do_not_garble_each_other(demo, tmp_path,
     code += f"sh({PRINTS!r})\ntry:\n    {end}\nexcept KeyboardInterrupt:\n    sh({PRINTS!r})\n"
     code += "print('the end', flush=True)\n" + "time.sleep(1.5)\n" * ("loss" in said)  # the line is drawn once more
     found, start = demo
-    graph.write(found.run.path, found.experiment, start)
+    graph.write(found, start)
     screens, exit_code = in_terminal(code, AEPSL_START=found.run.path)
     assert exit_code == 0
     job, *rows = screens[-1]
@@ -209,7 +208,7 @@ def test_the_line_and_what_stages_print_do_not_garble_each_other(demo, tmp_path,
 def test_without_a_terminal_there_are_only_lines(demo, tmp_path):
     code = f"import os; os.chdir({str(tmp_path)!r})\n{HANDLER}tell(dict(level='job_finished', jobid=7))\n"
     found, start = demo
-    graph.write(found.run.path, found.experiment, start._replace(seconds={}))
+    graph.write(found, start._replace(seconds={}))
     environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), AEPSL_START=found.run.path)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     line = r" +\d+ s +0/3  classification.step1"

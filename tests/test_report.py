@@ -116,7 +116,7 @@ def runs(tmp_path, monkeypatch):
 @pytest.fixture
 def voc12(runs):
     write_json(f"{runs}/voc12/results.json", results_of_voc12())
-    write_json(f"{runs}/voc12/done/check.json", dict(train=10582, val=1449))
+    write_json(f"{runs}/voc12/done/check.json", dict(value=dict(train=10582, val=1449)))
     return experiments.load("voc12")
 
 
@@ -309,7 +309,7 @@ def test_at_the_papers_full_size_a_page_takes_less_than_a_gigabyte(tmp_path):
     data = linked_set(tmp_path / "data", train, val)
     folder = tree / "runs/voc12"
     write_json(f"{folder}/results.json", dict(results_of_voc12(), examples=examples_of(train, val)))
-    write_json(f"{folder}/done/check.json", dict(train=len(train), val=len(val)))
+    write_json(f"{folder}/done/check.json", dict(value=dict(train=len(train), val=len(val))))
     masks = data / "SegmentationClassAug"
     places = ["masks/ae_step3", *(f"relabelled/psl/{kind}" for kind in ("plain", "crf", "s_hat"))]
     for place, ids in [(place, train) for place in places] + [(f"val/psl++/{kind}", val) for kind in ("plain", "crf")]:

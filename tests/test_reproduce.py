@@ -277,7 +277,7 @@ def test_slurm_runs_the_jobs_and_tells_of_those_that_fail(tree, made, small_set,
     assert code == 0, output
     asked = (tmp_path / "asked").read_text().splitlines()
     assert len(asked) == 1 and "--job-name aepsl.surgery --cpus-per-task 1 --gres gpu:0" in asked[0]
-    assert json.loads((tree / "runs/flock/done/check.json").read_text()) == dict(train=6, val=3)
+    assert json.loads((tree / "runs/flock/done/check.json").read_text())["value"] == dict(train=6, val=3)
 
     output, code = start("classification.step1")
     assert code != 0 and "stopped at classification.step1" in output

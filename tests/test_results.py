@@ -74,7 +74,7 @@ def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
     experiment = experiments.changed(experiments.load("demo"), changes)
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "runs/demo"
-    for folder in ("val/ae_step1", "step1/classification", "seconds"):
+    for folder in ("val/ae_step1", "step1/classification", "done"):
         (run / folder).mkdir(parents=True)
     for kind in ("plain", "crf"):
         (run / "val/ae_step1" / kind).symlink_to(small_set / "SegmentationClassAug")
@@ -87,8 +87,8 @@ def test_results_gather_what_the_stages_wrote(small_set, tmp_path, monkeypatch):
     took = {"mine.step1.1-2": (3, "old"), "mine.step1.2-2": (4, "today")}
     took.update(results=(1, "older"), check=(1, "today"))
     for stage, (seconds, code) in took.items():
-        (run / f"seconds/{stage}.json").write_text(json.dumps(dict(seconds=seconds, commit=code)))
-    (run / "seconds/saliency.json").write_text('{"seconds": 2}')
+        (run / f"done/{stage}.json").write_text(json.dumps(dict(seconds=seconds, commit=code)))
+    (run / "done/saliency.json").write_text('{"seconds": 2}')
     results.run(experiment, str(small_set))
     found = json.loads((run / "results.json").read_text())
     assert found["rows"]["ae_step1"]["miou"] == found["rows"]["ae_step1"]["miou_no_crf"] == 100

@@ -22,12 +22,10 @@ def voc12(tmp_path, monkeypatch):
     """Settings of voc12 in two shards, whose run is half done: saliency, a training and a shard of mining are."""
     monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
     root = tmp_path / "voc12"
-    write_json(f"{root}/done/check.json", dict(train=10582, val=1449))
+    write_json(f"{root}/done/check.json", dict(seconds=1, value=dict(train=10582, val=1449)))
     marks = {"saliency.1-2": 5, "saliency.2-2": 6, "classification.step1": 3600, "mine.step1.1-2": 7}
     for name, seconds in marks.items():
-        write_json(f"{root}/done/{name}.json", {})
-        write_json(f"{root}/seconds/{name}.json", dict(seconds=seconds))
-    write_json(f"{root}/seconds/check.json", dict(seconds=1))  # of what is no stage of the graph
+        write_json(f"{root}/done/{name}.json", dict(seconds=seconds))
     for folder, images in (("saliency", 10), ("step1/regions", 6)):
         for k in range(images):
             write_text(f"{root}/{folder}/{k}.png", "")

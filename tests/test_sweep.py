@@ -75,7 +75,11 @@ def test_the_nets_and_rows_of_a_sweep_are_stages_beside_those_of_the_tables():
 
 def test_what_psl_starts_from():
     def weights(net, **more):
-        return Graph(experiments.changed(experiments.load("demo"), more)).stages[f"segmentation.{net}"].paths["weights"]
+        return (
+            Graph(experiments.changed(experiments.load("demo"), more))
+            .stages[f"segmentation.{net}"]
+            .paths.get("weights")
+        )
 
     step1 = "runs/demo/step1/classification/final.caffemodel"
     assert weights("psl++") == "runs/demo/segmentation/ae_step3/final.caffemodel"

@@ -93,9 +93,10 @@ def test_a_stage_runs_with_the_settings_of_its_net_and_row(tmp_path, monkeypatch
     """Also as the run's folder has them: a job reads what its start has written."""
     nets = dict(mine=Net("psl", "merged", "predicted", {"training.psl.lr": 0.001, "psl_start": "initial"}))
     rows = dict(mine=Row("mine", "predicted", changes={"crf.iterations": 1}))
-    began = graph.Start("data", None, None, CONTENTS, ["results"], "psl++", 0, 1, {}, nets, rows)
-    graph.write(str(tmp_path), DEMO, began)
-    found, began = graph.read(str(tmp_path))
+    began = graph.Start("data", None, None, CONTENTS, ["results"], [], 0, 1, {}, nets, rows)
+    written = graph.Graph(DEMO, root=str(tmp_path), nets=nets, rows=rows)
+    graph.write(written, began)
+    found, began = graph.read(written.run.path, str(tmp_path))
     settings = {name: found.settings_of(stage) for name, stage in found.stages.items()}
     assert experiments.changed(DEMO, nets["mine"].changes) == settings["segmentation.mine"] == settings["relabel.mine"]
     assert settings["segment.val.mine"] == experiments.changed(settings["relabel.mine"], rows["mine"].changes)

@@ -74,7 +74,6 @@ MOMENTS = {
     "a region": "rename step1/regions/train_000004.png",
     "the regions are there, unmarked": "rename done/mine.step1.1-1.json",
     "a mask": "rename masks/ae_step1/train_000004.png",
-    "what a job took": "rename seconds/masks.ae_step1.1-1.json",
     "relabelled without CRF, not with it": "rename relabelled/psl/crf/train_000002.png",
     "a segmentation": "rename val/psl++/crf/val_000002.png",
     "the results": "rename results.json",
@@ -274,7 +273,7 @@ KINDS = (
     "done/check.json",
     "done/saliency.1-1.json",
     "done/results.json",
-    "seconds/segmentation.psl.json",
+    "done/segmentation.psl.json",
     "made/data.json",
     "made/masks.ae_step1.json",
     "experiment.yaml",
@@ -384,7 +383,7 @@ TEXT = """# What a run survives
 `make torture` prints these figures and writes this page. It runs the smallest experiment that has every kind of stage,
 from the drawing of the data to the archive for VOC's server, and does things to it. The same command is typed again
 until the run ends, and then its files are compared, byte by byte, with those of a run that nothing happened to; only
-the seconds that it took may differ, and the records in `made/` that hold them. `tests/torture.py` and
+what its jobs took may differ, which `done/` and `made/` hold. `tests/torture.py` and
 `tests/power_cuts` say exactly what is done. A short version belongs to `make test-long`.
 
 """

@@ -1,9 +1,5 @@
 """What a finished run made of its cores: its stages' work and the bounds of that, against cores times wall clock."""
 
-import glob
-import os
-import re
-
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json
 from aepsl.graph.graph import Graph
@@ -49,13 +45,11 @@ def rows(name, bench):
 
 
 def jobs_of(run):
-    """[(stage, what its seconds/STAGE.json holds)] of every job, shards one by one."""
-    found = []
-    for path in sorted(glob.glob(os.path.join(glob.escape(run.path), "seconds", "*.json"))):
-        took = read_json(path)
+    """[(stage, what it took)] of every job that says when it began, shards one by one."""
+    found = run.took()
+    for stage, took in found:
         if "started" not in took:
-            raise InputError(f"{path}: does not say when its job began; a run made anew does")
-        found.append((re.sub(r"(\.\d+-\d+)?\.json$", "", os.path.basename(path)), took))
+            raise InputError(f"{run.path}: {stage} does not say when its job began; a run made anew does")
     if not found:
         raise InputError(f"{run.path}: no stage is done; `make demo` or `make rehearsal` fills a run")
     return found

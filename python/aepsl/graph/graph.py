@@ -14,7 +14,6 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json, write_text
 from aepsl.graph import erasing, segmentation
 from aepsl.graph.run_folder import RunFolder
-from aepsl.graph.stage import Of
 from aepsl.paper import recipes
 from aepsl.settings import experiments
 from aepsl.store import digests, records
@@ -23,16 +22,17 @@ from aepsl.store import digests, records
 class Start(NamedTuple):
     """What `aepsl run` was asked for, resolved, and what that holds.
 
-    data, weights, saliency: paths; contents: {input: SHA-256}; targets: the stages that are wanted; row: of submission;
-    seconds: {stage: how long it is expected to take}; nets, rows: of a sweep, beside those of tables 3 and 4.
+    data, weights, maps: paths; contents: {input: SHA-256}; targets: the stages that are wanted; last: the command
+    behind them, as words; seconds: {stage: how long it is expected to take}; nets, rows: of a sweep, beside those of
+    tables 3 and 4.
     """
 
     data: str
     weights: Optional[str]
-    saliency: Optional[str]
+    maps: Optional[str]
     contents: dict
     targets: list
-    row: str
+    last: list
     gpus: int
     cores: int
     seconds: dict = {}
@@ -52,11 +52,11 @@ class Graph:
         self.experiment, self.contents = experiment, contents or {}
         self.run = RunFolder(experiment.name, root)
         steps = experiment.mining.steps
-        nets, rows = {**recipes.nets(steps), **dict(nets)}, {**recipes.rows(steps), **dict(rows)}
-        self.of = Of(experiment, self.run, nets, rows, weights, maps)
+        self.nets, self.rows = {**recipes.nets(steps), **dict(nets)}, {**recipes.rows(steps), **dict(rows)}
+        self.given = dict(weights=weights, maps=maps)
         for row in experiment.rows:
             self.checked_row(row)
-        declared = {stage.name: stage for stage in (*erasing.stages(self.of), *segmentation.stages(self.of))}
+        declared = {stage.name: stage for stage in (*erasing.stages(self), *segmentation.stages(self))}
         self.stages = {}  # each after all that it needs
         for name in declared:
             self._add(name, declared)
@@ -67,14 +67,21 @@ class Graph:
         if name in waiting or name not in declared:
             why = "waits for it" if name in waiting else "is declared nowhere"
             raise InputError(f"aepsl/paper/recipes.py: {waiting[-1]} needs {name}, which {why}")
-        for other in declared[name].needs if name not in self.stages else ():
+        if name in self.stages:
+            return
+        stage, given = declared[name], self.given
+        reads = {argument: source for argument, source in stage.reads.items() if source}
+        needs = dict.fromkeys([*(source for source in reads.values() if source not in given), *stage.needs])
+        for other in needs:
             self._add(other, declared, (*waiting, name))
-        self.stages[name] = declared[name]
+        paths = {key: given[each] if each in given else self.stages[each].result for key, each in reads.items()}
+        inputs = (*stage.inputs, *(source for source in reads.values() if source in given))
+        self.stages[name] = stage._replace(needs=tuple(needs), inputs=inputs, paths=paths)
 
     def checked_row(self, row):
         """`row`; InputError if tables 3 and 4 have no such row, and we add none."""
-        if row not in self.of.rows:
-            known = ", ".join(self.of.rows)
+        if row not in self.rows:
+            known = ", ".join(self.rows)
             raise InputError(f"{row}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {known}")
         return row
 
@@ -95,7 +102,7 @@ class Graph:
 
     def marks(self, names):
         """The marks of all jobs of some stages, as paths from the run's folder."""
-        return [os.path.join("done", job + ".json") for name in names for job in self.jobs(name)]
+        return [records.mark_of("", job) for name in names for job in self.jobs(name)]
 
     def is_done(self, name):
         """Whether the marks of all jobs of a stage are there."""
@@ -122,22 +129,21 @@ class Graph:
         )
 
     def undone(self, targets, dry=False):
-        """({jobs to be done}, lines about damage) of what `targets` need; what is damaged is put right.
+        """The jobs to be done of what `targets` need; what is damaged is put right.
 
         The marks of those jobs go: a mark says that its job is done, of what is there today. dry: only tells.
         """
-        stages, jobs, said = set(), set(), []
+        stages, jobs = set(), []
         for stage in self.needed(targets):
             word = None if stages.intersection(stage.needs) else self.word(stage)
             for job in self.jobs(stage.name):
-                health = records.heal(self.run.path, job, dry)
-                said += health.said
-                if word is None or not health.is_of(word):
+                there = records.heal(self.run.path, job, dry)
+                if word is None or there != word:
                     stages.add(stage.name)
-                    jobs.add(job)
+                    jobs.append(job)
         for job in jobs if not dry else ():
             records.unmark(self.run.path, job)
-        return jobs, said
+        return jobs
 
     def cores(self, stage, start):
         """How many cores a job of the stage takes."""
@@ -156,35 +162,26 @@ class Graph:
         return waits
 
 
-def target(name, row):
-    """The stages that `aepsl run NAME TARGET` is for; row: of submission."""
-    return [dict(all="results", calibrate="segment.val.calibration", submission=f"segment.test.{row}")[name]]
-
-
-def of_start(experiment, start, root=None):
-    more = dict(nets=start.nets, rows=start.rows)
-    return Graph(experiment, start.weights, start.saliency, start.contents, root, **more)
-
-
-def write(folder, experiment, start):
-    """Write what `read` reads: the settings, whole, and the Start."""
-    header = f"# The settings of the run {experiment.name}, whole, as its last start found them.\n"
-    text = yaml.safe_dump(
-        experiment.settings(), sort_keys=False, default_flow_style=None, width=120, allow_unicode=True
-    )
-    write_text(os.path.join(folder, "experiment.yaml"), header + text)
+def write(graph, start):
+    """Write what `read` reads into the run's folder: the settings, whole, and the Start."""
+    name = graph.experiment.name
+    header = f"# The settings of the run {name}, whole, as its last start found them.\n"
+    dumped = dict(sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    text = yaml.safe_dump(graph.experiment.settings(), **dumped)
+    write_text(graph.run.settings, header + text)
     more = {key: {name: each._asdict() for name, each in getattr(start, key).items()} for key in ("nets", "rows")}
-    write_json(os.path.join(folder, "start.json"), dict(start._asdict(), name=experiment.name, **more))
+    write_json(graph.run.start, dict(start._asdict(), name=name, **more))
 
 
 def read(folder, root=None):
-    """(Graph, Start) of a run's folder, or of another that `write` filled; root: of the runs' folders."""
+    """(Graph, Start) of a run's folder; root: of the runs' folders."""
     told = read_json(os.path.join(folder, "start.json"))
     experiment = experiments.of_file(os.path.join(folder, "experiment.yaml"), told.pop("name"))
     for key, kind in (("nets", recipes.Net), ("rows", recipes.Row)):
         told[key] = {name: kind(**each) for name, each in told[key].items()}
     start = Start(**told)
-    return of_start(experiment, start, root), start
+    graph = Graph(experiment, start.weights, start.maps, start.contents, root, start.nets, start.rows)
+    return graph, start
 
 
 def of_run(name):

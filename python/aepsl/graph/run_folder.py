@@ -1,25 +1,4 @@
-"""A run's folder, runs/NAME: every path in it.
-
-experiment.yaml           the run's settings, whole: every stage, and whatever prints its figures, reads these
-start.json                what the last start was asked for, and what its inputs hold (aepsl.graph.graph.Start)
-data/                     what the demo draws
-saliency/                 background cues
-initial.caffemodel        LargeFOV's initial weights, where they are made of VGG-16's
-stepT/classification/     train.prototxt, solver.prototxt, log.csv, train.json, final.caffemodel of erasing step T
-stepT/regions/            what was mined in steps 1 ... T (16-bit PNGs: a bit for each label of the image);
-                          heat/: step T's maps of the few images that the report shows
-stepT/regions.json        how good they are; step1/thresholds.json: with other thresholds
-masks/ae_stepT/           the masks made of steps 1 ... T
-background.json           how good the background cue is, and the masks of the tables' nets
-segmentation/NET/         the nets of tables 3 and 4
-relabelled/NET/           the training images segmented by a PSL net: with CRF the masks of another round;
-                          s_hat/: S_hat of the few images that the report shows
-{val,test}/ROW/           segmentations, without CRF in plain/ and with it in crf/
-report/index.html         the report: made of the rest, never part of what anything is made of
-results.json              every figure; calibration.json: those of the net trained with true masks
-done/JOB.json             the mark of a job that is done; made/JOB.json: its record (aepsl.store.records)
-seconds/JOB.json          what it took, and the commit of the code that made it
-"""
+"""A run's folder, runs/NAME: every path in it, and what its marks say."""
 
 import contextlib
 import glob
@@ -28,12 +7,34 @@ import re
 
 from aepsl.base import commit
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_json
 from aepsl.store import records
 
 ROOT = "runs"
 MODEL = "final.caffemodel"
 DAMAGED = (InputError, OSError, KeyError, TypeError, IndexError)  # what reading a JSON file of another kind raises
+PATHS = dict(  # attributes of a RunFolder; those with {} are functions of what stands there
+    settings="experiment.yaml",  # of the run, whole: every stage, and whatever prints its figures, reads these
+    start="start.json",  # what the last start was asked for, and what its inputs hold (aepsl.graph.graph.Start)
+    data="data",  # what the demo draws
+    saliency="saliency",  # background cues
+    initial="initial.caffemodel",  # LargeFOV's initial weights, where they are made of VGG-16's
+    # train.prototxt, solver.prototxt, log.csv, train.json, final.caffemodel of an erasing step
+    classification="step{}/classification",
+    # what was mined in all steps up to this one: 16-bit PNGs, a bit for each label of the image;
+    regions="step{}/regions",  # heat/: this step's maps of the few images that the report shows
+    shares="step{}/regions.json",  # recall, precision and erased share of the regions
+    thresholds="step1/thresholds.json",  # the same with other thresholds
+    masks="masks/ae_step{}",  # made of the regions of all steps up to this one
+    background="background.json",  # how good the background cue is, and the masks of the tables' nets
+    segmentation="segmentation/{}",  # the nets of tables 3 and 4
+    # the training images segmented by a PSL net: with CRF, in crf/, the masks of another round;
+    relabelled="relabelled/{}",  # s_hat/: S_hat of the few images that the report shows
+    segmented="{}/{}",  # val or test, and a row: segmentations, without CRF in plain/ and with it in crf/
+    submission="submission/{}.tgz",  # the archive of a row
+    page="report/index.html",  # the report: made of the rest, never part of what anything is made of
+    results="results.json",  # every figure
+    calibration="calibration.json",  # those of the net trained with true masks
+)
 
 
 def is_in_a_run(path):
@@ -46,60 +47,21 @@ class RunFolder:
 
     def __init__(self, name, root=None):
         self.path = os.path.join(root or ROOT, name)
-        self.settings = self._path("experiment.yaml")
-        self.start = self._path("start.json")
-        self.data = self._path("data")
-        self.saliency = self._path("saliency")
-        self.initial = self._path("initial.caffemodel")
-        self.thresholds = self._path("step1", "thresholds.json")
-        self.background = self._path("background.json")
-        self.results = self._path("results.json")
-        self.calibration = self._path("calibration.json")
-        self.page = self._path("report", "index.html")
-
-    def classification(self, step):
-        return self._path(f"step{step}", "classification")
-
-    def regions(self, step):
-        return self._path(f"step{step}", "regions")
-
-    def shares(self, step):
-        """Recall, precision and erased share of the regions of a step."""
-        return self._path(f"step{step}", "regions.json")
-
-    def masks(self, step):
-        """Made of the regions of steps 1 to `step`."""
-        return self._path("masks", f"ae_step{step}")
-
-    def segmentation(self, net):
-        return self._path("segmentation", net)
-
-    def relabelled(self, net):
-        return self._path("relabelled", net)
-
-    def segmented(self, split, row):
-        return self._path(split, row)
-
-    def submission(self, row):
-        return self._path("submission", row + ".tgz")
+        for key, pattern in PATHS.items():
+            path = os.path.join(self.path.replace("{", "{{").replace("}", "}}"), pattern).format
+            setattr(self, key, path if "{" in pattern else path())
 
     @staticmethod
     def model(folder):
         """The trained weights in the folder of a training."""
         return os.path.join(folder, MODEL)
 
-    def _path(self, *parts):
-        return os.path.join(self.path, *parts)
-
     def has_begun(self):
         return os.path.isdir(self.path) and bool(os.listdir(self.path))
 
     def images(self):
         """{"train": how many images were checked, "val": ...}; {} before that."""
-        try:
-            images = read_json(records.mark_of(self.path, "check"))
-        except (InputError, OSError):
-            images = None
+        images = records.read_mark(self.path, "check").get("value")
         is_one = isinstance(images, dict) and all(isinstance(count, int) for count in images.values())
         return images if is_one else {}
 
@@ -115,14 +77,20 @@ class RunFolder:
         """{stage: the commits that made it, a set}; see aepsl.base.commit."""
         return self._took("commit", set, commit.UNKNOWN)
 
+    def took(self):
+        """[(stage, what its mark says)] of every job of a stage that is done, shards one by one."""
+        paths = sorted(glob.glob(os.path.join(glob.escape(self.path), "done", "*.json")))
+        jobs = [os.path.basename(path)[: -len(".json")] for path in paths]
+        marks = [(stage_of(job), records.read_mark(self.path, job)) for job in jobs]
+        return [(stage, mark) for stage, mark in marks if "seconds" in mark]
+
     def _took(self, what, together, unknown=0):
         """{stage: what `together` makes of its jobs' values}; a value that is not of `unknown`'s type is left out."""
         values = {}
-        for path in sorted(glob.glob(os.path.join(glob.escape(self.path), "seconds", "*.json"))):
-            with contextlib.suppress(*DAMAGED, AttributeError):  # the next start puts it back
-                stage = stage_of(os.path.basename(path)[: -len(".json")])
-                values.setdefault(stage, []).append(type(unknown)() + read_json(path).get(what, unknown))
-        return {stage: together(found) for stage, found in values.items()}
+        for stage, mark in self.took():
+            with contextlib.suppress(TypeError):  # damaged: the next start puts it back
+                values.setdefault(stage, []).append(type(unknown)() + mark.get(what, unknown))
+        return {stage: together(found) for stage, found in values.items() if found}
 
 
 def stage_of(job):

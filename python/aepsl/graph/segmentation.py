@@ -1,19 +1,20 @@
 """Section 3.2: the segmentation nets of tables 3 and 4, the images that they segment, and the figures of all."""
 
 from aepsl.base.errors import InputError
-from aepsl.graph.stage import IMAGES, NET, TRAINING, Stage, Start, initial
+from aepsl.graph.stage import IMAGES, LABELLED, NET, TRAINING, Stage, initial
 from aepsl.settings import experiments
 
-TRUTH = "truth"  # in the place of a folder of masks: the data set's own
+TRUTH = "truth"  # in the place of a stage that makes masks: the data set's own
 # What a row may change, and a net besides: all that its stages are known to be made of.
 OF_ROWS = (*IMAGES, "psl", "crf")
-OF_NETS = ("segmentation_start", "psl_start", "training", "seed.training", "threads", "data.crop", "new_layer_lr")
+OF_NETS = (*OF_ROWS, "segmentation_start", "psl_start", "training.segmentation", "training.psl", "seed.training")
+OF_NETS += ("threads", "data.crop", "new_layer_lr")
 
 
 def stages(of):
     """The stages in their order: each net, the training images as a PSL net segments them, then the rows."""
     for name, net in of.nets.items():
-        _check(name, net.changes, (*OF_NETS, *OF_ROWS))
+        _check(name, net.changes, OF_NETS)
         yield segmentation(of, name)
         if net.task == "psl":
             yield relabel(of, name)
@@ -38,46 +39,41 @@ def _check(name, changes, free):
 
 def segmentation(of, name):
     """A net of tables 3 and 4: segmentation alone, or with online prohibitive segmentation learning."""
-    net, start = of.nets[name], start_of(of, name)
-    needs, masks = masks_of(of, name)
-    options = dict(task=net.task, masks=TRUTH) if masks == TRUTH else dict(task=net.task)
+    net, masks = of.nets[name], masks_of(of, name)
+    is_truth = masks == TRUTH
+    options = dict(task=net.task, masks=TRUTH if is_truth else None, confidence=net.confidence)
     return Stage(
         f"segmentation.{name}",
         net.task,
-        of.folder.segmentation(name),
-        needs=(*start.needs, *needs),
+        of.run.segmentation(name),
+        reads=dict(weights=start_of(of, name), masks=None if is_truth else masks),
         settings=(*TRAINING, f"training.{net.task}"),
-        inputs=(f"net.{net.task}", "train.images", "train.labels", *start.inputs, *["train.masks"] * (masks == TRUTH)),
-        paths=dict(weights=start.weights) if masks == TRUTH else dict(weights=start.weights, masks=masks),
-        options=dict(options, confidence=net.confidence) if net.confidence else options,
+        inputs=(f"net.{net.task}", *LABELLED, *["train.masks"] * is_truth),
+        options={key: value for key, value in options.items() if value},
         changes=net.changes,
     )
 
 
 def masks_of(of, name):
-    """(stages, folder) of the masks that a net learns from; InputError for a source of masks that there is not."""
-    source = of.nets[name].masks
-    if source == TRUTH:
-        return (), TRUTH
-    if source in of.nets and of.nets[source].task == "psl":
-        return (f"relabel.{source}",), of.folder.relabelled(source) + "/crf"
-    steps = {f"step{t}": t for t in range(1, of.experiment.mining.steps + 1)}
-    steps["merged"] = of.experiment.mining.merge
-    if source not in steps:
-        known = ", ".join([*steps, TRUTH, *(each for each in of.nets if of.nets[each].task == "psl")])
-        raise InputError(f"aepsl/paper/recipes.py: the net {name} learns from the masks {source!r}; there are {known}")
-    return (f"masks.ae_step{steps[source]}",), of.folder.masks(steps[source])
+    """The stage that makes the masks that a net learns from, or TRUTH; InputError for a source that there is not."""
+    source, steps = of.nets[name].masks, range(1, of.experiment.mining.steps + 1)
+    with_psl = [each for each, net in of.nets.items() if net.task == "psl"]
+    known = {f"step{t}": f"masks.ae_step{t}" for t in steps}
+    known.update({"merged": f"masks.ae_step{of.experiment.mining.merge}", TRUTH: TRUTH})
+    known.update((each, f"relabel.{each}") for each in with_psl)
+    if source not in known:
+        there = f"there are {', '.join(known)}"
+        raise InputError(f"aepsl/paper/recipes.py: the net {name} learns from the masks {source!r}; {there}")
+    return known[source]
 
 
 def start_of(of, name):
-    """The Start of a net of tables 3 and 4."""
+    """What a net of tables 3 and 4 reads as its initial weights."""
     net = of.nets[name]
     start = start_name(net, experiments.changed(of.experiment, net.changes) if net.changes else of.experiment)
     if start == "initial":
         return initial(of)
-    if start == "step1":
-        return Start(("classification.step1",), of.folder.model(of.folder.classification(1)))
-    return Start((f"segmentation.{start}",), of.folder.model(of.folder.segmentation(start)))
+    return "classification.step1" if start == "step1" else f"segmentation.{start}"
 
 
 def start_name(net, experiment):
@@ -91,11 +87,10 @@ def relabel(of, name):
     return Stage(
         f"relabel.{name}",
         "relabel",
-        of.folder.relabelled(name),
-        needs=(f"segmentation.{name}",),
+        of.run.relabelled(name),
+        reads=dict(model=f"segmentation.{name}"),
         settings=(*NET, "psl.prohibited", "crf", "seed.report"),
-        inputs=("net.psl", "train.images", "train.labels"),
-        paths=dict(model=of.folder.model(of.folder.segmentation(name))),
+        inputs=("net.psl", *LABELLED),
         options=dict(list_name=of.experiment.data.train, confidence="labels"),
         images="train",
         changes=of.nets[name].changes,
@@ -104,21 +99,17 @@ def relabel(of, name):
 
 def segment(of, split, name):
     """A row of the tables: the images of val, or those of the test server."""
-    row = of.rows[name]
-    listed = split if of.experiment.data.list_of(split) else "val"  # `submission` packs val where there is no test
+    row, data = of.rows[name], of.experiment.data
+    listed = split if data.list_of(split) else "val"  # `submission` packs val where there is no test
+    labels = [f"{listed}.labels"] * (row.confidence == "labels")
     return Stage(
         f"segment.{split}.{name}",
         "segment",
-        of.folder.segmented(split, name),
-        needs=(f"segmentation.{row.net}",),
+        of.run.segmented(split, name),
+        reads=dict(model=f"segmentation.{row.net}"),
         settings=(*NET, "psl.prohibited", "crf"),
-        inputs=(
-            f"net.{of.nets[row.net].task}",
-            f"{listed}.images",
-            *[f"{listed}.labels"] * (row.confidence == "labels"),
-        ),
-        paths=dict(model=of.folder.model(of.folder.segmentation(row.net))),
-        options=dict(list_name=of.experiment.data.list_of(listed), confidence=row.confidence),
+        inputs=(f"net.{of.nets[row.net].task}", f"{listed}.images", *labels),
+        options=dict(list_name=data.list_of(listed), confidence=row.confidence),
         images=listed,
         changes={**of.nets[row.net].changes, **row.changes},
     )
@@ -130,7 +121,7 @@ def results(of):
     return Stage(
         "results",
         "results",
-        of.folder.results,
+        of.run.results,
         needs=(
             *(f"{kind}.step{t}" for t in steps for kind in ("classification", "shares")),
             *(f"segment.val.{row}" for row in of.experiment.rows),

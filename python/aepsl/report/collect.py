@@ -5,8 +5,8 @@ import os
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json
 from aepsl.graph.graph import Graph
-from aepsl.graph.state import state_of
 from aepsl.paper import published, recipes
+from aepsl.run.state import state_of
 from aepsl.stages.results import losses
 
 

@@ -7,10 +7,11 @@ from aepsl.base import doors
 from aepsl.base.errors import InputError
 from aepsl.data.dataset import Dataset
 from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.stage import needs_surgery
 from aepsl.nets import build, caffemodel
 from aepsl.paper import published
 from aepsl.run import new_experiment
-from aepsl.saliency import maps
+from aepsl.saliency import maps as user_maps
 from aepsl.settings.experiments import TASKS
 from aepsl.stages import surgery
 from aepsl.store import digests
@@ -53,11 +54,11 @@ def maps_of(data, saliency):
     return os.path.abspath(saliency) if saliency else None
 
 
-def contents_of(experiment, data, weights, saliency):
+def contents_of(experiment, data, weights, maps):
     """{input: SHA-256 of what it holds, or None where it is not there yet}: what stages name as their `inputs`."""
     contents = {f"net.{task}": digests.of_value(build.deploy_net(experiment, task)) for task in TASKS}
     contents.update({f"{key}.{part}": None for key in PARTS for part in PARTS[key]})
-    contents.update(weights=digests.of_file(weights), saliency=None, fc6_fc7=None, detector=None)
+    contents.update(weights=digests.of_file(weights), maps=None, fc6_fc7=None, detector=None)
     if not os.path.isdir(data):
         return contents  # a dry run before the data are drawn
     dataset = Dataset(data, experiment.classes)
@@ -66,11 +67,11 @@ def contents_of(experiment, data, weights, saliency):
         if name and (key != "test" or dataset.has_list(name)):
             found = dataset.contents(dataset.ids(name), *parts)
             contents.update({f"{key}.{part}": value for part, value in found.items()})
-    if weights and experiment.net == "largefov":
+    if weights and needs_surgery(experiment):
         drawn = surgery.depends_on(caffemodel.caffemodel_layers(weights), experiment, data)
         contents["fc6_fc7"] = digests.of_value(drawn)
-    if saliency:
-        contents["saliency"] = maps.contents(saliency, dataset.ids(experiment.data.train))
+    if maps:
+        contents["maps"] = user_maps.contents(maps, dataset.ids(experiment.data.train))
     else:
         contents["detector"] = _detector(experiment, contents)
     return contents

@@ -42,14 +42,14 @@ def _call(found, start, stage, name, word, workers):
     """The Made of the stage's run(...), and beside it the word that the stage keeps in a folder."""
     function = importlib.import_module(stage.module).run
     offered = dict(
-        experiment=Only(found.settings_of(stage), (*stage.settings, *stage.reads, *FREE)),
+        experiment=Only(found.settings_of(stage), (*stage.settings, *stage.stood_for, *FREE)),
         data=start.data,
+        out=stage.out,
         word=word,
         part=name[len(stage.name) + 1 :].replace("-", "/") or None,
         gpu=list(range(start.gpus)) or None,
         workers=workers,
         machine=dict(cores=start.cores, gpus=start.gpus),
-        **({} if stage.kind == "results" else dict(out=stage.out)),
     )
     taken = {key: value for key, value in offered.items() if key in inspect.signature(function).parameters}
     made = function(**taken, **stage.paths, **stage.options)
@@ -58,31 +58,26 @@ def _call(found, start, stage, name, word, workers):
 
 
 def _measured(function, *arguments):
-    """(what the function returns, {"seconds": ..., "commit": ...}: what that took)."""
+    """(what the function returns, what that took: see RunFolder.took).
+
+    started: when this process began, before its libraries were loaded; cpu_seconds: of cores, with the processes that
+    it started, also those that still run; peak_mib: of memory, of it or of the largest of those.
+    """
     code = commit.of_code()  # before the work: it may be changed meanwhile
-    begun, used = time.time(), _cpu_seconds()
+    own, begun, used = psutil.Process(), time.time(), _cpu_seconds()
     made = function(*arguments)
     ended = time.time()
-    took = dict(seconds=round(ended - begun, 1), peak_mib=round(_peak_mib()))
-    took.update(started=_started(), ended=ended, cpu_seconds=_cpu_seconds() - used)
+    # psutil adds the boot time, in whole seconds, to what Linux says of the process
+    started = ended - time.clock_gettime(time.CLOCK_BOOTTIME) + own.create_time() - psutil.boot_time()
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    took = dict(seconds=round(ended - begun, 1), peak_mib=round(peak), started=started, ended=ended)
+    took.update(cpu_seconds=_cpu_seconds() - used)
     return made, dict({name: round(value, 2) for name, value in took.items()}, commit=code)
 
 
-def _started():
-    """When this process began, in seconds since 1970: before its libraries were loaded."""
-    boot = psutil.boot_time()  # in whole seconds, which psutil adds to what Linux says of the process
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + psutil.Process().create_time() - boot
-
-
 def _cpu_seconds():
-    """Seconds of cores that this process and those that it started have used, also those that still run."""
     own = psutil.Process()
     return sum(sum(process.cpu_times()[:4]) for process in (own, *own.children()))
-
-
-def _peak_mib():
-    """Peak memory of this process, or of the largest one that it started."""
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
 
 
 def main(argv=None):

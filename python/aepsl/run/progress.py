@@ -37,12 +37,13 @@ def log_handler(message):
     if state["interrupted"]:
         return
     if level == "run_info":
-        before, state["total"] = state["total"], text.split()[-1]  # it ends with the number of jobs
-        if state["total"] == "1" and "\nall " in text and before == "?":  # a dry run says it twice
-            _say("every stage is done already")
+        state["total"] = text.split()[-1]  # it ends with the number of jobs
     elif level == "progress":
         state.update(done=message["done"], total=message["total"])
-    elif level == "job_info" and message["name"] != "all":
+    elif level == "job_info" and message["name"] == "target":
+        if ASKED.last and ASKED.last[0] != "report":
+            _say_of(ASKED.last[0])
+    elif level == "job_info":
         name = " ".join([message["name"], *map(str, message["wildcards"].values())])
         _say_of(name)
         state["jobs"][message["jobid"]] = name, message["name"]

@@ -11,7 +11,7 @@ import statistics
 import threading
 import time
 
-from aepsl.graph import state as status
+from aepsl.run import state as status
 from aepsl.settings.experiments import TASKS
 
 PERIOD = 1  # seconds between two looks

@@ -8,12 +8,10 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 
 from aepsl import cli
 from aepsl.base import doors
 from aepsl.base.errors import InputError
-from aepsl.base.files import write_text
 from aepsl.base.locks import hold
 from aepsl.data import check, synthetic
 from aepsl.graph import graph
@@ -27,6 +25,7 @@ TARGETS = ("all", "calibrate", "submission")
 CLUSTER_CORES = 8  # of one job at most, where CORES= does not say
 SNAPSHOTS = 4  # that lie beside a training's weights, in their size: two, each with the solver's state
 CLEARLY = 4  # times the free disk: an estimate, made of photos, is not further off
+DONE = "every stage is done already"
 HANDLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "progress.py")
 # Marks alone say what is done, and jobs write them whole: what snakemake notes of its own does not count.
 OPTIONS = ["--nolock", "--drop-metadata", "--ignore-incomplete", "--rerun-triggers", "mtime"]
@@ -53,7 +52,8 @@ def main(argv=None):
         print(*inputs.missing(asked.name, asked.data, asked.weights), sep="\n")
         return
     command = prepared(asked, options)
-    os.execvp(command[0], command)
+    if command:
+        os.execvp(command[0], command)
 
 
 def places(asked):
@@ -69,36 +69,45 @@ def prepared(asked, options=(), **more):
     """Bring what can be made here, write what the run's stages read, and return the command of snakemake for the rest.
 
     asked: what `main` parsed; options: further ones of snakemake; more: of graph.Start. With -n among the options no
-    file is written. Raises InputError for whatever is wrong with what is asked.
+    file is written, what would be done is printed, and None returned. Raises InputError for whatever is wrong with what
+    is asked.
     """
-    dry = any(option.startswith("-n") or option in ("--dry-run", "--dryrun") for option in options)
+    dry, others = [], []
+    for option in options:
+        (dry if option.startswith(("-n", "--dry")) else others).append(option)
+    if dry and others:
+        raise InputError(f"{dry[0]}: tells what would be done, and takes no {others[0]} beside it; leave one out")
     gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)
     if not dry:
         new_experiment.run(asked.name, asked.data)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = graph.Graph(experiment).checked_row(asked.row or "psl++")
     data = inputs.data_of(experiment, asked.data)
-    given = dict(weights=inputs.weights_of(experiment, asked.weights), saliency=inputs.maps_of(data, asked.saliency))
-    run_folder = graph.RunFolder(asked.name)
+    given = dict(weights=inputs.weights_of(experiment, asked.weights), maps=inputs.maps_of(data, asked.saliency))
+    run = graph.RunFolder(asked.name).path
     if not dry:
-        _check(experiment, given["saliency"])
-        os.makedirs(run_folder.path, exist_ok=True)
-        hold(run_folder.path)  # as long as this process lives, and snakemake after it
-        records.remove_leftovers(run_folder.path)
-        _draw(experiment, run_folder.path, data)
+        _check(experiment, given["maps"])
+        os.makedirs(run, exist_ok=True)
+        hold(run)  # as long as this process lives, and snakemake after it
+        records.remove_leftovers(run)
+        _draw(experiment, run, data)
     contents = inputs.contents_of(experiment, data, **given)
-    if not dry:
-        digests.remember()
-        _check_data(experiment, run_folder.path, data, contents)
+    found = graph.Graph(experiment, contents=contents, **given, **{key: more.get(key, ()) for key in ("nets", "rows")})
+    targets, last = _wanted(asked.target, row, found, data)
+    targets = more.pop("targets", targets)
+    if dry:
+        return _tell(found.undone(targets, dry=True))
+    digests.remember()
+    _check_data(experiment, run, data, contents)
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
-    targets = more.pop("targets", None) or graph.target(asked.target, row)
-    start = graph.Start(data, *given.values(), contents, targets, row, gpus, cores, **more)
-    return _command(experiment, start, asked, dry, options)
+    seconds = costs.expected(found, gpus, cores)
+    start = graph.Start(data, *given.values(), contents, targets, last, gpus, cores, seconds, **more)
+    return _command(found, start, asked.profile, others)
 
 
-def _check(experiment, saliency):
+def _check(experiment, maps):
     """InputError for what cannot begin."""
-    if not saliency:
+    if not maps:
         doors.load(doors.DETECTORS, experiment.background.detector).ready()
     build.check(experiment)
 
@@ -122,38 +131,46 @@ def _check_data(experiment, run, data, contents):
     records.done(run, "check", word, lambda: (Made([], value=check.run(experiment, data)), {}))
 
 
-def _command(experiment, start, asked, dry, options):
+def _wanted(target, row, found, data):
+    """(the stages that a target is for, the command that ends it, as words)."""
+    common = ["--experiment", found.experiment.name, "--data", data]
+    if target == "calibrate":
+        return ["segment.val.calibration"], ["calibrate", *common]
+    if target == "submission":
+        stage = found.stages[f"segment.test.{row}"]
+        masks = ["--list", stage.options["list_name"], "--masks", f"{stage.out}/crf"]
+        return [stage.name], ["submission", *common, *masks, "--out", found.run.submission(row)]
+    return ["results"], ["report", found.experiment.name, "--data", data] if target == "all" else []
+
+
+def _tell(jobs):
+    """Print what would be done."""
+    print(f"{len(jobs)} jobs would be done:" if jobs else DONE)
+    for job in jobs:
+        print(f"  {job}")
+
+
+def _command(found, start, profile, options):
     """Write what the run's stages read; returns snakemake's command."""
-    found = graph.of_start(experiment, start)
-    undone, said = found.undone(start.targets, dry)
-    records.say(said)
-    folder = found.run.path
-    if dry:  # snakemake works in a folder that has the marks of what is done, and nothing else
-        folder = tempfile.mkdtemp()
-        for mark in found.marks(stage.name for stage in found.needed(start.targets)):
-            if os.path.basename(mark)[: -len(".json")] not in undone:
-                write_text(os.path.join(folder, mark), "")
-    else:
-        _check_disk(found)
-        start = start._replace(seconds=costs.expected(found, start.gpus, start.cores))
-    graph.write(folder, experiment, start)
-    os.environ["AEPSL_START"] = os.path.abspath(folder)
+    if not found.undone(start.targets):
+        print(DONE, file=sys.stderr, flush=True)
+    _check_disk(found, start.targets)
+    graph.write(found, start)
+    folder = os.environ["AEPSL_START"] = os.path.abspath(found.run.path)
     where = ["--directory", folder, "--snakefile", os.path.abspath("Snakefile")]
-    if asked.profile:
-        where += ["--profile", os.path.abspath(asked.profile)]
+    if profile:
+        where += ["--profile", os.path.abspath(profile)]
     else:
         where += ["--cores", str(start.cores), "--resources", f"gpu={start.gpus}"]
-    return ["snakemake", asked.target, *OPTIONS, *where, *options]
+    return ["snakemake", *OPTIONS, *where, *options]
 
 
-def _check_disk(found):
+def _check_disk(found, targets):
     """Say that the disk may be too small for what is left to make; InputError where it clearly is."""
-    left = [stage for stage in found.needed() if not found.is_done(stage.name)]
-    if not left:
-        return
     images = costs.images_of(found)
+    left = [stage for stage in found.needed(targets) if not found.is_done(stage.name)]
     sizes = [costs.disk_of(found, stage, images) for stage in left]
-    needed, free = sum(sizes) + SNAPSHOTS * max(sizes), shutil.disk_usage(found.run.path).free / 1e9
+    needed, free = sum(sizes) + SNAPSHOTS * max(sizes, default=0), shutil.disk_usage(found.run.path).free / 1e9
     line = f"{found.run.path}: what is left to make takes about {needed:.2f} GB, and {free:.2f} GB of the disk are free"
     if needed > CLEARLY * free:
         raise InputError(f"{line}; make room first")

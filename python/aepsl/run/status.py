@@ -7,7 +7,7 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.table import Table
 from aepsl.graph import graph
-from aepsl.graph.state import state_of
+from aepsl.run.state import state_of
 
 
 def report(experiment):

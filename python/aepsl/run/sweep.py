@@ -25,7 +25,7 @@ from aepsl.base.files import write_json
 from aepsl.base.table import Table, number
 from aepsl.data.dataset import Dataset
 from aepsl.graph.graph import Graph, read
-from aepsl.graph.segmentation import OF_ROWS, is_of, start_name
+from aepsl.graph.segmentation import OF_NETS, OF_ROWS, is_of, start_name
 from aepsl.graph.stage import TRAINING
 from aepsl.run import start
 from aepsl.settings import experiments
@@ -34,7 +34,7 @@ from aepsl.store import digests
 from aepsl.training import psl_log
 
 # What may differ: nothing that the run's masks are made of.
-FREE = ("segmentation_start", "psl_start", "training.segmentation", "training.psl", "psl", "crf")
+FREE = [key for key in OF_NETS if key not in TRAINING]
 
 
 class Variant:
@@ -47,9 +47,9 @@ class Variant:
 
     def net(self, name):
         """The name of a net with these settings: the run's own, or one of `nets`."""
-        net = self.base.of.nets[name]
+        net = self.base.nets[name]
         starts = [start_name(net, each) for each in (self.base.experiment, self.experiment)]
-        starts[1] = self.net(starts[1]) if starts[1] in self.base.of.nets else starts[1]
+        starts[1] = self.net(starts[1]) if starts[1] in self.base.nets else starts[1]
         key = self._key((*TRAINING, f"training.{net.task}"), *starts)
         if key:
             self.nets[name + key] = net._replace(changes=self.changes, start=starts[1])
@@ -60,8 +60,8 @@ class Variant:
 
         Raises InputError for a row that there is not, and for one whose masks another net makes: those would change.
         """
-        row = self.base.of.rows[self.base.checked_row(name)]
-        if self.base.of.nets[row.net].masks in self.base.of.nets:
+        row = self.base.rows[self.base.checked_row(name)]
+        if self.base.nets[row.net].masks in self.base.nets:
             raise InputError(f"{name}: learns from masks of another net; a sweep takes rows that learn from the run's")
         net = self.net(row.net)
         key = self._key(("psl.prohibited", "crf"), row.net, net)
@@ -79,10 +79,10 @@ class Variant:
 def figures(graph, data, name):
     """A row as in results.json, of val segmented by its net; with S_hat also psl.csv, and the net's folder."""
     experiment, folder = graph.experiment, graph.run
-    dataset, net = Dataset(data, experiment.classes), graph.of.rows[name].net
+    dataset, net = Dataset(data, experiment.classes), graph.rows[name].net
     found = results.evaluated(dataset, experiment.data.val, {name: folder.segmented("val", name)})[name]
     found.update(folder=folder.segmentation(net))
-    if graph.of.nets[net].task == "psl":
+    if graph.nets[net].task == "psl":
         found["psl"] = psl_log.read(os.path.join(folder.segmentation(net), "psl.csv"))
     return found
 

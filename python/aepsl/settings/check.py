@@ -167,8 +167,14 @@ def _nearest(word, known):
 
 def all_settings(part, path):
     """The path of every setting in a part of the schema."""
-    if "$ref" in part:
-        part = schema()["definitions"][part["$ref"].rsplit("/", 1)[1]]
-    for key, value in part.get("properties", {}).items():
+    for key, value in resolved("", part)[1].get("properties", {}).items():
         yield (*path, key)
         yield from all_settings(value, (*path, key))
+
+
+def resolved(name, part):
+    """(the name of a part of the schema, what it says): those of the definition that it refers to."""
+    if "$ref" in part:
+        name = part["$ref"].rsplit("/", 1)[1]
+        part = schema()["definitions"][name]
+    return name, part

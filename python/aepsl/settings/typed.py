@@ -1,11 +1,13 @@
-"""The settings of an experiment, typed and frozen: `experiment.mining.threshold`.
+"""The settings of an experiment as frozen dataclasses, one for each group of schema.yaml: `experiment.crf.bilateral`.
 
-What each is for stands in prototxt/voc12/experiment.yaml; what it may be, in schema.yaml.
+Experiment, Seed, Synthetic, Data, Training with its three Tasks, Mining, Background, Psl, Crf, Bilateral and Gaussian
+are made of the schema, which says what there is and what it may be; what each is for stands in
+prototxt/voc12/experiment.yaml. A setting that the schema does not require, and is not set, is None.
 """
 
 import dataclasses
-import typing
-from typing import Optional
+
+from aepsl.settings import check
 
 
 class Part:
@@ -13,136 +15,7 @@ class Part:
 
     def settings(self):
         """As nested dicts, lists and values, without what is not set: as experiment.yaml has them."""
-        return {key: _plain(value) for key, value in vars(self).items() if value is not None}
-
-
-def part(cls):
-    return dataclasses.dataclass(frozen=True)(cls)
-
-
-@part
-class Seed(Part):
-    data: int
-    training: int
-    report: int
-
-
-@part
-class Synthetic(Part):
-    train: int
-    val: int
-
-
-@part
-class Data(Part):
-    train: str
-    val: str
-    train_images: int
-    scale: float
-    crop: int
-    mean: tuple
-    workers: int
-    test: Optional[str] = None
-
-    def list_of(self, split):
-        """The name of the list of 'train', 'val' or 'test'; None where there is no test list."""
-        return getattr(self, split)
-
-
-@part
-class Schedule(Part):
-    batch: int
-    lr: float
-    epochs: float
-    lr_step_epochs: float
-    momentum: float
-    decay: float
-
-
-@part
-class Training(Part):
-    classification: Schedule
-    segmentation: Schedule
-    psl: Schedule
-
-    def of(self, task):
-        return getattr(self, task)
-
-
-@part
-class Mining(Part):
-    steps: int
-    threshold: dict
-    sensitivity: tuple
-    max_converged_loss: float
-    merge: int
-
-
-@part
-class Background(Part):
-    detector: str
-    threshold: float
-    indoor_threshold: float
-    indoor_classes: tuple
-
-
-@part
-class Psl(Part):
-    prohibited: float
-
-
-@part
-class Bilateral(Part):
-    weight: float
-    xy: float
-    rgb: float
-
-
-@part
-class Gaussian(Part):
-    weight: float
-    xy: float
-
-
-@part
-class Crf(Part):
-    iterations: int
-    bilateral: Bilateral
-    gaussian: Gaussian
-
-
-@part
-class Experiment(Part):
-    """name: of its folder below prototxt/, and of its run."""
-
-    name: str
-    net: str
-    classes: tuple
-    seed: Seed
-    shards: int
-    threads: int
-    rows: tuple
-    data: Data
-    training: Training
-    new_layer_lr: float
-    segmentation_start: str
-    mining: Mining
-    background: Background
-    psl: Psl
-    crf: Crf
-    input_scale: Optional[float] = None
-    channels: Optional[tuple] = None
-    convs: Optional[tuple] = None
-    fc: Optional[int] = None
-    fc6_dilation: Optional[int] = None
-    initial_weights: Optional[str] = None
-    psl_start: Optional[str] = None
-    synthetic: Optional[Synthetic] = None
-
-    def settings(self):
-        settings = super().settings()
-        del settings["name"]
-        return settings
+        return {key: _plain(each) for key, each in vars(self).items() if each is not None and key != "name"}
 
     def value(self, key):
         """The value of the setting 'training.psl.lr', as in `settings`; None where it is not set."""
@@ -151,20 +24,51 @@ class Experiment(Part):
             value = getattr(value, each)
         return _plain(value)
 
+    def of(self, task):
+        """The settings of the training of a task."""
+        return getattr(self, task)
+
+    def list_of(self, split):
+        """The name of the list of 'train', 'val' or 'test'; None where there is no test list."""
+        return getattr(self, split)
+
+
+class Choice(dict):
+    """{rule: its value}, frozen, of which there is one of several: a threshold of erasing."""
+
+    def _refuse(self, *_, **__):
+        raise AttributeError("a setting cannot be assigned")
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self):
+        return Choice, (dict(self),)
+
+
+def _class(name, group, *first):
+    """The dataclass of a group of the schema; it and those of the groups within become names of this module."""
+    fields = []
+    for key, part in group["properties"].items():
+        within, part = check.resolved(key, part)
+        kind = _class(within.capitalize(), part) if "required" in part else object
+        default = () if key in group["required"] else (dataclasses.field(default=None),)
+        fields.append((key, kind, *default))
+    fields = [*first, *sorted(fields, key=len)]  # those without a default first
+    made = dataclasses.make_dataclass(name, fields, bases=(Part,), frozen=True)
+    made.__module__ = __name__  # by which pickle finds it
+    return globals().setdefault(name, made)
+
 
 def typed(cls, settings):
     """An object of a class of this file, of nested dicts that the schema has passed."""
-    kinds, values = typing.get_type_hints(cls), {}
-    for key, value in settings.items():
-        kind = kinds[key]
-        kind = next((each for each in typing.get_args(kind) if each is not type(None)), kind)
-        values[key] = typed(kind, value) if dataclasses.is_dataclass(kind) else _frozen(value)
-    return cls(**values)
+    kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+    groups = {key: kinds[key] for key in settings if dataclasses.is_dataclass(kinds[key])}
+    return cls(**{key: typed(groups[key], each) if key in groups else _frozen(each) for key, each in settings.items()})
 
 
 def _frozen(value):
     if isinstance(value, dict):
-        return {key: _frozen(each) for key, each in value.items()}
+        return Choice(value)
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
@@ -172,7 +76,7 @@ def _plain(value):
     if isinstance(value, Part):
         return value.settings()
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return dict(value)
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
@@ -199,3 +103,6 @@ class Only:
 
     def list_of(self, split):
         return self.__getattr__(split)
+
+
+_class("Experiment", check.schema(), ("name", str))  # name: of its folder below prototxt/, and of its run

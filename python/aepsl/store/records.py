@@ -1,24 +1,22 @@
 """What a job has made, file by file: RUN/made/JOB.json, and its mark, RUN/done/JOB.json.
 
-A job is a stage, or a share of the images of one. Its record holds the word of what its result was made of, the SHA-256
-of every file, and the text of small ones; RUN/seconds/JOB.json says what the job took. A start looks at all records
-before any job begins: a text that is damaged or missing is put back; any other such file goes, and its job makes it
-again, of the same and so with the same bytes.
+A job is a stage, or a share of the images of one. Its mark says that it is done, what it took, and which value it gave.
+Its record holds the word of what its result was made of, the mark, the SHA-256 of every file, and the text of small
+ones. A start looks at all records before any job begins: a text that is damaged or missing is put back; any other such
+file goes, and its job makes it again, of the same and so with the same bytes.
 """
 
 import os
 import shutil
 import sys
-from typing import NamedTuple, Optional
 
 from aepsl.base.files import LEFTOVER, flush_all, read_text, write_json, write_text
 from aepsl.store import digests
-from aepsl.store.result import RECORD
-from aepsl.store.whole import read
+from aepsl.store.result import RECORD, read
 
 TEXTS = (".json", ".csv", ".prototxt", ".txt")
 MOST_TEXT = 1 << 22  # bytes
-NOTED = dict(word=str, results=list, texts=dict, files=dict)  # what a record holds, beside its mark
+NOTED = dict(word=str, mark=dict, results=list, texts=dict, files=dict)  # what a record holds
 
 
 def path_of(run, job):
@@ -29,44 +27,35 @@ def mark_of(run, job):
     return os.path.join(run, "done", job + ".json")
 
 
-def seconds_of(run, job):
-    return os.path.join(run, "seconds", job + ".json")
-
-
 def done(run, job, word, make):
     """Have a job done, by make() -> (Made, what it took), unless its record says that it was, of the same word.
 
     Returns whether there was something to do.
     """
     before = read_record(run, job)
-    if before is None or before["word"] == word:  # else another share may have begun to replace what is there
-        health = heal(run, job)
-        say(health.said)
-        if health.is_of(word):
-            return False
+    is_of_today = before is None or before["word"] == word  # else another share may have begun to replace what is there
+    if is_of_today and heal(run, job) == word:
+        return False
     made, took = make()
     flush_all(run)  # what was made is on the disk before anything says so
-    _keep(run, job, word, made, took, before)
+    keep(run, job, word, made, took, before)
     return True
 
 
-def _keep(run, job, word, made, took, before):
-    """Write record and mark. What a job took stays where it has only mended what it had made before."""
+def keep(run, job, word, made, took, before=None):
+    """Write record and mark. before: the last record; what took its job stays where this one has only mended."""
     paths = [*made.results, *made.beside]
     names = [os.path.relpath(path, run) for path in paths]
-    results = names[: len(made.results)]
-    files = dict(zip(names, digests.of(paths)))
-    value = made.value or dict(files=len(results), sha256=digests.of_value([[name, files[name]] for name in results]))
-    costs = seconds_of(run, job)
-    if took and not (before and (before["word"], before["mark"]) == (word, value) and os.path.exists(costs)):
-        write_json(costs, took)
-    if took:
-        paths, names = [*paths, costs], [*names, os.path.relpath(costs, run)]
-        files[names[-1]] = digests.of_file(costs)
-    small = [k for k, path in enumerate(paths) if path.endswith(TEXTS) and os.path.getsize(path) < MOST_TEXT]
-    texts = {names[k]: read_text(paths[k]) for k in small}
-    write_json(path_of(run, job), dict(word=word, mark=value, results=results, texts=texts, files=files))
-    write_json(mark_of(run, job), value)
+    texts = {
+        name: read_text(path)
+        for name, path in zip(names, paths)
+        if path.endswith(TEXTS) and os.path.getsize(path) < MOST_TEXT
+    }
+    results, files = names[: len(made.results)], dict(zip(names, digests.of(paths)))
+    is_mended = before and before["word"] == word and all(before["files"].get(name) == files[name] for name in results)
+    mark = dict(before["mark"] if is_mended else took, value=made.value)
+    write_json(path_of(run, job), dict(word=word, mark=mark, results=results, texts=texts, files=files))
+    write_json(mark_of(run, job), mark)
 
 
 def contents(run, jobs):
@@ -82,57 +71,53 @@ def contents(run, jobs):
 def read_record(run, job):
     """The record of a job; None for one that is missing or damaged, or names files that are not the run's."""
     record = read(path_of(run, job))
-    if not isinstance(record, dict) or "mark" not in record:
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), kind) for key, kind in NOTED.items()):
         return None
-    if not all(isinstance(record.get(key), kind) for key, kind in NOTED.items()):
-        return None
-    names, texts = [*record["files"], *record["texts"]], [*record["files"].values(), *record["texts"].values()]
-    is_inside = not any(os.path.isabs(name) or os.pardir in name.split(os.sep) for name in names)
-    is_known = all(isinstance(name, str) and name in record["files"] for name in [*record["results"], *record["texts"]])
-    return record if is_inside and is_known and all(isinstance(text, str) for text in texts) else None
+    named, strings = [*record["results"], *record["texts"]], [*record["files"].values(), *record["texts"].values()]
+    is_known = all(isinstance(name, str) and name in record["files"] for name in named)
+    is_inside = not any(os.path.isabs(name) or os.pardir in name.split(os.sep) for name in record["files"])
+    is_ours = "value" in record["mark"] and all(isinstance(each, str) for each in strings)  # else of an earlier version
+    return record if is_known and is_inside and is_ours else None
 
 
-class Health(NamedTuple):
-    """record: of a job, or None; is_whole: whether all that it names is there; said: a line for each fault."""
-
-    record: Optional[dict]
-    is_whole: bool
-    said: list
-
-    def is_of(self, word):
-        """Whether all is there, made of `word`."""
-        return self.is_whole and self.record["word"] == word
+def read_mark(run, job):
+    """What the mark of a job holds; {} for one that is missing or damaged."""
+    mark = read(mark_of(run, job))
+    return mark if isinstance(mark, dict) else {}
 
 
 def heal(run, job, dry=False):
-    """Put right what is damaged or missing of what a job has made, and tell; dry: only tell."""
+    """Put right what is damaged or missing of what a job has made, with a line for each fault; dry: the lines alone.
+
+    Returns the word of what is there, None where some of it is missing now.
+    """
     path, mark = path_of(run, job), mark_of(run, job)
     record = read_record(run, job)
     if record is None:
-        is_trace = os.path.lexists(path) or os.path.lexists(mark)
+        if os.path.lexists(path) or os.path.lexists(mark):
+            _say(f"{path}: is damaged or missing; its stage looks again whether all is there")
         _remove(path, dry)
         _remove(mark, dry)
-        line = f"{path}: is damaged or missing; its stage looks again whether all is there"
-        return Health(None, False, [line] * is_trace)
+        return None
     if _is_of_something_else(run, record):
-        return Health(record, False, [])
-    said, faulty = [], _differing(run, record)
-    texts = [name for name in faulty if name in record["texts"]]
-    faulty = [name for name in faulty if name not in record["texts"]]
-    if texts:
-        said.append(f"{_told(run, texts)}; put back")
-    if faulty:
-        said.append(f"{_told(run, faulty)}; made again")
-    for name in texts if not dry else []:
-        write_text(os.path.join(run, name), record["texts"][name])
-    for name in faulty:
-        _remove(os.path.join(run, name), dry)
+        return None
+    differing = _differing(run, record)
+    texts = [name for name in differing if name in record["texts"]]
+    faulty = [name for name in differing if name not in record["texts"]]
     if not faulty and read(mark) != record["mark"]:
-        said += [f"{mark}: is damaged or missing; put back"] * os.path.lexists(mark)
+        if os.path.lexists(mark):
+            _say(f"{mark}: is damaged or missing; put back")
+        _remove(mark, dry)
         if not dry:
-            _remove(mark)
             write_json(mark, record["mark"])
-    return Health(record, not faulty, said)
+    for names, what in ((texts, "put back"), (faulty, "made again")):
+        if names:
+            _say(f"{_told(run, names)}; {what}")
+        for name in names:
+            _remove(os.path.join(run, name), dry)
+    for name in texts if not dry else ():
+        write_text(os.path.join(run, name), record["texts"][name])
+    return None if faulty else record["word"]
 
 
 def unmark(run, job):
@@ -149,9 +134,8 @@ def _is_of_something_else(run, record):
 
 def _differing(run, record):
     """The files of a record that are not as it says."""
-    names = list(record["files"])
-    found = digests.of([os.path.join(run, name) for name in names])
-    return [name for name, value in zip(names, found) if value != record["files"][name]]
+    found = digests.of([os.path.join(run, name) for name in record["files"]])
+    return [name for (name, value), now in zip(record["files"].items(), found) if value != now]
 
 
 def _told(run, names):
@@ -178,6 +162,5 @@ def _remove(path, dry=False):
         os.unlink(path)
 
 
-def say(lines):
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)
+def _say(line):
+    print(line, file=sys.stderr, flush=True)

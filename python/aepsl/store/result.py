@@ -7,13 +7,13 @@ there of the same word stays, and what was made of another goes first. By hand, 
 import contextlib
 import fcntl
 import glob
+import json
 import os
 import sys
 from typing import Any, NamedTuple
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import make_folder, write_json
-from aepsl.store.whole import is_whole, read
+from aepsl.base.files import make_folder, opened, read_text, write_json
 
 RECORD = "made_of.json"
 
@@ -61,6 +61,28 @@ def has(*paths):
     for path in filter(os.path.exists, faults):
         print(f"{path}: is damaged; made again", file=sys.stderr, flush=True)
     return not faults
+
+
+def is_whole(path):
+    """Whether a file is there to its end, if PNG or JSON; of others, which are written whole, whether it holds data."""
+    try:
+        if path.endswith(".json"):
+            return read(path) is not None
+        with opened(path, "rb") as file:
+            if path.endswith(".png"):
+                file.seek(-8, os.SEEK_END)
+                return file.read(4) == b"IEND"
+            return bool(file.read(1))
+    except OSError:
+        return False
+
+
+def read(path):
+    """The JSON value of a file; None for one that is missing or holds none."""
+    try:
+        return json.loads(read_text(path) or "")
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 @contextlib.contextmanager

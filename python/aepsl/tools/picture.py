@@ -12,7 +12,6 @@ from aepsl.base.files import check_place, written_whole
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.graph.graph import Graph, of_run
 from aepsl.graph.run_folder import RunFolder
-from aepsl.graph.segmentation import masks_of
 from aepsl.images.pictures import palette, read_indexed
 from aepsl.paper import recipes
 from aepsl.report.pictures import erased, names_of
@@ -69,7 +68,8 @@ def of_training(experiment, folder, dataset, image_id, row):
     pictures = [("training image", image)]
     for t, region in enumerate(regions(experiment, folder, image_id), 1):
         pictures.append((f"erased by step {t}", erased(experiment, image, region)))
-    _, masks = masks_of(Graph(experiment).of, recipes.rows(experiment.mining.steps)[row].net)
+    net = recipes.rows(experiment.mining.steps)[row].net
+    masks = Graph(experiment).stages[f"segmentation.{net}"].paths["masks"]
     return [*pictures, ("its mask S", read_indexed(os.path.join(masks, image_id + ".png")))]
 
 

@@ -5,6 +5,8 @@ from caffe import params as P
 
 from aepsl.nets.parts import conv_relu, dropout, max_pool
 
+NEEDS_SURGERY = True  # on VGG-16's weights (aepsl.stages.surgery)
+
 
 def trunk(n, x, experiment):
     """From the image `x` to fc7."""
