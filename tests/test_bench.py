@@ -16,6 +16,7 @@ from aepsl.base.files import write_json
 from aepsl.bench import bench, cases, processes, sizes
 from aepsl.bench import run as bench_run
 from aepsl.graph.run_folder import RunFolder
+from aepsl.nets import cuda
 from aepsl.run import job
 from aepsl.settings import experiments
 from aepsl.store.result import Made
@@ -68,6 +69,25 @@ def test_a_row_has_rates_ratio_and_scaling():
         assert 1.5 < row["scaling"] < 2.5
         assert row["two_ratio"] == row["two_images_per_second"] / 400
     assert row["peak_mib"] > 20
+
+
+def test_what_a_gpu_does_is_measured_in_one_process_at_a_time(tmp_path, monkeypatch):
+    row = bench.row(bench.Stage("net", "sleep", "bound", sleeper, (0.05,), gpu=0), repeats=1)
+    assert row["two_images_per_second"] is row["scaling"] is None
+    on_gpu = {part for part, stages in bench.stages(0).items() for each in stages if each.gpu == 0}
+    assert on_gpu == {"training", "mining", "segmentation"}
+    monkeypatch.setattr(stand_ins, "solver", None)  # beside caffe time's net, here, there is none
+    case = cases.training(str(tmp_path), *TINY["training"], gpu=0)
+    if cuda.count():
+        assert case.ours() > 0 and case.bound() > 0
+
+
+def test_a_gpus_training_is_set_beside_what_is_published_and_what_was_measured(monkeypatch):
+    rates = dict.fromkeys(experiments.TASKS, 20.0)
+    monkeypatch.setattr(bench.measured, "images_per_second", lambda gpu: rates)
+    monkeypatch.setattr(bench, "row", lambda stage: dict(stage=stage.stage, images_per_second=10.0, ratio=1.0))
+    found = [(row.get("bound"), row["ratio"]) for row in bench.rows_of("training", 0)][-3:]
+    assert found == [(None, 1.0), ("published", 10 / bench.PUBLISHED), ("gpu-session", 0.5)]
 
 
 def broken(folder):
@@ -204,3 +224,10 @@ def test_a_stand_in_training_does_not_diverge(tmp_path):
     solver = stand_ins.solver(experiment, "segmentation", str(tmp_path))
     solver.step(3)
     assert np.isfinite(solver.net.blobs["loss_seg"].data).all()
+
+
+def test_no_snapshot_is_written_while_stand_ins_are_measured(tmp_path):
+    """Of the paper's net one is 164 MB: it would be most of what is timed, and fill /tmp."""
+    stand_ins.solver(experiments.load("demo"), "segmentation", str(tmp_path), batch=30).step(3)
+    sizes = [path.stat().st_size for path in tmp_path.rglob("*")]
+    assert not list(tmp_path.rglob("*.caffemodel")) and 0 < sum(sizes) < 10**7

@@ -19,8 +19,8 @@ ENDINGS = tuple(".pickle .py .md .toml .yaml .sh .json .png .txt .caffemodel .ta
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
-ID_blob_0.png input_list.txt localization_cues.pickle runs/ runs/.digests.json runs/bench.json runs/NAME runs/gpu
-runs/gpu/summary.json runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/
+ID_blob_0.png input_list.txt localization_cues.pickle runs/ runs/.digests.json runs/bench.json runs/NAME runs/gpu/voc12
+runs/gpu/voc12/summary.json runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/
 relabelled/psl/s_hat/ runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
 train.json
@@ -132,6 +132,7 @@ RUN_BY = {  # command: the test that runs it, or what it starts
         "test_reproduce.test_slurm_runs_the_jobs_and_tells_of_those_that_fail"
     ),
     "make reproduce-dry": "test_status.test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings",
+    "python3 -m aepsl gpu-session --experiment demo": "test_gpu_session.test_a_session_on_the_demos_nets",
     "make check-gpu GPU=0": "test_cuda.test_check_gpu_without_a_gpu_says_what_to_do",
     "make rootfs TARGET=cuda SLICES=/a/new/folder": (
         "test_docker.test_slices_are_the_export_compressed_with_their_checksums"
@@ -149,7 +150,7 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
         "make reproduce GPU=0,1",
         "make calibrate GPU=0",
         "make bench GPU=0",
-        "scripts/gpu_session /the/slices --minutes 25",
+        "scripts/gpu_session /the/slices --minutes 15",
         "python3 -m aepsl gpu-session",
         "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
     ],

@@ -35,7 +35,7 @@ FAULTS = {  # case: (exit code, what it says, settings)
     "pinned memory after a fork": (0, f"^signal {int(signal.SIGSEGV)}\n", {}),
     "memory is finite": (0, "^no error\nno error\nout of memory\n", dict(FAKECUDA_GIB="1")),
     "memory is counted in pieces": (0, "^4\n", {}),
-    "unknown kernel with __syncthreads": (ABORTED, "Waits.* calls __syncthreads: has_syncthreads in launch.cpp must", {}),
+    "unknown kernel with __syncthreads": (ABORTED, "Waits.* calls __syncthreads: has_syncthreads in launch.cpp", {}),
     "no blocks": (0, "Fill.* is launched with 0 x 1 x 1 blocks(.*\n)*invalid configuration", {}),
     "too many threads": (0, "blocks of 1025 x 1 x 1 threads(.*\n)*invalid configuration", {}),
     "copy another way": (0, "goes another way than it says(.*\n)*invalid argument", {}),

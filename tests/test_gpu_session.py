@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -13,35 +14,50 @@ import pytest
 
 from aepsl.base.errors import InputError
 from aepsl.gpu import agreement, gpu_session
+from aepsl.graph import run_folder
 from aepsl.nets import cuda
-from aepsl.paper import published
+from aepsl.settings import experiments
 
 SCRIPT = "scripts/gpu_session"
+needs_gpu = pytest.mark.skipif(not cuda.count(), reason="no GPU is visible, or Caffe is built without CUDA")
 
 
 def step(text, **environment):
     return [sys.executable, "-c", text], environment
 
 
+FIGURES = """
+import json
+json.dump(dict(card="A card", rows=[["psl, images/s", "10.0", "8.5"]]), open({!r}, "w"))
+"""
+
+
 def test_each_step_ends_and_only_what_ended_well_is_not_run_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TF32_HERE", "0")
+    monkeypatch.setenv("NO", "0")
     folder = str(tmp_path / "gpu")
+    figures = FIGURES.format(f"{folder}/speed.json")
     steps = dict(
         check=step("print('first'); print('card 1')"),
-        speed=step("import os; print('TF32', os.environ['TF32_HERE'])", TF32_HERE="1"),
+        speed=step(
+            figures + "import os; print('TF32', *map(os.environ.get, ('TF32_HERE', 'NO')))", TF32_HERE="1", NO=None
+        ),
         tests=step("print('2 failed', flush=True); raise SystemExit(1)"),
         last=step("print('done')"),
     )
     assert not gpu_session.session(1, steps, folder)
     ended = json.loads((tmp_path / "gpu/summary.json").read_text())
     assert {name: (each["ended"], each["last"]) for name, each in ended.items()} == dict(
-        check=("ok", "card 1"), speed=("ok", "TF32 1"), tests=("FAILED", "2 failed"), last=("ok", "done")
+        check=("ok", "card 1"), speed=("ok", "TF32 1 None"), tests=("FAILED", "2 failed"), last=("ok", "done")
     )
-    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
-        ["check", "ok"],
-        ["speed", "ok"],
-        ["tests", "FAILED"],
-        ["last", "ok"],
+    assert ended["speed"]["figures"] == dict(card="A card", rows=[["psl, images/s", "10.0", "8.5"]])
+    assert [re.split("  +", line.strip()) for line in capsys.readouterr().out.splitlines()] == [
+        ["step", "expected", "seen"],
+        ["check", "0 s", "ok", "ok", "card 1"],
+        ["speed", "psl, images/s", "10.0", "8.5"],
+        ["speed", "0 s", "ok", "ok", "TF32 1 None"],
+        ["tests", "0 s", "ok", "FAILED", "2 failed"],
+        ["last", "0 s", "ok", "ok", "done"],
     ]
     steps["tests"] = step("print('all passed')")
     assert gpu_session.session(1, steps, folder)
@@ -62,6 +78,7 @@ def test_at_the_end_of_the_time_all_that_a_step_started_ends_and_the_rest_is_not
     ended = json.loads((tmp_path / "summary.json").read_text())
     assert {name: each["ended"] for name, each in ended.items()} == dict(photos="cut short", after="not begun")
     assert ended["photos"]["seconds"] < 20
+    assert gpu_session.session(0.04, dict(photos=step(endless)), str(tmp_path / "alone")), "as long as there is time"
     pid = int((tmp_path / "photos.log").read_text().split()[0])
     assert is_gone(pid)
     assert not (tmp_path / "after.log").exists()
@@ -82,8 +99,11 @@ def is_gone(pid, patience=5):
 
 
 def test_the_steps_in_their_order_and_only_one_with_tf32():
-    assert list(gpu_session.STEPS) == ["check-gpu", "agreement", "tests", "speed", "speed-tf32", "photos_full"]
-    assert [name for name, (_, more) in gpu_session.STEPS.items() if more] == ["speed-tf32"]
+    steps = gpu_session.steps_of("voc12")
+    assert list(steps) == ["check-gpu", "agreement", "speed", "speed-tf32", "photos"]
+    assert [name for name, (_, more) in steps.items() if more] == ["speed-tf32"]
+    assert steps["speed-tf32"][1] == dict(TF32="1", NVIDIA_TF32_OVERRIDE=None)
+    assert steps["photos"][0][-1] == "photos_full" and gpu_session.steps_of("demo")["photos"][0][-1] == "demo"
 
 
 @pytest.fixture
@@ -151,13 +171,29 @@ def test_without_a_gpu_a_part_ends_with_one_line(part):
     assert done.returncode == 1 and done.stderr.count("error: GPU 0: ") == 1 and "Traceback" not in done.stderr
 
 
-def test_agreement_is_of_all_three_nets_and_ends_with_those_that_are_off(monkeypatch, capsys):
-    """On the CPU alone, with the demo's nets: nothing differs, and less than nothing is asked for."""
-    monkeypatch.setattr(published, "PAPERS_EXPERIMENT", "demo")
-    gpu_session.compare(None)
-    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
-        [task, "0.0e+00"] for task in ("classification", "segmentation", "psl")
-    ]
-    monkeypatch.setattr(agreement, "TOLERANCE", -1)
-    with pytest.raises(InputError, match="^classification, segmentation, psl: further"):
-        gpu_session.compare(None)
+def test_agreement_is_of_all_three_nets_and_ends_with_those_that_are_off(monkeypatch, tmp_path):
+    """On the CPU alone, with the demo's nets: nothing differs, and less than nothing is allowed."""
+    monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
+    monkeypatch.setattr(cuda, "name", lambda gpu: "A card")
+    demo = experiments.load("demo")
+    gpu_session.part("agreement", demo, gpu=None)
+    found = json.loads((tmp_path / "gpu/demo/agreement.json").read_text())
+    kinds = [("data", "at most 0.0001"), ("gradient", "at most 0.05")]
+    expected = [[f"{task}, {kind}", most, "0.0e+00"] for task in experiments.TASKS for kind, most in kinds]
+    assert found == dict(card="A card", rows=expected)
+    monkeypatch.setitem(agreement.ALLOWED, "gradient", -1)
+    with pytest.raises(InputError, match="^classification, gradient, segmentation, gradient, psl, gradient: further"):
+        gpu_session.part("agreement", demo, gpu=None)
+    assert "TOO MUCH" in (tmp_path / "gpu/demo/agreement.json").read_text()
+
+
+@needs_gpu
+def test_a_session_on_the_demos_nets(tmp_path, monkeypatch):
+    """Its own parts: what is measured has its place beside what is expected."""
+    monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
+    monkeypatch.setattr(gpu_session, "ITERATIONS", 1)
+    for name in ("agreement", "speed"):
+        gpu_session.part(name, experiments.load("demo"))
+    rows = json.loads((tmp_path / "gpu/demo/speed.json").read_text())["rows"]
+    assert [row[0] for row in rows[2:4]] == ["psl, images/s", "classification, GiB"]
+    assert all(float(seen) > 0 for _, _, seen in rows)

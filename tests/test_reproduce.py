@@ -258,7 +258,8 @@ def test_slurm_runs_the_jobs_and_tells_of_those_that_fail(tree, made, small_set,
         (tmp_path / name).write_text(text.format(tmp_path))
         (tmp_path / name).chmod(0o755)
     weights = f"{made.folder}/{standins.VGG}"
-    environment = dict(EXPERIMENT="flock", DATA=str(small_set), WEIGHTS=weights, GPU="0")
+    # That GPU 0 is asked for, and none visible, is the fault that is told.
+    environment = dict(EXPERIMENT="flock", DATA=str(small_set), WEIGHTS=weights, GPU="0", CUDA_VISIBLE_DEVICES="")
     environment["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
 
     def start(until):
@@ -278,7 +279,7 @@ def test_slurm_runs_the_jobs_and_tells_of_those_that_fail(tree, made, small_set,
     assert len(asked) == 1 and "--job-name aepsl.surgery --cpus-per-task 1 --gres gpu:0" in asked[0]
     assert json.loads((tree / "runs/flock/done/check.json").read_text())["value"] == dict(train=6, val=3)
 
-    output, code = start("classification.step1")  # this image has no CUDA
+    output, code = start("classification.step1")
     assert code != 0 and "stopped at classification.step1" in output
     asked = (tmp_path / "asked").read_text().splitlines()[1:]
     assert any("aepsl.classification.step1" in line and "--gres gpu:1" in line for line in asked)

@@ -1,13 +1,19 @@
 """Where a run is, and what it will cost."""
 
 import os
+import re
+from unittest import mock
 
 import pytest
+from caffe import NetSpec
+from caffe import layers as L
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json, write_text
 from aepsl.graph import run_folder
-from aepsl.run import costs, plan, status
+from aepsl.graph.graph import Graph
+from aepsl.nets import caffemodel, cuda
+from aepsl.run import costs, plan, roofline, status
 from aepsl.settings import experiments
 
 
@@ -65,18 +71,124 @@ def test_multiply_adds_are_those_of_the_definition(net_of):
 def hours(text):
     """{stage: hours} of a report."""
     rows = [line.split() for line in text.splitlines() if " GB" in line and "downloaded" not in line]
-    return {row[0]: float(row[1]) for row in rows if row[0] != "one"}
+    return {row[0]: float(row[1]) for row in rows if row[0] not in ("one", "all,")}
 
 
-def test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings(voc12, tmp_path):
-    """5,291 batches of 30 crops; three passes of two operations for each multiply-add, on a V100 at a fifth of its 14
-    TFLOPS; 10,582 images, .3 s of one core each, on 8 cores."""
+@pytest.fixture
+def card(monkeypatch, tmp_path):
+    """card(name): a GPU that CUDA calls so is visible, and runs/ is empty; without a name none is."""
+    monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
+
+    def set_up(name=None):
+        monkeypatch.setattr(cuda, "count", lambda: int(name is not None))
+        monkeypatch.setattr(cuda, "name", lambda gpu: name)
+
+    set_up()
+    return set_up
+
+
+def test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings(voc12, tmp_path, card):
+    """5,291 batches of 30 crops, three passes each; 10,582 images, .3 s of one core each, on 8 cores."""
     os.rename(tmp_path / "voc12", tmp_path / "later")
     computed = hours(plan.report(voc12, gpus=1, cores=8))
-    assert computed["segmentation.ae_step1"] == 4.81
+    seconds = 5291 * 30 * 3 * roofline.seconds(costs.net_of(voc12, "segmentation"), roofline.CARDS["V100"])
+    assert computed["segmentation.ae_step1"] == pytest.approx((seconds + costs.STARTING_GPU) / 3600, abs=0.005)
     assert computed["saliency"] == 0.11
     os.rename(tmp_path / "later", tmp_path / "voc12")
     text = plan.report(voc12, gpus=1, cores=8)
-    assert "no GPU is visible here" in text and "VOCtrainval" in text
+    assert "Computed, not measured: an NVIDIA V100" in text and "no GPU is visible here" in text
+    assert "VOCtrainval" in text
     assert hours(text)["classification.step1"] == 1  # as it was
     assert hours(text)["segmentation.ae_step1"] == pytest.approx(1, abs=0.02)  # the same work
+
+
+def test_the_plan_is_of_the_gpu_that_is_there_for_one_and_for_several(voc12, tmp_path, card):
+    os.rename(tmp_path / "voc12", tmp_path / "elsewhere")
+    card("NVIDIA H200")
+    text = plan.report(voc12, gpus=1, cores=8)
+    one, two, four, eight = (float(re.search(rf"{each}  +([\d.]+)", text)[1]) for each in TOTALS)
+    longest = 3 * hours(text)["classification.step1"]
+    assert "an NVIDIA H200" in text and one > two == pytest.approx(one / 2, abs=0.01) and four >= eight > longest
+    card("NVIDIA H300")
+    assert "NVIDIA H300, is not in aepsl/run/roofline.py" in " ".join(plan.report(voc12, gpus=1, cores=8).split())
+
+
+TOTALS = ("all, on one GPU", *(f"on {n} GPUs, at best" for n in plan.SEVERAL))
+
+
+def test_each_job_of_a_stage_takes_time_to_begin(voc12, card):
+    few, many = (experiments.changed(voc12, {"shards": shards}) for shards in (1, 257))
+    took = [costs.expected(Graph(each), gpus=1, cores=8)["mine.step1"] for each in (few, many)]
+    assert took[1] - took[0] == pytest.approx(256 * costs.STARTING_GPU)
+
+
+@pytest.mark.parametrize(
+    "name, key",
+    [
+        ("NVIDIA RTX A4000", "RTX A4000"),
+        ("NVIDIA A40", "A40"),
+        ("NVIDIA A40-48Q", None),
+        ("Tesla V100-SXM2-16GB", "V100"),
+        ("NVIDIA A100-PCIE-40GB", "A100"),
+        ("NVIDIA A100 80GB PCIe", "A100"),
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA H200 MIG 1g.18gb", None),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA GeForce RTX 3090", "RTX 3090"),
+        ("NVIDIA GeForce RTX 3090 Ti", None),
+        ("NVIDIA GeForce GTX TITAN X", "GTX TITAN X"),
+        ("NVIDIA TITAN X (Pascal)", None),
+    ],
+)
+def test_a_card_is_known_by_its_whole_name(name, key):
+    assert roofline.known(name) == key
+
+
+def test_the_roofline_is_near_what_caffe_was_measured_at():
+    """VGG-A, 64 images forward and backward on a GTX TITAN X: 1068 ms (github.com/soumith/convnet-benchmarks)."""
+    n = NetSpec()
+    n.data = top = L.Input(input_param=dict(shape=dict(dim=[64, 3, 224, 224])))
+    for k, width in enumerate([64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0]):
+        if width:
+            n[f"conv{k}"] = conv = L.Convolution(top, num_output=width, kernel_size=3, pad=1)
+            n[f"relu{k}"] = top = L.ReLU(conv, in_place=True)
+        else:
+            n[f"pool{k}"] = top = L.Pooling(top, kernel_size=2, stride=2)
+    for width in (4096, 4096, 1000):
+        n[f"fc{width}{top.fn}"] = top = L.InnerProduct(top, num_output=width)
+    net = caffemodel.net_of(str(n.to_proto()))
+    assert 3 * roofline.seconds(net, roofline.CARDS["GTX TITAN X"]) == pytest.approx(1.068, rel=0.1)
+
+
+def test_a_convolutions_seconds_are_its_products_and_what_is_read_and_written(net_of):
+    """Where arithmetic costs nothing: columns of 27 x 4 x 4, written and read; a layer of 1 x 1 has none."""
+    net = net_of(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } } }'
+        'layer { name: "a" type: "Convolution" bottom: "x" top: "a"'
+        " convolution_param { num_output: 5 kernel_size: 3 pad: 1 } }"
+        'layer { name: "b" type: "Convolution" bottom: "a" top: "b"'
+        " convolution_param { num_output: 2 kernel_size: 1 } }"
+        'layer { name: "c" type: "ReLU" bottom: "b" top: "b" }'
+    )
+    x, a, b, columns = 3 * 16, 5 * 16, 2 * 16, 27 * 16
+    floats = x + (x + columns) + (columns + 5 * 27 + a) + 2 * a + (a + 10 + b) + 2 * b + 2 * b
+    assert roofline.seconds(net, roofline.Card(1e9, 1e-9)) == pytest.approx(4 * floats)
+    operations = 2 * 16 * (5 * 27 + 2 * 5)
+    assert roofline.seconds(net, roofline.Card(1e-12, 1e9)) == pytest.approx(operations / roofline.SHARE)
+
+
+def test_what_gpu_session_measured_takes_the_place_of_the_computed(voc12, tmp_path, card):
+    """Half the computed speed: twice the hours; on another GPU, or with TF32, it does not count."""
+    os.rename(tmp_path / "voc12", tmp_path / "elsewhere")
+    card("NVIDIA A100-SXM4-40GB")
+    computed = hours(plan.report(voc12, gpus=1, cores=8))["segmentation.ae_step1"]
+    rates = {task: costs.images_per_second(voc12, task, "A100") / 2 for task in experiments.TASKS}
+    figures = dict(card="NVIDIA A100-SXM4-40GB", images_per_second=rates, rows=[])
+    write_json(f"{tmp_path}/gpu/voc12/summary.json", dict(speed=dict(figures=figures)))
+    text = plan.report(voc12, gpus=1, cores=8)
+    assert hours(text)["segmentation.ae_step1"] == pytest.approx(2 * computed, abs=0.02)
+    assert "By what gpu-session measured" in text
+    with mock.patch.dict(os.environ, TF32="1"):
+        assert "Computed" in plan.report(voc12, gpus=1, cores=8)
+    card("NVIDIA A100-PCIE-40GB")
+    assert "Computed" in plan.report(voc12, gpus=1, cores=8)

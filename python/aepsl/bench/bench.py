@@ -2,7 +2,8 @@
 
 Prints tables and writes the same to runs/bench.json: {part: {"title": text, "host": {name: text}, "rows": [{...}]}}.
 A part that is measured again takes the place of its last; the others stay. All data are generated; a stage and its
-bound are measured in turns, with one thread, in a process and in two at once, as shards of a run are.
+bound are measured in turns, with one thread, in a process and in two at once, as shards of a run are. What a GPU does
+is measured in one process at a time, whose memory is all that it takes.
 
 A ratio is of images/s: 1 is as fast as the bound. A row of a stage holds
     net, stage              the experiment, and what of it; bound: what it is measured against
@@ -29,9 +30,10 @@ from aepsl.base import host
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json
 from aepsl.base.table import Table
-from aepsl.bench import cases, run, sizes
-from aepsl.bench.processes import blas, measured
+from aepsl.bench import cases, processes, run, sizes
 from aepsl.graph import run_folder
+from aepsl.paper import published
+from aepsl.run import measured
 from aepsl.settings import experiments
 
 OUT = os.path.join(run_folder.ROOT, "bench.json")
@@ -54,6 +56,7 @@ class Stage(NamedTuple):
     prepare: Callable
     arguments: tuple
     wanted: Optional[float] = None
+    gpu: Optional[int] = None
 
 
 def stages(gpu=None):
@@ -64,13 +67,15 @@ def stages(gpu=None):
         batches, counts = dict(batches, voc12=(None, 3)), dict(counts, voc12=20)
     return dict(
         training=[
-            Stage(net, task, "caffe time", cases.training, (net, task, *size, gpu))
+            Stage(net, task, "caffe time", cases.training, (net, task, *size, gpu), gpu=gpu)
             for net, size in batches.items()
             for task in experiments.TASKS
         ],
-        mining=[Stage(net, "mine", "forward pass", cases.mining, (net, n, gpu), 1 / 1.1) for net, n in counts.items()],
+        mining=[
+            Stage(net, "mine", "forward pass", cases.mining, (net, n, gpu), 1 / 1.1, gpu) for net, n in counts.items()
+        ],
         segmentation=[
-            Stage(net, "segment, without CRF", "forward pass", cases.segmentation, (net, n, gpu))
+            Stage(net, "segment, without CRF", "forward pass", cases.segmentation, (net, n, gpu), gpu=gpu)
             for net, n in counts.items()
         ],
         data=[
@@ -103,10 +108,10 @@ TITLES = dict(
 
 def row(stage, repeats=3):
     """Measure a Stage alone and twice at once, medians of `repeats`; see the top of this file."""
-    ours, bound, peak = measured(stage.prepare, stage.arguments, repeats)
+    ours, bound, peak = processes.measured(stage.prepare, stage.arguments, repeats)
     two, two_bound = None, None
-    if len(os.sched_getaffinity(0)) > 1:
-        two, two_bound, _ = measured(stage.prepare, stage.arguments, repeats, processes=2)
+    if stage.gpu is None and len(os.sched_getaffinity(0)) > 1:
+        two, two_bound, _ = processes.measured(stage.prepare, stage.arguments, repeats, processes=2)
     return dict(
         net=stage.net,
         stage=stage.stage,
@@ -123,13 +128,16 @@ def row(stage, repeats=3):
 
 
 def rows_of(part, gpu):
-    """The rows of a part of `stages`; on a GPU also what is published of training."""
+    """The rows of a part of `stages`; on a GPU also what is published of training, and what gpu-session measured."""
     for stage in stages(gpu)[part]:
         found = row(stage)
         yield found
-        if part == "training" and stage.net == "voc12":
-            published = dict(bound="published", bound_images_per_second=PUBLISHED)
-            yield dict(found, **published, ratio=found["images_per_second"] / PUBLISHED, two_ratio=None)
+        if part == "training" and stage.net == published.PAPERS_EXPERIMENT:
+            others = {run.OTHERS[0]: PUBLISHED, run.OTHERS[1]: measured.images_per_second(gpu).get(stage.stage)}
+            for bound, rate in others.items():
+                if rate:
+                    ratio = found["images_per_second"] / rate
+                    yield dict(found, bound=bound, bound_images_per_second=rate, ratio=ratio, two_ratio=None)
 
 
 def table(title, rows):
@@ -152,7 +160,7 @@ def kept(path=OUT):
 
 def keep(part, title, rows, path=OUT):
     """Put a part into the JSON file `path`, with what it was measured on."""
-    write_json(path, {**kept(path), part: dict(title=title, host=dict(host.made_on(), **blas()), rows=rows)})
+    write_json(path, {**kept(path), part: dict(title=title, host=dict(host.made_on(), **processes.blas()), rows=rows)})
 
 
 def measure(part, gpu):

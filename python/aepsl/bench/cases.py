@@ -16,7 +16,7 @@ from pydensecrf import densecrf
 from skimage.segmentation import felzenszwalb
 
 from aepsl.base.files import write_text
-from aepsl.bench.processes import Case
+from aepsl.bench.processes import Case, in_a_process
 from aepsl.data.dataset import Dataset, in_folder
 from aepsl.evaluation import evaluate
 from aepsl.images.pictures import read_indexed
@@ -35,15 +35,20 @@ from aepsl.training import stand_ins
 def training(folder, name, task, batch, iterations, gpu=None):
     """Iterations of training, images decoded and all, against `caffe time` of the same net on data that is there.
 
-    batch: in place of the experiment's, if given: images/s hardly depend on it.
+    batch: in place of the experiment's, if given: images/s hardly depend on it. On a GPU each has a process of its own,
+    so that their memory does not add up.
     """
-    device.use(gpu)
     experiment = experiments.load(name)
     batch = batch or experiment.training.of(task).batch
     bound = os.path.join(folder, "bound.prototxt")
     write_text(bound, without_data(experiment, task, batch))
-    solver = stand_ins.solver(experiment, task, folder, batch)
-    return Case(batch * iterations, lambda: solver.step(iterations), lambda: caffe_time(bound, iterations, gpu))
+    if gpu is None:
+        device.use(None)
+        solver = stand_ins.solver(experiment, task, folder, batch)
+        ours = lambda: solver.step(iterations)  # noqa: E731
+    else:
+        ours = lambda: in_a_process(stand_ins.trained, gpu, name, task, batch, iterations)[0]  # noqa: E731
+    return Case(batch * iterations, ours, lambda: caffe_time(bound, iterations, gpu))
 
 
 def without_data(experiment, task, batch):

@@ -5,6 +5,7 @@ from aepsl.base.files import read_json
 from aepsl.graph.graph import Graph
 from aepsl.settings import experiments
 
+OTHERS = ("published", "gpu-session")  # what a training is set beside, in the place of a bound, and is none
 PAUSE = 60  # seconds without any job: the run was not going on
 # {kind of stage: the part of bench.json, and the stage in it, that say how near its work is to its bound}
 MEASURED = {**{task: ("training", task) for task in experiments.TASKS}, "mine": ("mining", "mine")}
@@ -69,6 +70,6 @@ def ratio_of(bench, name, kind):
     """How near a kind of stage is to its bound, by bench.json, with two processes at once; None if unknown."""
     part, stage = MEASURED.get(kind, (None, None))
     for row in bench.get(part, {}).get("rows", []):
-        if (row["net"], row["stage"]) == (name, stage) and row["bound"] != "published":
+        if (row["net"], row["stage"]) == (name, stage) and row["bound"] not in OTHERS:
             return row["two_ratio"] or row["ratio"]
     return None

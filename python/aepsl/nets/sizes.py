@@ -6,6 +6,7 @@ from aepsl.base.errors import InputError
 
 INT_MAX = 2**31 - 1  # elements of a blob or of a convolution's column buffer, at most
 MOST = 2**30  # floats of everything that one image needs, 4 GiB: photos of 689 x 689 pixels in voc12's net
+PIECE = 2**21  # bytes: CUDA takes a GPU's memory in such pieces; what is below a half shares one
 
 
 def counts(net, height, width, batch=1):
@@ -40,6 +41,28 @@ def weights(net):
             own = sum(before)
         channels.update(dict.fromkeys(layer.top, own))
     return result
+
+
+def training_bytes(net, parameter):
+    """The memory of a GPU that Caffe's solver takes for a net, less what CUDA itself takes.
+
+    net: a caffe.Net of the training net; parameter: its NetParameter. Counted are data and gradients of every blob, and
+    of every parameter with its momentum; where the maxima of pooling were; dropout's random numbers; the columns that
+    each convolution keeps of its own, and the ones that it multiplies its bias with.
+    """
+    counts = [blob.count for blob in net.blobs.values()]  # gradients
+    shared = {top for name in net.top_names for top in net.top_names[name] if name.endswith("_split")}
+    counts += [blob.count for name, blob in net.blobs.items() if name not in shared]
+    for layer in parameter.layer:
+        is_max = layer.type == "Pooling" and layer.pooling_param.pool == layer.pooling_param.MAX
+        counts += [net.blobs[layer.top[0]].count] * (is_max or layer.type == "Dropout")
+    for name, blobs in net.params.items():
+        counts += 3 * [blob.count for blob in blobs]
+        kernel, cells = blobs[0].shape[1:], net.blobs[net.top_names[name][0]].shape[2:]
+        counts += [math.prod(cells)] + [math.prod([*kernel, *cells])] * (len(kernel) == 3 and kernel[-1] > 1)
+    sizes = [4 * count for count in counts]
+    small = sum(size for size in sizes if size < PIECE / 2)
+    return sum(PIECE * -(-size // PIECE) for size in (small, *(size for size in sizes if size >= PIECE / 2)))
 
 
 def check(net, experiment, task, batch):

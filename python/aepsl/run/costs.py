@@ -1,44 +1,27 @@
 """What each stage of a run costs: seconds, disk, memory.
 
-A net's seconds are computed: two operations for each multiply-add, three times as many for training (forward, backward
-to the weights and to the inputs), at SUSTAINED of the GPU's peak. Seconds of cores and sizes of files were measured.
-Once the run has trainings behind it, their own speed takes the place of the computed one.
+A net's seconds are computed: on a GPU as aepsl.run.roofline says, on the CPU from an iteration that was measured, and
+three times as long for training (forward, backward to the weights and to the inputs). Seconds of cores and sizes of
+files were measured. Where gpu-session has measured trainings on this GPU, and once the run has trainings behind it,
+their speed takes the place of the computed one.
 """
 
 import functools
-import tempfile
 
 import numpy as np
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 
 from aepsl.base import doors
 from aepsl.data import creatures, source_table
-from aepsl.nets import build, caffemodel, cuda
+from aepsl.nets import build, caffemodel, cuda, sizes
 from aepsl.paper import published
+from aepsl.run import measured, roofline
 from aepsl.settings import experiments
 from aepsl.settings.experiments import TASKS
 from aepsl.training import stand_ins
 
-# Peak of single-precision arithmetic as the makers state it, in TFLOPS; of cards with several forms, the slowest.
-PEAKS = {
-    "H200": 60.0,
-    "H100": 51.2,
-    "A100": 19.5,
-    "V100": 14.0,
-    "T4": 8.1,
-    "L40": 90.5,
-    "L4": 30.3,
-    "A40": 37.4,
-    "A10": 31.2,
-    "A6000": 38.7,
-    "RTX 4090": 82.6,
-    "RTX 3090": 35.6,
-    "RTX 2080 Ti": 13.4,
-    "GTX 1080 Ti": 11.3,
-    "TITAN X": 6.6,
-}
-REFERENCE = "V100"  # where no GPU is seen
-# Assumed. DeepLab's paper trains LargeFOV at 4.84 images/s; on a TITAN X, a GPU of its day, that is 22% of the peak.
-SUSTAINED = 0.2
+REFERENCE = "V100"  # where no GPU is seen, or an unknown one
 # Measured on the CPU: seconds of an iteration of LargeFOV segmentation at batch 2 on 2 cores (`make bench`) ..
 ITERATION, BATCH, CORES = 7.5, 2, 2
 # ... seconds of one core for an image of 500 x 375 (of saliency, the detector says) ..
@@ -46,7 +29,12 @@ SECONDS = dict(masks=0.02, relabel=0.96, segment=1.92)
 # ... and kB that a stage leaves of a photo of VOC.
 KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
 PHOTO = (375, 500)
-CONTEXT = 2**29  # bytes of GPU memory that CUDA itself takes, about
+CONTEXT, LIBRARIES = (
+    400 * 2**20,
+    100 * 2**20,
+)  # bytes of GPU memory that CUDA itself takes, and cuBLAS and cuRAND, about
+# Seconds that a job takes to begin: measured (`make bench ARGS=--run=demo`), and assumed of a GPU, with its weights.
+STARTING, STARTING_GPU = 1.2, 7
 
 
 def learned(graph, took, gpus, cores):
@@ -58,12 +46,17 @@ def learned(graph, took, gpus, cores):
 
 def expected(graph, gpus, cores, factor=1):
     """{stage: seconds} that the stages are expected to take, one after the other; factor: on what nets take."""
-    images, (operations, _) = images_of(graph), speed(gpus, cores)
+    images, (seconds_of_pass, _) = images_of(graph), speed(gpus, cores)
     seconds = {}
     for stage in graph.shown():
+        net, passes = passes_of(graph.experiment, stage, images)
         each = seconds_of_image(graph.experiment, stage.kind) / cores
-        net = operations_of(graph.experiment, stage, images) / operations
-        seconds[stage.name] = float(factor * net + images.get(stage.images, 0) * each)
+        start = STARTING_GPU if gpus and stage.has_net else STARTING / cores
+        seconds[stage.name] = float(
+            (factor * passes * seconds_of_pass(net) if net else 0)
+            + images.get(stage.images, 0) * each
+            + len(graph.jobs(stage.name)) * start
+        )
     return seconds
 
 
@@ -89,20 +82,34 @@ def disk_of(graph, stage, images):
 
 
 def speed(gpus, cores):
-    """(operations a second that a net is expected to do, what that rests on)."""
+    """(seconds of a net's forward pass, a function of the net; what that rests on)."""
+    paper = experiments.load(published.PAPERS_EXPERIMENT)
     if not gpus:
-        net = net_of(experiments.load(published.PAPERS_EXPERIMENT), "segmentation")
-        measured = 6 * BATCH * multiply_adds(net) / ITERATION / CORES
-        return measured * cores, f"On {cores} cores, without a GPU, from one measured iteration on {CORES} cores"
-    name = cuda.name(0) if cuda.count() else None
-    known = next((key for key in sorted(PEAKS, key=len, reverse=True) if key in (name or "")), None)
-    card = known or REFERENCE
-    told = f"Computed, not measured: an NVIDIA {card} at {SUSTAINED:.0%} of its {PEAKS[card]} TFLOPS, and {cores} cores"
-    if name is None:
+        net = net_of(paper, "segmentation")
+        rate = 3 * BATCH * multiply_adds(net) / ITERATION / CORES * cores
+        told = f"On {cores} cores, without a GPU, from one measured iteration on {CORES} cores"
+        return lambda net: multiply_adds(net) / rate, told
+    name = cuda.name(0) if cuda.count() else ""
+    card, rates = roofline.known(name), measured.images_per_second()
+    slower = [images_per_second(paper, task, card) / rate for task, rate in rates.items()]
+    told = f"Computed, not measured: an NVIDIA {card or REFERENCE} and {cores} cores, see docs/speed.md"
+    if rates:
+        told = f"By what gpu-session measured of trainings on a GPU like this, {name}, and {cores} cores"
+    elif not name:
         told += "; no GPU is visible here"
-    elif known is None:
-        told += f"; the GPU here, {name}, is not in aepsl/run/costs.py"
-    return SUSTAINED * PEAKS[card] * 1e12, told
+    elif not card:
+        told += f"; the GPU here, {name}, is not in aepsl/run/roofline.py"
+    return lambda net: float(np.mean(slower or 1)) * seconds_on(card, net), told
+
+
+def seconds_on(card, net):
+    """Computed seconds of a net's forward pass on a card of roofline.CARDS; on REFERENCE without one."""
+    return roofline.seconds(net, roofline.CARDS[card or REFERENCE])
+
+
+def images_per_second(experiment, task, card):
+    """Computed speed of training the experiment's net of `task`."""
+    return 1 / (3 * seconds_on(card, net_of(experiment, task)))
 
 
 def images_of(graph):
@@ -113,18 +120,18 @@ def images_of(graph):
     return graph.run.images() or known
 
 
-def operations_of(experiment, stage, images):
-    """Floating-point operations of a stage's net."""
+def passes_of(experiment, stage, images):
+    """(a stage's net, how many of its forward passes take as long as the stage); (None, 0) without a net."""
     kind = stage.kind
     if kind in TASKS:
         settings = experiment.training.of(kind)
         iterations = experiments.iterations(settings.epochs, images["train"], settings.batch)
-        return 6 * iterations * settings.batch * multiply_adds(net_of(experiment, kind))
-    task = {"mine": "classification", "thresholds": "classification", "relabel": "psl", "segment": "psl"}.get(kind)
+        return net_of(experiment, kind), 3 * iterations * settings.batch
+    task = dict(mine="classification", relabel="psl", segment="psl").get(kind)
     if task is None:
-        return 0
+        return None, 0
     sides = tuple(8 * round(side * experiment.data.scale / 8) + 1 for side in sides_of(experiment))
-    return 2 * images[stage.images] * multiply_adds(net_of(experiment, task, sides))
+    return net_of(experiment, task, sides), images[stage.images]
 
 
 def net_of(experiment, task, sides=None):
@@ -151,14 +158,7 @@ def parameters(net):
 
 
 def memory_of_training(experiment, task):
-    """Bytes of GPU memory that training takes at the experiment's batch: blobs and parameters with their gradients,
-    momentum, the columns that each convolution unfolds an image into, and CUDA itself. Computed, not measured."""
-    with tempfile.TemporaryDirectory() as folder:
-        net = stand_ins.solver(experiment, task, folder).net
-    floats = 2 * sum(blob.count for blob in net.blobs.values())
-    for layer, blobs in net.params.items():
-        floats += 3 * sum(blob.count for blob in blobs)
-        column = list(blobs[0].shape)[1:]
-        if len(column) == 3 and column[-1] > 1:
-            floats += int(np.prod(column + list(net.blobs[net.top_names[layer][0]].shape)[2:]))
-    return 4 * floats + CONTEXT
+    """Bytes of GPU memory that a training takes, CUDA itself included. Computed, not measured."""
+    net = stand_ins.net(experiment, task, experiment.training.of(task).batch)
+    parameter = text_format.Parse(build.train_net(experiment, task), caffe_pb2.NetParameter())
+    return sizes.training_bytes(net, parameter) + CONTEXT + LIBRARIES

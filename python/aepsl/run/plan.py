@@ -10,6 +10,8 @@ from aepsl.paper import published
 from aepsl.run import costs, new_experiment
 from aepsl.settings.experiments import TASKS
 
+SEVERAL = (2, 4, 8)  # GPUs
+
 
 def report(experiment, gpus=0, cores=1):
     """Hours and disk that the stages of the experiment are expected to take, as text; gpus: 0 for the CPU alone."""
@@ -26,9 +28,15 @@ def report(experiment, gpus=0, cores=1):
     downloaded = {name: size / 1e9 for name, size in downloads(experiment).items()}
     rows += [_row(name, None, size, "downloaded") for name, size in downloaded.items()]
     total = sum(hours.values())
-    rows.append(_row("one after the other", total, sum(disk.values()) + sum(downloaded.values())))
-    if gpus > 1:
-        rows.append(_row(f"on {gpus} GPUs, at best", max(*graph.longest(hours).values(), total / gpus)))
+    rows.append(
+        _row(
+            "one after the other" if not gpus else "all, on one GPU",
+            total,
+            sum(disk.values()) + sum(downloaded.values()),
+        )
+    )
+    for several in sorted({*SEVERAL, gpus} - {1}) if gpus else ():
+        rows.append(_row(f"on {several} GPUs, at best", max(*graph.longest(hours).values(), total / several)))
     memory = [[task, f"{number(costs.memory_of_training(experiment, task) / 2**30)} GiB"] for task in TASKS]
     caption = "Memory of a training on a GPU, computed"
     tables = Table("", ["stage", "hours", "disk", ""], rows, told + "."), Table(caption, ["net", "memory"], memory)

@@ -1,20 +1,25 @@
 """Generated data of the size of photos, and nets on them, for what is measured without data: bench, plan, check-gpu."""
 
 import os
+import tempfile
+import time
 
 import caffe
 import cv2
 import numpy as np
+from caffe import layers as L
 
 from aepsl.base.files import write_text
 from aepsl.data import synthetic
 from aepsl.images.pictures import read_image, read_indexed, write_mask
-from aepsl.nets import build, caffemodel
+from aepsl.nets import build, caffemodel, cuda, device
 from aepsl.settings import experiments
 from aepsl.training.prototxts import write_prototxts
 
 PHOTO = (500, 375)  # width and height of most of VOC's images
 RATE = 1e-9  # of trainings: from fillers' weights a real one may diverge, and Caffe's max pooling crashes on NaN
+WARM_UP = 3  # iterations: the first allocates, and compiles where there is no binary; then the decoding is ahead
+EPOCH = 10**5  # iterations: a snapshot ends each, and would be written while something is measured
 
 
 def data_for(experiment, folder, count=32):
@@ -48,8 +53,28 @@ def solver(experiment, task, folder, batch=None):
     experiment = experiments.changed(experiment, {f"training.{task}": dict(lr=RATE, batch=batch)})
     experiment, data = data_for(experiment, folder)
     masks = None if task == "classification" else os.path.join(data, "SegmentationClassAug")
-    write_prototxts(experiment, task, data, 32, os.path.join(folder, "run"), masks=masks)
+    write_prototxts(experiment, task, data, EPOCH * batch, os.path.join(folder, "run"), masks=masks)
     return caffe.get_solver(os.path.join(folder, "run", "solver.prototxt"))
+
+
+def trained(gpu, name, task, batch, iterations):
+    """(seconds, bytes of the GPU's memory in use) of so many iterations of training, after some to warm up."""
+    device.use(gpu)
+    with tempfile.TemporaryDirectory() as folder:
+        training = solver(experiments.load(name), task, folder, batch)
+        training.step(WARM_UP)
+        begun = time.perf_counter()
+        training.step(iterations)
+        seconds = time.perf_counter() - begun
+        free, total = cuda.memory(gpu)
+    return seconds, total - free
+
+
+def net(experiment, task, batch):
+    """The training net of `task`, opened for testing, with inputs in place of its data layer."""
+    shapes = build.batch_shapes(experiment, task, batch)
+    layer = dict(ntop=len(shapes), input_param=dict(shape=[dict(dim=shape) for shape in shapes]))
+    return caffemodel.net_of(build.train_net(experiment, task, lambda *_: L.Input(**layer)))
 
 
 def model(experiment, task, folder):
