@@ -56,15 +56,19 @@ class Translator:
         return [layer]
 
     def _convolution(self, layer, net):
-        """DeepLab's `hole` is dilation; CCNN's filler `bilinear_upsampling` is FCN's."""
+        """DeepLab's `hole` is dilation; fillers count where the caffemodel has no weights: CCNN's is FCN's."""
         param = layer.fields.message("convolution_param")
         holes = param.all("hole") or [param.get(name) for name in ("hole_h", "hole_w") if param.all(name)]
         if holes:
             self.say("`hole` is dilation", layer)
-        if param.message("weight_filler").get("type", "").startswith("bilinear"):
-            self.fixed[layer.name] = _or(lambda shapes: [_bilinear(shapes[0]), *map(np.zeros, shapes[1:])])
         fields = param.without("engine", "weight_filler", "bias_filler", "hole", "hole_h", "hole_w")
         fields.extend(("dilation", hole, layer.line) for hole in holes)
+        filler = param.message("weight_filler")
+        if filler.get("type") == "bilinear_upsampling":
+            self.fixed[layer.name] = _or(lambda shapes: [_bilinear(shapes[0]), *map(np.zeros, shapes[1:])])
+        elif filler.get("type") == "bilinear":
+            self.fixed[layer.name] = _or(lambda shapes: None)
+            fields.append(("weight_filler", filler, layer.line))
         others = layer.fields.without("convolution_param")
         return [layer.made(layer.kind, Fields([*others, ("convolution_param", fields, layer.line)]))]
 

@@ -31,7 +31,8 @@ def load(net, path, fixed):
     """Copy the caffemodel `path` into `net`.
 
     fixed: {layer: function} of those whose weights are computed, from its arrays in the caffemodel, None where there
-    are none, and the shapes of the net's; giving an array for each. Raises InputError as caffemodel.load_weights.
+    are none, and the shapes of the net's; giving an array for each, or None for those of the fillers. Raises
+    InputError as caffemodel.load_weights.
     """
     caffemodel.load_weights(net, path, new_layers=(), computed=fixed)
     layers = caffemodel.caffemodel_layers(path)
@@ -39,6 +40,8 @@ def load(net, path, fixed):
         blobs = net.params[name]
         given = caffemodel.arrays(path, layers[name]) if name in layers else None
         arrays = function(given, [blob.data.shape for blob in blobs])
+        if arrays is None:
+            continue
         if [array.size for array in arrays] != [blob.count for blob in blobs]:
             raise InputError(
                 f"{path}: its layer {name} has the shapes {[list(each.shape) for each in given]}, which are not the "
