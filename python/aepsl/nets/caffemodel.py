@@ -50,21 +50,23 @@ def open_net(text, weights):
     return net
 
 
-def load_weights(net, path, new_layers):
+def load_weights(net, path, new_layers, computed=()):
     """Copy the caffemodel `path` into `net` by layer names.
 
-    new_layers: names of layers that may be missing in the file. Returns the names of those that are. Raises InputError,
-    with the layer, for one that is missing, of another shape, or not whole. Caffe's own copy_from is not asked: it
+    new_layers: names of layers that may be missing in the file; computed: of those that are passed over. Returns the
+    names of those that are missing. Raises InputError, with the layer, for one that is missing, of another shape, or
+    not whole. Caffe's own copy_from is not asked: it
     would pass over a missing layer in silence, and abort the process at a wrong shape.
     """
     layers = caffemodel_layers(path)
-    missing = [name for name in net.params if name not in layers]
+    wanted = [name for name in net.params if name not in computed]
+    missing = [name for name in wanted if name not in layers]
     lacking = [name for name in missing if name not in new_layers]
     if lacking:
         raise InputError(
             f"{path}: has no layer {lacking[0]}, which the net needs; it is of another net. {RIGHT_WEIGHTS}"
         )
-    found = [name for name in net.params if name in layers]
+    found = [name for name in wanted if name in layers]
     for name in found:
         ours, theirs = [list(blob.shape) for blob in net.params[name]], list(map(shape_of, layers[name].blobs))
         if not _same_shapes(ours, theirs):

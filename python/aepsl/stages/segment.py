@@ -22,7 +22,7 @@ from aepsl.layers.losses import softmax
 from aepsl.layers.psl import CONFIDENCES, prohibitive_mask, with_background
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import caffemodel, crf
-from aepsl.nets.whole_image import STRIDE, WholeImages, at_image_size
+from aepsl.nets.whole_image import STRIDE, WholeImages
 from aepsl.stages.mine import shown
 from aepsl.store.result import Made, begin, has
 
@@ -149,7 +149,7 @@ class SegmentationNet(WholeImages):
         f = softmax(self._scores("fc8_seg", name))[0]
         v = softmax(self._scores("fc8_cls", name))[0] if self.classifies else None
         maps = weights_of_classes(confidence, v, labels, len(f), self.experiment.psl.prohibited) * f
-        return at_image_size(maps, small, image)
+        return self.at_image_size(maps, small, image)
 
     def s_hat(self, image, labels, values, name="the image"):
         """S_hat (section 3.2) as training sees it, at the resolution of the net's maps, grown to the image.

@@ -1,0 +1,176 @@
+"""Layers of other Caffes as layers of plain Caffe.
+
+A translation is a function of the layer, the net of the layers before it (NetParameter) and the size of its input; it
+gives the layers that take its place, adds to `said` what it did, and to `fixed` the weights that no caffemodel has.
+It raises Impossible, with the reason.
+"""
+
+import numpy as np
+
+from aepsl.legacy.text import Fields
+from aepsl.nets import geometry
+from aepsl.nets.geometry import BOTH
+
+EPS = 1e-5  # of PSPNet's BN, where its bn_param says none
+# Why plain Caffe, and so this reader, has no such layer.
+REASONS = dict(
+    Unpooling="puts values back where a max pooling found them (by its mask), which no layer of plain Caffe can",
+    Upsample="puts values back where a max pooling found them (by its mask), which no layer of plain Caffe can",
+    MultiStageMeanfield="is a mean field with layers behind it; only one at the end can be left to our CRF",
+    DenseCRF="is a CRF with layers behind it; only one at the end can be left to our CRF",
+    Python="is code of the net's authors, which is not run",
+    ROIPooling="works on object proposals, which are no part of an image",
+    Proposal="works on object proposals, which are no part of an image",
+    InnerProduct="takes images of one size; make it a convolution",
+    Reshape="takes images of one size; make it a convolution",
+    Flatten="takes images of one size; make it a convolution",
+)
+
+
+class Impossible(Exception):
+    """What this layer would need."""
+
+
+class Translator:
+    """size: (height, width) of the input as the prototxt has it; only: that size, where the net takes no other.
+
+    said: {what was done: [layers]}; fixed: {layer: function(its blobs in the caffemodel or None, shapes) -> arrays}.
+    """
+
+    def __init__(self, size):
+        self.size, self.said, self.fixed, self.only = size, {}, {}, None
+
+    def say(self, what, layer):
+        self.said.setdefault(f"{layer.kind}: {what}", []).append(layer.name)
+
+    def plain(self, layer, net):
+        """The layers of plain Caffe that take the layer's place; net: those before it."""
+        own = getattr(self, f"_{layer.kind.lower()}", None)
+        if own:
+            return own(layer, net)
+        if layer.kind not in geometry.KNOWN:
+            raise Impossible(REASONS.get(layer.kind, "is no layer that this reader knows"))
+        return [layer]
+
+    def _convolution(self, layer, net):
+        """DeepLab's `hole` is dilation; CCNN's filler `bilinear_upsampling` is FCN's."""
+        param, key = layer.fields.message("convolution_param"), layer.fields.without("convolution_param")
+        fields = Fields(
+            ("dilation", value, line) if name == "hole" else (name, value, line) for name, value, line in param
+        )
+        axes = [param.get(name) for name in ("hole_h", "hole_w")]
+        fields = fields.without("engine", "weight_filler", "bias_filler", "hole_h", "hole_w")
+        if any(axes):
+            fields.extend(("dilation", each or "1", layer.line) for each in axes)
+        if param.all("hole") or any(axes):
+            self.say("`hole` is dilation", layer)
+        filler = param.message("weight_filler").get("type", "")
+        if filler.startswith("bilinear"):
+            self.fixed[layer.name] = _or(lambda shapes: [_bilinear(shapes[0]), *map(np.zeros, shapes[1:])])
+        return [layer.made(layer.kind, Fields([*key, ("convolution_param", fields, layer.line)]))]
+
+    _deconvolution = _convolution
+
+    def _crop(self, layer, net):
+        """Where BVLC cuts nothing off, the Caffe of FCN's authors laid the cells over those of the second bottom."""
+        if layer.fields.all("crop_param"):
+            return [layer]
+        ours, theirs = (geometry.cells(net, bottom) for bottom in layer.bottoms)
+        if ours.stride != theirs.stride:
+            raise Impossible(f"crops cells of stride {ours.stride} by cells of stride {theirs.stride}")
+        offsets = [round((theirs.start[axis] - ours.start[axis]) / ours.stride[axis]) for axis in BOTH]
+        if min(offsets) < 0:
+            raise Impossible(f"would cut off {min(offsets)} cells")
+        self.say(f"offset {offsets[0]}, {offsets[1]} computed from kernels, strides and pads", layer)
+        param = Fields([("axis", "2", 0), *[("offset", str(each), 0) for each in offsets]])
+        return [layer.made("Crop", Fields([("crop_param", param, 0)]))]
+
+    def _interp(self, layer, net):
+        """Corners on corners: a Deconvolution of triangular weights makes z cells of one, a pooling takes every s-th."""
+        param = layer.fields.message("interp_param")
+        if param.number("pad_beg", 0) or param.number("pad_end", 0):
+            raise Impossible("pads before it interpolates")
+        zoom, shrink = self._ratio(param, layer, net)
+        count, made, bottom = geometry.channels(net)[layer.bottoms[0]], [], layer.bottoms
+        if max(zoom) > 1:
+            constant = param.all("height") and self._cells_of(layer, net)
+            kernel = [z if constant and constant[axis] == 1 else 2 * z - 1 for axis, z in enumerate(zoom)]
+            pad = [0 if k == z else z - 1 for k, z in zip(kernel, zoom)]
+            param = Fields(("kernel_size", str(each), 0) for each in kernel)
+            param.extend(("stride", str(each), 0) for each in zoom)
+            param.extend(("pad", str(each), 0) for each in pad)
+            for name, value in (("num_output", str(count)), ("group", str(count)), ("bias_term", "false")):
+                param.put(name, value)
+            name = layer.name if max(shrink) == 1 else f"{layer.name}_zoomed"
+            weights = np.outer(*(_triangle(*each) for each in zip(kernel, zoom)))
+            self.fixed[name] = _or(lambda shapes: [np.broadcast_to(weights, shapes[0])])
+            fields = Fields([("convolution_param", param, 0)])
+            tops = layer.tops if max(shrink) == 1 else [name]
+            made, bottom = [layer.made("Deconvolution", fields, name=name, bottoms=bottom, tops=tops)], tops
+        if max(shrink) > 1 or not made:
+            made.append(layer.made("Pooling", _every(shrink), bottoms=bottom))
+        ratios = " and ".join(f"{z}/{s}" for z, s in dict.fromkeys(zip(zoom, shrink)))
+        self.say(f"interpolation by {ratios} is a Deconvolution, a pooling or both", layer)
+        return made
+
+    def _ratio(self, param, layer, net):
+        """(zoom, shrink), each along both axes."""
+        if not param.all("height"):
+            return tuple([int(param.number(f"{name}_factor", 1))] * 2 for name in ("zoom", "shrink"))
+        self.only = self.size
+        zoom, shrink = [], []
+        for count, name in zip(self._cells_of(layer, net), ("height", "width")):
+            wanted = int(param.number(name))
+            whole = np.gcd(wanted - 1, count - 1) if count > 1 else 1
+            zoom.append(int((wanted - 1) // whole) if count > 1 else wanted)
+            shrink.append(int((count - 1) // whole) if count > 1 else 1)
+        return zoom, shrink
+
+    def _cells_of(self, layer, net):
+        return geometry.shapes(net, *self.size)[layer.bottoms[0]][1:]
+
+    def _bn(self, layer, net):
+        """Statistics that do not depend on the image: slope (x - mean) / sqrt(variance + eps) + bias."""
+        param = layer.fields.message("bn_param")
+        if param.get("bn_mode", "INFERENCE" if not param.all("scale_filler") else "LEARN") != "INFERENCE":
+            raise Impossible(
+                "normalises by the image's own statistics; make it one of bn_mode INFERENCE, as its authors do"
+            )
+        eps = param.number("eps", EPS)
+        self.fixed[layer.name] = lambda blobs, shapes: _folded(blobs, eps)
+        self.say("with the statistics of its training, is a Scale", layer)
+        return [layer.made("Scale", Fields([("scale_param", Fields([("bias_term", "true", 0)]), 0)]))]
+
+
+def _or(made):
+    """The caffemodel's blobs of the layer, or what `made` gives for the net's shapes."""
+    return lambda blobs, shapes: made(shapes) if blobs is None else blobs
+
+
+def _folded(blobs, eps):
+    if len(blobs) == 2:
+        return [blob.ravel() for blob in blobs]
+    slope, bias, mean, variance = (blob.ravel() for blob in blobs)
+    slope = slope / np.sqrt(variance + eps)
+    return [slope, bias - mean * slope]
+
+
+def _triangle(kernel, zoom):
+    """Weights of linear interpolation between cells `zoom` apart; ones where a single cell becomes all."""
+    return np.ones(kernel) if kernel == zoom > 1 else 1 - np.abs(np.arange(kernel) - (kernel - 1) / 2) / zoom
+
+
+def _bilinear(shape):
+    """Bilinear weights of a Deconvolution as FCN's authors set them (surgery.upsample_filt)."""
+    side = shape[-1]
+    factor = (side + 1) // 2
+    row = 1 - np.abs(np.arange(side) - (side - 1) / 2) / factor
+    weights = np.zeros(shape)
+    weights[np.arange(shape[0]), np.arange(shape[0]) if shape[1] > 1 else 0] = np.outer(row, row)
+    return weights
+
+
+def _every(shrink):
+    """A pooling that takes every s-th cell."""
+    words = dict(pool="MAX", kernel_size="1", stride_h=str(shrink[0]), stride_w=str(shrink[1]))
+    return Fields([("pooling_param", Fields((key, value, 0) for key, value in words.items()), 0)])
