@@ -8,8 +8,6 @@ from aepsl.base.errors import InputError
 NORMALIZATIONS = dict(  # of what is filtered, by each pixel's sum of weights
     symmetric=densecrf.NORMALIZE_SYMMETRIC,  # its root before and after: pydensecrf's and Krähenbühl's later code's own
     after=densecrf.NORMALIZE_AFTER,  # DeepLab's and CRF-RNN's
-    before=densecrf.NORMALIZE_BEFORE,
-    none=densecrf.NO_NORMALIZATION,
 )
 FINEST = 2**15  # cells of its lattice across an image: it numbers them with 16 bits
 
