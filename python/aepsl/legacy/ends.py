@@ -66,10 +66,6 @@ def crf_of(layers):
         for key, names in CRFS.items():
             if layer.fields.all(key):
                 values = [layer.fields.message(key).number(name) for name in names.split()]
-                iterations, weight, xy, rgb, gaussian, gaussian_xy = values
                 if None not in values[1:]:
-                    crf = Crf(
-                        int(iterations or ITERATIONS), Bilateral(weight, xy, rgb), Gaussian(gaussian, gaussian_xy)
-                    )
-                    return layer, crf
+                    return layer, Crf(int(values[0] or ITERATIONS), Bilateral(*values[1:4]), Gaussian(*values[4:]))
     return None

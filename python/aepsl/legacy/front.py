@@ -56,7 +56,7 @@ def fronts(fields, every):
 
 
 def of_training(fields):
-    """{blob: Front} of data layers for training: a training net that has no others shows its test images through them."""
+    """{blob: Front} of data layers that a net has for training alone."""
     return fronts(Fields(), layers.trained(fields))[0]
 
 

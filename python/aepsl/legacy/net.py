@@ -80,7 +80,7 @@ class LegacyNet:
         return self.paddings[side, axis]
 
     def forward(self, pixels, name="the image"):
-        """The scores K x h x w float32 of `pixels`, H x W x 3 float32: BGR, less the mean, of a size that the net takes.
+        """The scores, K x h x w float32, of `pixels`, H x W x 3 float32: BGR, less the mean, of a size that is taken.
 
         Raises InputError if they are not finite.
         """
@@ -94,7 +94,7 @@ class LegacyNet:
         return scores
 
     def grown(self, maps, height, width, front=(0, 0)):
-        """Maps K x h x w of the scores' cells at each of height x width pixels, which begin at the pixel `front` (y, x)."""
+        """Maps K x h x w of the scores' cells, at each of height x width pixels from the pixel `front` (y, x) on."""
         start = tuple(start - before for start, before in zip(self.cells.start, front))
         return grown(maps, geometry.Cells(start, self.cells.stride), (height, width))
 

@@ -10,7 +10,8 @@ from google.protobuf import text_format
 from aepsl.base.errors import InputError
 from aepsl.legacy import ends, front, layers, text, weights
 from aepsl.legacy.translation import Impossible, Translator
-from aepsl.nets.geometry import Unfit
+from aepsl.nets import geometry
+from aepsl.nets.geometry import BOTH, Unfit
 from aepsl.settings.typed import Crf
 
 SHOWN = 3  # layers that a line names; of more it says how many
@@ -57,6 +58,7 @@ def read(deploy, scores=None, model=None, variables=None, channels=None):
     scores, grown = ends.without_growth(rest, scores)
     needed = _needed(rest, scores)
     translator, net, blob = _translated(deploy, found, needed)
+    _sized(deploy, net, scores)
     changes = [f"{what}: {_names(of)}" for what, of in _left(every, rest, needed, grown, blob) if of]
     crf = ends.crf_of(rest)
     if crf:
@@ -113,6 +115,18 @@ def _translated(deploy, found, needed):
     return translator, net, blob
 
 
+def _sized(deploy, net, scores):
+    """Give the net's input a size that the net takes, where its own is too small for its margins or another net's."""
+    dims = net.layer[0].input_param.shape[0].dim
+    try:
+        geometry.shapes(net, *dims[2:])
+    except Unfit:
+        try:
+            dims[2:] = [dims[2 + axis] + sum(geometry.padding(net, scores, dims[2 + axis], axis)) for axis in BOTH]
+        except Unfit as unfit:
+            raise InputError(f"{deploy}: takes no image, of whatever size: {unfit}") from None
+
+
 def _parsed(layer):
     """The layer as Caffe's message; Impossible for fields that this Caffe does not have."""
     unknown = list(_unknown(layer.fields, caffe_pb2.LayerParameter.DESCRIPTOR))
@@ -134,16 +148,15 @@ def _unknown(fields, descriptor):
 def _input(deploy, found, needed):
     """The one input that the layers read."""
     written = {top for layer in needed for top in layer.tops}
-    read = dict.fromkeys(
-        bottom for layer in needed for bottom in layer.bottoms if bottom not in written or bottom in found
-    )
+    bottoms = dict.fromkeys(bottom for layer in needed for bottom in layer.bottoms)
+    read = [name for name in bottoms if name in found or name not in written]
     lacking = [name for name in read if name not in found]
     if lacking:
         raise InputError(f"{deploy}: no layer gives {', '.join(lacking)}, which the scores need; is the file whole?")
     if [found[name].channels for name in read] != [3]:
         shapes = {name: found[name].channels for name in read}
         raise InputError(f"{deploy}: reads inputs of so many channels: {shapes}; it must read one, of an image's 3")
-    return found[next(iter(read))]
+    return found[read[0]]
 
 
 def _named_once(needed):

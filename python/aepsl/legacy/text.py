@@ -1,4 +1,4 @@
-"""A prototxt as fields, names and values, whatever Caffe it was written for: protobuf's own classes know BVLC's alone."""
+"""A prototxt as fields, names and values, of whatever Caffe: protobuf's own messages know BVLC's fields alone."""
 
 import os
 import re

@@ -5,6 +5,9 @@ gives the layers that take its place, adds to `said` what it did, and to `fixed`
 It raises Impossible, with the reason.
 """
 
+import dataclasses
+import math
+
 import numpy as np
 
 from aepsl.legacy.text import Fields
@@ -54,20 +57,16 @@ class Translator:
 
     def _convolution(self, layer, net):
         """DeepLab's `hole` is dilation; CCNN's filler `bilinear_upsampling` is FCN's."""
-        param, key = layer.fields.message("convolution_param"), layer.fields.without("convolution_param")
-        fields = Fields(
-            ("dilation", value, line) if name == "hole" else (name, value, line) for name, value, line in param
-        )
-        axes = [param.get(name) for name in ("hole_h", "hole_w")]
-        fields = fields.without("engine", "weight_filler", "bias_filler", "hole_h", "hole_w")
-        if any(axes):
-            fields.extend(("dilation", each or "1", layer.line) for each in axes)
-        if param.all("hole") or any(axes):
+        param = layer.fields.message("convolution_param")
+        holes = param.all("hole") or [param.get(name) for name in ("hole_h", "hole_w") if param.all(name)]
+        if holes:
             self.say("`hole` is dilation", layer)
-        filler = param.message("weight_filler").get("type", "")
-        if filler.startswith("bilinear"):
+        if param.message("weight_filler").get("type", "").startswith("bilinear"):
             self.fixed[layer.name] = _or(lambda shapes: [_bilinear(shapes[0]), *map(np.zeros, shapes[1:])])
-        return [layer.made(layer.kind, Fields([*key, ("convolution_param", fields, layer.line)]))]
+        fields = param.without("engine", "weight_filler", "bias_filler", "hole", "hole_h", "hole_w")
+        fields.extend(("dilation", hole, layer.line) for hole in holes)
+        others = layer.fields.without("convolution_param")
+        return [layer.made(layer.kind, Fields([*others, ("convolution_param", fields, layer.line)]))]
 
     _deconvolution = _convolution
 
@@ -86,48 +85,43 @@ class Translator:
         return [layer.made("Crop", Fields([("crop_param", param, 0)]))]
 
     def _interp(self, layer, net):
-        """Corners on corners: a Deconvolution of triangular weights makes z cells of one, a pooling takes every s-th."""
+        """Corners on corners: a Deconvolution makes zoom cells of one, a pooling takes every shrink-th."""
         param = layer.fields.message("interp_param")
         if param.number("pad_beg", 0) or param.number("pad_end", 0):
             raise Impossible("pads before it interpolates")
-        zoom, shrink = self._ratio(param, layer, net)
-        count, made, bottom = geometry.channels(net)[layer.bottoms[0]], [], layer.bottoms
-        if max(zoom) > 1:
-            constant = param.all("height") and self._cells_of(layer, net)
-            kernel = [z if constant and constant[axis] == 1 else 2 * z - 1 for axis, z in enumerate(zoom)]
-            pad = [0 if k == z else z - 1 for k, z in zip(kernel, zoom)]
-            param = Fields(("kernel_size", str(each), 0) for each in kernel)
-            param.extend(("stride", str(each), 0) for each in zoom)
-            param.extend(("pad", str(each), 0) for each in pad)
-            for name, value in (("num_output", str(count)), ("group", str(count)), ("bias_term", "false")):
-                param.put(name, value)
-            name = layer.name if max(shrink) == 1 else f"{layer.name}_zoomed"
-            weights = np.outer(*(_triangle(*each) for each in zip(kernel, zoom)))
-            self.fixed[name] = _or(lambda shapes: [np.broadcast_to(weights, shapes[0])])
-            fields = Fields([("convolution_param", param, 0)])
-            tops = layer.tops if max(shrink) == 1 else [name]
-            made, bottom = [layer.made("Deconvolution", fields, name=name, bottoms=bottom, tops=tops)], tops
-        if max(shrink) > 1 or not made:
-            made.append(layer.made("Pooling", _every(shrink), bottoms=bottom))
-        ratios = " and ".join(f"{z}/{s}" for z, s in dict.fromkeys(zip(zoom, shrink)))
-        self.say(f"interpolation by {ratios} is a Deconvolution, a pooling or both", layer)
-        return made
+        zoom, shrink, single = self._ratio(param, layer, net)
+        words = " and ".join(f"{z}/{s}" for z, s in dict.fromkeys(zip(zoom, shrink)))
+        self.say(f"by {words} is a Deconvolution with triangular weights, a pooling or both", layer)
+        if max(shrink) == 1 < max(zoom):
+            return [self._zoomed(layer, zoom, single, net)]
+        if max(zoom) == 1:
+            return [layer.made("Pooling", _every(shrink))]
+        between = f"{layer.name}_zoomed"
+        zoomed = self._zoomed(dataclasses.replace(layer, name=between, tops=[between]), zoom, single, net)
+        return [zoomed, layer.made("Pooling", _every(shrink), bottoms=[between])]
+
+    def _zoomed(self, layer, zoom, single, net):
+        """The layer as a Deconvolution; along an axis where a single cell becomes all, its weights are ones."""
+        count = str(geometry.channels(net)[layer.bottoms[0]])
+        kernel = [z if one else 2 * z - 1 for z, one in zip(zoom, single)]
+        pad = [0 if one else z - 1 for z, one in zip(zoom, single)]
+        param = Fields([("num_output", count, 0), ("group", count, 0), ("bias_term", "false", 0)])
+        for name, values in (("kernel_size", kernel), ("stride", zoom), ("pad", pad)):
+            param.extend((name, str(value), 0) for value in values)
+        weights = np.outer(*(np.ones(k) if one else _triangle(k) for k, one in zip(kernel, single)))
+        self.fixed[layer.name] = _or(lambda shapes: [np.broadcast_to(weights, shapes[0])])
+        return layer.made("Deconvolution", Fields([("convolution_param", param, 0)]))
 
     def _ratio(self, param, layer, net):
-        """(zoom, shrink), each along both axes."""
+        """(zoom, shrink, whether there is a single cell), each along both axes."""
         if not param.all("height"):
-            return tuple([int(param.number(f"{name}_factor", 1))] * 2 for name in ("zoom", "shrink"))
+            zoom, shrink = (int(param.number(f"{name}_factor", 1)) for name in ("zoom", "shrink"))
+            return (zoom, zoom), (shrink, shrink), (False, False)
         self.only = self.size
-        zoom, shrink = [], []
-        for count, name in zip(self._cells_of(layer, net), ("height", "width")):
-            wanted = int(param.number(name))
-            whole = np.gcd(wanted - 1, count - 1) if count > 1 else 1
-            zoom.append(int((wanted - 1) // whole) if count > 1 else wanted)
-            shrink.append(int((count - 1) // whole) if count > 1 else 1)
-        return zoom, shrink
-
-    def _cells_of(self, layer, net):
-        return geometry.shapes(net, *self.size)[layer.bottoms[0]][1:]
+        cells = geometry.shapes(net, *self.size)[layer.bottoms[0]][1:]
+        wanted = [int(param.number(name)) for name in ("height", "width")]
+        ratios = [(n, 1) if count == 1 else _reduced(n - 1, count - 1) for n, count in zip(wanted, cells)]
+        return (*zip(*ratios), [count == 1 for count in cells])
 
     def _bn(self, layer, net):
         """Statistics that do not depend on the image: slope (x - mean) / sqrt(variance + eps) + bias."""
@@ -155,18 +149,19 @@ def _folded(blobs, eps):
     return [slope, bias - mean * slope]
 
 
-def _triangle(kernel, zoom):
-    """Weights of linear interpolation between cells `zoom` apart; ones where a single cell becomes all."""
-    return np.ones(kernel) if kernel == zoom > 1 else 1 - np.abs(np.arange(kernel) - (kernel - 1) / 2) / zoom
+def _reduced(zoom, shrink):
+    return zoom // math.gcd(zoom, shrink), shrink // math.gcd(zoom, shrink)
+
+
+def _triangle(side):
+    """`side` weights of linear interpolation between cells (side + 1) // 2 apart."""
+    return 1 - np.abs(np.arange(side) - (side - 1) / 2) / ((side + 1) // 2)
 
 
 def _bilinear(shape):
     """Bilinear weights of a Deconvolution as FCN's authors set them (surgery.upsample_filt)."""
-    side = shape[-1]
-    factor = (side + 1) // 2
-    row = 1 - np.abs(np.arange(side) - (side - 1) / 2) / factor
     weights = np.zeros(shape)
-    weights[np.arange(shape[0]), np.arange(shape[0]) if shape[1] > 1 else 0] = np.outer(row, row)
+    weights[np.arange(shape[0]), np.arange(shape[0]) if shape[1] > 1 else 0] = np.outer(*map(_triangle, shape[2:]))
     return weights
 
 

@@ -41,8 +41,8 @@ def load(net, path, fixed):
         arrays = function(given, [blob.data.shape for blob in blobs])
         if [array.size for array in arrays] != [blob.count for blob in blobs]:
             raise InputError(
-                f"{path}: its layer {name} has the shapes {[list(each.shape) for each in given]}, which are not those of "
-                f"this net. {caffemodel.RIGHT_WEIGHTS}"
+                f"{path}: its layer {name} has the shapes {[list(each.shape) for each in given]}, which are not the "
+                f"net's. {caffemodel.RIGHT_WEIGHTS}"
             )
         for blob, array in zip(blobs, arrays):
             blob.data[...] = array.reshape(blob.data.shape)

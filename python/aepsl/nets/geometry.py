@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 
 CELLWISE = set(
-    "AbsVal BNLL BatchNorm Bias Clip Dropout ELU Exp LRN Log MVN PReLU Power ReLU Scale Sigmoid Softmax Split Swish TanH"
-    " Threshold".split()
+    "AbsVal BNLL BatchNorm Bias Clip Dropout ELU Exp LRN Log MVN PReLU Power ReLU Scale Sigmoid Softmax Split Swish"
+    " TanH Threshold".split()
 )
 WINDOWED = {"Convolution": "convolution_param", "Deconvolution": "convolution_param", "Pooling": "pooling_param"}
 KNOWN = CELLWISE | set(WINDOWED) | {"Concat", "Crop", "Eltwise", "Input", "Slice"}
@@ -43,7 +43,7 @@ def cells(net, blob):
 
 def _places(net, axis):
     """{blob: (start, stride, coarsest stride on its way)} along an axis, of those that have a place."""
-    places = {name: (0.0, 1.0, 1.0) for name in net.input}
+    places = dict.fromkeys(net.input, (0.0, 1.0, 1.0))
     for layer in net.layer:
         below = [places[name] for name in layer.bottom if name in places]
         if layer.type not in KNOWN or len(below) < len(layer.bottom):
@@ -171,7 +171,7 @@ def channels(net, of_input=3):
 
 
 def shapes(net, height, width):
-    """{blob: (channels, height, width)} of the blobs that have a place. Raises Unfit for a size that it does not take."""
+    """{blob: (channels, height, width)} of those that have a place. Raises Unfit for a size that is not taken."""
     rows, columns, depth = sides(net, height, 0), sides(net, width, 1), channels(net)
     return {name: (depth[name], rows[name], columns[name]) for name in rows}
 
