@@ -193,6 +193,16 @@ def test_profiles_are_sound(name):
         assert file["state"] == "unpublished" or "url" in file or "note" in file
 
 
+def test_the_docs_have_the_profiles(capsys):
+    baselines.main(["--profiles"])
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    with open("docs/baselines.md") as file:
+        text = file.read()
+    assert "\n".join(printed) in text and len(printed) == len(profile.known()) + 2
+    for name in profile.known():
+        assert f"\n| {name} | " in text
+
+
 # The table of all
 
 

@@ -1,5 +1,7 @@
 """What a baseline's results.json holds, as tables."""
 
+import numpy as np
+
 from aepsl.base.table import Table, number
 
 NAMES = dict(plain="without CRF", crf="with CRF")
@@ -13,6 +15,43 @@ def of_baseline(found):
 def shown(published):
     """What was published, each a text: '62.25 without CRF on VOC 2012 val'."""
     return [f"{each['miou']:g} {NAMES['crf' if each['crf'] else 'plain']} on {each['images']}" for each in published]
+
+
+def of_profiles(profiles):
+    """What each profile.Profile does to an image, and what was published of its net."""
+    rows = []
+    for how in profiles:
+        by_images = {}
+        for each in how.published:
+            by_images.setdefault(each["images"], {False: [], True: []})[each["crf"]].append(f"{each['miou']:g}")
+        texts = [
+            f"{' or '.join(found[False]) or '?'} / {' or '.join(found[True]) or '?'} on {images}"
+            for images, found in by_images.items()
+        ]
+        rows.append([how.title, how.name, protocol_of(how), "; ".join(texts) or "unknown"])
+    note = "Published: mIoU without / with CRF; '?' is none that we know of. Sources are in the profiles."
+    return Table("", ["net", "profile", "protocol", "published"], rows, note)
+
+
+def protocol_of(how):
+    """In words, with the CRF's bilateral weight/xy/rgb and Gaussian weight/xy."""
+    parts = []
+    for kind, values in (how.resize or {}).items():
+        words = dict(warp="warped to", longest="longer side", by="by")[kind]
+        parts.append(f"{words} {', '.join(' x '.join(map(str, np.atleast_1d(each)[::-1])) for each in values)}")
+    if how.pad:
+        parts.append(f"padded to {how.pad}")
+    if how.tiles:
+        border = f", border {how.tiles.border} reflected" * bool(how.tiles.border)
+        parts.append(f"tiles of {how.tiles.side}, step {how.tiles.step}{border}")
+    parts = parts or ["as it is"]
+    parts += ["mirrored too"] * how.mirror
+    parts += [f"{how.join} of sizes"] * (sum(map(len, (how.resize or {}).values())) > 1)
+    parts.append(dict(cells="softmax before growing", input="softmax of each size", joined="softmax last")[how.softmax])
+    if how.crf:
+        wide, near = how.crf.bilateral, how.crf.gaussian
+        parts.append(f"CRF {wide.weight:g}/{wide.xy:g}/{wide.rgb:g}, {near.weight:g}/{near.xy:g}")
+    return "; ".join(parts)
 
 
 def _rows(found):

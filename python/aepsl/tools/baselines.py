@@ -7,8 +7,7 @@ from aepsl import cli, places
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_text
 from aepsl.base.table import Table, number
-from aepsl.baselines import folder
-from aepsl.baselines.tables import shown
+from aepsl.baselines import folder, profile, tables
 from aepsl.data.dataset import Dataset, in_folder
 from aepsl.evaluation import bootstrap
 from aepsl.graph import graph, run_folder
@@ -75,7 +74,7 @@ def _table(result, baselines):
     for name, row in result["methods"].items():
         known = baselines.get(name, dict(published=[]))
         cells = difference_cells(result["differences"].get(name, {}).get("miou"))
-        rows.append([name, number(row["miou"], 2), *cells, "; ".join(shown(known["published"]))])
+        rows.append([name, number(row["miou"], 2), *cells, "; ".join(tables.shown(known["published"]))])
     note = f"mIoU with CRF where the profile has one. Differences from {result['reference']} are in points; intervals "
     note += f"hold {bootstrap.LEVEL}% of {result['draws']} draws of a paired bootstrap over images."
     return Table(f"{result['images']} images", ["method", "mIoU", *DIFFERENCE, "published"], rows, note)
@@ -88,8 +87,15 @@ def _places(asked):
 def main(argv=None):
     parser = cli.parser(__doc__, places=_places)
     data = os.environ.get("DATA") or None
-    parser.add_argument("--data", default=data, required=not data, help="root of the data set, in VOC layout")
+    parser.add_argument("--data", default=data, help="root of the data set, in VOC layout")
     parser.add_argument("--list", dest="list_name", default="val", help="its name, or the path of a list of ids (val)")
     parser.add_argument("--draws", type=cli.number(1), default=bootstrap.DRAWS, help="of the bootstrap (%(default)s)")
-    print(run(**vars(parser.parse_args(argv))).text())
+    parser.add_argument("--profiles", action="store_true", help="print, as Markdown, what profiles there are")
+    asked = parser.parse_args(argv)
+    if asked.profiles:
+        print(tables.of_profiles(map(profile.load, profile.known())).markdown())
+        return
+    if not asked.data:
+        parser.error("--data is needed, or DATA=")
+    print(run(asked.data, asked.list_name, asked.draws).text())
     print(f"\nThe same to look at: {PAGE}")
