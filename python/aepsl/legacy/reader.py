@@ -89,8 +89,11 @@ def _left(every, rest, needed, grown, blob):
     yield f"data layer: is the input {blob.blob}, {blob.said()}", [layer.name for layer in data]
     yield "growth of scores: left out, as scores are grown to the image anyway", [layer.name for layer in grown]
     used = {id(layer) for layer in [*needed, *grown]}
-    left = [f"{layer.name} ({layer.kind})" for layer in rest if id(layer) not in used]
-    yield "behind or beside the scores: left out", left
+    left = {}
+    for layer in rest:
+        if id(layer) not in used:
+            left.setdefault(layer.kind, []).append(layer.name)
+    yield from ((f"{kind}: left out, as no scores come of it", names) for kind, names in left.items())
 
 
 def _translated(deploy, found, needed):
@@ -131,18 +134,17 @@ def _parsed(layer):
     """The layer as Caffe's message; Impossible for fields that this Caffe does not have."""
     unknown = list(_unknown(layer.fields, caffe_pb2.LayerParameter.DESCRIPTOR))
     if unknown:
-        raise Impossible(
-            f"has fields that this Caffe does not have: {', '.join(unknown)}; delete what changes no result"
-        )
+        raise Impossible(f"has fields of another Caffe: {', '.join(unknown)}; delete those that change no result")
     return text_format.Parse(layer.text(), caffe_pb2.LayerParameter())
 
 
 def _unknown(fields, descriptor):
     for name, value, _ in fields:
-        if name not in descriptor.fields_by_name:
+        field = descriptor.fields_by_name.get(name)
+        if field is None:
             yield name
-        elif isinstance(value, text.Fields) and descriptor.fields_by_name[name].message_type:
-            yield from _unknown(value, descriptor.fields_by_name[name].message_type)
+        elif isinstance(value, text.Fields) and field.message_type:
+            yield from (f"{name}.{each}" for each in _unknown(value, field.message_type))
 
 
 def _input(deploy, found, needed):

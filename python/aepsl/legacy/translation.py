@@ -127,9 +127,7 @@ class Translator:
         """Statistics that do not depend on the image: slope (x - mean) / sqrt(variance + eps) + bias."""
         param = layer.fields.message("bn_param")
         if param.get("bn_mode", "INFERENCE" if not param.all("scale_filler") else "LEARN") != "INFERENCE":
-            raise Impossible(
-                "normalises by the image's own statistics; make it one of bn_mode INFERENCE, as its authors do"
-            )
+            raise Impossible("normalises by the image's own statistics; its authors make it one of bn_mode INFERENCE")
         eps = param.number("eps", EPS)
         self.fixed[layer.name] = lambda blobs, shapes: _folded(blobs, eps)
         self.say("with the statistics of its training, is a Scale", layer)

@@ -8,7 +8,7 @@ import warnings
 import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
-from google.protobuf import text_format
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import opened
@@ -16,8 +16,38 @@ from aepsl.nets.finite import are_finite
 
 RIGHT_WEIGHTS = "Give the weights that this net was made for (weights/README.md)"
 NO_CAFFEMODEL = "is no caffemodel or was cut short; fetch it again"
+# What is read of a caffemodel, of the new format and of V1. Another Caffe may have given the number of any other field,
+# as DeepLab's gave a MatWrite's, to another message.
+FIELDS = """
+name: "aepsl/caffemodel.proto" package: "aepsl" dependency: "%s"
+message_type {
+  name: "Net"
+  field { name: "layer" number: 100 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".aepsl.Layer" }
+  field { name: "layers" number: 2 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".aepsl.V1Layer" }
+}
+message_type {
+  name: "Layer"
+  field { name: "name" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
+  field { name: "blobs" number: 7 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".caffe.BlobProto" }
+}
+message_type {
+  name: "V1Layer"
+  field { name: "name" number: 4 label: LABEL_OPTIONAL type: TYPE_STRING }
+  field { name: "blobs" number: 6 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".caffe.BlobProto" }
+}
+"""
 OLD_SIZES = ("num", "channels", "height", "width")
 LARGEST = 2**31 - 1  # bytes of a file that Caffe's format can hold
+
+
+def _message_class():
+    file = text_format.Parse(FIELDS % caffe_pb2.DESCRIPTOR.name, descriptor_pb2.FileDescriptorProto())
+    pool = descriptor_pool.Default()
+    pool.Add(file)
+    return message_factory.MessageFactory(pool).GetPrototype(pool.FindMessageTypeByName("aepsl.Net"))
+
+
+_Net = _message_class()
 
 
 def read_prototxt(path, message):
@@ -90,7 +120,7 @@ def existing(path):
 
 
 def caffemodel_layers(path):
-    """{name: layer} of those layers of a caffemodel that have blobs: messages of the new format or of the old.
+    """{name: layer} of those layers of a caffemodel that have blobs: messages with `name` and `blobs`.
 
     Raises InputError for a file that is none, and for one that holds a layer twice.
     """
@@ -98,7 +128,7 @@ def caffemodel_layers(path):
         raise InputError(f"{path}: is no file; give a caffemodel")
     if os.path.getsize(path) > LARGEST:
         raise InputError(f"{path}: is larger than 2 GB, which no caffemodel can be. {RIGHT_WEIGHTS}")
-    net = caffe_pb2.NetParameter()
+    net = _Net()
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("error")  # what protobuf says of bytes that it left out

@@ -203,6 +203,8 @@ def padding(net, blob, side, axis):
     place = cells(net, blob)
     start, stride = place.start[axis], place.stride[axis]
     front, taken, reason = max(0, math.ceil(start - (stride - 1) / 2)), [], None
+    if front > FAR:
+        raise Unfit(f"{blob} begins {front} pixels within the image")
     for each in range(side + 2 * front, side + 2 * front + FAR):
         try:
             last = start + stride * (sides(net, each, axis)[blob] - 1)
