@@ -260,7 +260,7 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     ),
     "a crop moves nothing": (A + "nets/geometry.py", "stride * offset(layer, axis)", "0", "geometry"),
     "columns have the top's area": (A + "nets/geometry.py", "many, few = few, many", "pass", "geometry"),
-    "crops cut nothing off": (A + "legacy/translation.py", "round((theirs", "0 * round((theirs", "legacy_reading"),
+    "crops cut nothing off": (A + "legacy/translation.py", "math.floor(cells + 0.5)", "0", "legacy_reading"),
     "hole is forgotten": (A + "legacy/translation.py", '("dilation", hole', '("pad", hole', "legacy_reading"),
     "weights of a Deconvolution are ones": (
         A + "legacy/translation.py",

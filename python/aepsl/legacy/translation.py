@@ -81,7 +81,8 @@ class Translator:
         ours, theirs = (geometry.cells(net, bottom) for bottom in layer.bottoms)
         if ours.stride != theirs.stride:
             raise Impossible(f"crops cells of stride {ours.stride} by cells of stride {theirs.stride}")
-        offsets = [round((theirs.start[axis] - ours.start[axis]) / ours.stride[axis]) for axis in BOTH]
+        apart = [(theirs.start[axis] - ours.start[axis]) / ours.stride[axis] for axis in BOTH]
+        offsets = [math.floor(cells + 0.5) for cells in apart]
         if min(offsets) < 0:
             raise Impossible(f"would cut off {min(offsets)} cells")
         self.say(f"offset {offsets[0]}, {offsets[1]} computed from kernels, strides and pads", layer)
