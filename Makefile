@@ -9,9 +9,12 @@ ROW ?=
 FORMAT ?=
 PROFILE ?=
 SLICES ?=
+NAME ?=
+MODEL ?=
+DEPLOY ?=
 CORES ?= all
 ARGS ?=
-SETTINGS = DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW SLICES FORMAT
+SETTINGS = DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW SLICES FORMAT NAME MODEL DEPLOY
 export $(SETTINGS)
 # Commands get a setting as it was typed: $ in it means nothing to make.
 $(foreach each,$(SETTINGS) TARGET,$(eval override $(each) := $$(value $(each))))
@@ -19,7 +22,7 @@ $(foreach each,$(SETTINGS) TARGET,$(eval override $(each) := $$(value $(each))))
 RUN = docker/run
 # Test files side by side: one at a time on each core, at most eight.
 TESTS = python3 -m pytest -q -n auto --maxprocesses 8 --dist loadfile
-NAME = "$${EXPERIMENT:-voc12}"
+OF_RUN = "$${EXPERIMENT:-voc12}"
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +37,8 @@ help: ## this list
 	@echo 'ROW=       what make submission packs: psl++ without it; ae_step3, psl+gt, ...: a row of tables 3 and 4'
 	@echo 'PROFILE=   profiles/slurm: each job of reproduce as a job of SLURM'
 	@echo 'SLICES=    a new folder for rootfs: it takes the image in compressed slices of 60 MiB, for scripts/gpu_session'
+	@echo 'NAME=      a baseline: a file prototxt/legacy/NAME.yaml'
+	@echo 'MODEL=     its caffemodel, with DEPLOY= its prototxt; or a folder that has both'
 	@echo 'FORMAT=md  makes report print Markdown'
 	@echo 'ARGS=      further options of the command, e.g. make demo ARGS=-n only says what it would do'
 
@@ -44,23 +49,29 @@ rehearsal: ## the whole method on real photos: DATA=... [WEIGHTS=...] [SALIENCY=
 	@scripts/reproduce rehearsal all $(ARGS)
 
 reproduce: ## the paper at full size, from nothing to its tables: GPU=0 [DATA=...] [WEIGHTS=...] [EXPERIMENT=...]
-	@scripts/reproduce $(NAME) all $(ARGS)
+	@scripts/reproduce $(OF_RUN) all $(ARGS)
 
 calibrate: ## trains with the true masks, as DeepLab did: is the set-up sound? The same settings as reproduce
-	@scripts/reproduce $(NAME) calibrate $(ARGS)
+	@scripts/reproduce $(OF_RUN) calibrate $(ARGS)
 
 submission: ## the archive for VOC's server, of psl++ or ROW=...; the same EXPERIMENT=... DATA=... WEIGHTS=... as the run
-	@scripts/reproduce $(NAME) submission $(ARGS)
+	@scripts/reproduce $(OF_RUN) submission $(ARGS)
 
 reproduce-dry: ## what reproduce would do, how long it would take on the GPU found, and how much disk
-	@$(RUN) python3 -m aepsl plan -- $(NAME) || \
-		{ [ $$? = 125 ] && GPU= $(RUN) python3 -m aepsl plan --gpu "$$GPU" -- $(NAME); }
+	@$(RUN) python3 -m aepsl plan -- $(OF_RUN) || \
+		{ [ $$? = 125 ] && GPU= $(RUN) python3 -m aepsl plan --gpu "$$GPU" -- $(OF_RUN); }
 
 status: ## where the run of EXPERIMENT=... is; also while it runs
-	@$(RUN) python3 -m aepsl status -- $(NAME)
+	@$(RUN) python3 -m aepsl status -- $(OF_RUN)
 
 report: ## the tables of EXPERIMENT=...'s run, and a page in its folder; finished or not [FORMAT=md: as Markdown]
-	@$(RUN) python3 -m aepsl report $${FORMAT:+--format="$$FORMAT"} -- $(NAME)
+	@$(RUN) python3 -m aepsl report $${FORMAT:+--format="$$FORMAT"} -- $(OF_RUN)
+
+baseline: ## a net of other authors as they ran it: NAME=fcn8s MODEL=... DATA=... [DEPLOY=...] [GPU=0]
+	@$(RUN) python3 -m aepsl baseline $(ARGS) -- "$$NAME"
+
+baselines: ## all baselines that were run, and AE-PSL's runs of these images, in one table: DATA=...
+	@$(RUN) python3 -m aepsl baselines $(ARGS)
 
 data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own folder VOC2012: DATA=...
 	@test -z "$$DATA" || $(RUN) sh -c 'python3 -m aepsl voc --check --out data/voc12 --voc="$$DATA"'
@@ -114,5 +125,5 @@ rootfs: export IMAGE := $(TARGET)
 rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda] [SLICES=folder]
 	@docker/rootfs "$$IMAGE" $${SLICES:+"$$SLICES"}
 
-.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long test-gpu test-report torture \
-	lint bench nets shell image image-cuda check-gpu rootfs
+.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report baseline baselines data submission test \
+	test-long test-gpu test-report torture lint bench nets shell image image-cuda check-gpu rootfs

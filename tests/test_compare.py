@@ -1,7 +1,9 @@
 """Predictions of other projects beside ours: where they lie, the differences and their intervals, the page."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +12,6 @@ import pytest
 
 from aepsl.base.errors import InputError
 from aepsl.data.dataset import VOC_CLASSES
-from aepsl.data.predictions import find
 from aepsl.evaluation import bootstrap, evaluate
 from aepsl.images.pictures import write_mask
 from aepsl.tools import compare
@@ -78,41 +79,6 @@ def test_intervals_contain_the_true_difference_as_often_as_they_say():
     assert 0.925 <= inside / 200 <= 0.975, inside
 
 
-# Where predictions lie
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["{}.png", "sem_seg/{}.png", "results/VOC2012/Segmentation/comp6_val_cls/{}.png", "fc8/{}_blob_0.png", "{}.PNG"],
-)
-def test_predictions_are_found_under_the_names_that_others_give(tmp_path, name):
-    for image_id in ("2007_000033", "2007_000042", "2007_000061"):
-        path = tmp_path / name.format(image_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    found = find(str(tmp_path), ["2007_000042", "2007_000033"])
-    assert found == [str(tmp_path / name.format(image_id)) for image_id in ("2007_000042", "2007_000033")]
-
-
-@pytest.mark.parametrize(
-    "files, message",
-    [
-        ([], "has no prediction of the 4 images; they are PNGs named i0.png"),
-        (["i0.jpg", "other.png"], "has no prediction of the 4 images"),
-        (["i0.png", "i3.png"], "has no predictions of 2 of 4 images: i1, i2$"),
-        (
-            ["i0.png", "i1.png", "i2.png", "i3.png", "i3_blob_0.png"],
-            "i3.png and .*i3_blob_0.png; name the folder of one",
-        ),
-    ],
-)
-def test_what_is_missing_is_named(tmp_path, files, message):
-    for name in files:
-        (tmp_path / name).write_bytes(b"")
-    with pytest.raises(InputError, match=message):
-        find(str(tmp_path), ["i0", "i1", "i2", "i3"])
-
-
 # The command
 
 
@@ -155,7 +121,8 @@ def test_command(tree):
 
 
 FAULTS = {
-    "no run": (["--pred", "theirs"], "--run: name a row of a run"),
+    "no data": (["--pred", "theirs"], "--data: nothing says which classes and images count"),
+    "no baseline": (["--run", "runs/demo:psl++", "--baseline", "fcn8s"], "fcn8s: no such baseline was run"),
     "no such row": (["--run", "runs/demo:psl3", "--pred", "theirs"], "psl3: no row of tables 3 and 4"),
     "no such run": (["--run", "runs/x:psl++", "--pred", "theirs"], "prototxt/x/experiment.yaml: no such experiment"),
     "no row": (["--run", "runs/demo", "--pred", "theirs"], "must be runs/NAME:ROW"),
@@ -170,9 +137,39 @@ FAULTS = {
 }
 
 
+ALONE = [
+    ["--experiment", "demo", "--pred", "theirs", "--pred", "other"],
+    ["--data", "runs/demo/data", "--pred", "theirs", "--pred", "other"],
+    ["--data", "runs/demo/data", "--baseline", "small", "--pred", "other"],
+]
+
+
+@pytest.mark.parametrize("arguments", ALONE)
+def test_predictions_are_compared_without_a_run(tree, arguments, monkeypatch, capsys):
+    """Truths, list and classes are the data set's; the first that is named is the reference."""
+    monkeypatch.chdir(tree)
+    monkeypatch.delenv("DATA", raising=False)
+    os.makedirs("runs/baselines/small/crf", exist_ok=True)
+    with open("runs/baselines/small/results.json", "w") as file:
+        json.dump(dict(rows=dict(plain={}, crf=dict(miou=1))), file)
+    for k in range(3):
+        write_mask(f"other/i{k}.png", np.zeros((8, 9), np.uint8))
+        shutil.copy(f"theirs/i{k}.png", "runs/baselines/small/crf")
+    compare.main([*arguments, "--draws", "9", "--json", "runs/alone.json"])
+    result = json.loads((tree / "runs/alone.json").read_text())
+    ids, values, truths = ["i0", "i1", "i2"], list(range(5)), "runs/demo/data/SegmentationClassAug"
+    for name, found in result["methods"].items():
+        folder = "theirs" if name == "small" else name
+        assert found == evaluate.run(folder, truths, ids, values, result["classes"])
+    assert list(result["methods"]) == [arguments[3], "other"] and result["reference"] == arguments[3]
+    assert result["classes"] == ["background", "quillow", "marbit", "fennak", "dorrel"]
+    assert f"{result['methods'][arguments[3]]['miou']:.2f}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_one_line(tree, fault, monkeypatch):
     monkeypatch.chdir(tree)
+    monkeypatch.delenv("DATA", raising=False)
     for k in range(3):
         write_mask(f"values/i{k}.png", np.full((8, 9), 9 * (k == 1), np.uint8))
         write_mask(f"sizes/i{k}.png", np.zeros((8, 9 if k < 2 else 3), np.uint8))

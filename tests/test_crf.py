@@ -54,8 +54,14 @@ def test_many_pixels_are_segmented_scaled_down_and_that_is_said(rng, monkeypatch
         assert mask.shape == (40, 60) and (mask[:, :29] == 7).all() and (mask[:, 31:] == 2).all()
 
 
-def mean_field(image, probabilities, settings):
-    """The same by brute force, in float64: every pixel hears every other one, through kernels normalised symmetrically.
+SCALES = {  # of what a pixel hears, before and after filtering, from the sums of its weights
+    "symmetric": lambda sums: (1 / np.sqrt(sums), 1 / np.sqrt(sums)),
+    "after": lambda sums: (np.ones_like(sums), 1 / sums),
+}
+
+
+def mean_field(image, probabilities, settings, normalization="symmetric"):
+    """The same by brute force, in float64: every pixel hears every other one, through kernels that are normalised.
 
     pydensecrf filters on a lattice, which is an approximation.
     """
@@ -68,8 +74,8 @@ def mean_field(image, probabilities, settings):
         ("bilateral", np.hstack([place / settings.bilateral.xy, colour / settings.bilateral.rgb])),
     ):
         kernel = np.exp(-((features[:, None] - features[None]) ** 2).sum(axis=-1) / 2)
-        scale = 1 / np.sqrt(kernel.sum(axis=1))
-        message = message + getattr(settings, name).weight * scale[:, None] * kernel * scale
+        before, after = SCALES[normalization](kernel.sum(axis=1))
+        message = message + getattr(settings, name).weight * before[:, None] * kernel * after
     unary = np.log(probabilities.reshape(len(probabilities), -1).astype(float))
     q = np.exp(unary) / np.exp(unary).sum(axis=0)
     for _ in range(settings.iterations):
@@ -78,14 +84,18 @@ def mean_field(image, probabilities, settings):
     return q.reshape(probabilities.shape)
 
 
-def test_a_brute_force_mean_field_agrees(rng):
+@pytest.mark.parametrize("normalization", SCALES)
+def test_a_brute_force_mean_field_agrees(rng, normalization):
     image = cv2.resize(rng.randint(0, 256, (3, 4, 3)).astype(np.uint8), (28, 24), interpolation=cv2.INTER_NEAREST)
     image = np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
     probabilities = rng.dirichlet(np.ones(3), (24, 28)).transpose(2, 0, 1).astype(np.float32)
     settings = Crf(iterations=5, bilateral=Bilateral(weight=6, xy=30, rgb=13), gaussian=Gaussian(weight=3, xy=3))
-    ours, exact = crf.refined(image, probabilities, settings), mean_field(image, probabilities, settings)
+    ours = crf.refined(image, probabilities, settings, normalization=normalization)
+    exact = mean_field(image, probabilities, settings, normalization)
     assert np.abs(probabilities - exact).mean() > 0.1
     assert np.abs(ours - exact).mean() < 0.2 * np.abs(probabilities - exact).mean()
+    for other in set(SCALES) - {normalization}:
+        assert np.abs(ours - exact).mean() < np.abs(ours - mean_field(image, probabilities, settings, other)).mean()
 
 
 def test_colour_edges_attract_the_labels():

@@ -179,7 +179,7 @@ def test_links_that_a_command_can_make_are_not_followed(repository, tmp_path):
 @pytest.mark.parametrize(
     "path", ["/", "/usr", "/etc/passwd", "/proc", "/dev/null", "/tmp", "..", "/nowhere", "/usr/bin/../share"]
 )
-@pytest.mark.parametrize("name", ["DATA", "WEIGHTS", "SALIENCY", "SOURCES"])
+@pytest.mark.parametrize("name", ["DATA", "WEIGHTS", "SALIENCY", "SOURCES", "MODEL", "DEPLOY"])
 def test_folders_of_the_system_and_around_the_repository_are_one_line(repository, name, path):
     process, asked = repository.call("run", "true", **{name: path})
     assert (process.returncode, asked) == (2, []) and process.stderr.count("\n") == 1 and path in process.stderr

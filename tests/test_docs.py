@@ -15,11 +15,15 @@ from conftest import copy_of_repository
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(glob.glob("docs/*.md"))]
 ALL = [*PAGES, "FIDELITY.md", "SECURITY.md", "CHANGELOG.md", "weights/README.md"]
 README_BYTES = 7000
-ENDINGS = tuple(".pickle .py .md .toml .yaml .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split())
+ENDINGS = tuple(
+    ".pickle .pkl .mat .npy .py .md .toml .yaml .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split()
+)
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
-ID_blob_0.png input_list.txt localization_cues.pickle runs/ runs/.digests.json runs/bench.json runs/NAME runs/gpu/voc12
+ID_blob_0.mat ID_blob_0.png ID_seg.png ID.npy eval.py results.pkl results.tgz input_list.txt localization_cues.pickle
+runs/ crf/ plain/ runs/.digests.json runs/baselines/NAME runs/baselines/NAME/index.html runs/bench.json runs/NAME
+runs/gpu/voc12 runs/gpu/summary.json
 runs/gpu/voc12/summary.json runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/
 relabelled/psl/s_hat/ runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
@@ -79,6 +83,20 @@ RUN_HERE = {
 }
 
 RUN_BY = {  # command: the test that runs it, or what it starts
+    "make baseline NAME=fcn8s MODEL=/their/fcn8s.caffemodel DEPLOY=/their/deploy.prototxt DATA=data/voc12": (
+        "test_protocols.test_a_net_is_run_as_its_authors_ran_it"
+    ),
+    "make baseline NAME=deeplab_largefov MODEL=/their/folder DATA=data/voc12 ARGS='--set pad=505 crf.iterations=5'": (
+        "test_baselines.test_order_shards_and_interruptions_change_no_byte"
+    ),
+    "make baselines DATA=data/voc12": "test_baselines.test_all_that_were_run_are_in_one_table",
+    "make baselines": "test_baselines.test_all_that_were_run_are_in_one_table",
+    "make baseline": "test_names.test_make_hands_a_setting_on_as_it_was_typed",
+    "aepsl baselines --profiles": "test_baselines.test_the_docs_have_the_profiles",
+    "aepsl compare --baseline NAME": "test_compare.test_predictions_are_compared_without_a_run",
+    "python3 -m aepsl compare --experiment demo --pred theirs --pred others": (
+        "test_compare.test_predictions_are_compared_without_a_run"
+    ),
     "python3 -m aepsl compare --run runs/demo:psl++ --pred theirs --json runs/compare.json --html runs/compare.html": (
         "test_compare.test_command"
     ),

@@ -14,7 +14,7 @@ from aepsl.base.errors import InputError
 from aepsl.data.dataset import Dataset
 from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.legacy.net import LegacyNet
-from aepsl.nets import crf, sizes
+from aepsl.nets import crf
 from aepsl.settings import experiments
 from aepsl.stages import segment
 from conftest import copy_of_repository
@@ -66,17 +66,17 @@ def experiment():
 
 
 def stated(net, image):
-    """Probabilities by Caffe's forward pass and linear interpolation between the corners, an axis at a time."""
+    """Probabilities by Caffe's forward pass and linear interpolation between its cells, 4 pixels apart."""
     height, width = image.shape[:2]
-    sides = [8 * -(-(side - 1) // 8) + 1 for side in (height, width)]
+    sides = [4 * -(-(side - 1) // 4) + 1 for side in (height, width)]
     blob = np.zeros((1, 3, *sides), np.float32)
     blob[0, :, :height, :width] = (image - np.array(MEAN)).transpose(2, 0, 1)
     net.blobs["data"].reshape(*blob.shape)
     scores = net.forward(data=blob)["fc8_cat"][0].astype(np.float64)
     for axis, (side, pixels) in enumerate(zip(sides, (height, width)), start=1):
-        places = np.arange(pixels) * (scores.shape[axis] - 1) / (side - 1)
-        cells = np.arange(scores.shape[axis])
-        scores = np.apply_along_axis(lambda row: np.interp(places, cells, row), axis, scores)  # noqa: B023
+        assert scores.shape[axis] == (side + 3) // 4
+        cells = 4 * np.arange(scores.shape[axis])
+        scores = np.apply_along_axis(lambda row: np.interp(np.arange(pixels), cells, row), axis, scores)  # noqa: B023
     exponential = np.exp(scores - scores.max(axis=0))
     return exponential / exponential.sum(axis=0)
 
@@ -104,67 +104,72 @@ def test_an_old_net_gives_what_caffe_gives(old, small_set, tmp_path):
 
 
 FAULTS = {
-    "no such blob": (lambda text: text, ("fc9",), "has no blob fc9; --scores takes one of data, conv1"),
-    "other channels": (lambda text: text, ("conv1",), "3 channels are needed"),
-    "no scores": (lambda text: text, (None,), "give both"),
+    "no such blob": (lambda text: text, "fc9", "has no blob fc9; --scores takes one of conv1, pool1, fc8_cat"),
+    "other channels": (lambda text: text, "conv1", "3 channels are needed"),
     "another word": (
         lambda text: text.replace("hole", "holes"),
-        ("fc8_cat",),
-        "must be a deploy prototxt",
+        "fc8_cat",
+        "Convolution (fc8_cat, line 17) has fields of another Caffe: convolution_param.holes",
     ),
-    "a layer of its own": (
-        lambda text: text.split("layers")[0] + 'layer { name: "up" type: "Interp" bottom: "data" top: "up" }',
-        ("up",),
-        "this Caffe has no layer Interp; cut up",
+    "a word that is none": (
+        lambda text: text.replace("hole: 2", "hole: ;"),
+        "fc8_cat",
+        "Expected a value; mend that line",
+    ),
+    "an open bracket": (lambda text: text[: text.rindex("}")], "fc8_cat", "Expected '}'"),
+    "a variable": (
+        lambda text: text.replace("num_output: 3", "num_output: ${CLASSES}"),
+        "fc8_cat",
+        "say what ${CLASSES} is: --define CLASSES=...",
     ),
     "one size": (
         lambda text: text + 'layers { name: "fc" type: INNER_PRODUCT bottom: "fc8_cat" top: "fc" }',
-        ("fc",),
-        "has a layer INNER_PRODUCT, and so takes images of one size",
+        "fc",
+        "InnerProduct (fc, line 21) takes images of one size; make it a convolution",
     ),
     "a softmax": (
         lambda text: text + 'layers { name: "prob" type: SOFTMAX bottom: "fc8_cat" top: "prob" }',
-        ("prob",),
+        "prob",
         "prob comes out of a softmax, which is done here; name the blob before it",
     ),
     "a softmax in place": (
         lambda text: text + 'layers { name: "prob" type: SOFTMAX bottom: "fc8_cat" top: "fc8_cat" }',
-        ("fc8_cat",),
+        "fc8_cat",
         "fc8_cat comes out of a softmax",
     ),
     "two inputs": (
-        lambda text: text.replace('"old"', '"old" input: "more" input_dim: 1 input_dim: 1 input_dim: 1 input_dim: 1'),
-        ("fc8_cat",),
-        "it must have one",
+        lambda text: text.replace('"old"', '"old" input: "depth"').replace(
+            'bottom: "data"', 'bottom: "data" bottom: "depth"'
+        ),
+        "fc8_cat",
+        "must read one, of an image's 3",
     ),
-    "a layer that writes": (
-        lambda text: text + 'layers { name: "h" type: HDF5_OUTPUT bottom: "data" bottom: "fc8_cat" }',
-        ("fc8_cat",),
-        "has a layer HDF5_OUTPUT, which is no part of a net",
-    ),
+    "an image of depth": (lambda text: text.replace("input_dim: 3\n", "input_dim: 4\n"), "fc8_cat", "{'data': 4}"),
     "a layer that runs": (
-        lambda text: text.split("layers")[0] + 'layer { name: "p" type: "Python" bottom: "data" top: "p" }',
-        ("p",),
-        "has a layer Python, which is no part of a net",
+        lambda text: text + 'layer { name: "p" type: "Python" bottom: "fc8_cat" top: "p" }',
+        "p",
+        "Python (p, line 21) is code of the net's authors, which is not run",
     ),
-    "of 2013, one size": (
-        lambda text: text + 'layers { layer { name: "fc" type: "innerproduct" } bottom: "fc8_cat" top: "fc" }',
-        ("fc",),
-        "has a layer innerproduct, and so takes images of one size",
-    ),
+    "of 2013, one size": (lambda text: V0, "fc", "InnerProduct (fc, line "),
+    "of 2013, another word": (lambda text: V0.replace("kernelsize", "size"), "fc", 'no field named "size"'),
     "a blob from nowhere": (
         lambda text: text.replace('bottom: "pool1"', 'bottom: "pool2"'),
-        ("fc8_cat",),
-        "Caffe cannot build this net: Unknown bottom blob 'pool2'",
+        "fc8_cat",
+        "no layer gives pool2, which the scores need",
     ),
-    "no channels": (lambda text: text.replace("num_output: 6", ""), ("fc8_cat",), "Check failed: num_output_ > 0"),
-    "no size": (lambda text: text.replace("input_dim: 33", "input_dim: 0"), ("fc8_cat",), "Check failed: "),
+    "no channels": (lambda text: text.replace("num_output: 6", ""), "fc8_cat", "Check failed: num_output_ > 0"),
     "beyond the image": (
-        lambda text: text.replace("hole: 2", "hole: 999"),
-        ("fc8_cat",),
-        "Check failed: shape[i] >= 0",
+        lambda text: text.replace("hole: 2", "hole: 9999"),
+        "fc8_cat",
+        "takes no image, of whatever size: fc8_cat begins 39987 pixels within",
     ),
+    "no convolution": (lambda text: text.split("layers")[0], None, "has no convolution"),
 }
+V0 = """
+input: "data" input_dim: 1 input_dim: 3 input_dim: 33 input_dim: 33
+layers { layer { name: "conv" type: "conv" num_output: 2 kernelsize: 3 } bottom: "data" top: "conv" }
+layers { layer { name: "fc" type: "innerproduct" num_output: 3 } bottom: "conv" top: "fc" }
+"""
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -174,20 +179,37 @@ def test_faults_are_one_line(old, small_set, fault):
     (folder / "deploy.prototxt").write_text(change(DEPLOY))
     with pytest.raises(InputError) as error:
         arguments = (experiment(), str(small_set), "val", str(folder / "old.caffemodel"), str(folder / "out"))
-        segment.run(*arguments, legacy=(str(folder / "deploy.prototxt"), *scores))
+        segment.run(*arguments, legacy=(str(folder / "deploy.prototxt"), scores))
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_too_large_an_image_is_scaled_down_and_that_is_said(old, rng, monkeypatch, capsys):
+def test_a_blob_of_scores_alone_is_one_line(old, small_set):
+    arguments = (experiment(), str(small_set), "val", str(old[0] / "old.caffemodel"), str(old[0] / "out"))
+    with pytest.raises(InputError, match="give --deploy too"):
+        segment.run(*arguments, legacy=(None, "fc8_cat"))
+
+
+def test_what_the_reading_changed_is_said(old, capsys):
+    folder, _ = old
+    LegacyNet(experiment(), str(folder / "deploy.prototxt"), None, str(folder / "old.caffemodel"), 3)
+    assert capsys.readouterr().err == f"{folder}/deploy.prototxt: Convolution: `hole` is dilation: fc8_cat\n"
+
+
+def test_too_large_an_image_is_scaled_down_and_that_is_said(old, rng, capsys):
     folder, _ = old
     net = LegacyNet(experiment(), str(folder / "deploy.prototxt"), "fc8_cat", str(folder / "old.caffemodel"), 3)
+    capsys.readouterr()
     image = rng.randint(0, 256, (60, 80, 3)).astype(np.uint8)
     plain = net.probabilities(image)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sizes, "MOST", 20 * 40 * 60)  # data, conv1 and pool1 have some 10 values a pixel
+    net.most = 50 * 40 * 60  # data, conv1, pool1 and the columns have some 40 values a pixel
     found = net.probabilities(image, name="large")
     assert "large: is too large" in capsys.readouterr().err and found.shape == plain.shape
-    assert max(np.prod(blob.data.shape) for blob in net.net.blobs.values()) < 20 * 40 * 60
+    blobs = net.net.blobs.values()
+    columns = 27 * np.prod(net.net.blobs["conv1"].data.shape[2:]) + 54 * np.prod(
+        net.net.blobs["fc8_cat"].data.shape[2:]
+    )
+    assert 40 * 40 * 60 < sum(blob.count for blob in blobs) + columns < 50 * 40 * 60
 
 
 def test_commands(old, small_set):

@@ -12,6 +12,7 @@ from aepsl.base.errors import InputError
 from aepsl.data.regions import packed, unpacked
 from aepsl.images.pictures import read_indexed
 from aepsl.nets import build, caffemodel
+from aepsl.nets.geometry import Cells
 from aepsl.nets.whole_image import ClassificationNet, grown, padded
 from aepsl.settings import experiments
 from aepsl.stages import mine
@@ -45,7 +46,7 @@ def test_padded_sides_are_8k_1_and_no_longer_than_needed(height, width):
 
 def test_grown_is_bilinear_between_cells_eight_pixels_apart(rng):
     maps = rng.rand(2, 4, 5).astype(np.float32)
-    result = grown(maps, (25, 33))
+    result = grown(maps, Cells((0, 0), (8, 8)), (25, 33))
     np.testing.assert_allclose(result[:, ::8, ::8], maps, rtol=1e-6)
     for y, x in [(3, 5), (11, 30), (24, 1)]:
         top, left = min(y // 8, 2), min(x // 8, 3)

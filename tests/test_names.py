@@ -106,6 +106,9 @@ def test_make_hands_a_setting_on_as_it_was_typed(makefile, name):
         assert argv == ["scripts/reproduce", name, "all"]
     argv, _ = typed(makefile, "status", EXPERIMENT=name)
     assert argv[-2:] == ["--", name]
+    settings = dict.fromkeys(("NAME", "MODEL", "DEPLOY", "DATA", "GPU"), name)
+    argv, given = typed(makefile, "baseline", **settings)
+    assert argv[-2:] == ["--", name] and {key: given[key] for key in settings} == settings
 
 
 def test_make_hands_the_name_of_an_image_on_as_it_was_typed(makefile):

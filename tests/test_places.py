@@ -66,6 +66,13 @@ REFUSED = {
     "compare, a page": (f"{COMPARE} --html {PREDICTED}/image0.png", "runs/demo"),
     "compare, the list": (f"{COMPARE} --list {LIST} --json {LIST}", "--list"),
     "compare, the data": (f"{COMPARE} --data data --html data/classes.txt", "--data data"),
+    "baseline, the data": ("baseline n --model x --deploy x --data runs/baselines/n", "--data runs/baselines/n"),
+    "baseline, the model": ("baseline n --model runs/baselines/n/w --deploy x --data data", "--model runs/base"),
+    "baseline, the net": ("baseline n --model x --deploy runs/baselines/n/d --data data", "--deploy runs/base"),
+    "baseline, the list": ("baseline n --model x --data data --list runs/baselines/n/l.txt", "--list runs/base"),
+    "baselines, the data": ("baselines --data runs/baselines/index.html", "--data runs/baselines/index.html"),
+    "compare, a baseline": ("compare --data data --baseline n --pred theirs --json runs/baselines/n/a.json", "runs/ba"),
+    "compare, without a run": ("compare --experiment demo --pred theirs --html data/demo/classes.txt", "data/demo"),
     "compare, data unasked": (f"{COMPARE} --json data/demo/classes.txt", "data/demo"),
     "infer, a picture": (f"{INFER} --model x --out data/JPEGImages", "data/JPEGImages/image0.jpg"),
     "infer, a link to a picture": (f"{INFER} --model x --out segmented", "data/JPEGImages/image0.jpg"),
@@ -108,7 +115,9 @@ ALLOWED = {
     "what the demo has drawn": "run demo --data runs/demo/data",
 }
 # Options that name neither a file nor a folder; `folder` is a run's own, of which its start has looked at all places.
-NO_PLACES = "cores folder gpu experiments image_id name names nets part parts row rows scores seeds set".split()
+NO_PLACES = (
+    "baseline changes cores define experiments folder gpu image_id name names nets part parts row rows scores seeds set"
+).split()
 
 
 class Parsed(Exception):

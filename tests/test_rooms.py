@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path("python/aepsl")
 # From the ground up. cli and places are files.
 FLOORS = (
     "base erasing store paper settings graph places cli images data layers nets legacy saliency training evaluation"
-    " stages run report bench gpu tools"
+    " stages run report baselines bench gpu tools"
 ).split()
 
 

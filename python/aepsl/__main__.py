@@ -21,10 +21,11 @@ COMMANDS = {  # room: its commands, each a module with main(argv); the stages in
     " submission",
     "evaluation": "evaluate",
     "report": "report",
+    "baselines": "baseline",
     "data": "check voc synthetic download",
     "nets": "build",
     "run": "run job sweep plan status new-experiment",
-    "tools": "picture infer compare export drfi",
+    "tools": "picture infer compare baselines export drfi",
     "bench": "bench",
     "gpu": "check-gpu gpu-session",
 }

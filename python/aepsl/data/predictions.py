@@ -1,40 +1,149 @@
-"""Finds the predictions of other projects in a folder, by the ids of the images.
+"""Finds the predictions of other projects by the ids of the images, and makes PNGs of those that are none.
 
-ID.png                                                     mmsegmentation's `test.py CONFIG MODEL --out DIR`, irn's
-                                                           result/sem_seg
-results/VOC2012/Segmentation/comp6_val_cls/ID.png          DeepLab's MATLAB scripts, VOC's server; below any folder
-ID_blob_0.png                                              what was made of the blobs that DeepLab's Caffe writes
+ID.png               mmsegmentation's `test.py CONFIG MODEL --out DIR`, irn's result/sem_seg
+results/VOC2012/Segmentation/comp6_val_cls/ID.png    DeepLab's MATLAB scripts, VOC's server; below any folder
+ID_blob_0.png        what was made of the blobs that DeepLab's Caffe writes
+ID_seg.png           OAA's eval.py
+b'ID'.png            TensorFlow DeepLab's vis.py, in raw_segmentation_results
+ID_blob_0.mat        DeepLab's layer MatWrite: scores W x H x K of the padded image, or classes W x H
+ID.npy               deeplab-pytorch's `main.py test`: scores K x h x w of the net's cells; psa's --out_la_crf
+results.tgz          an archive for VOC's server
+results.pkl          mmsegmentation 0.x's `test.py --out results.pkl`: one mask an image, in the order of the list
 """
 
+import collections
 import os
+import re
+import tarfile
+import zlib
+
+import numpy as np
+from tqdm import tqdm
 
 from aepsl.base.errors import InputError
+from aepsl.base.files import write_bytes
+from aepsl.data import masks_of_arrays
 from aepsl.data.lists import shown
+from aepsl.data.masks_of_arrays import READERS, REMEDY
+from aepsl.images import decoding
+from aepsl.images.pictures import write_mask
 
-BLOB = "_blob_0"  # DeepLab's MatWrite layer adds it to an id
+NAMES = [re.compile(pattern) for pattern in (r"(.*)_blob_0", r"(.*)_seg", r"b'(.*)'", r'b"(.*)"')]
+ARCHIVES = (".tgz", ".tar", ".gz")
+KNOWN = {  # what others write that is no prediction: how its name begins or ends, and what to do
+    "_prediction.png": "TensorFlow DeepLab's pictures: its folder raw_segmentation_results has the masks",
+    "logits.npy": "one file of all images, of an early deeplab-pytorch: take `main.py test` of a later one",
+    ".bin": "DeepLab's binary blobs: take the .mat, or the PNGs that its MATLAB scripts make of them",
+    ".pkl": "a pickle: name that file, not its folder",
+    ".tgz": "an archive: name that file, not its folder",
+    ".jpg": "pictures: JPEG cannot hold classes",
+}
 
 
-def find(folder, ids):
-    """The paths of the PNGs of `ids` in `folder` or below it, in their order.
+def find(source, ids, truths, values, folder):
+    """The paths of PNGs of `ids`, in their order; those that are made of other files are written into `folder`.
 
-    Raises InputError for a folder that has none of them, for ids without one, and for an id with two.
+    source: a folder, searched with those below it, or an archive or pickle; truths: paths of the true masks, whose size
+    a prediction has; values: the K mask values of the classes, which channels of scores stand for. Raises InputError
+    for ids without a prediction or with two, and for files that hold something else.
     """
-    if not os.path.isdir(folder):
-        raise InputError(f"{folder}: no such folder of predictions; put it, or a link to it, into this repository")
-    found = {}
-    for top, folders, files in os.walk(folder):
-        folders.sort()
-        for file in sorted(files):
-            stem, extension = os.path.splitext(file)
-            if extension.lower() == ".png":
-                image_id = stem[: -len(BLOB)] if stem.endswith(BLOB) else stem
-                found.setdefault(image_id, []).append(os.path.join(top, file))
+    if os.path.isdir(source):
+        found = _in_folder(source, ids)
+    elif not os.path.exists(source):
+        raise InputError(f"{source}: no such folder of predictions; put it, or a link to it, into this repository")
+    elif source.lower().endswith(ARCHIVES):
+        found = _in_archive(source, ids, truths, folder)
+    elif source.lower().endswith((".pkl", ".pickle")):
+        return _of_pickle(source, ids, truths, folder)
+    else:
+        raise InputError(f"{source}: is no folder, .tgz or .pkl; {REMEDY}")
+    paths = []
+    for image_id, truth in zip(tqdm(ids, desc=source, unit="image", disable=None), truths):
+        path = found[image_id]
+        if not path.lower().endswith(".png"):
+            mask = READERS[os.path.splitext(path)[1].lower()](path, decoding.header(truth)[1::-1], np.array(values))
+            path = os.path.join(folder, image_id + ".png")
+            write_mask(path, mask)
+        paths.append(path)
+    return paths
+
+
+def _in_folder(folder, ids):
+    """{id: path}; of an id that has a PNG and another file the PNG counts."""
+    files = [os.path.join(top, file) for top, _, names in os.walk(folder) for file in names]
+    found, wanted = {}, set(ids)
+    for path in sorted(files):
+        image_id = _id_of(path, wanted)
+        if image_id:
+            found.setdefault(image_id, []).append(path)
+    _check_all(folder, ids, found, files)
+    for image_id, paths in found.items():
+        pngs = [path for path in paths if path.lower().endswith(".png")]
+        if len(pngs or paths) > 1:
+            raise InputError(f"{folder}: has {' and '.join((pngs or paths)[:2])}; name the folder of one of them")
+        found[image_id] = (pngs or paths)[0]
+    return found
+
+
+def _id_of(path, ids):
+    """The id whose prediction the name of a file says it is; None for another file."""
+    stem, extension = os.path.splitext(os.path.basename(path))
+    if extension.lower() not in (".png", *READERS):
+        return None
+    matches = (pattern.fullmatch(stem) for pattern in NAMES)
+    names = [stem, *(match[1] for match in matches if match)]
+    return next((name for name in names if name in ids), None)
+
+
+def _check_all(source, ids, found, files):
     missing = [image_id for image_id in ids if image_id not in found]
-    if len(missing) == len(ids):
-        raise InputError(f"{folder}: has no prediction of the {len(ids)} images; they are PNGs named {ids[0]}.png, ...")
+    if len(missing) < len(ids) and missing:
+        raise InputError(f"{source}: has no predictions of {len(missing)} of {len(ids)} images: {shown(missing)}")
     if missing:
-        raise InputError(f"{folder}: has no predictions of {len(missing)} of {len(ids)} images: {shown(missing)}")
-    for image_id in ids:
-        if len(found[image_id]) > 1:
-            raise InputError(f"{folder}: has {' and '.join(found[image_id][:2])}; name the folder of one of them")
-    return [found[image_id][0] for image_id in ids]
+        what = f"has no prediction of the {len(ids)} images {ids[0]}, ...; it has {_described(files)}"
+        raise InputError(f"{source}: {what}; {REMEDY}")
+
+
+def _described(files):
+    """What some files are, in words: a kind that is known, else how many there are of each ending."""
+    for ending, what in KNOWN.items():
+        example = next((path for path in sorted(files) if path.lower().endswith(ending)), None)
+        if example:
+            return f"{os.path.basename(example)}, {what}"
+    counts = collections.Counter(os.path.splitext(path)[1].lower() or "no ending" for path in files)
+    parts = [f"{count} files with {ending}" for ending, count in counts.most_common(3)]
+    example = f", such as {os.path.basename(min(files))}" if files else "no file"
+    return ", ".join(parts) + example
+
+
+def _in_archive(path, ids, truths, folder):
+    """{id: path} of the PNGs of `ids` in a tar archive, which are unpacked into `folder`; nothing else is."""
+    found, wanted, files = {}, set(ids), []
+    try:
+        with tarfile.open(path) as archive:
+            for member in filter(tarfile.TarInfo.isfile, archive):
+                files.append(member.name)
+                image_id = _id_of(member.name, wanted) if member.name.lower().endswith(".png") else None
+                if image_id in found:
+                    raise InputError(f"{path}: has {image_id} twice; unpack it and name the folder of one of them")
+                if image_id:
+                    found[image_id] = os.path.join(folder, image_id + ".png")
+                    write_bytes(found[image_id], archive.extractfile(member).read(), flushed=False)
+    except (tarfile.TarError, EOFError, zlib.error, OSError):
+        raise InputError(f"{path}: is damaged or cut short, or no tar archive; get it again") from None
+    _check_all(path, ids, found, files)
+    for image_id, truth in zip(ids, truths):
+        sizes = [decoding.header(each)[:2] for each in (found[image_id], truth)]
+        if sizes[0] != sizes[1]:
+            ours, theirs = (f"{width} x {height}" for width, height in sizes)
+            raise InputError(f"{path}: {image_id} is {ours}, the ground truth {theirs}; segment the image at its size")
+    return found
+
+
+def _of_pickle(source, ids, truths, folder):
+    """The paths of the masks that a pickled list holds, one for each id in the order of the list of images."""
+    sizes = [decoding.header(truth)[1::-1] for truth in truths]
+    paths = [os.path.join(folder, image_id + ".png") for image_id in ids]
+    for path, mask in zip(paths, masks_of_arrays.of_pickle(source, ids, sizes)):
+        write_mask(path, mask)
+    return paths

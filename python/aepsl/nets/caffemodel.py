@@ -8,6 +8,7 @@ import warnings
 import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
 
 from aepsl.base.errors import InputError
@@ -15,8 +16,38 @@ from aepsl.base.files import opened
 from aepsl.nets.finite import are_finite
 
 RIGHT_WEIGHTS = "Give the weights that this net was made for (weights/README.md)"
+# What is read of a caffemodel, of the new format and of V1. Another Caffe may have given the number of any other field,
+# as DeepLab's gave a MatWrite's, to another message.
+FIELDS = """
+name: "aepsl/caffemodel.proto" package: "aepsl" dependency: "%s"
+message_type {
+  name: "Net"
+  field { name: "layer" number: 100 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".aepsl.Layer" }
+  field { name: "layers" number: 2 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".aepsl.V1Layer" }
+}
+message_type {
+  name: "Layer"
+  field { name: "name" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
+  field { name: "blobs" number: 7 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".caffe.BlobProto" }
+}
+message_type {
+  name: "V1Layer"
+  field { name: "name" number: 4 label: LABEL_OPTIONAL type: TYPE_STRING }
+  field { name: "blobs" number: 6 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".caffe.BlobProto" }
+}
+"""
 OLD_SIZES = ("num", "channels", "height", "width")
 LARGEST = 2**31 - 1  # bytes of a file that Caffe's format can hold
+
+
+def _message_class():
+    file = text_format.Parse(FIELDS % caffe_pb2.DESCRIPTOR.name, descriptor_pb2.FileDescriptorProto())
+    pool = descriptor_pool.Default()
+    pool.Add(file)
+    return message_factory.MessageFactory(pool).GetPrototype(pool.FindMessageTypeByName("aepsl.Net"))
+
+
+_Net = _message_class()
 
 
 def net_of(text):
@@ -34,21 +65,23 @@ def open_net(text, weights):
     return net
 
 
-def load_weights(net, path, new_layers):
+def load_weights(net, path, new_layers, computed=()):
     """Copy the caffemodel `path` into `net` by layer names.
 
-    new_layers: names of layers that may be missing in the file. Returns the names of those that are. Raises InputError,
-    with the layer, for one that is missing, of another shape, or not whole. Caffe's own copy_from is not asked: it
+    new_layers: names of layers that may be missing in the file; computed: of those that are passed over. Returns the
+    names of those that are missing. Raises InputError, with the layer, for one that is missing, of another shape, or
+    not whole. Caffe's own copy_from is not asked: it
     would pass over a missing layer in silence, and abort the process at a wrong shape.
     """
     layers = caffemodel_layers(path)
-    missing = [name for name in net.params if name not in layers]
+    wanted = [name for name in net.params if name not in computed]
+    missing = [name for name in wanted if name not in layers]
     lacking = [name for name in missing if name not in new_layers]
     if lacking:
         raise InputError(
             f"{path}: has no layer {lacking[0]}, which the net needs; it is of another net. {RIGHT_WEIGHTS}"
         )
-    found = [name for name in net.params if name in layers]
+    found = [name for name in wanted if name in layers]
     for name in found:
         ours, theirs = [list(blob.shape) for blob in net.params[name]], list(map(shape_of, layers[name].blobs))
         if not _same_shapes(ours, theirs):
@@ -67,7 +100,7 @@ def existing(path):
 
 
 def caffemodel_layers(path):
-    """{name: layer} of those layers of a caffemodel that have blobs: messages of the new format or of the old.
+    """{name: layer} of those layers of a caffemodel that have blobs: messages with `name` and `blobs`.
 
     Raises InputError for a file that is none, and for one that holds a layer twice.
     """
@@ -75,7 +108,7 @@ def caffemodel_layers(path):
         raise InputError(f"{path}: is no file; give a caffemodel")
     if os.path.getsize(path) > LARGEST:
         raise InputError(f"{path}: is larger than 2 GB, which no caffemodel can be. {RIGHT_WEIGHTS}")
-    net = caffe_pb2.NetParameter()
+    net = _Net()
     if not (is_read(path, net) and (net.layer or net.layers)):
         raise InputError(f"{path}: is no caffemodel or was cut short; fetch it again")
     by_name = {}

@@ -5,14 +5,18 @@ from pydensecrf import densecrf
 
 from aepsl.base.errors import InputError
 
+NORMALIZATIONS = dict(  # of what is filtered, by each pixel's sum of weights
+    symmetric=densecrf.NORMALIZE_SYMMETRIC,  # its root before and after: pydensecrf's and Krähenbühl's later code's own
+    after=densecrf.NORMALIZE_AFTER,  # DeepLab's and CRF-RNN's
+)
 FINEST = 2**15  # cells of its lattice across an image: it numbers them with 16 bits
 
 
-def refined(image, probabilities, settings, name="the image"):
+def refined(image, probabilities, settings, name="the image", normalization="symmetric"):
     """Mean-field marginals after `settings.iterations`.
 
     image: H x W x 3 uint8 BGR; probabilities: K x H x W float32, not negative; settings: the experiment's `crf`;
-    name: of the image, for messages.
+    name: of the image, for messages; normalization: one of NORMALIZATIONS.
     Returns K x H x W float32. A channel that is zero everywhere takes no part, and stays zero. Raises InputError
     where its widths are too small for the image.
     """
@@ -30,12 +34,14 @@ def refined(image, probabilities, settings, name="the image"):
     energy = -np.log(np.maximum(probabilities[alive], 1e-8))
     crf = densecrf.DenseCRF2D(width, height, int(alive.sum()))
     crf.setUnaryEnergy(np.ascontiguousarray(energy.reshape(len(energy), -1), np.float32))
-    crf.addPairwiseGaussian(sxy=gaussian.xy, compat=gaussian.weight)
+    kind = NORMALIZATIONS[normalization]
+    crf.addPairwiseGaussian(sxy=gaussian.xy, compat=gaussian.weight, normalization=kind)
     crf.addPairwiseBilateral(
         sxy=bilateral.xy,
         srgb=bilateral.rgb,
         rgbim=np.ascontiguousarray(image[:, :, ::-1]),
         compat=bilateral.weight,
+        normalization=kind,
     )
     marginals = np.zeros_like(probabilities, dtype=np.float32)
     marginals[alive] = np.array(crf.inference(settings.iterations)).reshape(-1, height, width)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from aepsl.base.errors import InputError
 from aepsl.images.pictures import scaled
 from aepsl.images.pixels import less_mean
-from aepsl.nets import build, caffemodel, device, finite, sizes
+from aepsl.nets import build, caffemodel, device, finite, geometry, sizes
 from aepsl.nets.build import STRIDE
 
 
@@ -26,24 +26,22 @@ def _padded(side):
     return side + -(side - 1) % STRIDE
 
 
-def grown(maps, size):
-    """Grow K x h x w by the net's stride, align-corners bilinear (out = 8 (in - 1) + 1), and crop to `size`.
+def grown(maps, cells, size):
+    """Maps K x h x w, of `cells` (geometry.Cells), at each pixel of `size` (height, width): K x height x width float32.
 
-    size: (height, width) of the image before it was padded.
+    Bilinear between cells; beyond the outermost the nearest counts.
     """
-    rows = interpolation(maps.shape[1], size[0])
-    columns = interpolation(maps.shape[2], size[1])
-    return (rows @ maps.astype(np.float32)) @ columns.T
+    rows, columns = (_weights(*each) for each in zip(maps.shape[1:], size, cells.start, cells.stride))
+    maps = maps.astype(np.float32)
+    maps = np.take(maps, rows, axis=1) if rows.ndim == 1 else rows @ maps
+    return np.take(maps, columns, axis=2) if columns.ndim == 1 else maps @ columns.T
 
 
-def at_image_size(maps, small, image):
-    """A net's maps K x h x w for `image`, grown to K x H x W float32; small: what WholeImages.forward returned."""
-    return np.stack([cv2.resize(each, image.shape[1::-1]) for each in grown(maps, small)])
-
-
-def interpolation(cells, pixels, stride=STRIDE):
-    """The pixels x cells matrix of linear interpolation where cell k stands at pixel `stride` k."""
-    position = np.arange(pixels) / stride
+def _weights(cells, pixels, start, stride):
+    """The pixels x cells matrix of linear interpolation; where every cell is a pixel, the cell of each pixel."""
+    position = np.clip((np.arange(pixels) - start) / stride, 0, cells - 1)
+    if stride == 1 and start == int(start):
+        return position.astype(int)
     weight = 1 - np.abs(position[:, None] - np.arange(cells)[None])
     return np.maximum(weight, 0).astype(np.float32)
 
@@ -60,6 +58,15 @@ class WholeImages:
         self.net = caffemodel.open_net(self.prototxt, model)
         self.parameter = text_format.Parse(self.prototxt, caffe_pb2.NetParameter())
         self.taken = {}
+        self.cells = geometry.cells(self.parameter, self._trunk())
+
+    def _trunk(self):
+        """The blob that the net's heads begin with; its cells are those of every map."""
+        return next(layer.bottom[0] for layer in self.parameter.layer if layer.name in ("gap", "fc8_seg"))
+
+    def at_image_size(self, maps, small, image):
+        """The net's maps K x h x w for `image`, as K x H x W float32; small: what `forward` returned."""
+        return np.stack([cv2.resize(each, image.shape[1::-1]) for each in grown(maps, self.cells, small)])
 
     def forward(self, image, erased=None, name="the image"):
         """Run the net on a whole image.
@@ -124,4 +131,4 @@ class ClassificationNet(WholeImages):
         weights = self.net.params["fc8_cls"][0].data[classes]
         maps = np.tensordot(weights, self.net.blobs[self.features].data[0], axes=1)
         self.check(maps, name)
-        return at_image_size(maps, small, image)
+        return self.at_image_size(maps, small, image)

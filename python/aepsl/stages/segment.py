@@ -22,7 +22,7 @@ from aepsl.layers.losses import softmax
 from aepsl.layers.psl import CONFIDENCES, prohibitive_mask, with_background
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import caffemodel, crf
-from aepsl.nets.whole_image import STRIDE, WholeImages, at_image_size
+from aepsl.nets.whole_image import STRIDE, WholeImages
 from aepsl.stages.mine import shown
 from aepsl.store.result import Made, begin, has
 
@@ -39,17 +39,19 @@ def run(
     confidence: see `weights_of_classes`; part: 'k/n' segments only that share of the images; word: see
     aepsl.store.result; workers: more than 1 are that many processes for the CRF, so that a net on a GPU need not wait
     for it. The result is the same.
-    legacy: (deploy, scores), prototxt and blob of scores of a net of plain Caffe, see aepsl.legacy.net; with the
-    confidence none alone.
+    legacy: (deploy, scores, variables), the prototxt of another author's net, its blob of scores or None, and what its
+    ${...} stand for, see aepsl.legacy.reader; with the confidence none alone.
     """
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(list_name)
     own = shard(ids, part)
     labels = dataset.labels(own) if confidence == "labels" else [None] * len(own)
     if legacy:
-        net = LegacyNet(experiment, *legacy, model, len(dataset.values), confidence, gpu)
+        deploy, scores, *variables = legacy
+        net = LegacyNet(experiment, deploy, scores, model, len(dataset.values), confidence, gpu, *variables)
     else:
         net = SegmentationNet(experiment, model, gpu)
+    crf_settings = net.crf if legacy else experiment.crf
     begin(out, word, [f"{kind}/*.png" for kind in KINDS], part and set(own))
     keep = []
     if confidence == "labels" and net.classifies and list_name == experiment.data.train:
@@ -67,7 +69,7 @@ def run(
                 whole = dataset.image(image_id)
                 image = fitting(whole, len(values), image_id)
                 f = net.probabilities(image, confidence, row, image_id)
-                yield paths, image, f, experiment.crf, values, whole.shape[1::-1]
+                yield paths, image, f, crf_settings, values, whole.shape[1::-1]
 
     _in_processes(_write_masks, segmented(), workers)
     return Made([*in_folder(folders[0], own), *in_folder(folders[1], own)], in_folder(folders[2], keep))
@@ -141,7 +143,7 @@ class SegmentationNet(WholeImages):
         f = softmax(self._scores("fc8_seg", name))[0]
         v = softmax(self._scores("fc8_cls", name))[0] if self.classifies else None
         maps = weights_of_classes(confidence, v, labels, len(f), self.experiment.psl.prohibited) * f
-        return at_image_size(maps, small, image)
+        return self.at_image_size(maps, small, image)
 
     def s_hat(self, image, labels, values, name="the image"):
         """S_hat (section 3.2) as training sees it, at the resolution of the net's maps, grown to the image.
@@ -185,9 +187,19 @@ def main(argv=None):
     parser.add_argument(
         "--workers", type=cli.number(1, 256), default=1, help="processes for the CRF; default: this one"
     )
-    parser.add_argument("--deploy", help="prototxt of another net, of plain Caffe, that --model is of")
-    parser.add_argument("--scores", metavar="BLOB", help="with --deploy: the blob of its scores, before a softmax")
+    parser.add_argument("--deploy", help="prototxt of another author's net, that --model is of")
+    parser.add_argument(
+        "--scores", metavar="BLOB", help="with --deploy: the blob of its scores, before a softmax (the last)"
+    )
+    parser.add_argument(
+        "--define",
+        type=cli.pair,
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="with --deploy: what its ${NAME} is",
+    )
     arguments = parser.parse_args(argv)
-    legacy = (vars(arguments).pop("deploy"), vars(arguments).pop("scores"))
-    arguments.legacy = legacy if any(legacy) else None
+    legacy = [vars(arguments).pop(name) for name in ("deploy", "scores", "define")]
+    arguments.legacy = (*legacy[:2], dict(legacy[2])) if any(legacy) else None
     run(**vars(arguments))

@@ -2,6 +2,7 @@
 
 import math
 import os
+import tempfile
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from aepsl import cli, places
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_json, write_text
 from aepsl.base.parallel import in_threads
+from aepsl.baselines import folder as baseline
 from aepsl.data.dataset import VOC_CLASSES, Dataset, in_folder
 from aepsl.data.predictions import find
 from aepsl.evaluation import bootstrap, evaluate
@@ -17,6 +19,7 @@ from aepsl.graph.graph import Graph, of_run
 from aepsl.paper import published
 from aepsl.report import page
 from aepsl.run.inputs import data_of
+from aepsl.settings import experiments
 from aepsl.tools.comparison_tables import tables
 
 MOST_DIFFERENT = 20  # images that are named
@@ -37,38 +40,54 @@ class Counts(NamedTuple):
     sums: np.ndarray
 
 
-def run(pred, runs, list_name=None, data=None, draws=bootstrap.DRAWS, seed=1):
-    """Compare folders of predictions and rows of runs; returns what --json writes, see `compared`.
+def run(pred, runs=(), list_name=None, data=None, draws=bootstrap.DRAWS, seed=1, experiment=None, baselines=()):
+    """Compare rows of runs, baselines and predictions; returns what --json writes, see `compared`.
 
-    pred: folders; runs: texts runs/NAME:ROW, the first of which names the experiment whose classes and list count;
-    list_name: 'val', or the path of a list; data: root of the data set. Raises InputError before anything is decoded
-    for predictions that are missing or of another size.
+    pred: see aepsl.data.predictions; runs: texts runs/NAME:ROW; baselines: names of those that `make baseline` has run;
+    list_name: 'val', or the path of a list; data: root of the data set; experiment: whose classes and list count,
+    without it the first run's, or else the data set's own. Raises InputError before anything is decoded for predictions
+    that are missing or of another size.
     """
     named = [_named_row(text) for text in runs]
-    if not named:
-        raise InputError("--run: name a row of a run, for example --run runs/demo:psl++; its classes and images count")
-    experiment = named[0][0].experiment
-    first = named[0][0].run.path
-    for graph, _ in named[1:]:
-        if graph.experiment.classes != experiment.classes:
-            raise InputError(f"{graph.run.path}: has other classes than {first}; compare runs of one data set")
-    dataset = Dataset(data_of(experiment, data), experiment.classes)
-    ids = dataset.ids(list_name or experiment.data.val)
+    if named:
+        experiment = experiment or named[0][0].experiment
+    dataset, list_name = _data(experiment, data, list_name, bool(named))
+    for graph, _ in named:
+        if list(graph.experiment.classes) != dataset.classes:
+            raise InputError(f"{graph.run.path}: has other classes than those compared; compare runs of one data set")
+    ids = dataset.ids(list_name)
     evaluate.check_ids(dataset.mask_folder(), ids)
-    methods = [
-        Method(f"{graph.run.path}:{row}", find(graph.run.segmented("val", row) + "/crf", ids)) for graph, row in named
-    ]
-    methods += [Method(folder, find(folder, ids)) for folder in pred]
-    _check_names(methods)
     truths = in_folder(dataset.mask_folder(), ids)
-    counted = in_threads(_count, [(each, truths, dataset.values) for each in methods])
+    sources = [(f"{graph.run.path}:{row}", graph.run.segmented("val", row) + "/crf") for graph, row in named]
+    sources += [(name, baseline.masks(name)) for name in baselines] + [(folder, folder) for folder in pred]
+    names = [name for name, _ in sources]
+    _check_names(names)
+    with tempfile.TemporaryDirectory() as folder:
+        methods = []
+        for k, (name, source) in enumerate(sources):
+            paths = find(source, ids, truths, dataset.values, os.path.join(folder, str(k)))
+            methods.append(Method(name, paths))
+        counted = in_threads(_count, [(each, truths, dataset.values) for each in methods])
     evaluate.check_counts(dataset.mask_folder(), counted[0].confusion)
-    return compared([method.name for method in methods], counted, ids, ["background", *dataset.classes], draws, seed)
+    return compared(names, counted, ids, ["background", *dataset.classes], draws, seed)
+
+
+def _data(experiment, data, list_name, of_run):
+    """(Dataset, name of the list); of_run: whether a run is compared, whose data set may be elsewhere."""
+    if experiment is None and not data:
+        remedy = "name a data set, an experiment such as voc12, or a row of a run with --run"
+        raise InputError(f"--data: nothing says which classes and images count; {remedy}")
+    if experiment is None:
+        return Dataset(data), list_name or "val"
+    root = data if data and not of_run else data_of(experiment, data)
+    return Dataset(root, experiment.classes), list_name or experiment.data.val
 
 
 def _places(asked):
-    """The runs that --run names, and what data sets they have: aepsl.places."""
-    return places.of_run(*(os.path.basename(text.rpartition(":")[0]) for text in asked.run))
+    """The runs and baselines that are read, and what data sets they have: aepsl.places."""
+    names = [os.path.basename(text.rpartition(":")[0]) for text in asked.run]
+    found = places.of_run(*names, *([asked.experiment.name] if asked.experiment else []))
+    return dict(found, run=found["run"] + [baseline.path(name) for name in asked.baseline])
 
 
 def _named_row(text):
@@ -81,12 +100,11 @@ def _named_row(text):
     return graph, graph.checked_row(row)
 
 
-def _check_names(methods):
-    names = [method.name for method in methods]
+def _check_names(names):
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise InputError(f"{twice}: is named twice; name it once")
-    if len(methods) < 2:
+    if len(names) < 2:
         raise InputError("--pred: name a folder of predictions, or a second --run; one method alone compares with none")
 
 
@@ -159,8 +177,10 @@ def _paper(classes, images):
 
 def main(argv=None):
     parser = cli.parser(__doc__, places=_places)
-    parser.add_argument("--run", action="append", default=[], metavar="runs/NAME:ROW", help="a row; the first is ours")
-    parser.add_argument("--pred", action="append", default=[], metavar="DIR", help="a folder of predictions, ID.png")
+    parser.add_argument("--experiment", type=experiments.load, metavar="NAME", help="whose classes and list count")
+    parser.add_argument("--run", action="append", default=[], metavar="runs/NAME:ROW", help="a row of a run")
+    parser.add_argument("--baseline", action="append", default=[], metavar="NAME", help="one that was run")
+    parser.add_argument("--pred", action="append", default=[], metavar="PATH", help="a folder, .tgz or .pkl of masks")
     parser.add_argument("--list", help="val, or the path of a list of ids (the experiment's val)")
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, in VOC layout")
     parser.add_argument("--draws", type=cli.number(1), default=bootstrap.DRAWS, help="of the bootstrap (%(default)s)")
@@ -171,7 +191,8 @@ def main(argv=None):
         check_place(path)
     if asked.json and asked.json == asked.html:
         raise InputError(f"{asked.json}: cannot be both figures and page; name two files")
-    result = run(asked.pred, asked.run, asked.list, asked.data, asked.draws)
+    more = dict(experiment=asked.experiment, baselines=asked.baseline)
+    result = run(asked.pred, asked.run, asked.list, asked.data, asked.draws, **more)
     if asked.json:
         write_json(asked.json, result)
     if asked.html:

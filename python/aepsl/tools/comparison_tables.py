@@ -12,7 +12,7 @@ def tables(result):
     rows = []
     for name, row in methods.items():
         wrong = [number(row["errors"][kind]) for kind in evaluate.WRONG_KINDS]
-        rows.append([name, number(row["miou"], 2), *_shown(differences.get(name, {}).get("miou")), *wrong])
+        rows.append([name, number(row["miou"], 2), *difference_cells(differences.get(name, {}).get("miou")), *wrong])
     papers = [(f"the paper: {name}", row["miou"]) for name, row in paper["rows"].items()]
     papers += [(f"{each['name']}, {each['supervision']}", each["miou"]) for each in paper["methods"]]
     columns = ["method", "mIoU", *DIFFERENCE, *evaluate.WRONG_KINDS]
@@ -38,7 +38,7 @@ def _by_class(result):
         columns += [name, *DIFFERENCE]
         for row in rows:
             theirs = number(result["methods"][name]["iou"].get(row[0]), 2)
-            row += [theirs, *_shown(difference["iou"].get(row[0]))]
+            row += [theirs, *difference_cells(difference["iou"].get(row[0]))]
     for title, paper in papers.items():
         columns.append(f"the paper: {title}")
         for row in rows:
@@ -46,7 +46,7 @@ def _by_class(result):
     return Table("IoU by class", columns, rows)
 
 
-def _shown(cell):
+def difference_cells(cell):
     """Cells of DIFFERENCE; cell: a difference with its interval, or None."""
     if cell is None:
         return [""] * len(DIFFERENCE)

@@ -1,0 +1,167 @@
+"""Runs a net of other authors on a data set as they did; writes its figures beside theirs, and a page."""
+
+import glob
+import os
+import sys
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from aepsl import cli
+from aepsl.base import host
+from aepsl.base.errors import InputError
+from aepsl.base.files import digest, sha256, write_json, write_text
+from aepsl.base.parallel import in_threads
+from aepsl.baselines import folder, profile, protocol, tables
+from aepsl.data.dataset import Dataset, shard
+from aepsl.evaluation import evaluate
+from aepsl.images.pictures import write_mask
+from aepsl.legacy.net import LegacyNet
+from aepsl.nets import crf, geometry
+from aepsl.paper.published import PAPERS_EXPERIMENT
+from aepsl.report import page
+from aepsl.settings import experiments
+from aepsl.stages.segment import Processes, fitting
+from aepsl.store import digests
+from aepsl.store.result import begin, has
+
+CHECKSUMS = ("md5", "sha1", "sha256")
+
+
+def run(name, model, data, deploy=None, list_name="val", changes=(), part=None, workers=1, gpu=None):
+    """Segment the images of a list into runs/baselines/NAME and evaluate them; returns what results.json holds.
+
+    name: of a profile; model: caffemodel, or a folder that has it and its prototxt `deploy`; data: root of the data
+    set, whose own classes count; changes: see profile.load; part: 'k/n' segments only that share, and evaluates
+    nothing: None is returned; workers: processes for the CRF. What an interrupted call has left counts. Raises
+    InputError before anything is segmented for files that do not fit.
+    """
+    how, (deploy, model) = profile.load(name, changes), files_of(model, deploy)
+    dataset = Dataset(data)
+    ids, values = dataset.ids(list_name), how.values(dataset)
+    evaluate.check_ids(dataset.mask_folder(), ids)
+    dataset.check(ids, [dataset.mask_folder()])
+    net = _opened(how, deploy, model, len(values), gpu)
+    used = dict(deploy=_identity(deploy, {}), weights=_identity(model, how.weights))
+    out, own = folder.path(how.name), shard(ids, part)
+    word = digests.of_value([how.settings(), used, dataset.contents(ids, "images")])
+    begin(out, word, [f"{kind}/*.png" for kind in folder.KINDS], part and set(own))
+    _segment(net, how, dataset, own, values, out, workers)
+    if part:
+        return None
+    found = dict(
+        baseline=how.name,
+        title=how.title,
+        list=list_name,
+        images=len(ids),
+        rows=_evaluated(dataset, ids, out, how),
+        published=[dict(each) for each in how.published],
+        profile=how.settings(),
+        changes=list(net.legacy.changes),
+        host=host.made_on(gpus=len(gpu or ())),
+        **used,
+    )
+    write_json(folder.path(how.name, "results.json"), found)
+    text = page.rendered("compare.html", reference=f"{how.title} as published", tables=tables.of_baseline(found))
+    write_text(folder.path(how.name, "index.html"), text)
+    return found
+
+
+def files_of(model, deploy=None):
+    """(prototxt, caffemodel); model: the caffemodel, or a folder that has one, and the one prototxt unless `deploy`."""
+    if os.path.isdir(model):
+        deploy, model = deploy or _only(model, "*.prototxt", "DEPLOY="), _only(model, "*.caffemodel", "MODEL=")
+    if not deploy:
+        raise InputError(f"{model}: which net is it of? DEPLOY= names its prototxt, or MODEL= a folder that has both")
+    return deploy, model
+
+
+def _only(where, pattern, option):
+    found = sorted(glob.glob(os.path.join(glob.escape(where), pattern)))
+    if len(found) != 1:
+        names = ", ".join(map(os.path.basename, found)) or "none"
+        raise InputError(f"{where}: one {pattern} is needed, it has {names}; name the file with {option}")
+    return found[0]
+
+
+def _opened(how, deploy, model, channels, gpu):
+    """The LegacyNet, of which is known that it takes what the profile gives it. It prints what was changed in it."""
+    net = LegacyNet(experiments.load(PAPERS_EXPERIMENT), deploy, how.scores, model, channels, gpu=gpu)
+    side, remedy = how.pad, "--set pad= gives another"
+    if how.tiles:
+        side, remedy = how.tiles.side, "--set tiles.side= gives another"
+    if side and net.legacy.only not in (None, (side, side)):
+        only = " x ".join(map(str, net.legacy.only[::-1]))
+        raise InputError(f"{deploy}: takes {only} pixels alone, and {how.name} gives it {side}; {remedy}")
+    try:
+        geometry.shapes(net.legacy.net, *(side, side) if side else net.legacy.input.size())
+    except geometry.Unfit as unfit:
+        raise InputError(f"{deploy}: does not take {side} x {side} pixels: {unfit}; {remedy}") from None
+    return net
+
+
+def _identity(path, published):
+    """{"file", "sha256"}, and whether it is that of the checksum that the profile knows, if it knows one."""
+    found = dict(file=os.path.basename(path), sha256=sha256(path))
+    known = {kind: published[kind] for kind in CHECKSUMS if kind in published}
+    if known:
+        found["as_published"] = all(digest(path, kind) == value for kind, value in known.items())
+        if not found["as_published"]:
+            line = ", ".join(f"{kind} {value}" for kind, value in known.items())
+            print(f"{path}: is not the file that its authors published ({line})", file=sys.stderr)
+    return found
+
+
+def _segment(net, how, dataset, ids, values, out, workers):
+    kinds = folder.KINDS if how.crf else folder.KINDS[:1]
+    with Processes(workers) as processes:
+        for image_id in tqdm(ids, unit="image", desc=out, disable=None):
+            paths = [os.path.join(out, kind, image_id + ".png") for kind in kinds]
+            if not has(*paths):
+                whole = dataset.image(image_id)
+                image = fitting(whole, len(values), image_id)
+                f = protocol.probabilities(net, image, how, image_id)
+                processes.run(_write_masks, paths, image, f, how.crf, np.array(values, np.uint8), whole.shape[1::-1])
+
+
+def _write_masks(paths, image, f, settings, values, size):
+    """Masks of the probabilities `f` without and, if there are `settings` of it, with CRF, grown to (width, height)."""
+    maps = [f]
+    if settings:
+        least = np.maximum(f, settings.least)
+        maps.append(crf.refined(image, least, settings, paths[1], settings.normalization))
+    for path, each in zip(paths, maps):
+        write_mask(path, cv2.resize(values[each.argmax(axis=0)], size, interpolation=cv2.INTER_NEAREST))
+
+
+def _evaluated(dataset, ids, out, how):
+    """{"plain": as evaluate.run returns, "crf": the same, None where the profile has no CRF}."""
+    kinds = folder.KINDS if how.crf else folder.KINDS[:1]
+    names = ["background", *dataset.classes]
+    calls = [(os.path.join(out, kind), dataset.mask_folder(), ids, dataset.values, names) for kind in kinds]
+    return {**dict.fromkeys(folder.KINDS), **dict(zip(kinds, in_threads(evaluate.run, calls)))}
+
+
+def main(argv=None):
+    gpus = ",".join(map(str, range(cli.count(os.environ.get("GPU") or ""))))  # here they are counted from 0
+    parser = cli.parser(__doc__, "shard gpu", places=lambda asked: dict(written=folder.path(asked.name)))
+    parser.add_argument("name", type=experiments.checked_name, help="of a profile, prototxt/legacy/NAME.yaml")
+    environment = {key: os.environ.get(key.upper()) or None for key in ("model", "deploy", "data")}
+    helps = dict(
+        model="caffemodel, or a folder with it and its prototxt", deploy="prototxt", data="data set, VOC layout"
+    )
+    for key, value in environment.items():
+        parser.add_argument("--" + key, default=value, required=not value and key != "deploy", help=helps[key])
+    parser.add_argument("--list", dest="list_name", default="val", help="its name, or the path of a list of ids (val)")
+    parser.add_argument(
+        "--set", dest="changes", nargs="+", default=[], metavar="KEY=VALUE", help="other than the profile"
+    )
+    parser.add_argument(
+        "--workers", type=cli.number(1, 256), default=1, help="processes for the CRF; default: this one"
+    )
+    parser.set_defaults(gpu=gpus or None)
+    found = run(**vars(parser.parse_args(argv)))
+    if found:
+        print("\n\n".join(table.text() for table in reversed(tables.of_baseline(found))))
+        print(f"\nThe same to look at: {folder.path(found['baseline'], 'index.html')}")

@@ -1,0 +1,136 @@
+"""A baseline's profile, prototxt/legacy/NAME.yaml: how its authors ran it, and what they published.
+
+What a profile may hold, and what each of its fields is for, says schema.yaml beside this file.
+"""
+
+import functools
+import os
+from typing import Optional
+
+import jsonschema
+import yaml
+
+from aepsl.base.errors import InputError
+from aepsl.data.dataset import VOC_CLASSES
+from aepsl.settings import experiments, yaml_file
+from aepsl.settings.typed import Bilateral, Gaussian, Part, part, typed
+
+FOLDER = os.path.join("prototxt", "legacy")
+VOC = "voc"  # stands for background and VOC's classes in the order of its masks
+WHOLE = ("resize", "classes")  # a change takes the place of all that the profile has there
+
+
+@part
+class Tiles(Part):
+    side: int
+    step: int
+    border: int = 0
+
+
+@part
+class Crf(Part):
+    """As aepsl.settings.typed.Crf; normalization: see crf.refined; least: probabilities below it become it."""
+
+    iterations: int
+    bilateral: Bilateral
+    gaussian: Gaussian
+    normalization: str = "symmetric"
+    least: float = 1e-8
+    note: Optional[str] = None
+
+
+@part
+class Profile(Part):
+    """See schema.yaml; resize: {kind: values}; classes: VOC or the names of the channels."""
+
+    name: str
+    title: str
+    paper: str
+    deploy: dict
+    weights: dict
+    mean: tuple
+    softmax: str
+    published: tuple
+    classes: object = VOC
+    channel_order: str = "bgr"
+    scores: Optional[str] = None
+    resize: Optional[dict] = None
+    kernel: str = "linear"
+    pad: Optional[int] = None
+    tiles: Optional[Tiles] = None
+    offset: float = 0
+    mirror: bool = False
+    join: str = "sum"
+    crf: Optional[Crf] = None
+    note: Optional[str] = None
+
+    def values(self, dataset):
+        """The mask value of each channel in a data.dataset.Dataset. InputError where that has other classes."""
+        names = ["background", *VOC_CLASSES] if self.classes == VOC else list(self.classes)
+        known = {"background": 0, **dict(zip(dataset.classes, dataset.values[1:]))}
+        if set(names) != set(known):
+            others = ", ".join(sorted(set(names) ^ set(known))[:3])
+            raise InputError(
+                f"{dataset.root}: its classes are not those of {self.name}, which differ in {others}, ...; name the "
+                "channels' classes in `classes` of a profile of your own"
+            )
+        return [known[name] for name in names]
+
+
+def known():
+    """The names of the profiles that there are, sorted."""
+    files = os.listdir(FOLDER) if os.path.isdir(FOLDER) else []
+    return sorted(file[: -len(".yaml")] for file in files if file.endswith(".yaml"))
+
+
+def path_of(name):
+    return os.path.join(FOLDER, experiments.checked_name(name) + ".yaml")
+
+
+def load(name, changes=()):
+    """The Profile of that name; changes: texts KEY=VALUE that replace its values, as 'pad=505', 'crf.iterations=5'.
+
+    Raises InputError for a name that is none, and for the first fault in the file or in a change.
+    """
+    path = path_of(name)
+    try:
+        settings = yaml_file.read(path)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such profile; there are {', '.join(known())}; a file beside them is one"
+        ) from None
+    for text in changes:
+        settings = _changed(settings, text)
+    fault = jsonschema.exceptions.best_match(_validator().iter_errors(settings))
+    if fault:
+        where = ".".join(map(str, fault.absolute_path))
+        raise InputError(f"{', '.join([path, *changes])}: {where and f'`{where}`: '}{fault.message.splitlines()[0]}")
+    found = typed(Profile, dict(settings, name=str(name)))
+    if found.tiles and (found.pad or found.tiles.side <= 2 * found.tiles.border):
+        raise InputError(
+            f"{', '.join([path, *changes])}: `tiles` leave no room for `pad`, nor for borders of all a side"
+        )
+    return found
+
+
+def _changed(settings, text):
+    """Settings with 'a.b=VALUE' laid over them; VALUE: YAML, null removes what is there."""
+    key, is_set, value = text.partition("=")
+    try:
+        change = yaml.safe_load(value)
+    except yaml.YAMLError:
+        is_set = False
+    if not (key and is_set):
+        raise InputError(f"--set {text}: must be KEY=VALUE, for example pad=505 or crf.iterations=5")
+    first, *parts = key.split(".")
+    for part_of_key in reversed(parts):
+        change = {part_of_key: change}
+    if first in WHOLE and change is not None:
+        return {**settings, first: change}
+    return experiments.laid_over(settings, {first: change})
+
+
+@functools.cache
+def _validator():
+    with open(os.path.join(os.path.dirname(__file__), "schema.yaml")) as file:
+        return jsonschema.Draft7Validator(yaml.safe_load(file))

@@ -1,0 +1,143 @@
+"""Runs a net on an image as its authors did, by a profile: resizes, pads or tiles it, mirrors, joins sizes.
+
+The net is an aepsl.legacy.net.LegacyNet. Images are H x W x 3 uint8 BGR, maps K x H x W float32, data 3 x H x W
+float32. No result depends on the image before.
+"""
+
+import sys
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from aepsl.layers import losses
+from aepsl.nets.geometry import Cells
+from aepsl.nets.whole_image import grown
+
+KERNELS = dict(linear=cv2.INTER_LINEAR, cubic=cv2.INTER_CUBIC)
+
+
+def probabilities(net, image, profile, name="the image"):
+    """Those of each channel at each pixel of `image`; name: of the image, for messages."""
+    joined, planes = None, np.float32(image).transpose(2, 0, 1)
+    mean = np.float32(profile.mean)[:, None, None]
+    for size in sizes(net, image.shape[:2], profile, name):
+        data = (resized(planes, size, profile.kernel) - mean) * net.input_scale
+        data = data if profile.channel_order == "bgr" else data[::-1]
+        maps = _tiled(net, data, profile, name) if profile.tiles else _padded(net, data, profile, name)
+        maps = resized(maps, image.shape[:2], profile.kernel)
+        joined = maps if joined is None else (np.add if profile.join == "sum" else np.maximum)(joined, maps)
+    if profile.softmax == "joined":
+        return softmax(joined)
+    joined = np.maximum(joined, 0)  # cubic curves overshoot
+    return joined / joined.sum(axis=0)
+
+
+def softmax(maps):
+    """Over the channels of K x H x W."""
+    return losses.softmax(maps[None])[0].astype(np.float32)
+
+
+def sizes(net, size, profile, name="the image"):
+    """The sizes (height, width) that an image of `size` is resized to, by `profile.resize`.
+
+    Of one that is larger than `profile.pad`, or than the net takes, a smaller one; a line says so.
+    """
+    ((kind, values),) = (profile.resize or {"by": (1,)}).items()
+    found = []
+    for value in values:
+        if kind == "warp":
+            sides = value if isinstance(value, tuple) else (value, value)
+        else:
+            scale = value / max(size) if kind == "longest" else value
+            sides = tuple(max(1, round(side * scale)) for side in size)
+        wanted, scale = sides, 1
+        while not _is_taken(net, sides, profile):
+            scale = profile.pad / max(wanted) if profile.pad and scale == 1 else scale * 0.95
+            sides = tuple(max(1, int(side * scale)) for side in wanted)
+        if sides != wanted:
+            line = f"{name}: {wanted[1]} x {wanted[0]} pixels are too many; it is processed at {sides[1]} x {sides[0]}"
+            tqdm.write(line, file=sys.stderr)
+        found.append(sides)
+    return found
+
+
+def _is_taken(net, sides, profile):
+    if profile.pad:
+        return max(sides) <= profile.pad
+    return bool(profile.tiles) or net.takes(*sides)
+
+
+def resized(planes, size, kernel):
+    """K x H x W float32 at `size`, (height, width); kernel: 'corners', or one of KERNELS."""
+    old = planes.shape[1:]
+    if old == tuple(size):
+        return planes
+    if kernel == "corners":  # as scipy.ndimage.zoom with order=1: corner pixels stay corner pixels
+        strides = tuple((to - 1) / max(1, side - 1) or 1.0 for to, side in zip(size, old))
+        return grown(planes, Cells((0.0, 0.0), strides), size)
+    return np.stack([cv2.resize(each, tuple(size[::-1]), interpolation=KERNELS[kernel]) for each in planes])
+
+
+def _padded(net, data, profile, name):
+    """Maps of `data`, 3 x H x W less the mean, padded at the bottom and right with 0: to profile.pad, or as needed.
+
+    Where a net loses margins, those above and on the left are reflections.
+    """
+    height, width = data.shape[1:]
+    if profile.pad:
+        (top, bottom), (left, right) = (0, profile.pad - height), (0, profile.pad - width)
+    else:
+        (top, bottom), (left, right) = net.padding(height, width)
+    data = _bordered(data, [top, top, left, left], cv2.BORDER_REFLECT_101)
+    data = _bordered(data, [0, bottom - top, 0, right - left], cv2.BORDER_CONSTANT)
+    return _maps(net, data, (top, left), (height, width), profile, name)
+
+
+def _tiled(net, data, profile, name):
+    """Maps of `data`, 3 x H x W less the mean: means over the tiles that cover a pixel.
+
+    Without a border the last tile ends where the image does; with one there are whole steps, as DilatedNet's authors
+    have it, and what lies beyond the image is its reflection.
+    """
+    tiles, (height, width) = profile.tiles, data.shape[1:]
+    border, inner = tiles.border, tiles.side - 2 * tiles.border
+    if border:
+        sides = [-(-side // tiles.step) * tiles.step - tiles.step + inner for side in (height, width)]
+        data = _bordered(data, [border] * 4, cv2.BORDER_REFLECT_101)
+    else:
+        sides = [max(side, inner) for side in (height, width)]
+    more = [0, sides[0] - height, 0, sides[1] - width]
+    data = _bordered(data, more, cv2.BORDER_REFLECT_101 if border else cv2.BORDER_CONSTANT)
+    total, times = None, np.zeros(sides, np.float32)
+    for place in np.ndindex(*(-(-(side - inner) // tiles.step) + 1 for side in sides)):
+        top, left = (min(k * tiles.step, side - inner) for k, side in zip(place, sides))
+        tile = data[:, top : top + tiles.side, left : left + tiles.side]
+        maps = _maps(net, tile, (border, border), (inner, inner), profile, name)
+        total = np.zeros((len(maps), *sides), np.float32) if total is None else total
+        total[:, top : top + inner, left : left + inner] += maps
+        times[top : top + inner, left : left + inner] += 1
+    return (total / times)[:, :height, :width]
+
+
+def _bordered(data, more, kind):
+    """more: rows or columns above, below, left and right; kind: of OpenCV's borders, a constant one is 0."""
+    return np.stack([cv2.copyMakeBorder(each, *more, kind, value=0) for each in data])
+
+
+def _maps(net, data, front, size, profile, name):
+    """Maps at the pixels of `data`, 3 x H x W of a size that the net takes, from `front` (y, x) on: K x `size`.
+
+    Those of the mirrored data are added.
+    """
+    maps = _grown(net, data, front, size, profile, name)
+    if profile.mirror:
+        mirrored = (front[0], data.shape[2] - front[1] - size[1])
+        maps = maps + _grown(net, data[:, :, ::-1], mirrored, size, profile, name)[:, :, ::-1]
+    return softmax(maps) if profile.softmax == "input" else maps
+
+
+def _grown(net, data, front, size, profile, name):
+    maps = net.forward(np.ascontiguousarray(data.transpose(1, 2, 0)), name)
+    maps = softmax(maps) if profile.softmax == "cells" else maps
+    return net.grown(maps, *size, tuple(each - profile.offset for each in front))

@@ -1,0 +1,71 @@
+"""The end of a net: which blob has the scores, and what of the layers behind is left to this program."""
+
+from aepsl.base.errors import InputError
+from aepsl.settings.typed import Bilateral, Crf, Gaussian
+
+# Kinds that nobody reads on from when a net is tested; losses too.
+ENDS = set(
+    "Accuracy ArgMax DenseCRF HDF5Output MatWrite MultiStageMeanfield Python SegAccuracy Silence Softmax".split()
+)
+ITERATIONS = 10  # of a CRF whose layer does not say how many
+# Fields of a CRF's layer: DeepLab's, CCNN's, CRF-RNN's. Iterations; weight, xy, rgb of the bilateral; weight, xy.
+CRFS = dict(
+    dense_crf_param="max_iter bi_w bi_xy_std bi_rgb_std pos_w pos_xy_std",
+    densecrf_param="max_iter wt_bilateral x_bilateral r_bilateral wt_gauss x_gauss",
+    multi_stage_meanfield_param=(
+        "num_iterations bilateral_filter_weight theta_alpha theta_beta spatial_filter_weight theta_gamma"
+    ),
+)
+
+
+def is_end(layer):
+    return layer.kind in ENDS or "Loss" in layer.kind
+
+
+def last_scores(deploy, layers):
+    """The blob of scores: what the last layer gives that is no end and reads, through a convolution, an input."""
+    live, last = set(), None
+    for layer in layers:
+        if live & set(layer.bottoms) or layer.kind == "Convolution":
+            live.update(layer.tops)
+            if layer.tops and not is_end(layer):
+                last = layer
+    if last is None:
+        raise InputError(f"{deploy}: has no convolution, so it is no segmentation net; give its deploy prototxt")
+    return last.tops[0]
+
+
+def writer(layers, blob):
+    """The last layer that writes the blob, or None."""
+    return next((layer for layer in reversed(layers) if blob in layer.tops), None)
+
+
+def without_growth(layers, scores):
+    """(the blob of scores before growth, crops and copies at its end, the layers of those)."""
+    grown = []
+    while True:
+        layer = writer(layers, scores)
+        if layer is None or not (_grows(layer) or layer.kind in ("Dropout", "Split")) or layer.bottoms == [scores]:
+            return scores, grown
+        scores, grown = layer.bottoms[0], [layer, *grown]
+
+
+def _grows(layer):
+    """Whether the layer's cells lie between its bottom's, so that growing those gives the same."""
+    if layer.kind == "Interp":
+        param = layer.fields.message("interp_param")
+        keys = [key for key, value, _ in param if (key, param.number(key)) not in (("pad_beg", 0), ("pad_end", 0))]
+        return keys == ["zoom_factor"]
+    param = layer.fields.message("padding_param")
+    return layer.kind == "Padding" and max(param.number("pad_beg", 0), param.number("pad_end", 0)) <= 0
+
+
+def crf_of(layers):
+    """(the layer of the net's CRF, its values as an experiment's `crf`), or None."""
+    for layer in reversed(layers):
+        for key, names in CRFS.items():
+            if layer.fields.all(key):
+                values = [layer.fields.message(key).number(name) for name in names.split()]
+                if None not in values[1:]:
+                    return layer, Crf(int(values[0] or ITERATIONS), Bilateral(*values[1:4]), Gaussian(*values[4:]))
+    return None

@@ -1,0 +1,101 @@
+"""The front of a net: data layers become one input, and what they say of images is read out of them."""
+
+import ast
+from dataclasses import dataclass
+from typing import Optional
+
+from aepsl.legacy import layers
+from aepsl.legacy.layers import Layer
+from aepsl.legacy.text import Fields
+
+SIDE = 321  # pixels of an input whose size the prototxt does not say
+
+
+@dataclass(frozen=True)
+class Front:
+    """A net's input `blob`, and what the prototxt says of it.
+
+    mean: of its channels, B G R; scale: what pixels less the mean are multiplied by; crop: (height, width); mean_file:
+    where a mean image is, which is not read; each None where it is not said.
+    """
+
+    blob: str
+    mean: Optional[tuple] = None
+    scale: Optional[float] = None
+    crop: Optional[tuple] = None
+    mean_file: Optional[str] = None
+    channels: int = 3
+
+    def size(self):
+        """(height, width) that the prototxt gives the input, or one like it."""
+        return self.crop or (SIDE, SIDE)
+
+    def layer(self):
+        """The Input layer."""
+        dims = Fields([("dim", str(each), 0) for each in (1, self.channels, *self.size())])
+        return Layer("input", "Input", [], [self.blob], Fields([("input_param", Fields([("shape", dims, 0)]), 0)]), 0)
+
+    def said(self):
+        """What the prototxt says of it, in words."""
+        said = {"mean": self.mean, "scale": self.scale, "size": self.crop, "not the mean of": self.mean_file}
+        words = [f"{name} {value}" for name, value in said.items() if value]
+        return ", ".join(words) or "of which the file says nothing"
+
+
+def fronts(fields, every):
+    """({blob: Front} of the inputs and of what data layers give, the layers of `every` without those)."""
+    found, rest = dict(_declared(fields)), []
+    for layer in every:
+        reads = layer.kind == "Python" and set(layer.bottoms) <= set(found)  # e.g. SEC's annotations of images
+        if layer.bottoms and not reads:
+            rest.append(layer)
+            continue
+        before = [found[name] for name in layer.bottoms if found[name].mean]
+        for top in layer.tops:
+            found.setdefault(top, _of_layer(top, layer, before))
+    return found, rest
+
+
+def of_training(fields):
+    """{blob: Front} of data layers that a net has for training alone."""
+    return fronts(Fields(), layers.trained(fields))[0]
+
+
+def _declared(fields):
+    names, dims = fields.all("input"), [int(each) for each in fields.all("input_dim")]
+    shapes = [dims[k : k + 4] for k in range(0, len(dims), 4)]
+    shapes += [[int(each) for each in shape.all("dim")] for shape in fields.all("input_shape")]
+    for name, shape in zip(names, [*shapes, *[[]] * len(names)]):
+        yield name, _of_shape(name, shape)
+
+
+def _of_shape(name, shape):
+    return Front(name, crop=tuple(shape[2:]), channels=shape[1]) if len(shape) == 4 else Front(name)
+
+
+def _of_layer(top, layer, before):
+    fields = layer.fields
+    if layer.kind == "Input":
+        shapes = fields.message("input_param").all("shape")
+        index = layer.tops.index(top)
+        return _of_shape(top, [int(each) for each in shapes[min(index, len(shapes) - 1)].all("dim")] if shapes else [])
+    transform, memory = fields.message("transform_param"), fields.message("memory_data_param")
+    image = fields.message("image_data_param")
+    mean = tuple(map(float, transform.all("mean_value"))) or _python_mean(fields) or (before and before[0].mean)
+    side = transform.number("crop_size")
+    sides = [each.number(key) for each, key in ((memory, "height"), (memory, "width"))]
+    sides = sides if all(sides) else [image.number(key) for key in ("new_height", "new_width")]
+    sides = sides if all(sides) else [side, side]
+    crop = tuple(map(int, sides)) if all(sides) else before and before[0].crop or None
+    return Front(
+        top, mean * (3 // len(mean)) if mean else None, transform.number("scale"), crop, transform.get("mean_file")
+    )
+
+
+def _python_mean(fields):
+    """The mean in the param_str of a data layer like FCN's, a dict as Python writes it; never run."""
+    try:
+        said = ast.literal_eval(fields.message("python_param").get("param_str", "{}"))
+        return tuple(map(float, said["mean"]))
+    except (ValueError, SyntaxError, TypeError, KeyError):
+        return None

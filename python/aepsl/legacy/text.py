@@ -1,0 +1,137 @@
+"""A prototxt as fields, names and values, of whatever Caffe: protobuf's own messages know BVLC's fields alone."""
+
+import os
+import re
+import subprocess
+import tempfile
+
+from google.protobuf import text_format
+from google.protobuf.text_encoding import CEscape
+
+from aepsl.base.errors import InputError
+from aepsl.base.files import read_text
+
+VARIABLE = re.compile(r"\$\{(\w+)\}")
+CLOSES = {"{": "}", "<": ">"}
+
+
+class Text(str):
+    """A value that the prototxt has in quotes."""
+
+
+class Fields(list):
+    """The fields of a message, in order: (name, value, line), where a value is Text, another word, or Fields."""
+
+    def all(self, name):
+        return [value for key, value, _ in self if key == name]
+
+    def get(self, name, default=None):
+        """The last value of that name."""
+        return (self.all(name) or [default])[-1]
+
+    def number(self, name, default=None):
+        value = self.get(name, default)
+        return float(value) if isinstance(value, str) else value
+
+    def message(self, name):
+        return self.get(name, Fields())
+
+    def without(self, *names):
+        return Fields(field for field in self if field[0] not in names)
+
+    def put(self, name, value):
+        self.append((name, value, 0))
+
+    def __str__(self):
+        return " ".join(f"{name} {{ {value} }}" if isinstance(value, Fields) else f"{name}: {_word(value)}"
+                        for name, value, _ in self)  # fmt: skip
+
+
+def _word(value):
+    return f'"{CEscape(value.encode(), as_utf8=False)}"' if isinstance(value, Text) else value
+
+
+def read(path, variables):
+    """The fields of the prototxt `path`, at least V1, and what its names have left of ${...}.
+
+    variables: {name: value} for ${name}. Raises InputError with the line.
+    """
+    text = read_text(path)
+    if text is None:
+        raise InputError(f"{path}: no such prototxt")
+    text = VARIABLE.sub(lambda found: str(variables.get(found[1], found[0])), text)
+    fields = _parsed(path, text)
+    if any(layer.all("layer") for layer in fields.all("layers")):
+        fields = _parsed(path, _upgraded(path, text))
+    return fields
+
+
+def _parsed(path, text):
+    lines = text.split("\n")  # not where Unicode has its other ends of lines
+    tokens = text_format.Tokenizer(lines)
+    try:
+        return _fields(tokens, None)
+    except text_format.ParseError as error:
+        open_one = VARIABLE.search(lines[error.GetLine() - 1])
+        remedy = f"say what {open_one[0]} is: --define {open_one[1]}=..." if open_one else "mend that line"
+        raise InputError(f"{path}: line {error}; {remedy}") from None
+
+
+def _fields(tokens, end):
+    """The fields up to the bracket `end`, or up to the end of the text."""
+    fields = Fields()
+    while not (tokens.TryConsume(end) if end else tokens.AtEnd()):
+        if tokens.AtEnd():
+            raise tokens.ParseError(f"Expected {end!r}")
+        line = tokens.ParseError("").GetLine()
+        name = tokens.ConsumeIdentifier()
+        colon = tokens.TryConsume(":")
+        if tokens.token in CLOSES:
+            values = [_message(tokens)]
+        elif not colon:
+            raise tokens.ParseError("Expected ':' or '{'")
+        else:
+            values = _list(tokens) if tokens.TryConsume("[") else [_scalar(tokens)]
+        fields.extend((name, value, line) for value in values)
+        if not tokens.TryConsume(","):
+            tokens.TryConsume(";")
+    return fields
+
+
+def _message(tokens):
+    bracket = tokens.token
+    tokens.Consume(bracket)
+    return _fields(tokens, CLOSES[bracket])
+
+
+def _list(tokens):
+    values = []
+    while not tokens.TryConsume("]"):
+        values.append(_message(tokens) if tokens.token in CLOSES else _scalar(tokens))
+        tokens.TryConsume(",")
+    return values
+
+
+def _scalar(tokens):
+    if tokens.token[:1] in ("'", '"'):
+        return Text(tokens.ConsumeString())
+    word = tokens.token
+    if not re.fullmatch(r"[\w.+-]+", word):
+        raise tokens.ParseError("Expected a value")
+    tokens.NextToken()
+    return word
+
+
+def _upgraded(path, text):
+    """A prototxt of 2013 (V0) as V2, by Caffe's own tool."""
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = (os.path.join(folder, name) for name in ("v0.prototxt", "v2.prototxt"))
+        with open(before, "w") as file:
+            file.write(text)
+        command = ["upgrade_net_proto_text", before, after]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode or not os.path.exists(after):
+            said = [line for line in done.stdout.splitlines() if re.match(r"[EF]\d{4} |\[libprotobuf", line)]
+            reason = (said or ["it gives no reason"])[0].partition("] ")[2]
+            raise InputError(f"{path}: Caffe cannot upgrade this prototxt of 2013: {reason}; give it in a later format")
+        return read_text(after)

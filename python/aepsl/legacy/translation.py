@@ -1,0 +1,174 @@
+"""Layers of other Caffes as layers of plain Caffe.
+
+A translation is a function of the layer, the net of the layers before it (NetParameter) and the size of its input; it
+gives the layers that take its place, adds to `said` what it did, and to `fixed` the weights that no caffemodel has.
+It raises Impossible, with the reason.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from aepsl.legacy.text import Fields
+from aepsl.nets import geometry
+from aepsl.nets.geometry import BOTH
+
+EPS = 1e-5  # of PSPNet's BN, where its bn_param says none
+# Why plain Caffe, and so this reader, has no such layer.
+REASONS = dict(
+    Unpooling="puts values back where a max pooling found them (by its mask), which no layer of plain Caffe can",
+    Upsample="puts values back where a max pooling found them (by its mask), which no layer of plain Caffe can",
+    MultiStageMeanfield="is a mean field with layers behind it; only one at the end can be left to our CRF",
+    DenseCRF="is a CRF with layers behind it; only one at the end can be left to our CRF",
+    Python="is code of the net's authors, which is not run",
+    ROIPooling="works on object proposals, which are no part of an image",
+    Proposal="works on object proposals, which are no part of an image",
+    InnerProduct="takes images of one size; make it a convolution",
+    Reshape="takes images of one size; make it a convolution",
+    Flatten="takes images of one size; make it a convolution",
+)
+
+
+class Impossible(Exception):
+    """What this layer would need."""
+
+
+class Translator:
+    """size: (height, width) of the input as the prototxt has it; only: that size, where the net takes no other.
+
+    said: {what was done: [layers]}; fixed: {layer: function(its blobs in the caffemodel or None, shapes) -> arrays}.
+    """
+
+    def __init__(self, size):
+        self.size, self.said, self.fixed, self.only = size, {}, {}, None
+
+    def say(self, what, layer):
+        self.said.setdefault(f"{layer.kind}: {what}", []).append(layer.name)
+
+    def plain(self, layer, net):
+        """The layers of plain Caffe that take the layer's place; net: those before it."""
+        own = getattr(self, f"_{layer.kind.lower()}", None)
+        if own:
+            return own(layer, net)
+        if layer.kind not in geometry.KNOWN:
+            raise Impossible(REASONS.get(layer.kind, "is no layer that this reader knows"))
+        return [layer]
+
+    def _convolution(self, layer, net):
+        """DeepLab's `hole` is dilation; fillers count where the caffemodel has no weights: CCNN's is FCN's."""
+        param = layer.fields.message("convolution_param")
+        holes = param.all("hole") or [param.get(name) for name in ("hole_h", "hole_w") if param.all(name)]
+        if holes:
+            self.say("`hole` is dilation", layer)
+        fields = param.without("engine", "weight_filler", "bias_filler", "hole", "hole_h", "hole_w")
+        fields.extend(("dilation", hole, layer.line) for hole in holes)
+        filler = param.message("weight_filler")
+        if filler.get("type") == "bilinear_upsampling":
+            self.fixed[layer.name] = _or(lambda shapes: [_bilinear(shapes[0]), *map(np.zeros, shapes[1:])])
+        elif filler.get("type") == "bilinear":
+            self.fixed[layer.name] = _or(lambda shapes: None)
+            fields.append(("weight_filler", filler, layer.line))
+        others = layer.fields.without("convolution_param")
+        return [layer.made(layer.kind, Fields([*others, ("convolution_param", fields, layer.line)]))]
+
+    _deconvolution = _convolution
+
+    def _crop(self, layer, net):
+        """Where BVLC cuts nothing off, the Caffe of FCN's authors laid the cells over those of the second bottom."""
+        if layer.fields.all("crop_param"):
+            return [layer]
+        ours, theirs = (geometry.cells(net, bottom) for bottom in layer.bottoms)
+        if ours.stride != theirs.stride:
+            raise Impossible(f"crops cells of stride {ours.stride} by cells of stride {theirs.stride}")
+        apart = [(theirs.start[axis] - ours.start[axis]) / ours.stride[axis] for axis in BOTH]
+        offsets = [math.floor(cells + 0.5) for cells in apart]
+        if min(offsets) < 0:
+            raise Impossible(f"would cut off {min(offsets)} cells")
+        self.say(f"offset {offsets[0]}, {offsets[1]} computed from kernels, strides and pads", layer)
+        param = Fields([("axis", "2", 0), *[("offset", str(each), 0) for each in offsets]])
+        return [layer.made("Crop", Fields([("crop_param", param, 0)]))]
+
+    def _interp(self, layer, net):
+        """Corners on corners: a Deconvolution makes zoom cells of one, a pooling takes every shrink-th."""
+        param = layer.fields.message("interp_param")
+        if param.number("pad_beg", 0) or param.number("pad_end", 0):
+            raise Impossible("pads before it interpolates")
+        zoom, shrink, single = self._ratio(param, layer, net)
+        words = " and ".join(f"{z}/{s}" for z, s in dict.fromkeys(zip(zoom, shrink)))
+        self.say(f"by {words} is a Deconvolution with triangular weights, a pooling or both", layer)
+        if max(shrink) == 1 < max(zoom):
+            return [self._zoomed(layer, zoom, single, net)]
+        if max(zoom) == 1:
+            return [layer.made("Pooling", _every(shrink))]
+        between = f"{layer.name}_zoomed"
+        zoomed = self._zoomed(dataclasses.replace(layer, name=between, tops=[between]), zoom, single, net)
+        return [zoomed, layer.made("Pooling", _every(shrink), bottoms=[between])]
+
+    def _zoomed(self, layer, zoom, single, net):
+        """The layer as a Deconvolution; along an axis where a single cell becomes all, its weights are ones."""
+        count = str(geometry.channels(net)[layer.bottoms[0]])
+        kernel = [z if one else 2 * z - 1 for z, one in zip(zoom, single)]
+        pad = [0 if one else z - 1 for z, one in zip(zoom, single)]
+        param = Fields([("num_output", count, 0), ("group", count, 0), ("bias_term", "false", 0)])
+        for name, values in (("kernel_size", kernel), ("stride", zoom), ("pad", pad)):
+            param.extend((name, str(value), 0) for value in values)
+        weights = np.outer(*(np.ones(k) if one else _triangle(k) for k, one in zip(kernel, single)))
+        self.fixed[layer.name] = _or(lambda shapes: [np.broadcast_to(weights, shapes[0])])
+        return layer.made("Deconvolution", Fields([("convolution_param", param, 0)]))
+
+    def _ratio(self, param, layer, net):
+        """(zoom, shrink, whether there is a single cell), each along both axes."""
+        if not param.all("height"):
+            zoom, shrink = (int(param.number(f"{name}_factor", 1)) for name in ("zoom", "shrink"))
+            return (zoom, zoom), (shrink, shrink), (False, False)
+        self.only = self.size
+        cells = geometry.shapes(net, *self.size)[layer.bottoms[0]][1:]
+        wanted = [int(param.number(name)) for name in ("height", "width")]
+        ratios = [(n, 1) if count == 1 else _reduced(n - 1, count - 1) for n, count in zip(wanted, cells)]
+        return (*zip(*ratios), [count == 1 for count in cells])
+
+    def _bn(self, layer, net):
+        """Statistics that do not depend on the image: slope (x - mean) / sqrt(variance + eps) + bias."""
+        param = layer.fields.message("bn_param")
+        if param.get("bn_mode", "INFERENCE" if not param.all("scale_filler") else "LEARN") != "INFERENCE":
+            raise Impossible("normalises by the image's own statistics; its authors make it one of bn_mode INFERENCE")
+        eps = param.number("eps", EPS)
+        self.fixed[layer.name] = lambda blobs, shapes: _folded(blobs, eps)
+        self.say("with the statistics of its training, is a Scale", layer)
+        return [layer.made("Scale", Fields([("scale_param", Fields([("bias_term", "true", 0)]), 0)]))]
+
+
+def _or(made):
+    """The caffemodel's blobs of the layer, or what `made` gives for the net's shapes."""
+    return lambda blobs, shapes: made(shapes) if blobs is None else blobs
+
+
+def _folded(blobs, eps):
+    if len(blobs) == 2:
+        return [blob.ravel() for blob in blobs]
+    slope, bias, mean, variance = (blob.ravel() for blob in blobs)
+    slope = slope / np.sqrt(variance + eps)
+    return [slope, bias - mean * slope]
+
+
+def _reduced(zoom, shrink):
+    return zoom // math.gcd(zoom, shrink), shrink // math.gcd(zoom, shrink)
+
+
+def _triangle(side):
+    """`side` weights of linear interpolation between cells (side + 1) // 2 apart."""
+    return 1 - np.abs(np.arange(side) - (side - 1) / 2) / ((side + 1) // 2)
+
+
+def _bilinear(shape):
+    """Bilinear weights of a Deconvolution as FCN's authors set them (surgery.upsample_filt)."""
+    weights = np.zeros(shape)
+    weights[np.arange(shape[0]), np.arange(shape[0]) if shape[1] > 1 else 0] = np.outer(*map(_triangle, shape[2:]))
+    return weights
+
+
+def _every(shrink):
+    """A pooling that takes every s-th cell."""
+    words = dict(pool="MAX", kernel_size="1", stride_h=str(shrink[0]), stride_w=str(shrink[1]))
+    return Fields([("pooling_param", Fields((key, value, 0) for key, value in words.items()), 0)])

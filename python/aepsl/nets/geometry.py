@@ -1,0 +1,220 @@
+"""Where the cells of a net's blobs lie on its input, and how many there are: from kernels, strides, pads, dilations.
+
+Cell k of a blob is centred at pixel start + k * stride of the input (pixel 0's centre is 0). Of a layer whose kernel
+reaches over K pixels of its bottom, with stride S and pad P, a convolution or a pooling takes (start, stride) to
+(start + stride ((K - 1) / 2 - P), stride S), a deconvolution to (start - stride / S ((K - 1) / 2 - P), stride / S).
+"""
+
+import math
+from dataclasses import dataclass
+
+CELLWISE = set(
+    "AbsVal BNLL BatchNorm Bias Clip Dropout ELU Exp LRN Log MVN PReLU Power ReLU Scale Sigmoid Softmax Split Swish"
+    " TanH Threshold".split()
+)
+WINDOWED = {"Convolution": "convolution_param", "Deconvolution": "convolution_param", "Pooling": "pooling_param"}
+KNOWN = CELLWISE | set(WINDOWED) | {"Concat", "Crop", "Eltwise", "Input", "Slice"}
+BOTH = (0, 1)  # the axes: rows and columns
+FAR = 1024  # pixels by which a side may have to grow until the net takes it
+
+
+class Unfit(ValueError):
+    """A size that the net does not take; the message says in which layer and why."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where a blob's cells lie: start and stride, each (y, x), in pixels of the input."""
+
+    start: tuple
+    stride: tuple
+
+
+def cells(net, blob):
+    """The Cells of a blob; net: NetParameter, plain V2. Raises Unfit for a blob that has no place on the input.
+
+    Where branches meet whose cells lie apart, those count that come by the path of the finer strides.
+    """
+    places = [_places(net, axis).get(blob) for axis in BOTH]
+    if None in places:
+        raise Unfit(f"{blob} is a blob whose cells have no place on the input")
+    return Cells(*zip(*((start, stride) for start, stride, _ in places)))
+
+
+def _places(net, axis):
+    """{blob: (start, stride, coarsest stride on its way)} along an axis, of those that have a place."""
+    places = dict.fromkeys(net.input, (0.0, 1.0, 1.0))
+    for layer in net.layer:
+        below = [places[name] for name in layer.bottom if name in places]
+        if layer.type not in KNOWN or len(below) < len(layer.bottom):
+            place = None
+        elif layer.type == "Input":
+            place = (0.0, 1.0, 1.0)
+        else:
+            place = _place(layer, axis, min(below, key=lambda each: each[2]) if layer.type != "Crop" else below[0])
+        for top in layer.top:
+            places.pop(top, None)
+            if place:
+                places[top] = place
+    return places
+
+
+def _place(layer, axis, below):
+    start, stride, coarsest = below
+    if layer.type == "Crop":
+        return start + stride * offset(layer, axis), stride, coarsest
+    if layer.type not in WINDOWED:
+        return below
+    reach, step, pad = window(layer, axis)
+    if reach is None:
+        return None
+    middle = (reach - 1) / 2 - pad
+    if layer.type == "Deconvolution":
+        return start - stride / step * middle, stride / step, coarsest
+    return start + stride * middle, stride * step, max(coarsest, stride * step)
+
+
+def window(layer, axis):
+    """(pixels that the kernel reaches over, stride, pad) along an axis; the first is None for global pooling."""
+    param = getattr(layer, WINDOWED[layer.type])
+    if layer.type == "Pooling" and param.global_pooling:
+        return None, 1, 0
+    defaults = dict(kernel=1, stride=1, pad=0, dilation=1)
+    side, stride, pad, dilation = (_of_axis(param, name, axis, default) for name, default in defaults.items())
+    return dilation * (side - 1) + 1, stride, pad
+
+
+def _of_axis(param, name, axis, default):
+    """Kernel, stride, pad or dilation along an axis: Caffe has one field for both axes, repeated or not, and others."""
+    own = f"{name}_{'hw'[axis]}"
+    if own in param.DESCRIPTOR.fields_by_name and param.HasField(own):
+        return getattr(param, own)
+    shared = "kernel_size" if name == "kernel" else name
+    if shared not in param.DESCRIPTOR.fields_by_name:
+        return default
+    value = getattr(param, shared)
+    if isinstance(value, int):
+        return value
+    return value[min(axis, len(value) - 1)] if value else default
+
+
+def offset(layer, axis):
+    """How many cells a Crop cuts off in front, along an axis."""
+    first, offsets = layer.crop_param.axis, layer.crop_param.offset
+    if axis + 2 < first or not offsets:
+        return 0
+    return offsets[min(axis + 2 - first, len(offsets) - 1)]
+
+
+def sides(net, side, axis):
+    """{blob: its cells along an axis} for an input of `side` pixels there. Raises Unfit."""
+    result = dict.fromkeys(net.input, side)
+    for layer in net.layer:
+        below = [result[name] for name in layer.bottom if name in result]
+        if layer.type == "Input":
+            result.update(dict.fromkeys(layer.top, side))
+        elif layer.type in KNOWN and len(below) == len(layer.bottom):
+            result.update(dict.fromkeys(layer.top, _side(layer, axis, below)))
+    return result
+
+
+def _side(layer, axis, below):
+    count = below[0]
+    if layer.type in ("Eltwise", "Concat") and len(set(below)) > 1:
+        raise Unfit(f"{layer.name} joins blobs of {', '.join(map(str, below))} cells")
+    if layer.type == "Crop" and axis + 2 >= layer.crop_param.axis:
+        if offset(layer, axis) + below[1] > count:
+            raise Unfit(f"{layer.name} cuts {below[1]} cells from {offset(layer, axis)} on out of {count}")
+        return below[1]
+    if layer.type == "Pooling" and _skips(layer, count, axis):
+        raise Unfit(f"{layer.name} takes every {window(layer, axis)[1]}th of {count} cells, and so not the last")
+    if layer.type in WINDOWED:
+        count = _windows(layer, count, *window(layer, axis))
+        if count < 1:
+            raise Unfit(f"{layer.name} has no cell left")
+    return count
+
+
+def _skips(layer, count, axis):
+    """Whether a pooling of kernel 1, which shrinks corners onto corners, does not end with the last cell."""
+    reach, stride, _ = window(layer, axis)
+    return reach == 1 and (count - 1) % stride > 0
+
+
+def _windows(layer, count, reach, stride, pad):
+    if reach is None:
+        return 1
+    if layer.type == "Deconvolution":
+        return stride * (count - 1) + reach - 2 * pad
+    if layer.type == "Convolution":
+        return (count + 2 * pad - reach) // stride + 1
+    floor = layer.pooling_param.round_mode == layer.pooling_param.FLOOR
+    result = (count + 2 * pad - reach) // stride + 1 if floor else -((reach - count - 2 * pad) // stride) + 1
+    return result - 1 if pad and (result - 1) * stride >= count + pad else result  # no window begins in the padding
+
+
+def channels(net, of_input=3):
+    """{blob: channels}."""
+    result = dict.fromkeys(net.input, of_input)
+    for layer in net.layer:
+        below = [result.get(name) for name in layer.bottom] or [of_input]
+        own = [below[0]] * len(layer.top)
+        if layer.type in ("Convolution", "Deconvolution"):
+            own = [layer.convolution_param.num_output] * len(layer.top)
+        elif layer.type == "Concat" and None not in below:
+            own = [sum(below)]
+        elif layer.type == "Slice":
+            points = [0, *(layer.slice_param.slice_point or range(0, below[0], below[0] // len(own))[1:]), below[0]]
+            own = [end - begin for begin, end in zip(points, points[1:])]
+        result.update(zip(layer.top, own))
+    return result
+
+
+def shapes(net, height, width):
+    """{blob: (channels, height, width)} of those that have a place. Raises Unfit for a size that is not taken."""
+    rows, columns, depth = sides(net, height, 0), sides(net, width, 1), channels(net)
+    return {name: (depth[name], rows[name], columns[name]) for name in rows}
+
+
+def counts(net, height, width):
+    """{name: elements} of blobs and of Caffe's column buffers, for one image. Raises Unfit."""
+    found = shapes(net, height, width)
+    result = {name: math.prod(shape) for name, shape in found.items()}
+    for layer in net.layer:
+        if layer.type not in ("Convolution", "Deconvolution"):
+            continue
+        param = layer.convolution_param
+        kernel = math.prod(_of_axis(param, "kernel", axis, 1) for axis in BOTH)
+        if kernel > 1 or layer.type == "Deconvolution":
+            many, few = found[layer.bottom[0]], found[layer.top[0]]
+            if layer.type == "Deconvolution":
+                many, few = few, many
+            result[f"{layer.name}'s columns"] = many[0] * kernel * math.prod(few[1:])
+    return result
+
+
+def padding(net, blob, side, axis):
+    """(front, back): the fewest pixels that an image of `side` must get along an axis to have cells from end to end.
+
+    In front those by which the first cell would begin within the image, as in nets that lose a margin; at the back as
+    many, and more until the net takes the size and its outermost cells lie as far from both ends, where some size has
+    that: 8k + 1 for DeepLab's LargeFOV. Raises Unfit.
+    """
+    place = cells(net, blob)
+    start, stride = place.start[axis], place.stride[axis]
+    front, taken, reason = max(0, math.ceil(start - (stride - 1) / 2)), [], None
+    if front > FAR:
+        raise Unfit(f"{blob} begins {front} pixels within the image")
+    for each in range(side + 2 * front, side + 2 * front + FAR):
+        try:
+            last = start + stride * (sides(net, each, axis)[blob] - 1)
+        except Unfit as unfit:
+            reason = reason or unfit
+            continue
+        taken.append(each)
+        if last == each - 1 - start or each - taken[0] > stride:
+            break
+    if not taken:
+        raise reason
+    chosen = taken[-1] if last == taken[-1] - 1 - start else taken[0]
+    return front, chosen - side - front

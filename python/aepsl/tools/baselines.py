@@ -1,0 +1,101 @@
+"""Sets the baselines that were run, and AE-PSL's runs of the same images, in one table with intervals."""
+
+import os
+import sys
+
+from aepsl import cli, places
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_text
+from aepsl.base.table import Table, number
+from aepsl.baselines import folder, profile, tables
+from aepsl.data.dataset import Dataset, in_folder
+from aepsl.evaluation import bootstrap
+from aepsl.graph import graph, run_folder
+from aepsl.paper import recipes
+from aepsl.report import page
+from aepsl.tools import compare
+from aepsl.tools.comparison_tables import DIFFERENCE, difference_cells
+
+PAGE = os.path.join(folder.ROOT, "index.html")
+
+
+def run(data, list_name="val", draws=bootstrap.DRAWS):
+    """The table, which is also written to PAGE; data: root of the data set; list_name: of its lists, or a path.
+
+    What has no masks of these images, or other classes, is left out, and a line says so. Of a run of AE-PSL its main
+    row is taken. Raises InputError where fewer than two are left.
+    """
+    dataset = Dataset(data)
+    ids = dataset.ids(list_name)
+    runs = [text for text in _runs(dataset) if _has(text, _masks_of(text), ids)]
+    names = [name for name in folder.known() if _has(name, folder.masks(name), ids)]
+    if len(runs) + len(names) < 2:
+        remedy = "`make baseline` runs a baseline, `make reproduce` AE-PSL"
+        raise InputError(f"{data}: {', '.join([*runs, *names]) or 'nothing'} was run on its {list_name}; {remedy}")
+    result = compare.run([], runs, list_name, data, draws, baselines=names)
+    table = _table(result, {name: folder.results(name) for name in names})
+    write_text(PAGE, page.rendered("compare.html", reference=result["reference"], tables=[table]))
+    return table
+
+
+def _runs(dataset):
+    """[runs/NAME:ROW] of the runs with the data set's classes."""
+    found = []
+    names = sorted(os.listdir(run_folder.ROOT)) if os.path.isdir(run_folder.ROOT) else []
+    for name in names:
+        if os.path.exists(run_folder.RunFolder(name).settings):
+            experiment = graph.of_run(name)
+            if list(experiment.classes) == dataset.classes:
+                found.append(f"{run_folder.RunFolder(name).path}:{recipes.main_row(experiment.rows)}")
+            else:
+                _say(f"{run_folder.RunFolder(name).path}: has other classes")
+    return found
+
+
+def _masks_of(text):
+    path, _, row = text.rpartition(":")
+    return run_folder.RunFolder(os.path.basename(path)).segmented("val", row) + "/crf"
+
+
+def _has(name, masks, ids):
+    missing = [path for path in in_folder(masks, ids) if not os.path.exists(path)]
+    if missing:
+        _say(f"{name}: has no {missing[0]}")
+    return not missing
+
+
+def _say(line):
+    print(f"{line}; it is left out", file=sys.stderr)
+
+
+def _table(result, baselines):
+    """result: compare.compared's; baselines: {name: its results.json}."""
+    rows = []
+    for name, row in result["methods"].items():
+        known = baselines.get(name, dict(published=[]))
+        cells = difference_cells(result["differences"].get(name, {}).get("miou"))
+        rows.append([name, number(row["miou"], 2), *cells, "; ".join(tables.shown(known["published"]))])
+    note = f"mIoU with CRF where the profile has one. Differences from {result['reference']} are in points; intervals "
+    note += f"hold {bootstrap.LEVEL}% of {result['draws']} draws of a paired bootstrap over images."
+    return Table(f"{result['images']} images", ["method", "mIoU", *DIFFERENCE, "published"], rows, note)
+
+
+def _places(asked):
+    return dict(places.of_run(), written=PAGE)
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__, places=_places)
+    data = os.environ.get("DATA") or None
+    parser.add_argument("--data", default=data, help="root of the data set, in VOC layout")
+    parser.add_argument("--list", dest="list_name", default="val", help="its name, or the path of a list of ids (val)")
+    parser.add_argument("--draws", type=cli.number(1), default=bootstrap.DRAWS, help="of the bootstrap (%(default)s)")
+    parser.add_argument("--profiles", action="store_true", help="print, as Markdown, what profiles there are")
+    asked = parser.parse_args(argv)
+    if asked.profiles:
+        print(tables.of_profiles(map(profile.load, profile.known())).markdown())
+        return
+    if not asked.data:
+        parser.error("--data is needed, or DATA=")
+    print(run(asked.data, asked.list_name, asked.draws).text())
+    print(f"\nThe same to look at: {PAGE}")
