@@ -115,7 +115,9 @@ ALLOWED = {
     "what the demo has drawn": "run demo --data runs/demo/data",
 }
 # Options that name neither a file nor a folder; `folder` is a run's own, of which its start has looked at all places.
-NO_PLACES = "baseline changes cores folder gpu experiments image_id name names nets part parts row rows scores seeds set".split()
+NO_PLACES = (
+    "baseline changes cores folder gpu experiments image_id name names nets part parts row rows scores seeds set"
+).split()
 
 
 class Parsed(Exception):
