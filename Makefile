@@ -28,7 +28,7 @@ help: ## this list
 	@echo 'WEIGHTS=   a caffemodel with ImageNet weights'
 	@echo 'SALIENCY=  a folder of saliency maps; without it `background.detector` computes them'
 	@echo 'EXPERIMENT= what reproduce, calibrate, status run: voc12 without it; any name together with DATA='
-	@echo 'GPU=       numbers of the GPUs to use, for example 0 or 0,1; the CPU without it'
+	@echo 'GPU=       numbers of the GPUs to use, for example 0 or 0,1; or fake, fake,fake; the CPU without it'
 	@echo 'TF32=1     lets a GPU multiply faster and less exactly'
 	@echo 'CORES=     how many cores to use (all)'
 	@echo 'ROW=       rows of tables 3 and 4: reproduce makes those alone, e.g. psl,psl++; submission packs one (psl++)'
@@ -76,6 +76,11 @@ test-long: ## the longest tests
 	$(RUN) $(TESTS) -m long $(ARGS) tests
 	tests/power_cuts 3
 
+test-gpu: export GPU := $(if $(GPU),$(GPU),fake,fake)
+test-gpu: ## the tests of what a GPU alone shows, on two fake ones: [GPU=0,1 for real ones]
+	$(RUN) $(TESTS) $(ARGS) tests/test_cuda.py tests/test_gpu*.py tests/test_fake_gpu.py tests/test_bench.py
+	$(RUN) python3 -m aepsl check-gpu --experiment demo
+
 torture: ## kills, power cuts (as root), full disks, damage, bad inputs, at length; writes docs/robustness.md
 	test -n '$(ARGS)' || tests/power_cuts
 	WRITABLE=docs $(RUN) python3 tests/torture.py parts $(ARGS)
@@ -109,5 +114,5 @@ rootfs: export IMAGE := $(TARGET)
 rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda] [SLICES=folder]
 	@docker/rootfs "$$IMAGE" $${SLICES:+"$$SLICES"}
 
-.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long test-report torture \
+.PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report data submission test test-long test-gpu test-report torture \
 	lint bench nets shell image image-cuda check-gpu rootfs

@@ -37,7 +37,7 @@ TINY = dict(
 class Run:
     """A copy of the repository with the run of an experiment `tiny` on small data, saliency maps and weights."""
 
-    def __init__(self, root):
+    def __init__(self, root, **environment):
         self.tree = copy_of_repository(root / "tree")
         self.yaml = self.tree / "prototxt/tiny/experiment.yaml"
         self.yaml.parent.mkdir()
@@ -51,7 +51,8 @@ class Run:
         self.weights = root / "vgg.caffemodel"
         standins.write_vgg(str(self.weights), TINY["channels"], fc=4 * TINY["fc"], outputs=4)
         self.environment = {key: value for key, value in os.environ.items() if key not in ("GPU", "ROW", "PROFILE")}
-        self.environment.update(DATA=str(self.data), WEIGHTS=str(self.weights), SALIENCY=str(self.maps), CORES="2")
+        given = dict(DATA=str(self.data), WEIGHTS=str(self.weights), SALIENCY=str(self.maps), CORES="2")
+        self.environment.update(given, **environment)
         self.command("build", "tiny")
         self.output = self.start()
         self.settled()
@@ -65,7 +66,8 @@ class Run:
         """As `command`, but it returns the process that works: its output in one pipe."""
         environment = {**self.environment, "PYTHONPATH": str(self.tree / "python")}
         pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        return subprocess.Popen([sys.executable, "-m", "aepsl", *arguments], cwd=self.tree, env=environment, **pipes)
+        command = [sys.executable, "-m", "aepsl", *arguments]
+        return subprocess.Popen(command, cwd=self.tree, env=environment, start_new_session=True, **pipes)
 
     def start(self, *options, **environment):
         done = self.command("run", "tiny", "all", *options, **environment)

@@ -1,6 +1,7 @@
 """On a GPU: the same results as on the CPU. Without one: clear words in place of Caffe ending the process."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -128,20 +129,30 @@ def test_a_gpu_that_is_not_there_is_refused_and_not_fatal():
         device.use(99)
 
 
-IMAGE = ["compute_80", "sm_70", "sm_80", "sm_86"]
+with open("docker/Dockerfile") as file:
+    IMAGE = re.search("echo '(compute_.*)' > /caffe/architectures", file.read())[1].split()
+RUNS_AS = dict(binary="Caffe has a binary for it", PTX="the driver compiles Caffe for it, once (kept in .cuda-cache)")
 
 
-@pytest.mark.parametrize(
-    "capability, expected",
-    [((7, 0), "binary"), ((7, 5), "binary"), ((8, 9), "binary"), ((9, 0), "compiles"), ((12, 0), "compiles")],
-)
-def test_code_for_a_gpu(capability, expected):
-    assert expected in check_gpu.code_for(capability, IMAGE)
+def cards():
+    """(capability, 'binary' or 'PTX') of each line of the table in docs/gpu.md."""
+    with open("docs/gpu.md") as file:
+        return re.findall(r"^\| [^|]+ \| (\d+\.\d) \| (binary|PTX) \| computed \|$", file.read(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("capability, kind", cards())
+def test_code_for_a_gpu(capability, kind):
+    assert check_gpu.code_for(tuple(map(int, capability.split("."))), IMAGE) == RUNS_AS[kind]
+
+
+def test_the_table_of_cards_is_from_the_papers_to_blackwell():
+    table = dict(cards())
+    assert table["5.2"] == table["12.0"] == "PTX" and table["7.0"] == "binary" and len(table) > 8
 
 
 def test_a_gpu_older_than_the_code_is_refused():
-    with pytest.raises(InputError, match="compute capability 6.1"):
-        check_gpu.code_for((6, 1), IMAGE)
+    with pytest.raises(InputError, match="compute capability 5.0"):
+        check_gpu.code_for((5, 0), IMAGE)
 
 
 def test_a_check_that_ends_its_process_fails_with_a_line(capfd):
@@ -155,7 +166,7 @@ def test_check_gpu_without_a_gpu_says_what_to_do():
     assert process.returncode == 1
     lines = process.stdout.splitlines()
     if cuda.BUILT_IN:
-        assert "code for compute_80 sm_70 sm_80 sm_86" in lines[0]
+        assert f"code for {' '.join(IMAGE)}" in lines[0]
         assert "FAILED" in lines[1] and "GPU=0" in lines[1]
     else:
         assert "built without CUDA" in lines[0]

@@ -232,12 +232,43 @@ def test_podman_is_asked_for_every_gpu_by_its_cdi_name(repository):
     assert not values(arguments, "--gpus")
 
 
-def test_an_image_can_be_named_and_tf32_switched_on(repository):
-    arguments, environment = repository.run(TARGET="cuda", TF32="1")
-    assert arguments[-3] == "aepsl:cuda"
-    assert not values(arguments, "--gpus")
-    assert "NVIDIA_TF32_OVERRIDE" in values(arguments, "--env")
-    assert environment["NVIDIA_TF32_OVERRIDE"] == "1"
+@pytest.mark.parametrize("given, count, numbers", [("fake", "1", "0"), ("fake,fake", "2", "0,1")])
+def test_fake_gpus_are_not_asked_of_the_engine(repository, given, count, numbers):
+    repository.no_gpu()
+    for target in ("fake", "cuda-on-fake"):
+        arguments, environment = repository.run(
+            GPU=given, FAKECUDA_GIB="1", **({} if target == "fake" else dict(TARGET=target))
+        )
+        assert arguments[-3] == f"aepsl:{target}"
+        assert not values(arguments, "--gpus") and not values(arguments, "--device")
+        assert {"FAKECUDA_GPUS", "FAKECUDA_GIB", "GPU"}.issubset(values(arguments, "--env"))
+        assert (environment["FAKECUDA_GPUS"], environment["GPU"]) == (count, numbers)
+
+
+def test_without_a_fake_gpu_none_is_seen(repository):
+    _, environment = repository.run(TARGET="fake")
+    assert environment["FAKECUDA_GPUS"] == "0"
+    process, _ = repository.call("run", "printenv", "FAKECUDA_GPUS", AEPSL_IMAGE="fake", GPU="0", FAKECUDA_GPUS="1")
+    assert process.stdout == "1\n"  # in the image already
+
+
+def test_a_fake_gpu_needs_avx2(repository):
+    repository.processor("sse2 avx")
+    process, asked = repository.call("run", "true", GPU="fake")
+    assert (process.returncode, asked) == (125, []) and process.stderr.startswith("GPU=fake: ")
+
+
+def test_an_image_can_be_named_and_tf32_allowed(repository):
+    """NVIDIA_TF32_OVERRIDE=0 forbids it to every library; no other value is documented."""
+    for tf32 in ("0", "1"):
+        arguments, environment = repository.run(TARGET="cuda", TF32=tf32)
+        assert arguments[-3] == "aepsl:cuda"
+        assert not values(arguments, "--gpus")
+        assert {"TF32", "NVIDIA_TF32_OVERRIDE"}.issubset(values(arguments, "--env"))
+        assert environment["TF32"] == tf32
+        assert environment.get("NVIDIA_TF32_OVERRIDE") == (None if tf32 == "1" else "0")
+    process, asked = repository.call("run", "true", TF32="yes")
+    assert (process.returncode, asked) == (2, []) and process.stderr.startswith("TF32=yes: ")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +290,7 @@ def test_an_engine_without_gpus_ends_in_one_line_with_the_remedy(repository, eng
     assert asked[-1][0][-1] == "true"
 
 
-@pytest.mark.parametrize("gpu", ["first", "0,", "0 1", "-1"])
+@pytest.mark.parametrize("gpu", ["first", "0,", "0 1", "-1", "fake,0", "fakefake"])
 def test_a_gpu_that_is_no_number_is_refused(repository, gpu):
     process, asked = repository.call("run", "caffe", GPU=gpu)
     assert (process.returncode, asked) == (2, [])
@@ -275,8 +306,8 @@ def test_in_the_image_already_only_those_gpus_are_seen_unless_a_cluster_chose(re
 
 
 def test_inside_the_image_the_command_simply_runs(repository):
-    process, asked = repository.call("run", "printenv", "NVIDIA_TF32_OVERRIDE", AEPSL_IMAGE="cuda", TF32="1", GPU="0")
-    assert (process.returncode, process.stdout, asked) == (0, "1\n", [])
+    process, asked = repository.call("run", "printenv", "NVIDIA_TF32_OVERRIDE", AEPSL_IMAGE="cuda", GPU="0")
+    assert (process.returncode, process.stdout, asked) == (0, "0\n", [])
 
 
 @pytest.mark.parametrize(
@@ -321,6 +352,16 @@ def test_an_image_is_built_anew_when_its_own_stages_change(repository):
     pins = repository.root / "docker" / "requirements.txt"
     pins.write_text(pins.read_text().replace("snakemake==7.32.4", "snakemake==7.32.3"))
     assert all(recipe(repository, target) != before[target] for target in before)
+
+
+def test_an_image_with_a_fake_gpu_is_built_anew_when_that_changes(repository):
+    before = {target: recipe(repository, target) for target in ("cuda", "fake", "cuda-on-fake")}
+    for name in ("memory.cpp", "kernels.hpp", "cu_to_cpp.py", "Makefile", "include/curand.h"):
+        path = repository.root / "docker" / "fake_cuda" / name
+        text = path.read_text()
+        path.write_text(text + "\n")
+        assert [target for target in before if recipe(repository, target) != before[target]] == ["fake", "cuda-on-fake"]
+        path.write_text(text)
 
 
 def test_rootfs_keeps_the_images_environment(repository):

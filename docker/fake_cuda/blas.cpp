@@ -6,6 +6,7 @@
 #include <cublas_v2.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <set>
@@ -70,19 +71,114 @@ static std::vector<T> packed(const T* A, bool is_transposed, int rows, int colum
   return result;
 }
 
+// C (m x n) = alpha A B + beta C. A: m x k; B: k x n; both packed.
 template <class T>
 static void sequential(int m, int n, int k, T alpha, const T* A, const T* B, T beta, T* C, int ldc) {
   std::vector<T> sums(m);
   for (int j = 0; j < n; ++j) {
     std::fill(sums.begin(), sums.end(), T(0));
     for (int l = 0; l < k; ++l)
-      for (int i = 0; i < m; ++i) sums[i] = __builtin_fma(A[size_t(l) * m + i], B[size_t(j) * k + l], sums[i]);
+      for (int i = 0; i < m; ++i) sums[i] = std::fma(A[size_t(l) * m + i], B[size_t(j) * k + l], sums[i]);
     T* c = C + size_t(j) * ldc;
     for (int i = 0; i < m; ++i) c[i] = alpha * sums[i] + (beta == 0 ? 0 : beta * c[i]);
   }
 }
 
 static CBLAS_TRANSPOSE cblas(cublasOperation_t op) { return op == CUBLAS_OP_N ? CblasNoTrans : CblasTrans; }
+
+// ---- the functions, for float and double. what: a function's name; cblas_...: what computes it
+
+template <class T, class F>
+static cublasStatus_t gemm(const char* what, F cblas_gemm, cublasHandle_t handle, cublasOperation_t op_a,
+                           cublasOperation_t op_b, int m, int n, int k, const T* alpha, const T* A, int lda, const T* B,
+                           int ldb, const T* beta, T* C, int ldc) {
+  if (cublasStatus_t status = fault(handle, what)) return status;
+  bool ta = op_a != CUBLAS_OP_N, tb = op_b != CUBLAS_OP_N;
+  if (std::min({m, n, k}) < 0 || lda < std::max(1, ta ? k : m) || ldb < std::max(1, tb ? n : k) ||
+      ldc < std::max(1, m)) {
+    fakecuda_complain("%s of %d x %d x %d is given lda %d, ldb %d, ldc %d", what, m, n, k, lda, ldb, ldc);
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  const T* a = bytes(A, ta ? span(k, m, lda) : span(m, k, lda), what);
+  const T* b = bytes(B, tb ? span(n, k, ldb) : span(k, n, ldb), what);
+  T* c = bytes(C, span(m, n, ldc), what);
+  if (!fakecuda_computes()) return CUBLAS_STATUS_SUCCESS;
+  static const bool is_sequential = !strcmp(fakecuda_setting("FAKECUDA_GEMM", ""), "sequential");
+  const bool is_tf32 = sizeof(T) == sizeof(float) && takes_tf32(handle);
+  if (!is_sequential && !is_tf32) {
+    cblas_gemm(CblasColMajor, cblas(op_a), cblas(op_b), m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);
+    return CUBLAS_STATUS_SUCCESS;
+  }
+  std::vector<T> left = packed(a, ta, m, k, lda), right = packed(b, tb, k, n, ldb);
+  if (is_tf32)
+    for (auto* each : {&left, &right}) std::transform(each->begin(), each->end(), each->begin(), to_tf32);
+  if (is_sequential)
+    sequential(m, n, k, *alpha, left.data(), right.data(), *beta, c, ldc);
+  else
+    cblas_gemm(CblasColMajor, CblasNoTrans, CblasNoTrans, m, n, k, *alpha, left.data(), std::max(1, m), right.data(),
+               std::max(1, k), *beta, c, ldc);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+template <class T, class F>
+static cublasStatus_t gemv(const char* what, F cblas_gemv, cublasHandle_t handle, cublasOperation_t op, int m, int n,
+                           const T* alpha, const T* A, int lda, const T* x, int incx, const T* beta, T* y, int incy) {
+  if (cublasStatus_t status = fault(handle, what)) return status;
+  if (m < 0 || n < 0 || lda < std::max(1, m) || !incx || !incy) return CUBLAS_STATUS_INVALID_VALUE;
+  bool is_transposed = op != CUBLAS_OP_N;
+  const T* a = bytes(A, span(m, n, lda), what);
+  const T* from = bytes(x, span(1, is_transposed ? m : n, incx), what);
+  T* to = bytes(y, span(1, is_transposed ? n : m, incy), what);
+  if (fakecuda_computes()) cblas_gemv(CblasColMajor, cblas(op), m, n, *alpha, a, lda, from, incx, *beta, to, incy);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+template <class T, class F>
+static cublasStatus_t axpy(const char* what, F cblas_axpy, cublasHandle_t handle, int n, const T* alpha, const T* x,
+                           int incx, T* y, int incy) {
+  if (cublasStatus_t status = fault(handle, what)) return status;
+  const T* from = bytes(x, span(1, n, incx), what);
+  T* to = bytes(y, span(1, n, incy), what);
+  if (fakecuda_computes()) cblas_axpy(n, *alpha, from, incx, to, incy);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+template <class T, class F>
+static cublasStatus_t scal(const char* what, F cblas_scal, cublasHandle_t handle, int n, const T* alpha, T* x,
+                           int incx) {
+  if (cublasStatus_t status = fault(handle, what)) return status;
+  T* values = bytes(x, span(1, n, incx), what);
+  if (fakecuda_computes()) cblas_scal(n, *alpha, values, incx);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+template <class T, class F>
+static cublasStatus_t dot(const char* what, F cblas_dot, cublasHandle_t handle, int n, const T* x, int incx, const T* y,
+                          int incy, T* result) {
+  if (cublasStatus_t status = fault(handle, what)) return status;
+  const T *left = bytes(x, span(1, n, incx), what), *right = bytes(y, span(1, n, incy), what);
+  *result = fakecuda_computes() ? cblas_dot(n, left, incx, right, incy) : 0;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+template <class T, class F>
+static cublasStatus_t asum(const char* what, F cblas_asum, cublasHandle_t handle, int n, const T* x, int incx,
+                           T* result) {
+  if (cublasStatus_t status = fault(handle, what)) return status;
+  const T* values = bytes(x, span(1, n, incx), what);
+  *result = fakecuda_computes() ? cblas_asum(n, values, incx) : 0;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+template <class T, class F>
+static cublasStatus_t copy(const char* what, F cblas_copy, cublasHandle_t handle, int n, const T* x, int incx, T* y,
+                           int incy) {
+  if (cublasStatus_t status = fault(handle, what)) return status;
+  const T* from = bytes(x, span(1, n, incx), what);
+  T* to = bytes(y, span(1, n, incy), what);
+  if (fakecuda_computes()) cblas_copy(n, from, incx, to, incy);
+  return CUBLAS_STATUS_SUCCESS;
+}
 
 extern "C" {
 
@@ -134,87 +230,29 @@ cublasStatus_t cublasGetProperty(libraryPropertyType type, int* value) {
                                     int n, int k, const T* alpha, const T* A, int lda, const T* B, int ldb,            \
                                     const T* beta, T* C, int ldc) {                                                    \
     const char* what = "cublas" #S "gemm";                                                                             \
-    if (cublasStatus_t status = fault(handle, what)) return status;                                                    \
-    bool ta = op_a != CUBLAS_OP_N, tb = op_b != CUBLAS_OP_N;                                                           \
-    if (m < 0 || n < 0 || k < 0 || lda < std::max(1, ta ? k : m) || ldb < std::max(1, tb ? n : k) ||                   \
-        ldc < std::max(1, m)) {                                                                                        \
-      fakecuda_complain("%s of %d x %d x %d is given lda %d, ldb %d, ldc %d", what, m, n, k, lda, ldb, ldc);           \
-      return CUBLAS_STATUS_INVALID_VALUE;                                                                              \
-    }                                                                                                                  \
-    const T* a = bytes(A, ta ? span(k, m, lda) : span(m, k, lda), what);                                               \
-    const T* b = bytes(B, tb ? span(n, k, ldb) : span(k, n, ldb), what);                                               \
-    T* c = bytes(C, span(m, n, ldc), what);                                                                            \
-    if (!fakecuda_computes()) return CUBLAS_STATUS_SUCCESS;                                                            \
-    static const bool is_sequential = std::string(fakecuda_setting("FAKECUDA_GEMM", "")) == "sequential";              \
-    const bool is_tf32 = sizeof(T) == 4 && takes_tf32(handle);                                                         \
-    if (!is_sequential && !is_tf32) {                                                                                  \
-      cblas_##s##gemm(CblasColMajor, cblas(op_a), cblas(op_b), m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);        \
-      return CUBLAS_STATUS_SUCCESS;                                                                                    \
-    }                                                                                                                  \
-    std::vector<T> left = packed(a, ta, m, k, lda), right = packed(b, tb, k, n, ldb);                                  \
-    if (is_tf32) {                                                                                                     \
-      std::transform(left.begin(), left.end(), left.begin(), to_tf32);                                                 \
-      std::transform(right.begin(), right.end(), right.begin(), to_tf32);                                              \
-    }                                                                                                                  \
-    if (is_sequential)                                                                                                 \
-      sequential(m, n, k, *alpha, left.data(), right.data(), *beta, c, ldc);                                           \
-    else                                                                                                               \
-      cblas_##s##gemm(CblasColMajor, CblasNoTrans, CblasNoTrans, m, n, k, *alpha, left.data(), std::max(1, m),         \
-                      right.data(), std::max(1, k), *beta, c, ldc);                                                    \
-    return CUBLAS_STATUS_SUCCESS;                                                                                      \
+    return gemm(what, cblas_##s##gemm, handle, op_a, op_b, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc);              \
   }                                                                                                                    \
   cublasStatus_t cublas##S##gemv_v2(cublasHandle_t handle, cublasOperation_t op, int m, int n, const T* alpha,         \
                                     const T* A, int lda, const T* x, int incx, const T* beta, T* y, int incy) {        \
-    const char* what = "cublas" #S "gemv";                                                                             \
-    if (cublasStatus_t status = fault(handle, what)) return status;                                                    \
-    if (m < 0 || n < 0 || lda < std::max(1, m) || !incx || !incy) return CUBLAS_STATUS_INVALID_VALUE;                  \
-    bool is_transposed = op != CUBLAS_OP_N;                                                                            \
-    const T* a = bytes(A, span(m, n, lda), what);                                                                      \
-    const T* from = bytes(x, span(1, is_transposed ? m : n, incx), what);                                              \
-    T* to = bytes(y, span(1, is_transposed ? n : m, incy), what);                                                      \
-    if (fakecuda_computes()) cblas_##s##gemv(CblasColMajor, cblas(op), m, n, *alpha, a, lda, from, incx, *beta, to, incy); \
-    return CUBLAS_STATUS_SUCCESS;                                                                                      \
+    return gemv("cublas" #S "gemv", cblas_##s##gemv, handle, op, m, n, alpha, A, lda, x, incx, beta, y, incy);         \
   }                                                                                                                    \
   cublasStatus_t cublas##S##axpy_v2(cublasHandle_t handle, int n, const T* alpha, const T* x, int incx, T* y,          \
                                     int incy) {                                                                        \
-    const char* what = "cublas" #S "axpy";                                                                             \
-    if (cublasStatus_t status = fault(handle, what)) return status;                                                    \
-    const T* from = bytes(x, span(1, n, incx), what);                                                                  \
-    T* to = bytes(y, span(1, n, incy), what);                                                                          \
-    if (fakecuda_computes()) cblas_##s##axpy(n, *alpha, from, incx, to, incy);                                         \
-    return CUBLAS_STATUS_SUCCESS;                                                                                      \
+    return axpy("cublas" #S "axpy", cblas_##s##axpy, handle, n, alpha, x, incx, y, incy);                              \
   }                                                                                                                    \
   cublasStatus_t cublas##S##scal_v2(cublasHandle_t handle, int n, const T* alpha, T* x, int incx) {                    \
-    const char* what = "cublas" #S "scal";                                                                             \
-    if (cublasStatus_t status = fault(handle, what)) return status;                                                    \
-    T* values = bytes(x, span(1, n, incx), what);                                                                      \
-    if (fakecuda_computes()) cblas_##s##scal(n, *alpha, values, incx);                                                 \
-    return CUBLAS_STATUS_SUCCESS;                                                                                      \
+    return scal("cublas" #S "scal", cblas_##s##scal, handle, n, alpha, x, incx);                                       \
   }                                                                                                                    \
   cublasStatus_t cublas##S##dot_v2(cublasHandle_t handle, int n, const T* x, int incx, const T* y, int incy,           \
                                    T* result) {                                                                        \
-    const char* what = "cublas" #S "dot";                                                                              \
-    if (cublasStatus_t status = fault(handle, what)) return status;                                                    \
-    const T *left = bytes(x, span(1, n, incx), what), *right = bytes(y, span(1, n, incy), what);                       \
-    *result = fakecuda_computes() ? cblas_##s##dot(n, left, incx, right, incy) : 0;                                    \
-    return CUBLAS_STATUS_SUCCESS;                                                                                      \
+    return dot("cublas" #S "dot", cblas_##s##dot, handle, n, x, incx, y, incy, result);                                \
   }                                                                                                                    \
   cublasStatus_t cublas##S##asum_v2(cublasHandle_t handle, int n, const T* x, int incx, T* result) {                   \
-    const char* what = "cublas" #S "asum";                                                                             \
-    if (cublasStatus_t status = fault(handle, what)) return status;                                                    \
-    const T* values = bytes(x, span(1, n, incx), what);                                                                \
-    *result = fakecuda_computes() ? cblas_##s##asum(n, values, incx) : 0;                                              \
-    return CUBLAS_STATUS_SUCCESS;                                                                                      \
+    return asum("cublas" #S "asum", cblas_##s##asum, handle, n, x, incx, result);                                      \
   }                                                                                                                    \
   cublasStatus_t cublas##S##copy_v2(cublasHandle_t handle, int n, const T* x, int incx, T* y, int incy) {              \
-    const char* what = "cublas" #S "copy";                                                                             \
-    if (cublasStatus_t status = fault(handle, what)) return status;                                                    \
-    const T* from = bytes(x, span(1, n, incx), what);                                                                  \
-    T* to = bytes(y, span(1, n, incy), what);                                                                          \
-    if (fakecuda_computes()) cblas_##s##copy(n, from, incx, to, incy);                                                 \
-    return CUBLAS_STATUS_SUCCESS;                                                                                      \
+    return copy("cublas" #S "copy", cblas_##s##copy, handle, n, x, incx, y, incy);                                     \
   }
-
 FOR_EACH_TYPE(float, S, s)
 FOR_EACH_TYPE(double, D, d)
 }

@@ -22,7 +22,7 @@ void* fakecuda_bytes(const void* pointer, size_t size, const char* what);
 
 // How launch.cpp calls a kernel of kernels.hpp.
 typedef void (*FakeRunner)(void** arguments, dim3 grid, dim3 block);
-void fakecuda_enroll(const void* kernel, FakeRunner runner);
+void fakecuda_enroll(const void* kernel, FakeRunner runner, const char* text);  // text: 'K = ' and its name
 void fakecuda_run_threads(dim3 grid, dim3 block, void (*body)(void*), void* context);
 void fakecuda_syncthreads();
 const char* fakecuda_running();  // the name of the kernel that runs

@@ -85,7 +85,7 @@ struct Launch<K, void (*)(A...)> {
     unpack(arguments, grid, block, std::index_sequence_for<A...>());
   }
   static bool enroll() {
-    fakecuda_enroll(reinterpret_cast<const void*>(K), &run);
+    fakecuda_enroll(reinterpret_cast<const void*>(K), &run, __PRETTY_FUNCTION__);  // holds 'K = name;'
     return true;
   }
   static inline const bool is_enrolled = enroll();

@@ -1,5 +1,5 @@
-// libcudart.so.11.0, its launches: kernels of kernels.hpp enroll here. Where nvcc has compiled the host's side, a kernel
-// is found by its name in libfakekernels.so.
+// libcudart.so.11.0, its launches. The kernels of kernels.hpp enroll here; where nvcc has compiled the host's side, a
+// kernel is found by its name in libfakekernels.so.
 #include <dlfcn.h>
 #include <ucontext.h>
 
@@ -85,7 +85,7 @@ static void run_block(unsigned count) {
 }
 
 static bool has_syncthreads() {
-  return strstr(device().running, "im2col_nd_gpu_kernel") || strstr(device().running, "col2im_nd_gpu_kernel");
+  return strstr(device().running, "2im_nd_gpu_kernel") || strstr(device().running, "2col_nd_gpu_kernel");
 }
 
 }  // namespace fakecuda
@@ -94,9 +94,9 @@ using namespace fakecuda;
 
 extern "C" {
 
-void fakecuda_enroll(const void* kernel, FakeRunner runner) {
-  Dl_info found;
-  kernels()[kernel] = {runner, dladdr(kernel, &found) && found.dli_sname ? found.dli_sname : "a kernel"};
+void fakecuda_enroll(const void* kernel, FakeRunner runner, const char* text) {
+  const char* name = strstr(text, "K = ") + strlen("K = ");
+  kernels()[kernel] = {runner, std::string(name, strcspn(name, ";]"))};
 }
 
 void fakecuda_syncthreads() {
@@ -140,7 +140,8 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
   Guard guard(lock);
   if (cudaError_t error = fakecuda_context()) return error;
   const Kernel& kernel = kernel_of(function);
-  if (!grid.x || grid.x > 0x7fffffff || !block.x || block.x > MOST_THREADS || grid.y * grid.z * block.y * block.z != 1) {
+  bool has_one_dimension = grid.y * grid.z * block.y * block.z == 1;
+  if (!grid.x || grid.x > 0x7fffffff || !block.x || block.x > MOST_THREADS || !has_one_dimension) {
     fakecuda_complain("%s is launched with %u x %u x %u blocks of %u x %u x %u threads", kernel.name.c_str(), grid.x,
                       grid.y, grid.z, block.x, block.y, block.z);
     return failed(cudaErrorInvalidConfiguration);

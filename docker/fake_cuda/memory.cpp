@@ -46,6 +46,8 @@ void* fakecuda_bytes(const void* pointer, size_t size, const char* what) {
   if (!there) fakecuda_complain("%s is given %p, which is not a GPU's memory", what, pointer);
   else if (there != &device())
     fakecuda_complain("%s on GPU %d is given memory of GPU %d", what, fakecuda_current(), number_of(there));
+  else if (!is_allocated(*there, pointer, 0))
+    fakecuda_complain("%s is given %p, where nothing is allocated", what, pointer);
   else if (!is_allocated(*there, pointer, size))
     fakecuda_complain("%s takes %zu bytes from %p on, beyond what is allocated there", what, size, pointer);
   else

@@ -109,13 +109,17 @@ def report(name, check, *arguments):
 def main(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("--experiment", type=experiments.load, default=published.PAPERS_EXPERIMENT, help="whose nets")
-    experiment = parser.parse_args(argv).experiment
+    parser.add_argument("--quick", action="store_true", help="what takes seconds alone: nothing is computed")
+    asked = parser.parse_args(argv)
+    experiment = asked.experiment
     ready = report("Caffe", caffe_itself) and report("driver", driver)
     if not ready:
         print(f"{'all else':18}{'-':8}needs a GPU, and was not run")
     for gpu in range(cuda.count() if ready else 0):
         ready &= report(f"GPU {gpu}", card, gpu)
         ready &= report(f"GPU {gpu} memory", memory, gpu, experiment)
+        if asked.quick:
+            continue
         ready &= report(f"GPU {gpu} agreement", agrees, gpu)
         for batch in (2, experiment.training.of(LARGEST).batch):
             ready &= report(f"GPU {gpu} batch {batch}", training, gpu, experiment.name, batch)
