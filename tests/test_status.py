@@ -192,3 +192,10 @@ def test_what_gpu_session_measured_takes_the_place_of_the_computed(voc12, tmp_pa
         assert "Computed" in plan.report(voc12, gpus=1, cores=8)
     card("NVIDIA A100-PCIE-40GB")
     assert "Computed" in plan.report(voc12, gpus=1, cores=8)
+
+
+@pytest.mark.parametrize("task, gib", [("classification", 10.76), ("segmentation", 10.78), ("psl", 11.18)])
+def test_the_memory_of_a_training_is_what_caffe_allocates(task, gib):
+    """Of the paper's nets at batch 30, as a fake GPU counted it."""
+    computed = costs.memory_of_training(experiments.load("voc12"), task) - costs.CONTEXT - costs.LIBRARIES
+    assert computed / 2**30 == pytest.approx(gib, abs=0.03)
