@@ -96,7 +96,7 @@ def test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings(voc1
     assert computed["saliency"] == 0.11
     os.rename(tmp_path / "later", tmp_path / "voc12")
     text = plan.report(voc12, gpus=1, cores=8)
-    assert "Computed, not measured: an NVIDIA V100" in text and "no GPU is visible here" in text
+    assert "Computed, not measured: an NVIDIA V100 at 41% of its peak" in text and "no GPU is visible here" in text
     assert "VOCtrainval" in text
     assert hours(text)["classification.step1"] == 1  # as it was
     assert hours(text)["segmentation.ae_step1"] == pytest.approx(1, abs=0.02)  # the same work
