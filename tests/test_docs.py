@@ -15,7 +15,7 @@ from conftest import copy_of_repository
 PAGES = ["README.md", *sorted(glob.glob("docs/*.md"))]
 ALL = [*PAGES, "FIDELITY.md", "SECURITY.md", "weights/README.md"]
 README_BYTES = 7000
-ENDINGS = tuple(".pickle .py .md .yaml .sh .json .png .txt .caffemodel .tar .tgz .prototxt".split())
+ENDINGS = tuple(".pickle .py .md .yaml .sh .json .png .txt .caffemodel .tar .tgz .prototxt .cpp .hpp".split())
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
@@ -131,6 +131,8 @@ RUN_BY = {  # command: the test that runs it, or what it starts
     ),
     "make reproduce-dry": "test_status.test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings",
     "python3 -m aepsl gpu-session --experiment demo": "test_gpu_session.test_a_session_on_the_demos_nets",
+    "make demo GPU=fake": "test_docker.test_fake_gpus_are_not_asked_of_the_engine",
+    "make reproduce GPU=fake,fake": "test_docker.test_fake_gpus_are_not_asked_of_the_engine",
     "make check-gpu GPU=0": "test_cuda.test_check_gpu_without_a_gpu_says_what_to_do",
     "make rootfs TARGET=cuda SLICES=/a/new/folder": (
         "test_docker.test_slices_are_the_export_compressed_with_their_checksums"
@@ -174,11 +176,18 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
     "It needs the demo's run and Chromium": ["make test-report"],
     "They take an hour": [
         "make image-cuda",
+        "TARGET=cuda-on-fake make test-gpu",
         "python3 -m aepsl sweep demo --rows ae_step3,psl --seeds 1,2,3,4,5 --set psl_start=step1"
         " --set segmentation_start=initial psl_start=initial"
         " --set training.segmentation.epochs=48 training.segmentation.lr_step_epochs=36",
     ],
-    "They are the tests": ["make test", "make test-long", "make test DATA=... WEIGHTS=...", "make torture"],
+    "They are the tests": [
+        "make test",
+        "make test-long",
+        "make test-gpu",
+        "make test DATA=... WEIGHTS=...",
+        "make torture",
+    ],
     "They are the container engines' own": ["docker image prune", "podman image prune"],
 }
 
