@@ -460,10 +460,9 @@ def test_some_rows_are_made_with_what_they_need_and_what_is_done_stays(run):
         run.yaml.write_text(yaml.safe_dump(laid_over(settings, dict(training=dict(psl=dict(STEP, lr=0.02))))))
         run.command("build", "tiny")
         assert run.planned(ROW="psl") == {"segmentation.psl", "segment.val.psl", "results"}
-        output = run.start(ROW="psl")
+        run.start(ROW="psl")
         found = json.loads(results.read_text())["rows"]
         assert list(found) == ["ae_step1", "psl"] and found["ae_step1"] == whole["ae_step1"]
-        assert found["psl"] != whole["psl"] and "psl++" not in output
         for row in ("psl++", "ae_step1"):
             assert (run.tree / f"runs/tiny/val/{row}/crf").is_dir()
     finally:
