@@ -235,3 +235,13 @@ def test_commands(old, small_set):
     ]:
         command = [sys.executable, "-m", "aepsl", *command.split()]
         assert prints in subprocess.check_output(command, cwd=tree, text=True)
+
+
+def test_a_variable_may_be_said(old):
+    folder, _ = old
+    path, model = str(folder / "deploy.prototxt"), str(folder / "old.caffemodel")
+    image = np.arange(40 * 50 * 3).reshape(40, 50, 3).astype(np.uint8)
+    plain = LegacyNet(experiment(), path, "fc8_cat", model, 3).probabilities(image)
+    (folder / "deploy.prototxt").write_text(DEPLOY.replace("num_output: 3", "num_output: ${CLASSES}"))
+    net = LegacyNet(experiment(), path, None, model, 3, variables={"CLASSES": "3"})
+    assert net.legacy.scores == "fc8_cat" and (net.probabilities(image) == plain).all()

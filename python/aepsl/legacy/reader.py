@@ -168,6 +168,8 @@ def _input(deploy, found, needed):
     lacking = [name for name in read if name not in found]
     if lacking:
         raise InputError(f"{deploy}: no layer gives {', '.join(lacking)}, which the scores need; is the file whole?")
+    if not read:
+        raise InputError(f"{deploy}: its scores depend on no input, so it is no segmentation net; is the file whole?")
     if [found[name].channels for name in read] != [3]:
         shapes = {name: found[name].channels for name in read}
         raise InputError(f"{deploy}: reads inputs of so many channels: {shapes}; it must read one, of an image's 3")
