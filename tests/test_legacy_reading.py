@@ -265,6 +265,7 @@ def test_a_data_layer_for_training_alone_is_the_input_too(tmp_path):
     layout = [("ImageSegData", "data", "", "data label", words), conv("fc8", "data", 3, "pad: 1")]
     legacy = reader.read(str(written(tmp_path, layout, 2)))
     assert legacy.input.mean == (104, 117, 123)
+    assert legacy.changes == ("data layer: is the input data, mean (104.0, 117.0, 123.0), size (65, 65): data",)
 
 
 def test_the_mean_of_a_python_layers_param_str_is_read_not_run(tmp_path):
