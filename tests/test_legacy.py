@@ -205,6 +205,11 @@ def test_too_large_an_image_is_scaled_down_and_that_is_said(old, rng, capsys):
     net.most = 50 * 40 * 60  # data, conv1, pool1 and the columns have some 40 values a pixel
     found = net.probabilities(image, name="large")
     assert "large: is too large" in capsys.readouterr().err and found.shape == plain.shape
+    net.most = 10
+    with pytest.raises(InputError, match="needs more memory than 40 bytes for whatever image"):
+        net.probabilities(image)
+    net.most = 50 * 40 * 60
+    net.probabilities(image)
     blobs = net.net.blobs.values()
     columns = 27 * np.prod(net.net.blobs["conv1"].data.shape[2:]) + 54 * np.prod(
         net.net.blobs["fc8_cat"].data.shape[2:]
