@@ -15,9 +15,8 @@ from conftest import copy_of_repository
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(glob.glob("docs/*.md"))]
 ALL = [*PAGES, "FIDELITY.md", "SECURITY.md", "CHANGELOG.md", "weights/README.md"]
 README_BYTES = 7000
-ENDINGS = tuple(
-    (".pickle .pkl .mat .npy .py .md .toml .yaml .sh .json .png .txt .caffemodel .tar .tgz .prototxt .cpp .hpp").split()
-)
+ENDINGS = ".pickle .pkl .mat .npy .py .md .toml .yaml .sh .json .png .txt .caffemodel .tar .tgz .prototxt .cpp .hpp"
+ENDINGS = tuple(ENDINGS.split())
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
