@@ -116,7 +116,7 @@ ALLOWED = {
 }
 # Options that name neither a file nor a folder; `folder` is a run's own, of which its start has looked at all places.
 NO_PLACES = (
-    "baseline changes cores folder gpu experiments image_id name names nets part parts row rows scores seeds set"
+    "baseline changes cores define experiments folder gpu image_id name names nets part parts row rows scores seeds set"
 ).split()
 
 

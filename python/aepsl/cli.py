@@ -68,6 +68,14 @@ def number(least, most=10**9 - 1):
     return number
 
 
+def pair(text):
+    """(NAME, VALUE) of an option's NAME=VALUE."""
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise argparse.ArgumentTypeError(f"is {text!r}; give NAME=VALUE")
+    return name, value
+
+
 def parser(doc, options="", **more):
     """A Parser with the first line of the docstring `doc`, and those of OPTIONS that `options` names."""
     result = Parser(description=doc.splitlines()[0], **more)

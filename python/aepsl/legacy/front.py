@@ -15,14 +15,15 @@ SIDE = 321  # pixels of an input whose size the prototxt does not say
 class Front:
     """A net's input `blob`, and what the prototxt says of it.
 
-    mean: of its channels, B G R; scale: what pixels less the mean are multiplied by; crop: (height, width); each None
-    where it is not said.
+    mean: of its channels, B G R; scale: what pixels less the mean are multiplied by; crop: (height, width); mean_file:
+    where a mean image is, which is not read; each None where it is not said.
     """
 
     blob: str
     mean: Optional[tuple] = None
     scale: Optional[float] = None
     crop: Optional[tuple] = None
+    mean_file: Optional[str] = None
     channels: int = 3
 
     def size(self):
@@ -36,8 +37,8 @@ class Front:
 
     def said(self):
         """What the prototxt says of it, in words."""
-        words = [f"{name} {value}" for name, value in (("mean", self.mean), ("scale", self.scale), ("size", self.crop))
-                 if value]  # fmt: skip
+        said = {"mean": self.mean, "scale": self.scale, "size": self.crop, "not the mean of": self.mean_file}
+        words = [f"{name} {value}" for name, value in said.items() if value]
         return ", ".join(words) or "of which the file says nothing"
 
 
@@ -86,7 +87,9 @@ def _of_layer(top, layer, before):
     sides = sides if all(sides) else [image.number(key) for key in ("new_height", "new_width")]
     sides = sides if all(sides) else [side, side]
     crop = tuple(map(int, sides)) if all(sides) else before and before[0].crop or None
-    return Front(top, mean * (3 // len(mean)) if mean else None, transform.number("scale"), crop)
+    return Front(
+        top, mean * (3 // len(mean)) if mean else None, transform.number("scale"), crop, transform.get("mean_file")
+    )
 
 
 def _python_mean(fields):

@@ -28,7 +28,8 @@ class LegacyNet:
     """The net of the prototxt `deploy` with the weights `model`, whose scores have one channel for each class.
 
     scores: their blob, or None for the last (reader.read); channels: how many that must be, background first. What the
-    prototxt's reading changed is printed. Raises InputError for what Caffe would abort at.
+    prototxt's reading changed is printed; the values of its own CRF are `crf`, without one the experiment's. Raises
+    InputError for what Caffe would abort at.
     """
 
     def __init__(self, experiment, deploy, scores, model, channels, confidence="none", gpu=None, variables=None):
@@ -52,6 +53,7 @@ class LegacyNet:
         device.use(gpu)
         self.net = caffemodel.net_of(self.prototxt)
         weights.load(self.net, model, legacy.fixed)
+        self.crf = legacy.crf or experiment.crf
         self.mean = np.array(legacy.input.mean or self.settings.mean, np.float32)
         self.input_scale = np.float32(legacy.input.scale or 1)
         self.paddings, self.most = {}, max(sizes.MOST, self._floats(*legacy.input.size()) or 0)

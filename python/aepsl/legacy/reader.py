@@ -62,7 +62,7 @@ def read(deploy, scores=None, model=None, variables=None, channels=None):
     changes = [f"{what}: {_names(of)}" for what, of in _left(every, rest, needed, grown, blob) if of]
     crf = ends.crf_of(rest)
     if crf:
-        changes.append(f"{crf[0].kind}: pydensecrf with its values {crf[1].settings()}: {crf[0].name}")
+        changes.append(f"{crf[0].kind}: is no layer here, its values are {crf[1].settings()}: {crf[0].name}")
     changes += [f"{what}: {_names(of)}" for what, of in translator.said.items()]
     return Legacy(net, scores, blob, crf and crf[1], tuple(changes), translator.fixed, translator.only)
 

@@ -67,11 +67,12 @@ def read(path, variables):
 
 
 def _parsed(path, text):
-    tokens = text_format.Tokenizer(text.splitlines())
+    lines = text.split("\n")  # not where Unicode has its other ends of lines
+    tokens = text_format.Tokenizer(lines)
     try:
         return _fields(tokens, None)
     except text_format.ParseError as error:
-        open_one = VARIABLE.search(text.splitlines()[error.GetLine() - 1])
+        open_one = VARIABLE.search(lines[error.GetLine() - 1])
         remedy = f"say what {open_one[0]} is: --define {open_one[1]}=..." if open_one else "mend that line"
         raise InputError(f"{path}: line {error}; {remedy}") from None
 

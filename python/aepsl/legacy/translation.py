@@ -56,15 +56,19 @@ class Translator:
         return [layer]
 
     def _convolution(self, layer, net):
-        """DeepLab's `hole` is dilation; CCNN's filler `bilinear_upsampling` is FCN's."""
+        """DeepLab's `hole` is dilation; fillers count where the caffemodel has no weights: CCNN's is FCN's."""
         param = layer.fields.message("convolution_param")
         holes = param.all("hole") or [param.get(name) for name in ("hole_h", "hole_w") if param.all(name)]
         if holes:
             self.say("`hole` is dilation", layer)
-        if param.message("weight_filler").get("type", "").startswith("bilinear"):
-            self.fixed[layer.name] = _or(lambda shapes: [_bilinear(shapes[0]), *map(np.zeros, shapes[1:])])
         fields = param.without("engine", "weight_filler", "bias_filler", "hole", "hole_h", "hole_w")
         fields.extend(("dilation", hole, layer.line) for hole in holes)
+        filler = param.message("weight_filler")
+        if filler.get("type") == "bilinear_upsampling":
+            self.fixed[layer.name] = _or(lambda shapes: [_bilinear(shapes[0]), *map(np.zeros, shapes[1:])])
+        elif filler.get("type") == "bilinear":
+            self.fixed[layer.name] = _or(lambda shapes: None)
+            fields.append(("weight_filler", filler, layer.line))
         others = layer.fields.without("convolution_param")
         return [layer.made(layer.kind, Fields([*others, ("convolution_param", fields, layer.line)]))]
 
@@ -77,7 +81,8 @@ class Translator:
         ours, theirs = (geometry.cells(net, bottom) for bottom in layer.bottoms)
         if ours.stride != theirs.stride:
             raise Impossible(f"crops cells of stride {ours.stride} by cells of stride {theirs.stride}")
-        offsets = [round((theirs.start[axis] - ours.start[axis]) / ours.stride[axis]) for axis in BOTH]
+        apart = [(theirs.start[axis] - ours.start[axis]) / ours.stride[axis] for axis in BOTH]
+        offsets = [math.floor(cells + 0.5) for cells in apart]
         if min(offsets) < 0:
             raise Impossible(f"would cut off {min(offsets)} cells")
         self.say(f"offset {offsets[0]}, {offsets[1]} computed from kernels, strides and pads", layer)

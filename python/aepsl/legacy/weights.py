@@ -9,10 +9,9 @@ from aepsl.nets import caffemodel
 
 def variables(deploy, names, model):
     """{variable: value} of those ${...} that layers' `names` have, as the caffemodel `model` names its layers."""
-    known, found = set(caffemodel.caffemodel_layers(model)), {}
+    names, found = [name for name in names if VARIABLE.search(name)], {}
+    known = set(caffemodel.caffemodel_layers(model)) if names else ()
     for name in names:
-        if not VARIABLE.search(name):
-            continue
         parts = VARIABLE.split(name)  # text and variables in turn
         pattern = "".join(f"(?P<{part}>.+)" if k % 2 else re.escape(part) for k, part in enumerate(parts))
         for match in filter(None, (re.fullmatch(pattern, each) for each in known)):
@@ -31,14 +30,17 @@ def load(net, path, fixed):
     """Copy the caffemodel `path` into `net`.
 
     fixed: {layer: function} of those whose weights are computed, from its arrays in the caffemodel, None where there
-    are none, and the shapes of the net's; giving an array for each. Raises InputError as caffemodel.load_weights.
+    are none, and the shapes of the net's; giving an array for each, or None for those of the fillers. Raises
+    InputError as caffemodel.load_weights.
     """
     caffemodel.load_weights(net, path, new_layers=(), computed=fixed)
-    layers = caffemodel.caffemodel_layers(path)
+    layers = caffemodel.caffemodel_layers(path) if fixed else ()
     for name, function in fixed.items():
         blobs = net.params[name]
         given = caffemodel.arrays(path, layers[name]) if name in layers else None
         arrays = function(given, [blob.data.shape for blob in blobs])
+        if arrays is None:
+            continue
         if [array.size for array in arrays] != [blob.count for blob in blobs]:
             raise InputError(
                 f"{path}: its layer {name} has the shapes {[list(each.shape) for each in given]}, which are not the "

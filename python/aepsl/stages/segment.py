@@ -39,17 +39,19 @@ def run(
     confidence: see `weights_of_classes`; part: 'k/n' segments only that share of the images; word: see
     aepsl.store.result; workers: more than 1 are that many processes for the CRF, so that a net on a GPU need not wait
     for it. The result is the same.
-    legacy: (deploy, scores), prototxt and blob of scores of a net of plain Caffe, see aepsl.legacy.net; with the
-    confidence none alone.
+    legacy: (deploy, scores, variables), the prototxt of another author's net, its blob of scores or None, and what its
+    ${...} stand for, see aepsl.legacy.reader; with the confidence none alone.
     """
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(list_name)
     own = shard(ids, part)
     labels = dataset.labels(own) if confidence == "labels" else [None] * len(own)
     if legacy:
-        net = LegacyNet(experiment, *legacy, model, len(dataset.values), confidence, gpu)
+        deploy, scores, *variables = legacy
+        net = LegacyNet(experiment, deploy, scores, model, len(dataset.values), confidence, gpu, *variables)
     else:
         net = SegmentationNet(experiment, model, gpu)
+    crf_settings = net.crf if legacy else experiment.crf
     begin(out, word, [f"{kind}/*.png" for kind in KINDS], part and set(own))
     keep = []
     if confidence == "labels" and net.classifies and list_name == experiment.data.train:
@@ -65,7 +67,7 @@ def run(
                 whole = dataset.image(image_id)
                 image = fitting(whole, len(values), image_id)
                 f = net.probabilities(image, confidence, row, image_id)
-                processes.run(_write_masks, paths, image, f, experiment.crf, values, whole.shape[1::-1])
+                processes.run(_write_masks, paths, image, f, crf_settings, values, whole.shape[1::-1])
     return Made([*in_folder(folders[0], own), *in_folder(folders[1], own)], in_folder(folders[2], keep))
 
 
@@ -193,9 +195,19 @@ def main(argv=None):
     parser.add_argument(
         "--workers", type=cli.number(1, 256), default=1, help="processes for the CRF; default: this one"
     )
-    parser.add_argument("--deploy", help="prototxt of another net, of plain Caffe, that --model is of")
-    parser.add_argument("--scores", metavar="BLOB", help="with --deploy: the blob of its scores, before a softmax")
+    parser.add_argument("--deploy", help="prototxt of another author's net, that --model is of")
+    parser.add_argument(
+        "--scores", metavar="BLOB", help="with --deploy: the blob of its scores, before a softmax (the last)"
+    )
+    parser.add_argument(
+        "--define",
+        type=cli.pair,
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="with --deploy: what its ${NAME} is",
+    )
     arguments = parser.parse_args(argv)
-    legacy = (vars(arguments).pop("deploy"), vars(arguments).pop("scores"))
-    arguments.legacy = legacy if any(legacy) else None
+    legacy = [vars(arguments).pop(name) for name in ("deploy", "scores", "define")]
+    arguments.legacy = (*legacy[:2], dict(legacy[2])) if any(legacy) else None
     run(**vars(arguments))
