@@ -46,7 +46,7 @@ def run(name, model, data, deploy=None, list_name="val", changes=(), part=None, 
     used = dict(deploy=_identity(deploy, {}), weights=_identity(model, how.weights))
     out, own = folder.path(how.name), shard(ids, part)
     word = digests.of_value([how.settings(), used, dataset.contents(ids, "images")])
-    begin(out, word, [f"{kind}/*.png" for kind in folder.KINDS], part and set(own))
+    begin(out, word, [*(f"{kind}/*.png" for kind in folder.KINDS), "results.json", "index.html"], part and set(own))
     _segment(net, how, dataset, own, values, out, workers)
     if part:
         return None
@@ -87,7 +87,8 @@ def _only(where, pattern, option):
 
 def _opened(how, deploy, model, channels, gpu):
     """The LegacyNet, of which is known that it takes what the profile gives it. It prints what was changed in it."""
-    net = LegacyNet(experiments.load(PAPERS_EXPERIMENT), deploy, how.scores, model, channels, gpu=gpu)
+    experiment = experiments.load(PAPERS_EXPERIMENT)
+    net = LegacyNet(experiment, deploy, how.scores, model, channels, gpu=gpu, variables=how.define)
     side, remedy = how.pad, "--set pad= gives another"
     if how.tiles:
         side, remedy = how.tiles.side, "--set tiles.side= gives another"
