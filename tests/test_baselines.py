@@ -165,6 +165,8 @@ def test_what_a_prototxt_leaves_open_is_given_by_hand(here):
     caffe.Net("plain.prototxt", caffe.TEST).save("net/ours.caffemodel")
     how, net = opened("define.PAD='2'")
     assert net.legacy.scores == "fc8_voc12" and "pad: 2" in net.prototxt
+    baseline.main("ours --model net --data data --define PAD=2 --set crf=null".split())
+    assert folder.results("ours")["profile"]["define"] == dict(PAD="2")
 
 
 def test_the_net_gets_red_first_where_its_authors_gave_it_so(here, rng):

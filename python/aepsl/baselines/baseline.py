@@ -1,6 +1,7 @@
 """Runs a net of other authors on a data set as they did; writes its figures beside theirs, and a page."""
 
 import glob
+import json
 import os
 import sys
 
@@ -144,25 +145,27 @@ def _evaluated(dataset, ids, out, how):
     return {**dict.fromkeys(folder.KINDS), **dict(zip(kinds, in_threads(evaluate.run, calls)))}
 
 
-def main(argv=None):
-    gpus = ",".join(map(str, range(cli.count(os.environ.get("GPU") or ""))))  # here they are counted from 0
+def _options():
+    environment = {key: os.environ.get(key.upper()) or None for key in ("model", "deploy", "data")}
+    helps = dict(model="caffemodel, or a folder with it and its prototxt", deploy="its prototxt", data="the data set")
     parser = cli.parser(__doc__, "shard gpu", places=lambda asked: dict(written=folder.path(asked.name)))
     parser.add_argument("name", type=experiments.checked_name, help="of a profile, prototxt/legacy/NAME.yaml")
-    environment = {key: os.environ.get(key.upper()) or None for key in ("model", "deploy", "data")}
-    helps = dict(
-        model="caffemodel, or a folder with it and its prototxt", deploy="prototxt", data="data set, VOC layout"
-    )
     for key, value in environment.items():
         parser.add_argument("--" + key, default=value, required=not value and key != "deploy", help=helps[key])
     parser.add_argument("--list", dest="list_name", default="val", help="its name, or the path of a list of ids (val)")
-    parser.add_argument(
-        "--set", dest="changes", nargs="+", default=[], metavar="KEY=VALUE", help="other than the profile"
-    )
-    parser.add_argument(
-        "--workers", type=cli.number(1, 256), default=1, help="processes for the CRF; default: this one"
-    )
+    several = dict(nargs="+", default=[])
+    parser.add_argument("--set", dest="changes", metavar="KEY=VALUE", help="other than the profile", **several)
+    parser.add_argument("--define", type=cli.pair, metavar="NAME=VALUE", help="${NAME} of the prototxt", **several)
+    parser.add_argument("--workers", type=cli.number(1, 256), default=1, help="processes for the CRF (this one)")
+    gpus = ",".join(map(str, range(cli.count(os.environ.get("GPU") or ""))))  # here they are counted from 0
     parser.set_defaults(gpu=gpus or None)
-    found = run(**vars(parser.parse_args(argv)))
+    return parser
+
+
+def main(argv=None):
+    asked = _options().parse_args(argv)
+    asked.changes += [f"define.{key}={json.dumps(value)}" for key, value in vars(asked).pop("define")]
+    found = run(**vars(asked))
     if found:
         print("\n\n".join(table.text() for table in reversed(tables.of_baseline(found))))
         print(f"\nThe same to look at: {folder.path(found['baseline'], 'index.html')}")
