@@ -164,7 +164,7 @@ def _options():
 
 def main(argv=None):
     asked = _options().parse_args(argv)
-    asked.changes += [f"define.{key}={json.dumps(value)}" for key, value in vars(asked).pop("define")]
+    asked.changes = [*asked.changes, *(f"define.{key}={json.dumps(value)}" for key, value in vars(asked).pop("define"))]
     found = run(**vars(asked))
     if found:
         print("\n\n".join(table.text() for table in reversed(tables.of_baseline(found))))
