@@ -64,7 +64,7 @@ def crf_of(layers):
     """(the layer of the net's CRF, its values as an experiment's `crf`), or None."""
     for layer in reversed(layers):
         for key, names in CRFS.items():
-            if layer.fields.all(key):
+            if layer.fields.messages(key):
                 values = [layer.fields.message(key).number(name) for name in names.split()]
                 if None not in values[1:]:
                     return layer, Crf(int(values[0] or ITERATIONS), Bilateral(*values[1:4]), Gaussian(*values[4:]))

@@ -62,9 +62,9 @@ def of_training(fields):
 
 
 def _declared(fields):
-    names, dims = fields.all("input"), [int(each) for each in fields.all("input_dim")]
+    names, dims = fields.words("input"), fields.numbers("input_dim", int)
     shapes = [dims[k : k + 4] for k in range(0, len(dims), 4)]
-    shapes += [[int(each) for each in shape.all("dim")] for shape in fields.all("input_shape")]
+    shapes += [shape.numbers("dim", int) for shape in fields.messages("input_shape")]
     for name, shape in zip(names, [*shapes, *[[]] * len(names)]):
         yield name, _of_shape(name, shape)
 
@@ -76,17 +76,16 @@ def _of_shape(name, shape):
 def _of_layer(top, layer, before):
     fields = layer.fields
     if layer.kind == "Input":
-        shapes = fields.message("input_param").all("shape")
-        index = layer.tops.index(top)
-        return _of_shape(top, [int(each) for each in shapes[min(index, len(shapes) - 1)].all("dim")] if shapes else [])
+        shapes = fields.message("input_param").messages("shape") or [Fields()]
+        return _of_shape(top, shapes[min(layer.tops.index(top), len(shapes) - 1)].numbers("dim", int))
     transform, memory = fields.message("transform_param"), fields.message("memory_data_param")
     image = fields.message("image_data_param")
-    mean = tuple(map(float, transform.all("mean_value"))) or _python_mean(fields) or (before and before[0].mean)
-    side = transform.number("crop_size")
-    sides = [each.number(key) for each, key in ((memory, "height"), (memory, "width"))]
-    sides = sides if all(sides) else [image.number(key) for key in ("new_height", "new_width")]
+    mean = tuple(transform.numbers("mean_value")) or _python_mean(fields) or (before and before[0].mean)
+    side = transform.number("crop_size", kind=int)
+    sides = [each.number(key, kind=int) for each, key in ((memory, "height"), (memory, "width"))]
+    sides = sides if all(sides) else [image.number(key, kind=int) for key in ("new_height", "new_width")]
     sides = sides if all(sides) else [side, side]
-    crop = tuple(map(int, sides)) if all(sides) else before and before[0].crop or None
+    crop = tuple(sides) if all(sides) else before and before[0].crop or None
     return Front(
         top, mean * (3 // len(mean)) if mean else None, transform.number("scale"), crop, transform.get("mean_file")
     )

@@ -58,7 +58,9 @@ def trained(fields):
 
 
 def _messages(fields):
-    return [(value, line) for name, value, line in fields if name in ("layer", "layers")]
+    lines = {id(value): line for _, value, line in fields}
+    found = fields.messages("layer") + fields.messages("layers")
+    return sorted(((value, lines[id(value)]) for value in found), key=lambda each: each[1])
 
 
 def _layer(fields, line):
@@ -69,19 +71,19 @@ def _layer(fields, line):
     return Layer(
         fields.get("name", ""),
         KINDS.get(plain(kind), kind),
-        fields.all("bottom"),
-        fields.all("top"),
+        fields.words("bottom"),
+        fields.words("top"),
         Fields([*shared, *rest.without("param")]),
         line,
     )
 
 
 def _is_tested(fields):
-    includes, excludes = fields.all("include"), fields.all("exclude")
+    includes, excludes = fields.messages("include"), fields.messages("exclude")
     return any(map(_holds, includes)) if includes else not any(map(_holds, excludes))
 
 
 def _holds(rule):
     """Whether Caffe's state, of phase TEST, level 0 and without stages, meets the rule."""
-    low, high = (int(rule.number(key, 0)) for key in ("min_level", "max_level"))
-    return rule.get("phase", "TEST") in ("TEST", "1") and not rule.all("stage") and low <= 0 <= high
+    low, high = (rule.number(key, 0, int) for key in ("min_level", "max_level"))
+    return rule.get("phase", "TEST") in ("TEST", "1") and not rule.words("stage") and low <= 0 <= high

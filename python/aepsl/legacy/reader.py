@@ -43,6 +43,13 @@ def read(deploy, scores=None, model=None, variables=None, channels=None):
     names tell what ${EXP} stands for; variables: {name: value} of others; channels: what ${NUM_LABELS} stands for.
     Raises InputError, one line with all that cannot be had.
     """
+    try:
+        return _read(deploy, scores, model, variables, channels)
+    except ValueError as error:
+        raise InputError(f"{deploy}: {error}; mend that line") from None
+
+
+def _read(deploy, scores, model, variables, channels):
     variables = {**({"NUM_LABELS": channels} if channels else {}), **(variables or {})}
     fields = text.read(deploy, variables)
     if model:
@@ -102,13 +109,18 @@ def _translated(deploy, found, needed):
     blob = _input(deploy, found, needed)
     translator = Translator(blob.size())
     net.layer.add().CopyFrom(_parsed(blob.layer()))
+    given = {blob.blob}
     for layer in _named_once(needed):
         try:
+            lacking = [name for name in layer.bottoms if name not in given]
+            if lacking:
+                raise Impossible(f"reads {', '.join(lacking)}, which no layer before it gives")
+            given.update(layer.tops)
             if broken & set(layer.bottoms) and layer.kind in ("Crop", "Interp"):
-                raise Unfit
+                raise Impossible
             for each in translator.plain(layer, net):
                 net.layer.add().CopyFrom(_parsed(each))
-        except (Impossible, text_format.ParseError, Unfit) as error:
+        except (Impossible, text_format.ParseError, ValueError) as error:
             broken.update(layer.tops)
             if str(error):
                 faults.setdefault((layer.kind, str(error)), []).append(f"{layer.name}, line {layer.line}")
@@ -121,6 +133,7 @@ def _translated(deploy, found, needed):
 def _sized(deploy, net, scores):
     """Give the net's input a size that the net takes, where its own is too small for its margins or another net's."""
     dims = net.layer[0].input_param.shape[0].dim
+    geometry.cells(net, scores)
     try:
         geometry.shapes(net, *dims[2:])
     except Unfit:

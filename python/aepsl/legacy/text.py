@@ -1,5 +1,6 @@
 """A prototxt as fields, names and values, of whatever Caffe: protobuf's own messages know BVLC's fields alone."""
 
+import math
 import os
 import re
 import subprocess
@@ -20,21 +21,43 @@ class Text(str):
 
 
 class Fields(list):
-    """The fields of a message, in order: (name, value, line), where a value is Text, another word, or Fields."""
+    """The fields of a message, in order: (name, value, line), where a value is Text, another word, or Fields.
 
-    def all(self, name):
+    ValueError, with the line, where a word is asked for and a message stands, and the other way round.
+    """
+
+    def words(self, name):
+        """The values of that name, as they are written."""
+        return self._all(name, str, "one word")
+
+    def messages(self, name):
+        return self._all(name, Fields, "a message in brackets")
+
+    def _all(self, name, kind, wanted):
+        for key, value, line in self:
+            if key == name and not isinstance(value, kind):
+                raise ValueError(f"line {line}: `{name}` must be {wanted}")
         return [value for key, value, _ in self if key == name]
 
     def get(self, name, default=None):
         """The last value of that name."""
-        return (self.all(name) or [default])[-1]
-
-    def number(self, name, default=None):
-        value = self.get(name, default)
-        return float(value) if isinstance(value, str) else value
+        return (self.words(name) or [default])[-1]
 
     def message(self, name):
-        return self.get(name, Fields())
+        return (self.messages(name) or [Fields()])[-1]
+
+    def numbers(self, name, kind=float):
+        """ValueError for what is no number of that kind, or not finite."""
+        try:
+            found = [kind(word) for word in self.words(name)]
+        except ValueError as error:
+            raise ValueError(f"`{name}`: {error}") from None
+        if not all(map(math.isfinite, found)):
+            raise ValueError(f"`{name}` must be finite")
+        return found
+
+    def number(self, name, default=None, kind=float):
+        return (self.numbers(name, kind) or [default])[-1]
 
     def without(self, *names):
         return Fields(field for field in self if field[0] not in names)
@@ -61,7 +84,7 @@ def read(path, variables):
         raise InputError(f"{path}: no such prototxt")
     text = VARIABLE.sub(lambda found: str(variables.get(found[1], found[0])), text)
     fields = _parsed(path, text)
-    if any(layer.all("layer") for layer in fields.all("layers")):
+    if any(layer.messages("layer") for layer in fields.messages("layers")):
         fields = _parsed(path, _upgraded(path, text))
     return fields
 
@@ -71,6 +94,8 @@ def _parsed(path, text):
     tokens = text_format.Tokenizer(lines)
     try:
         return _fields(tokens, None)
+    except RecursionError:
+        raise InputError(f"{path}: has too many brackets within brackets to be a prototxt") from None
     except text_format.ParseError as error:
         open_one = VARIABLE.search(lines[error.GetLine() - 1])
         remedy = f"say what {open_one[0]} is: --define {open_one[1]}=..." if open_one else "mend that line"

@@ -58,7 +58,9 @@ class Translator:
     def _convolution(self, layer, net):
         """DeepLab's `hole` is dilation; fillers count where the caffemodel has no weights: CCNN's is FCN's."""
         param = layer.fields.message("convolution_param")
-        holes = param.all("hole") or [param.get(name) for name in ("hole_h", "hole_w") if param.all(name)]
+        holes = param.words("hole")
+        if param.words("hole_h") or param.words("hole_w"):
+            holes = [param.get(name, param.get("hole", "1")) for name in ("hole_h", "hole_w")]
         if holes:
             self.say("`hole` is dilation", layer)
         fields = param.without("engine", "weight_filler", "bias_filler", "hole", "hole_h", "hole_w")
@@ -76,7 +78,7 @@ class Translator:
 
     def _crop(self, layer, net):
         """Where BVLC cuts nothing off, the Caffe of FCN's authors laid the cells over those of the second bottom."""
-        if layer.fields.all("crop_param"):
+        if layer.fields.messages("crop_param"):
             return [layer]
         ours, theirs = (geometry.cells(net, bottom) for bottom in layer.bottoms)
         if ours.stride != theirs.stride:
@@ -113,25 +115,25 @@ class Translator:
         param = Fields([("num_output", count, 0), ("group", count, 0), ("bias_term", "false", 0)])
         for name, values in (("kernel_size", kernel), ("stride", zoom), ("pad", pad)):
             param.extend((name, str(value), 0) for value in values)
-        weights = np.outer(*(np.ones(k) if one else _triangle(k) for k, one in zip(kernel, single)))
-        self.fixed[layer.name] = _or(lambda shapes: [np.broadcast_to(weights, shapes[0])])
+        rows = [(np.ones if one else _triangle, side) for side, one in zip(kernel, single)]
+        self.fixed[layer.name] = _or(lambda shapes: [np.broadcast_to(np.outer(*(f(k) for f, k in rows)), shapes[0])])
         return layer.made("Deconvolution", Fields([("convolution_param", param, 0)]))
 
     def _ratio(self, param, layer, net):
         """(zoom, shrink, whether there is a single cell), each along both axes."""
-        if not param.all("height"):
-            zoom, shrink = (int(param.number(f"{name}_factor", 1)) for name in ("zoom", "shrink"))
+        if not param.words("height"):
+            zoom, shrink = (param.number(f"{name}_factor", 1, int) for name in ("zoom", "shrink"))
             return (zoom, zoom), (shrink, shrink), (False, False)
         self.only = self.size
         cells = geometry.shapes(net, *self.size)[layer.bottoms[0]][1:]
-        wanted = [int(param.number(name)) for name in ("height", "width")]
+        wanted = [param.number(name, 1, int) for name in ("height", "width")]
         ratios = [(n, 1) if count == 1 else _reduced(n - 1, count - 1) for n, count in zip(wanted, cells)]
         return (*zip(*ratios), [count == 1 for count in cells])
 
     def _bn(self, layer, net):
         """Statistics that do not depend on the image: slope (x - mean) / sqrt(variance + eps) + bias."""
         param = layer.fields.message("bn_param")
-        if param.get("bn_mode", "INFERENCE" if not param.all("scale_filler") else "LEARN") != "INFERENCE":
+        if param.get("bn_mode", "INFERENCE" if not param.messages("scale_filler") else "LEARN") != "INFERENCE":
             raise Impossible("normalises by the image's own statistics; its authors make it one of bn_mode INFERENCE")
         eps = param.number("eps", EPS)
         self.fixed[layer.name] = lambda blobs, shapes: _folded(blobs, eps)

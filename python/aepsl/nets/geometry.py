@@ -15,6 +15,7 @@ CELLWISE = set(
 WINDOWED = {"Convolution": "convolution_param", "Deconvolution": "convolution_param", "Pooling": "pooling_param"}
 KNOWN = CELLWISE | set(WINDOWED) | {"Concat", "Crop", "Eltwise", "Input", "Slice"}
 BOTH = (0, 1)  # the axes: rows and columns
+WHOLE = (0.0, 1.0, 1.0)  # where an input's cells are: start, stride, coarsest stride
 FAR = 1024  # pixels by which a side may have to grow until the net takes it
 
 
@@ -43,19 +44,14 @@ def cells(net, blob):
 
 def _places(net, axis):
     """{blob: (start, stride, coarsest stride on its way)} along an axis, of those that have a place."""
-    places = dict.fromkeys(net.input, (0.0, 1.0, 1.0))
+    places = dict.fromkeys(net.input, WHOLE)
     for layer in net.layer:
-        below = [places[name] for name in layer.bottom if name in places]
-        if layer.type not in KNOWN or len(below) < len(layer.bottom):
-            place = None
-        elif layer.type == "Input":
-            place = (0.0, 1.0, 1.0)
-        else:
-            place = _place(layer, axis, min(below, key=lambda each: each[2]) if layer.type != "Crop" else below[0])
-        for top in layer.top:
-            places.pop(top, None)
-            if place:
-                places[top] = place
+        below = [places.get(name) for name in layer.bottom]
+        place = WHOLE if layer.type == "Input" else None
+        if layer.type in KNOWN and below and None not in below:
+            first = below[0] if layer.type == "Crop" else min(below, key=lambda each: each[2])
+            place = _place(layer, axis, first)
+        places.update(dict.fromkeys(layer.top, place))
     return places
 
 
@@ -81,6 +77,8 @@ def window(layer, axis):
         return None, 1, 0
     defaults = dict(kernel=1, stride=1, pad=0, dilation=1)
     side, stride, pad, dilation = (_of_axis(param, name, axis, default) for name, default in defaults.items())
+    if min(side, stride, dilation) < 1:
+        raise Unfit(f"{layer.name} has a kernel, stride or dilation of 0")
     return dilation * (side - 1) + 1, stride, pad
 
 

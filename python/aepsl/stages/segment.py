@@ -203,6 +203,7 @@ def main(argv=None):
         "--define",
         type=cli.pair,
         nargs="+",
+        action="extend",
         default=[],
         metavar="NAME=VALUE",
         help="with --deploy: what its ${NAME} is",
