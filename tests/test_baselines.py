@@ -122,6 +122,11 @@ def test_order_shards_and_interruptions_change_no_byte(here, monkeypatch):
             np.testing.assert_array_equal(found[kind][image_id], mask)
     baseline.run("ours", "net", "data", list_name="back", changes=["mean=[0, 0, 0]"])
     assert len(asked) == 9  # of another word: all again
+    monkeypatch.setattr(protocol, "probabilities", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        baseline.run("ours", "net", "data")
+    with pytest.raises(InputError, match="no such baseline was run"):
+        folder.masks("ours")  # no older figures stand beside newer masks
 
 
 def test_without_a_crf_there_are_plain_masks_alone(here, capsys):
@@ -149,6 +154,19 @@ def test_larger_images_than_the_authors_pad_to_are_scaled_and_that_is_said(here,
 def opened(*changes):
     how = profile.load("ours", changes)
     return how, baseline._opened(how, "net/deploy.prototxt", "net/ours.caffemodel", 3, None)
+
+
+def test_what_a_prototxt_leaves_open_is_given_by_hand(here):
+    """${EXP}, which the caffemodel tells, and other words, which it does not."""
+    text = DEPLOY.replace('"fc8"', '"fc8_${EXP}"').replace("pad: 2 hole", "pad: ${PAD} hole")
+    (here / "net/deploy.prototxt").write_text(text)
+    plain = (here / "plain.prototxt").read_text().replace("fc8", "fc8_voc12")
+    (here / "plain.prototxt").write_text(plain)
+    caffe.Net("plain.prototxt", caffe.TEST).save("net/ours.caffemodel")
+    how, net = opened("define.PAD='2'")
+    assert net.legacy.scores == "fc8_voc12" and "pad: 2" in net.prototxt
+    baseline.main("ours --model net --data data --define PAD=2 --set crf=null".split())
+    assert folder.results("ours")["profile"]["define"] == dict(PAD="2")
 
 
 def test_the_net_gets_red_first_where_its_authors_gave_it_so(here, rng):

@@ -406,7 +406,7 @@ def test_every_profile_is_compared():
 
 
 # Heights and widths; OAA's cut whole pixels off what is scaled to parts of a pixel, so these are scaled to whole ones.
-SIZES = dict(oaa_vgg16=[(96, 96), (97, 401)], oaa_resnet101=[(300, 320)], pspnet=[(97, 161), (161, 120)])
+SIZES = dict(oaa_vgg16=[(96, 96), (97, 401)], oaa_resnet101=[(460, 300)], pspnet=[(97, 161), (161, 120)])
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -1,6 +1,7 @@
 """Runs a net of other authors on a data set as they did; writes its figures beside theirs, and a page."""
 
 import glob
+import json
 import os
 import sys
 
@@ -46,7 +47,7 @@ def run(name, model, data, deploy=None, list_name="val", changes=(), part=None, 
     used = dict(deploy=_identity(deploy, {}), weights=_identity(model, how.weights))
     out, own = folder.path(how.name), shard(ids, part)
     word = digests.of_value([how.settings(), used, dataset.contents(ids, "images")])
-    begin(out, word, [f"{kind}/*.png" for kind in folder.KINDS], part and set(own))
+    begin(out, word, [*(f"{kind}/*.png" for kind in folder.KINDS), "results.json", "index.html"], part and set(own))
     _segment(net, how, dataset, own, values, out, workers)
     if part:
         return None
@@ -87,7 +88,8 @@ def _only(where, pattern, option):
 
 def _opened(how, deploy, model, channels, gpu):
     """The LegacyNet, of which is known that it takes what the profile gives it. It prints what was changed in it."""
-    net = LegacyNet(experiments.load(PAPERS_EXPERIMENT), deploy, how.scores, model, channels, gpu=gpu)
+    experiment = experiments.load(PAPERS_EXPERIMENT)
+    net = LegacyNet(experiment, deploy, how.scores, model, channels, gpu=gpu, variables=how.define)
     side, remedy = how.pad, "--set pad= gives another"
     if how.tiles:
         side, remedy = how.tiles.side, "--set tiles.side= gives another"
@@ -143,25 +145,27 @@ def _evaluated(dataset, ids, out, how):
     return {**dict.fromkeys(folder.KINDS), **dict(zip(kinds, in_threads(evaluate.run, calls)))}
 
 
-def main(argv=None):
-    gpus = ",".join(map(str, range(cli.count(os.environ.get("GPU") or ""))))  # here they are counted from 0
+def _options():
+    environment = {key: os.environ.get(key.upper()) or None for key in ("model", "deploy", "data")}
+    helps = dict(model="caffemodel, or a folder with it and its prototxt", deploy="its prototxt", data="the data set")
     parser = cli.parser(__doc__, "shard gpu", places=lambda asked: dict(written=folder.path(asked.name)))
     parser.add_argument("name", type=experiments.checked_name, help="of a profile, prototxt/legacy/NAME.yaml")
-    environment = {key: os.environ.get(key.upper()) or None for key in ("model", "deploy", "data")}
-    helps = dict(
-        model="caffemodel, or a folder with it and its prototxt", deploy="prototxt", data="data set, VOC layout"
-    )
     for key, value in environment.items():
         parser.add_argument("--" + key, default=value, required=not value and key != "deploy", help=helps[key])
     parser.add_argument("--list", dest="list_name", default="val", help="its name, or the path of a list of ids (val)")
-    parser.add_argument(
-        "--set", dest="changes", nargs="+", default=[], metavar="KEY=VALUE", help="other than the profile"
-    )
-    parser.add_argument(
-        "--workers", type=cli.number(1, 256), default=1, help="processes for the CRF; default: this one"
-    )
+    several = dict(nargs="+", default=[])
+    parser.add_argument("--set", dest="changes", metavar="KEY=VALUE", help="other than the profile", **several)
+    parser.add_argument("--define", type=cli.pair, metavar="NAME=VALUE", help="${NAME} of the prototxt", **several)
+    parser.add_argument("--workers", type=cli.number(1, 256), default=1, help="processes for the CRF (this one)")
+    gpus = ",".join(map(str, range(cli.count(os.environ.get("GPU") or ""))))  # here they are counted from 0
     parser.set_defaults(gpu=gpus or None)
-    found = run(**vars(parser.parse_args(argv)))
+    return parser
+
+
+def main(argv=None):
+    asked = _options().parse_args(argv)
+    asked.changes = [*asked.changes, *(f"define.{key}={json.dumps(value)}" for key, value in vars(asked).pop("define"))]
+    found = run(**vars(asked))
     if found:
         print("\n\n".join(table.text() for table in reversed(tables.of_baseline(found))))
         print(f"\nThe same to look at: {folder.path(found['baseline'], 'index.html')}")

@@ -54,6 +54,7 @@ class Profile(Part):
     classes: object = VOC
     channel_order: str = "bgr"
     scores: Optional[str] = None
+    define: Optional[dict] = None
     resize: Optional[dict] = None
     kernel: str = "linear"
     pad: Optional[int] = None
