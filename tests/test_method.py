@@ -121,7 +121,7 @@ def test_a_loss_at_the_bound_is_a_success():
 
 
 def test_the_crf_is_asked_for_what_the_settings_say(monkeypatch, rng):
-    """DeepLab's values under pydensecrf's names; its kernels and their normalisation are the library's defaults."""
+    """DeepLab's values under pydensecrf's names; its kernels are the library's defaults."""
     asked = {}
 
     class Recorder:
@@ -146,7 +146,8 @@ def test_the_crf_is_asked_for_what_the_settings_say(monkeypatch, rng):
     crf.refined(image, f.astype(np.float32), experiments.load("voc12").crf)
     np.testing.assert_array_equal(asked["bilateral"].pop("rgbim"), image[:, :, ::-1])
     np.testing.assert_allclose(asked.pop("unary"), -np.log(f).reshape(2, 20), rtol=1e-5)
-    expected = dict(bilateral=dict(sxy=121, srgb=5, compat=4), gaussian=dict(sxy=3, compat=3))
+    symmetric = dict(normalization=crf.densecrf.NORMALIZE_SYMMETRIC)  # the default of the library
+    expected = dict(bilateral=dict(sxy=121, srgb=5, compat=4, **symmetric), gaussian=dict(sxy=3, compat=3, **symmetric))
     assert asked == dict(expected, size=(5, 4, 2), iterations=10)
 
 

@@ -309,5 +309,5 @@ def test_a_failure_in_a_process_is_told(models, small_set, tmp_path):
     (tmp_path / "out/crf").write_text("in the way")
     (small_set / "classes.txt").write_text("cat\ndog\nhen\nowl\n")
     experiment = experiments.changed(experiments.load("demo"), {"classes": ["cat", "dog", "hen", "owl"]})
-    with pytest.raises(OSError):
+    with pytest.raises(InputError, match="out/crf/"):
         segment.run(experiment, str(small_set), "val", models["psl"], str(tmp_path / "out"), workers=2)

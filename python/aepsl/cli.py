@@ -101,10 +101,11 @@ def command(main):
         main()
         if sys.stdout:
             sys.stdout.flush()
-        _end_with_gpus(0)
+        _leave(0)
         return
     except SystemExit as asked:
-        _end_with_gpus(int(asked.code or 0))
+        if isinstance(asked.code, (int, type(None))):  # of a text Python prints the line, and ends with 1
+            _leave(asked.code or 0)
         raise
     except InputError as error:
         line = remedied(error)
@@ -140,16 +141,13 @@ def remedied(error):
     return f"{error}{REMEDIES.get(type(error), '')}"
 
 
-def _end_with_gpus(code):
-    """Where Caffe sees a GPU, end this process at once.
+def _leave(code):
+    """Where Caffe was loaded, end this process at once.
 
     Caffe gives its cuBLAS handle back after CUDA's driver may have gone, and aborts where that fails.
     """
     if "caffe" in sys.modules:
-        from aepsl.nets import cuda  # which loads Caffe: not for commands without it
-
-        if cuda.count():
-            _end("", code)
+        _end("", code)
 
 
 def _end(text, code):

@@ -3,6 +3,7 @@
 What a profile may hold, and what each of its fields is for, says schema.yaml beside this file.
 """
 
+import dataclasses
 import functools
 import os
 from typing import Optional
@@ -13,21 +14,21 @@ import yaml
 from aepsl.base.errors import InputError
 from aepsl.data.dataset import VOC_CLASSES
 from aepsl.settings import experiments, yaml_file
-from aepsl.settings.typed import Bilateral, Gaussian, Part, part, typed
+from aepsl.settings.typed import Bilateral, Gaussian, Part, typed
 
 FOLDER = os.path.join("prototxt", "legacy")
 VOC = "voc"  # stands for background and VOC's classes in the order of its masks
 WHOLE = ("resize", "classes")  # a change takes the place of all that the profile has there
 
 
-@part
+@dataclasses.dataclass(frozen=True)
 class Tiles(Part):
     side: int
     step: int
     border: int = 0
 
 
-@part
+@dataclasses.dataclass(frozen=True)
 class Crf(Part):
     """As aepsl.settings.typed.Crf; normalization: see crf.refined; least: probabilities below it become it."""
 
@@ -39,7 +40,7 @@ class Crf(Part):
     note: Optional[str] = None
 
 
-@part
+@dataclasses.dataclass(frozen=True)
 class Profile(Part):
     """See schema.yaml; resize: {kind: values}; classes: VOC or the names of the channels."""
 
@@ -58,11 +59,11 @@ class Profile(Part):
     resize: Optional[dict] = None
     kernel: str = "linear"
     pad: Optional[int] = None
-    tiles: Optional[Tiles] = None
+    tiles: Tiles = None
     offset: float = 0
     mirror: bool = False
     join: str = "sum"
-    crf: Optional[Crf] = None
+    crf: Crf = None
     note: Optional[str] = None
 
     def values(self, dataset):

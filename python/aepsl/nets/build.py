@@ -38,7 +38,7 @@ def data_parameters(experiment, task, **own):
         root="data/" + experiment.name,
         list=data.train,
         classes=experiment.classes,
-        batch=experiment.training.of(task).batch,
+        batch=own["batch"] if "batch" in own else experiment.training.of(task).batch,
         crop=data.crop,
         scale=data.scale,
         mean=data.mean,
