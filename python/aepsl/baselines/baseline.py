@@ -13,7 +13,7 @@ from aepsl import cli
 from aepsl.base import host
 from aepsl.base.errors import InputError
 from aepsl.base.files import digest, sha256, write_json, write_text
-from aepsl.base.parallel import in_threads
+from aepsl.base.parallel import in_processes, in_threads
 from aepsl.baselines import folder, profile, protocol, tables
 from aepsl.data.dataset import Dataset, shard
 from aepsl.evaluation import evaluate
@@ -23,7 +23,7 @@ from aepsl.nets import crf, geometry
 from aepsl.paper.published import PAPERS_EXPERIMENT
 from aepsl.report import page
 from aepsl.settings import experiments
-from aepsl.stages.segment import Processes, fitting
+from aepsl.stages.segment import fitting
 from aepsl.store import digests
 from aepsl.store.result import begin, has
 
@@ -117,14 +117,18 @@ def _identity(path, published):
 
 def _segment(net, how, dataset, ids, values, out, workers):
     kinds = folder.KINDS if how.crf else folder.KINDS[:1]
-    with Processes(workers) as processes:
+
+    def segmented():
+        """What `_write_masks` is given of each image that has no masks yet."""
         for image_id in tqdm(ids, unit="image", desc=out, disable=None):
             paths = [os.path.join(out, kind, image_id + ".png") for kind in kinds]
             if not has(*paths):
                 whole = dataset.image(image_id)
                 image = fitting(whole, len(values), image_id)
                 f = protocol.probabilities(net, image, how, image_id)
-                processes.run(_write_masks, paths, image, f, how.crf, np.array(values, np.uint8), whole.shape[1::-1])
+                yield paths, image, f, how.crf, np.array(values, np.uint8), whole.shape[1::-1]
+
+    in_processes(_write_masks, segmented(), workers)
 
 
 def _write_masks(paths, image, f, settings, values, size):

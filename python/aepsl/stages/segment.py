@@ -3,9 +3,6 @@
 Of the few training images that the report shows, S_hat of a PSL net is kept too, where labels are known: in s_hat/.
 """
 
-import collections
-import concurrent.futures
-import multiprocessing
 import os
 import sys
 
@@ -15,7 +12,7 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.parallel import leave_interruption
+from aepsl.base.parallel import in_processes
 from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
 from aepsl.images.pictures import scaled, write_mask
 from aepsl.layers.losses import softmax
@@ -71,7 +68,7 @@ def run(
                 f = net.probabilities(image, confidence, row, image_id)
                 yield paths, image, f, crf_settings, values, whole.shape[1::-1]
 
-    _in_processes(_write_masks, segmented(), workers)
+    in_processes(_write_masks, segmented(), workers)
     return Made([*in_folder(folders[0], own), *in_folder(folders[1], own)], in_folder(folders[2], keep))
 
 
@@ -92,26 +89,6 @@ def _write_masks(paths, image, f, crf_settings, values, size):
     """
     for path, maps in ((paths[0], f), (paths[1], crf.refined(image, f, crf_settings, paths[1]))):
         write_mask(path, cv2.resize(values[maps.argmax(axis=0)], size, interpolation=cv2.INTER_NEAREST))
-
-
-def _in_processes(function, calls, count):
-    """function(*each) for each of `calls`, in `count` processes, or in this one if that is 1.
-
-    The processes come from a server that has never seen CUDA. No more calls wait than keep them busy, so that memory
-    does not grow.
-    """
-    if count == 1:
-        for each in calls:
-            function(*each)
-        return
-    waiting, context = collections.deque(), multiprocessing.get_context("forkserver")
-    with concurrent.futures.ProcessPoolExecutor(count, context, leave_interruption) as executor:
-        for each in calls:
-            waiting.append(executor.submit(function, *each))
-            if len(waiting) > 2 * count:
-                waiting.popleft().result()
-        for each in waiting:
-            each.result()
 
 
 class SegmentationNet(WholeImages):
