@@ -20,9 +20,9 @@ ENDINGS = tuple(ENDINGS.split())
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
-ID_blob_0.mat ID_blob_0.png ID_seg.png ID.npy eval.py results.pkl results.tgz input_list.txt localization_cues.pickle
+ID_blob_0.mat ID_seg.png ID.npy eval.py results.pkl results.tgz input_list.txt localization_cues.pickle
 runs/ crf/ plain/ runs/.digests.json runs/baselines/NAME runs/baselines/NAME/index.html runs/bench.json runs/NAME
-runs/gpu/voc12 runs/gpu/summary.json
+runs/gpu/voc12
 runs/gpu/voc12/summary.json runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/
 relabelled/psl/s_hat/ runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
@@ -324,7 +324,7 @@ def test_paths_in_backticks_exist(path):
 
 
 def is_path(code):
-    return bool(re.fullmatch(r"[\w.+/-]+", code)) and ("/" in code or code.endswith(ENDINGS))
+    return bool(re.fullmatch(r"[\w.+/-]+", code)) and ("/" in code or code.endswith(ENDINGS)) and code not in ENDINGS
 
 
 def found(code):

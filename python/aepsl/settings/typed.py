@@ -68,7 +68,7 @@ def typed(cls, settings):
 
 def _frozen(value):
     if isinstance(value, dict):
-        return Choice(value)
+        return Choice({key: _frozen(each) for key, each in value.items()})
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
@@ -76,7 +76,7 @@ def _plain(value):
     if isinstance(value, Part):
         return value.settings()
     if isinstance(value, dict):
-        return dict(value)
+        return {key: _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
