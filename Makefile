@@ -31,7 +31,7 @@ help: ## this list
 	@echo 'GPU=       numbers of the GPUs to use, for example 0 or 0,1; or fake, fake,fake; the CPU without it'
 	@echo 'TF32=1     lets a GPU multiply faster and less exactly'
 	@echo 'CORES=     how many cores to use (all)'
-	@echo 'ROW=       what make submission packs: psl++ without it; ae_step3, psl+gt, ...: a row of tables 3 and 4'
+	@echo 'ROW=       rows of tables 3 and 4: reproduce makes those alone, e.g. psl,psl++; submission packs one (psl++)'
 	@echo 'PROFILE=   profiles/slurm: each job of reproduce as a job of SLURM'
 	@echo 'SLICES=    a new folder for rootfs: it takes the image in compressed slices of 60 MiB, for scripts/gpu_session'
 	@echo 'FORMAT=md  makes report print Markdown'

@@ -148,6 +148,7 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
         "make test GPU=0",
         "make reproduce GPU=0",
         "make reproduce GPU=0,1",
+        "make reproduce GPU=0 ROW=psl++",
         "make calibrate GPU=0",
         "make bench GPU=0",
         "scripts/gpu_session /the/slices --minutes 15",

@@ -195,5 +195,5 @@ def test_a_session_on_the_demos_nets(tmp_path, monkeypatch):
     for name in ("agreement", "speed"):
         gpu_session.part(name, experiments.load("demo"))
     rows = json.loads((tmp_path / "gpu/demo/speed.json").read_text())["rows"]
-    assert [row[0] for row in rows[2:4]] == ["psl, images/s", "classification, GiB"]
+    assert rows[2][0].startswith("psl, images/s") and rows[3][0] == "classification, GiB"
     assert all(float(seen) > 0 for _, _, seen in rows)

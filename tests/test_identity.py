@@ -448,3 +448,30 @@ def test_what_waits_longest_starts_first(run):
         run.start(*NO_PAGE)
     begun = re.findall(r"^ *\d+ s +\d+/\d+  (.*)$", said, re.MULTILINE)
     assert set(begun[:2]) == {"relabel.psl 1 2", "relabel.psl 2 2"} and "segmentation.psl_labels" in begun
+
+
+def test_some_rows_are_made_with_what_they_need_and_what_is_done_stays(run):
+    """psl learns anew: without psl++, whose masks it makes. Rows that are still valid keep their figures."""
+    results, before = run.tree / "runs/tiny/results.json", run.yaml.read_text()
+    whole = json.loads(results.read_text())["rows"]
+    assert run.planned(ROW="psl") == set()
+    settings = yaml.safe_load(before)
+    try:
+        run.yaml.write_text(yaml.safe_dump(laid_over(settings, dict(training=dict(psl=dict(STEP, lr=0.02))))))
+        run.command("build", "tiny")
+        assert run.planned(ROW="psl") == {"segmentation.psl", "segment.val.psl", "results"}
+        run.start(ROW="psl")
+        found = json.loads(results.read_text())["rows"]
+        assert list(found) == ["ae_step1", "psl"] and found["ae_step1"] == whole["ae_step1"]
+        for row in ("psl++", "ae_step1"):
+            assert (run.tree / f"runs/tiny/val/{row}/crf").is_dir()
+    finally:
+        run.yaml.write_text(before)
+        run.command("build", "tiny")
+        run.start(*NO_PAGE)
+    assert json.loads(results.read_text())["rows"] == whole
+    shutil.move(run.tree / "runs/tiny", run.tree / "aside")
+    first = "classification.step1 mine.step1 shares.step1 masks.ae_step1 segmentation.ae_step1 segment.val.ae_step1"
+    assert run.planned(ROW="ae_step1") == {*first.split(), "saliency", "surgery", "thresholds", "background", "results"}
+    shutil.rmtree(run.tree / "runs/tiny", ignore_errors=True)
+    shutil.move(run.tree / "aside", run.tree / "runs/tiny")

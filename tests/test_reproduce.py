@@ -216,6 +216,7 @@ def test_one_class_is_no_experiment(tree, made, small_set):
     "arguments, complaint",
     [
         (["demo", "submission", "--row", "psl+"], "psl+: no row of tables 3 and 4; `rows` in experiment.yaml and ROW="),
+        (["demo", "--row", "psl,psl+"], "psl+: no row of tables 3 and 4; `rows` in experiment.yaml and ROW="),
         (["dmeo"], "prototxt/dmeo/experiment.yaml: no such experiment; known are "),
         (["rehearsal"], "Which data? EXPERIMENT=rehearsal DATA=a folder in VOC layout"),
         (["demo", "--cores", "0"], "CORES=0: give a number from 1 on, or all"),

@@ -96,7 +96,7 @@ def test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings(voc1
     assert computed["saliency"] == 0.11
     os.rename(tmp_path / "later", tmp_path / "voc12")
     text = plan.report(voc12, gpus=1, cores=8)
-    assert "Computed, not measured: an NVIDIA V100" in text and "no GPU is visible here" in text
+    assert "Computed, not measured: an NVIDIA V100 at 41% of its peak" in text and "no GPU is visible here" in text
     assert "VOCtrainval" in text
     assert hours(text)["classification.step1"] == 1  # as it was
     assert hours(text)["segmentation.ae_step1"] == pytest.approx(1, abs=0.02)  # the same work
@@ -192,3 +192,10 @@ def test_what_gpu_session_measured_takes_the_place_of_the_computed(voc12, tmp_pa
         assert "Computed" in plan.report(voc12, gpus=1, cores=8)
     card("NVIDIA A100-PCIE-40GB")
     assert "Computed" in plan.report(voc12, gpus=1, cores=8)
+
+
+@pytest.mark.parametrize("task, gib", [("classification", 10.76), ("segmentation", 10.78), ("psl", 11.18)])
+def test_the_memory_of_a_training_is_what_caffe_allocates(task, gib):
+    """Of the paper's nets at batch 30, as a fake GPU counted it."""
+    computed = costs.memory_of_training(experiments.load("voc12"), task) - costs.CONTEXT - costs.LIBRARIES
+    assert computed / 2**30 == pytest.approx(gib, abs=0.03)

@@ -29,7 +29,7 @@ from aepsl.settings.experiments import TASKS
 from aepsl.training.stand_ins import trained
 
 PHOTOS = {published.PAPERS_EXPERIMENT: "photos_full"}  # what is trained; another experiment itself
-LINE = "{:12}{:40}{:>16}{:>16}"
+LINE = "{:12}{:46}{:>16}{:>16}"
 ITERATIONS = 20  # that speed is measured of
 GRACE = 30  # seconds for a step to end by itself after its time
 
@@ -117,7 +117,7 @@ def compare(gpu, experiment):
 
 def speed(gpu, experiment):
     """{"rows", "images_per_second"} of the experiment's trainings at their batch, computed and measured; and memory."""
-    device.use(gpu)
+    in_a_process(device.use, gpu)  # says at once if it is not there; a context of this process would count as used
     card, rates, memory = roofline.known(cuda.name(gpu)), {}, []
     for task in TASKS:
         print(f"{task}, {ITERATIONS} iterations", flush=True)
@@ -125,7 +125,11 @@ def speed(gpu, experiment):
         seconds, used = in_a_process(trained, gpu, experiment.name, task, batch, ITERATIONS)  # its memory is its own
         rates[task] = round(ITERATIONS * batch / seconds, 2)
         memory.append([f"{task}, GiB", costs.memory_of_training(experiment, task) / GIB, used / GIB])
-    rows = [[f"{task}, images/s", costs.images_per_second(experiment, task, card), rates[task]] for task in TASKS]
+    of_another = "" if card else f", expected of a {costs.REFERENCE}"
+    rows = [
+        [f"{task}, images/s{of_another}", costs.images_per_second(experiment, task, card), rates[task]]
+        for task in TASKS
+    ]
     rows = [[what, f"{computed:.1f}", f"{seen:.1f}"] for what, computed, seen in rows + memory]
     return dict(rows=rows, images_per_second=rates)
 

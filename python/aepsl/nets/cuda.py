@@ -52,6 +52,7 @@ def driver_release():
 
 def name(gpu):
     text = ctypes.create_string_buffer(256)
+    count()  # starts the driver, which tells nothing before
     ctypes.CDLL("libcuda.so.1").cuDeviceGetName(text, len(text), gpu)
     return text.value.decode()
 

@@ -92,7 +92,9 @@ def speed(gpus, cores):
     name = cuda.name(0) if cuda.count() else ""
     card, rates = roofline.known(name), measured.images_per_second()
     slower = [images_per_second(paper, task, card) / rate for task, rate in rates.items()]
-    told = f"Computed, not measured: an NVIDIA {card or REFERENCE} and {cores} cores, see docs/speed.md"
+    share = share_of_peak(card, net_of(paper, "segmentation"))
+    told = f"Computed, not measured: an NVIDIA {card or REFERENCE} at {share:.0%} of its peak"
+    told += f", see docs/speed.md, and {cores} cores"
     if rates:
         told = f"By what gpu-session measured of trainings on a GPU like this, {name}, and {cores} cores"
     elif not name:
@@ -105,6 +107,11 @@ def speed(gpus, cores):
 def seconds_on(card, net):
     """Computed seconds of a net's forward pass on a card of roofline.CARDS; on REFERENCE without one."""
     return roofline.seconds(net, roofline.CARDS[card or REFERENCE])
+
+
+def share_of_peak(card, net):
+    """What a card's arithmetic for a net is of its peak."""
+    return 2 * multiply_adds(net) / seconds_on(card, net) / roofline.CARDS[card or REFERENCE].tflops / 1e12
 
 
 def images_per_second(experiment, task, card):

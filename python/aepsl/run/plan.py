@@ -7,7 +7,7 @@ from aepsl.base.table import Table, number
 from aepsl.data import source_table
 from aepsl.graph.graph import Graph
 from aepsl.paper import published
-from aepsl.run import costs, new_experiment
+from aepsl.run import costs, new_experiment, rows
 from aepsl.settings.experiments import TASKS
 
 SEVERAL = (2, 4, 8)  # GPUs
@@ -24,22 +24,16 @@ def report(experiment, gpus=0, cores=1):
     hours = {name: took.get(name, each) / 3600 for name, each in costs.expected(graph, gpus, cores, factor).items()}
     images = costs.images_of(graph)
     disk = {stage.name: costs.disk_of(graph, stage, images) for stage in graph.shown()}
-    rows = [_row(name, hours[name], disk[name], "as it was" * (name in took)) for name in disk]
+    lines = [_row(name, hours[name], disk[name], "as it was" * (name in took)) for name in disk]
     downloaded = {name: size / 1e9 for name, size in downloads(experiment).items()}
-    rows += [_row(name, None, size, "downloaded") for name, size in downloaded.items()]
-    total = sum(hours.values())
-    rows.append(
-        _row(
-            "one after the other" if not gpus else "all, on one GPU",
-            total,
-            sum(disk.values()) + sum(downloaded.values()),
-        )
-    )
+    lines += [_row(name, None, size, "downloaded") for name, size in downloaded.items()]
+    total, size = sum(hours.values()), sum(disk.values()) + sum(downloaded.values())
+    lines.append(_row("all, on one GPU" if gpus else "one after the other", total, size))
     for several in sorted({*SEVERAL, gpus} - {1}) if gpus else ():
-        rows.append(_row(f"on {several} GPUs, at best", max(*graph.longest(hours).values(), total / several)))
+        lines.append(_row(f"on {several} GPUs, at best", max(*graph.longest(hours).values(), total / several)))
     memory = [[task, f"{number(costs.memory_of_training(experiment, task) / 2**30)} GiB"] for task in TASKS]
     caption = "Memory of a training on a GPU, computed"
-    tables = Table("", ["stage", "hours", "disk", ""], rows, told + "."), Table(caption, ["net", "memory"], memory)
+    tables = Table("", ["stage", "hours", "disk", ""], lines, told + "."), Table(caption, ["net", "memory"], memory)
     return "\n\n".join(table.text() for table in tables)
 
 
@@ -60,6 +54,10 @@ def main(argv=None):
     parser.add_argument("name", help="the experiment, or a new name for the data of --data")
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
     parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="numbers of GPUs; the CPU without it")
+    parser.add_argument("--row", default=os.environ.get("ROW") or None, help="rows of tables 3 and 4, psl,psl++; all")
     parser.add_argument("--cores", type=cli.number(1), default=os.cpu_count())
     asked = parser.parse_args(argv)
-    print(report(new_experiment.settings(asked.name, asked.data), cli.count(asked.gpu), asked.cores))
+    experiment = new_experiment.settings(asked.name, asked.data)
+    if asked.row:
+        experiment = rows.only(Graph(experiment), asked.row.split(","))
+    print(report(experiment, cli.count(asked.gpu), asked.cores))

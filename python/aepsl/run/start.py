@@ -16,7 +16,7 @@ from aepsl.base.locks import hold
 from aepsl.data import check, synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
-from aepsl.run import costs, inputs, new_experiment
+from aepsl.run import costs, inputs, new_experiment, rows
 from aepsl.settings import experiments
 from aepsl.store import digests, records
 from aepsl.store.result import Made
@@ -40,7 +40,10 @@ def main(argv=None):
         ("data", "a folder in VOC layout"),
         ("weights", "a caffemodel with ImageNet weights"),
         ("saliency", "a folder of saliency maps; without it they are computed"),
-        ("row", "what submission packs: a row of tables 3 and 4 (psl++)"),
+        (
+            "row",
+            "rows of tables 3 and 4, psl,psl++, to make with what they need alone; or what submission packs",
+        ),
         ("gpu", "numbers of GPUs, for example 0 or 0,1; the CPU without it"),
         ("cores", "how many cores to use (all)"),
         ("profile", "a profile of snakemake, for clusters"),
@@ -81,7 +84,10 @@ def prepared(asked, options=(), **more):
     if not dry:
         new_experiment.run(asked.name, asked.data)
     experiment = new_experiment.settings(asked.name, asked.data)
-    row = graph.Graph(experiment).checked_row(asked.row or "psl++")
+    row = asked.row or "psl++"
+    chosen = row.split(",") if asked.row and asked.target == "all" else []
+    for each in chosen or [row]:
+        graph.Graph(experiment).checked_row(each)
     data = inputs.data_of(experiment, asked.data)
     given = dict(weights=inputs.weights_of(experiment, asked.weights), maps=inputs.maps_of(data, asked.saliency))
     run = graph.RunFolder(asked.name).path
@@ -93,6 +99,9 @@ def prepared(asked, options=(), **more):
         _draw(experiment, run, data)
     contents = inputs.contents_of(experiment, data, **given)
     found = graph.Graph(experiment, contents=contents, **given, **{key: more.get(key, ()) for key in ("nets", "rows")})
+    if chosen:
+        few = rows.only(found, rows.with_done(found, chosen))
+        found = graph.Graph(few, contents=contents, **given)
     targets, last = _wanted(asked.target, row, found, data)
     targets = more.pop("targets", targets)
     if dry:

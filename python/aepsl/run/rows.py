@@ -1,0 +1,24 @@
+"""ROW=: a run of some rows of tables 3 and 4, with what they need, and no more."""
+
+from aepsl.settings import experiments
+
+
+def only(graph, asked):
+    """The graph's experiment with the rows `asked`, and the steps of erasing up to the last that they need.
+
+    InputError for a row that there is not.
+    """
+    rows = [row for row in graph.rows if row in map(graph.checked_row, asked)]
+    needed = {stage.name for stage in graph.needed([f"segment.val.{row}" for row in rows])}
+    mining = graph.experiment.mining
+    steps = max(t for t in range(1, mining.steps + 1) if t == 1 or f"mine.step{t}" in needed)
+    changes = {"rows": rows, "mining.steps": steps, "mining.merge": min(mining.merge, steps)}
+    return experiments.changed(graph.experiment, changes)
+
+
+def with_done(graph, asked):
+    """`asked`, and the rows of the experiment that are done and valid: the tables keep them."""
+    undone = set(graph.undone(["results"], dry=True))
+    needed = {row: graph.needed([f"segment.val.{row}"]) for row in graph.experiment.rows}
+    is_done = lambda stages: undone.isdisjoint(job for stage in stages for job in graph.jobs(stage.name))  # noqa: E731
+    return [*asked, *(row for row, stages in needed.items() if is_done(stages))]

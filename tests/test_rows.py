@@ -1,0 +1,38 @@
+"""ROW=: a run of some rows of the paper's tables. What it leaves of other rows is in test_identity."""
+
+import pytest
+
+from aepsl.base.errors import InputError
+from aepsl.graph.graph import Graph
+from aepsl.run import rows
+from aepsl.settings import experiments
+
+
+@pytest.fixture(scope="module")
+def voc12():
+    return experiments.load("voc12")
+
+
+def needed(experiment):
+    return [stage.name for stage in Graph(experiment).needed() if stage.is_training]
+
+
+def test_the_headline_needs_five_of_twelve_trainings(voc12):
+    assert len(needed(voc12)) == 12
+    steps = [f"classification.step{t}" for t in (1, 2, 3)]
+    for row in ("psl++", "psl+gt", "psl++_no_policy"):
+        assert needed(rows.only(Graph(voc12), [row])) == [*steps, "segmentation.psl", "segmentation.psl++"]
+    assert needed(rows.only(Graph(voc12), ["ae_step1"])) == [steps[0], "segmentation.ae_step1"]
+
+
+def test_rows_keep_their_order_and_what_they_are_made_of(voc12):
+    few = rows.only(Graph(voc12), ["psl", "ae_step2"])
+    assert few.rows == ("ae_step2", "psl") and few.mining.steps == few.mining.merge == 3
+    assert rows.only(Graph(voc12), voc12.rows) == voc12
+    ours, theirs = Graph(few).stages, Graph(voc12).stages
+    assert all(ours[name] == theirs[name] for name in ours if name != "results")
+
+
+def test_a_row_that_there_is_not_is_refused(voc12):
+    with pytest.raises(InputError, match=r"psl\+: no row of tables 3 and 4"):
+        rows.only(Graph(voc12), ["psl", "psl+"])
