@@ -86,7 +86,7 @@ std::map<std::string, void (*)()> cases = {
        cudaSetDevice(1);
        printf("status %d\n", cublasSscal(made, N, &ONE, gpu(), 1));
      }},
-    {"write beyond", [] { fill(N + 1024, gpu()); }},
+    {"write beyond", [] { float* x = gpu(); gpu(4096); fill(N + 1024, x); }},  // into the next, but for a page
     {"write just beyond", [] { float* x = gpu(); fill(N + 1, x); cudaFree(x); }},
     {"read beyond", [] { Copy<<<1, 512>>>(N + 1024, gpu(), gpu(4096)); }},
     {"read just beyond", [] { float* x = gpu(); float* y = gpu(N + 1); fill(N, x); Copy<<<1, 512>>>(N + 1, x, y);

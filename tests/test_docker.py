@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -362,6 +363,17 @@ def test_an_image_with_a_fake_gpu_is_built_anew_when_that_changes(repository):
         path.write_text(text + "\n")
         assert [target for target in before if recipe(repository, target) != before[target]] == ["fake", "cuda-on-fake"]
         path.write_text(text)
+
+
+@pytest.mark.parametrize("version, code", [("1.0.0+git20180821.99bd997-8", 0), ("1.0.0+git20180821.99bd997-8+b1", 1)])
+def test_another_version_of_caffe_ends_the_build_with_what_to_look_at(repository, version, code):
+    text = (repository.root / "docker" / "Dockerfile").read_text()
+    check = re.search(r"(if ! grep.*?fi) \\\n", text, re.DOTALL)[1].replace("\\\n", "")
+    (repository.root / "caffe-1/debian").mkdir(parents=True)
+    (repository.root / "caffe-1/debian/changelog").write_text(f"caffe ({version}) unstable; urgency=medium\n")
+    done = subprocess.run(["sh", "-c", check], cwd=repository.root, stdout=subprocess.PIPE, text=True)
+    assert done.returncode == code
+    assert not code or (version in done.stdout and "docker/fake_cuda and nets/cuda.py" in done.stdout)
 
 
 def test_rootfs_keeps_the_images_environment(repository):
