@@ -205,6 +205,11 @@ def test_too_large_an_image_is_scaled_down_and_that_is_said(old, rng, capsys):
     net.most = 50 * 40 * 60  # data, conv1, pool1 and the columns have some 40 values a pixel
     found = net.probabilities(image, name="large")
     assert "large: is too large" in capsys.readouterr().err and found.shape == plain.shape
+    net.most = 10
+    with pytest.raises(InputError, match="needs more memory than 40 bytes for whatever image"):
+        net.probabilities(image)
+    net.most = 50 * 40 * 60
+    net.probabilities(image)
     blobs = net.net.blobs.values()
     columns = 27 * np.prod(net.net.blobs["conv1"].data.shape[2:]) + 54 * np.prod(
         net.net.blobs["fc8_cat"].data.shape[2:]
@@ -235,3 +240,13 @@ def test_commands(old, small_set):
     ]:
         command = [sys.executable, "-m", "aepsl", *command.split()]
         assert prints in subprocess.check_output(command, cwd=tree, text=True)
+
+
+def test_a_variable_may_be_said(old):
+    folder, _ = old
+    path, model = str(folder / "deploy.prototxt"), str(folder / "old.caffemodel")
+    image = np.arange(40 * 50 * 3).reshape(40, 50, 3).astype(np.uint8)
+    plain = LegacyNet(experiment(), path, "fc8_cat", model, 3).probabilities(image)
+    (folder / "deploy.prototxt").write_text(DEPLOY.replace("num_output: 3", "num_output: ${CLASSES}"))
+    net = LegacyNet(experiment(), path, None, model, 3, variables={"CLASSES": "3"})
+    assert net.legacy.scores == "fc8_cat" and (net.probabilities(image) == plain).all()

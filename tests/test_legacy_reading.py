@@ -12,7 +12,7 @@ from aepsl.legacy.front import Front
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import geometry, sizes
 from aepsl.settings.typed import Bilateral, Crf, Gaussian
-from legacy_nets import PASCAL, conv
+from legacy_nets import PASCAL, conv, pool
 
 # layout, version, size of the image, side of the square, shifts, the blob of scores, start and stride of its cells
 LANDINGS = {
@@ -265,6 +265,7 @@ def test_a_data_layer_for_training_alone_is_the_input_too(tmp_path):
     layout = [("ImageSegData", "data", "", "data label", words), conv("fc8", "data", 3, "pad: 1")]
     legacy = reader.read(str(written(tmp_path, layout, 2)))
     assert legacy.input.mean == (104, 117, 123)
+    assert legacy.changes == ("data layer: is the input data, mean (104.0, 117.0, 123.0), size (65, 65): data",)
 
 
 def test_the_mean_of_a_python_layers_param_str_is_read_not_run(tmp_path):
@@ -272,3 +273,54 @@ def test_the_mean_of_a_python_layers_param_str_is_read_not_run(tmp_path):
     for value, mean in (("7", (1, 2.5, 3)), ("print(7)", None)):
         layout = [("Python", "data", "", "data label", words % value), conv("fc8", "data", 3)]
         assert reader.read(str(written(tmp_path, layout, 2))).input.mean == mean
+
+
+WRONG = {  # a value in the place of another: what the line says
+    "a word for a message": (
+        ("interp_param { zoom_factor: 2 }", "interp_param: 2"),
+        "line 4: `interp_param` must be a mess",
+    ),
+    "a message for a word": (('name: "fc8"', "name { x: 1 }"), "line 5: `name` must be one word"),
+    "no number": (("zoom_factor: 2", "zoom_factor: two"), "Interp (grown, line 4) `zoom_factor` is two; it must"),
+    "half a number": (("zoom_factor: 2", "zoom_factor: 1.5"), "`zoom_factor` is 1.5; it must be a whole, finite"),
+    "no kernel": (("kernel_size: 3 stride: 2", "kernel_size: 3 stride: 0"), "a kernel, stride or dilation of 0"),
+    "no such size": (("input_dim: 65", "input_dim: x"), "`input_dim` is 1, 3, x, 65; it must be"),
+    "from behind": (('bottom: "pool1"', 'bottom: "fc8"'), "its scores depend on no input"),
+    "of itself": (('bottom: "grown" top: "fc8"', 'bottom: "fc8" top: "fc8"'), "its scores depend on no input"),
+    "brackets": (("layer {", "layer {" * 3000), "too many brackets within brackets"),
+    "one layer as a word": (("layer {", "layer: x layer {"), "line 2: `layer` must be a message in brackets"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_a_wrong_value_is_one_line(tmp_path, fault):
+    (old, new), message = WRONG[fault]
+    layout = [
+        conv("conv1", "data", 3),
+        pool("pool1", "conv1", 3, "stride: 2"),
+        ("Interp", "grown", "pool1", "grown", "interp_param { zoom_factor: 2 }"),
+        conv("fc8", "grown", 1),
+    ]
+    path = written(tmp_path, layout, 2)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError) as error:
+        reader.read(str(path))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_deconvolution_without_weights_has_its_fillers(tmp_path):
+    """Those of BVLC's filler, of which the caffemodel knows nothing; others are missed."""
+    filler = 'group: 2 bias_term: false weight_filler { type: "bilinear" }'
+    layout = [
+        conv("fc8", "data", 1),
+        conv("up", "fc8", 4, f"stride: 2 {filler}", "Deconvolution"),
+        conv("score", "up", 1),
+    ]
+    path = written(tmp_path, layout, 2)
+    net = legacy_nets.opened(path, reader.read(str(path)))
+    np.testing.assert_allclose(net.net.params["up"][0].data[1, 0], np.outer(*[legacy_nets.linear(4)] * 2))
+    path.write_text(path.read_text().replace('"bilinear"', '"gaussian"'))
+    with pytest.raises(InputError, match="has no layer up, which the net needs"):
+        LegacyNet(legacy_nets.experiment(), str(path), None, str(path.with_suffix(".caffemodel")), 2)

@@ -35,19 +35,18 @@ def last_scores(deploy, layers):
     return last.tops[0]
 
 
-def writer(layers, blob):
-    """The last layer that writes the blob, or None."""
-    return next((layer for layer in reversed(layers) if blob in layer.tops), None)
-
-
 def without_growth(layers, scores):
     """(the blob of scores before growth, crops and copies at its end, the layers of those)."""
     grown = []
-    while True:
-        layer = writer(layers, scores)
-        if layer is None or not (_grows(layer) or layer.kind in ("Dropout", "Split")) or layer.bottoms == [scores]:
-            return scores, grown
+    for layer in reversed(layers):
+        if scores not in layer.tops:
+            continue
+        if len(layer.bottoms) != 1 or layer.bottoms == [scores]:
+            break
+        if not (_grows(layer) or layer.kind in ("Dropout", "Split")):
+            break
         scores, grown = layer.bottoms[0], [layer, *grown]
+    return scores, grown
 
 
 def _grows(layer):

@@ -119,6 +119,8 @@ class LegacyNet:
         wanted = scale = self.settings.scale
         while not self.takes(*(max(1, round(side * scale)) for side in size)):
             scale *= 0.95
+            if scale * max(size) < 1:
+                raise InputError(f"{self.deploy}: needs more memory than {4 * self.most} bytes for whatever image")
         if scale < wanted:
             tqdm.write(f"{name}: is too large for {self.deploy}; it is processed at {scale:.3f}", file=sys.stderr)
         return scale

@@ -66,7 +66,8 @@ def _read(deploy, scores, model, variables, channels):
     needed = _needed(rest, scores)
     translator, net, blob = _translated(deploy, found, needed)
     _sized(deploy, net, scores)
-    changes = [f"{what}: {_names(of)}" for what, of in _left(every, rest, needed, grown, blob) if of]
+    left = _left([*every, *layers.trained(fields)], rest, needed, grown, blob)
+    changes = [f"{what}: {_names(of)}" for what, of in left if of]
     crf = ends.crf_of(rest)
     if crf:
         changes.append(f"{crf[0].kind}: is no layer here, its values are {crf[1].settings()}: {crf[0].name}")
@@ -93,7 +94,8 @@ def _left(every, rest, needed, grown, blob):
     """(what is left out, or stands for what, names of layers) for the list of changes."""
     kept = {id(layer) for layer in [*rest, *needed]}
     data = [layer for layer in every if id(layer) not in kept and layer.kind != "Input" and blob.blob in layer.tops]
-    yield f"data layer: is the input {blob.blob}, {blob.said()}", [layer.name for layer in data]
+    names = list(dict.fromkeys(layer.name for layer in data))
+    yield f"data layer: is the input {blob.blob}, {blob.said()}", names
     yield "growth of scores: left out, as scores are grown to the image anyway", [layer.name for layer in grown]
     used = {id(layer) for layer in [*needed, *grown]}
     left = {}
@@ -113,17 +115,18 @@ def _translated(deploy, found, needed):
     for layer in _named_once(needed):
         try:
             lacking = [name for name in layer.bottoms if name not in given]
+            given.update(layer.tops)
             if lacking:
                 raise Impossible(f"reads {', '.join(lacking)}, which no layer before it gives")
-            given.update(layer.tops)
-            if broken & set(layer.bottoms) and layer.kind in ("Crop", "Interp"):
-                raise Impossible
+            if broken & set(layer.bottoms):
+                broken.update(layer.tops)
+                if layer.kind in ("Crop", "Interp"):  # of which nothing can be computed
+                    continue
             for each in translator.plain(layer, net):
                 net.layer.add().CopyFrom(_parsed(each))
         except (Impossible, text_format.ParseError, ValueError) as error:
             broken.update(layer.tops)
-            if str(error):
-                faults.setdefault((layer.kind, str(error)), []).append(f"{layer.name}, line {layer.line}")
+            faults.setdefault((layer.kind, str(error)), []).append(f"{layer.name}, line {layer.line}")
     if faults:
         lines = [f"{kind} ({_names(of)}) {reason}" for (kind, reason), of in faults.items()]
         raise InputError(f"{deploy}: cannot be had in plain Caffe: {'; '.join(lines)}")
@@ -168,6 +171,8 @@ def _input(deploy, found, needed):
     lacking = [name for name in read if name not in found]
     if lacking:
         raise InputError(f"{deploy}: no layer gives {', '.join(lacking)}, which the scores need; is the file whole?")
+    if not read:
+        raise InputError(f"{deploy}: its scores depend on no input, so it is no segmentation net; is the file whole?")
     if [found[name].channels for name in read] != [3]:
         shapes = {name: found[name].channels for name in read}
         raise InputError(f"{deploy}: reads inputs of so many channels: {shapes}; it must read one, of an image's 3")

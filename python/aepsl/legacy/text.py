@@ -47,14 +47,16 @@ class Fields(list):
         return (self.messages(name) or [Fields()])[-1]
 
     def numbers(self, name, kind=float):
-        """ValueError for what is no number of that kind, or not finite."""
+        """The values as numbers of that kind; ValueError for others, and for what is not finite."""
+        words = self.words(name)
         try:
-            found = [kind(word) for word in self.words(name)]
-        except ValueError as error:
-            raise ValueError(f"`{name}`: {error}") from None
-        if not all(map(math.isfinite, found)):
-            raise ValueError(f"`{name}` must be finite")
-        return found
+            found = [kind(word) for word in words]
+            if all(map(math.isfinite, found)):
+                return found
+        except ValueError:
+            pass
+        wanted = "whole, finite" if kind is int else "finite"
+        raise ValueError(f"`{name}` is {', '.join(words)}; it must be a {wanted} number") from None
 
     def number(self, name, default=None, kind=float):
         return (self.numbers(name, kind) or [default])[-1]
