@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import caffe
@@ -245,6 +246,14 @@ def test_profiles_are_sound(name):
         assert how.classes == profile.VOC
     for file in (how.deploy, how.weights):
         assert file["state"] == "unpublished" or "url" in file or "note" in file
+
+
+def test_the_docs_example_is_a_profile(here):
+    with open(os.path.join(os.path.dirname(__file__), "../docs/baselines.md")) as file:
+        (example,) = re.findall(r"```yaml\n# (\S+)\n(.*?)```", file.read(), re.DOTALL)
+    (here / example[0]).write_text(example[1])
+    how = profile.load("mine")
+    assert how.mirror and how.crf.normalization == "symmetric" and "mine" in profile.known()
 
 
 def test_the_docs_have_the_profiles(capsys):
