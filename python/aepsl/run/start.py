@@ -75,11 +75,7 @@ def prepared(asked, options=(), **more):
     file is written, what would be done is printed, and None returned. Raises InputError for whatever is wrong with what
     is asked.
     """
-    dry, others = [], []
-    for option in options:
-        (dry if option.startswith(("-n", "--dry")) else others).append(option)
-    if dry and others:
-        raise InputError(f"{dry[0]}: tells what would be done, and takes no {others[0]} beside it; leave one out")
+    dry, others = _parted(options)
     gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)
     if not dry:
         new_experiment.run(asked.name, asked.data)
@@ -112,6 +108,16 @@ def prepared(asked, options=(), **more):
     seconds = costs.expected(found, gpus, cores)
     start = graph.Start(data, *given.values(), contents, targets, last, gpus, cores, seconds, **more)
     return _command(found, start, asked.profile, others)
+
+
+def _parted(options):
+    """(those that ask what would be done, the others); InputError for both at once."""
+    dry, others = [], []
+    for option in options:
+        (dry if option.startswith(("-n", "--dry")) else others).append(option)
+    if dry and others:
+        raise InputError(f"{dry[0]}: tells what would be done, and takes no {others[0]} beside it; leave one out")
+    return dry, others
 
 
 def _check(experiment, maps):
