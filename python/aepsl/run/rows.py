@@ -1,5 +1,6 @@
 """ROW=: a run of some rows of tables 3 and 4, with what they need, and no more."""
 
+from aepsl.graph.run_folder import stage_of
 from aepsl.settings import experiments
 
 
@@ -18,7 +19,6 @@ def only(graph, asked):
 
 def with_done(graph, asked):
     """`asked`, and the rows of the experiment that are done and valid: the tables keep them."""
-    undone = set(graph.undone(["results"], dry=True))
-    needed = {row: graph.needed([f"segment.val.{row}"]) for row in graph.experiment.rows}
-    is_done = lambda stages: undone.isdisjoint(job for stage in stages for job in graph.jobs(stage.name))  # noqa: E731
-    return [*asked, *(row for row, stages in needed.items() if is_done(stages))]
+    left = {stage_of(job) for job in graph.undone(["results"], dry=True)}
+    needed = {row: {stage.name for stage in graph.needed([f"segment.val.{row}"])} for row in graph.experiment.rows}
+    return [*asked, *(row for row, names in needed.items() if left.isdisjoint(names))]
