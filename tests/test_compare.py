@@ -42,19 +42,45 @@ def counts(matrices):
 
 
 def test_a_draw_is_the_evaluation_of_the_images_that_it_takes(rng):
-    """Against matrices added up one by one, for the same random numbers; dogs count in the draws that have some."""
+    """Against matrices added up one by one, for the same random numbers; dogs count in the draws that have some.
+
+    mIoU's draws without dogs take them from the first, second, ... draw with dogs.
+    """
     ours, theirs = matrices = pair(rng, 12)
     matrices[:, 1:, 2] = 0
     matrices[0, 0, 2], matrices[1, 0, 2] = [5, 5, 30, 0], [9, 5, 26, 0]
     low, high = bootstrap.intervals([counts(theirs).sums], counts(ours).sums, draws=40, seed=5)
     names, differences = ["background", "cat", "dog"], []
     for row in np.random.RandomState(5).randint(12, size=(40, 12)):
-        a, b = (evaluate.scores(sum(each[k] for k in row), names) for each in matrices)
-        iou = [b["iou"].get(name, np.nan) - a["iou"].get(name, np.nan) for name in names]
-        differences.append([*iou, b["miou"] - a["miou"]])
-    assert 0 < np.isnan(differences).sum() < 40
+        a, b = (evaluate.scores(sum(each[k] for k in row), names)["iou"] for each in matrices)
+        differences.append([b.get(name, np.nan) - a.get(name, np.nan) for name in names])
+    dogs = [dog for *_, dog in differences if not np.isnan(dog)]
+    others = iter(dogs * 40)
+    for row in differences:
+        row.append(np.mean([*row[:2], next(others) if np.isnan(row[2]) else row[2]]))
+    assert 0 < len(dogs) < 40
     expected = np.nanpercentile(differences, [2.5, 97.5], axis=0)
     np.testing.assert_allclose([low[0], high[0]], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("images", [1, 9])
+def test_an_interval_holds_its_own_difference_where_draws_lack_classes(images):
+    """A class an image, and one that none has; methods differ otherwise in background than in objects."""
+    for seed in range(20):
+        rng = np.random.RandomState(seed)
+        shares = rng.rand(2, 2)  # that a method finds of background, and of objects
+        matrices = np.zeros((2, images, images + 2, images + 3), np.int64)
+        for j, k in np.ndindex(2, images):
+            for c in (0, k + 1):
+                found = int(100 * shares[j, min(c, 1)] * rng.uniform(0.95, 1))
+                matrices[j, k, c, [c, -1]] = found, 100 - found
+        names = [f"c{c}" for c in range(images + 2)]
+        ids = [f"i{k}" for k in range(images)]
+        result = compare.compared(["a", "b"], [counts(each) for each in matrices], ids, names, draws=400)
+        found = result["differences"]["b"]
+        assert len(found["iou"]) == images + 1
+        for cell in (found["miou"], *found["iou"].values()):
+            assert cell["low"] - 1e-9 <= cell["difference"] <= cell["high"] + 1e-9, (seed, found["miou"])
 
 
 def test_identical_predictions_differ_by_exactly_0(rng):
