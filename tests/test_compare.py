@@ -156,7 +156,8 @@ FAULTS = {
     "one method": (["--run", "runs/demo:psl++"], "one method alone compares with none"),
     "twice": (["--run", "runs/demo:psl++", "--pred", "theirs", "--pred", "theirs"], "theirs: is named twice"),
     "no folder": (["--run", "runs/demo:psl++", "--pred", "their"], "their: no such folder of predictions"),
-    "values": (["--run", "runs/demo:psl++", "--pred", "values"], "values/i1.png: has values that are no classes"),
+    "values": (["--run", "runs/demo:psl++", "--pred", "values"], "values/i1.png: has the value 9, which is no class"),
+    "some 255": (["--run", "runs/demo:psl++", "--pred", "ignored"], "ignored/i1.png: has values that are no classes"),
     "sizes": (["--run", "runs/demo:psl++", "--pred", "sizes"], "sizes/i2.png: is 3 x 8, the ground truth 9 x 8"),
     "place": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "values"], "values: is no place for a file"),
     "one file": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "x", "--html", "x"], "x: cannot be both"),
@@ -198,6 +199,7 @@ def test_faults_are_one_line(tree, fault, monkeypatch):
     monkeypatch.delenv("DATA", raising=False)
     for k in range(3):
         write_mask(f"values/i{k}.png", np.full((8, 9), 9 * (k == 1), np.uint8))
+        write_mask(f"ignored/i{k}.png", np.repeat(np.uint8([[255 * (k == 1)], [0]]), [4, 4], axis=0).repeat(9, axis=1))
         write_mask(f"sizes/i{k}.png", np.zeros((8, 9 if k < 2 else 3), np.uint8))
     arguments, message = FAULTS[fault]
     with pytest.raises(InputError) as error:
