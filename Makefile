@@ -23,6 +23,7 @@ RUN = docker/run
 # Test files side by side: one at a time on each core, at most eight.
 TESTS = python3 -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 OF_RUN = "$${EXPERIMENT:-voc12}"
+UNUSED = warning: the demo draws its own data; EXPERIMENT, DATA, WEIGHTS and SALIENCY are not used
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +44,7 @@ help: ## this list
 	@echo 'ARGS=      further options of the command, e.g. make demo ARGS=-n only says what it would do'
 
 demo: ## the whole method on a generated data set; minutes, needs nothing
+	@[ -z "$$EXPERIMENT$$DATA$$WEIGHTS$$SALIENCY" ] || echo "$(UNUSED)" >&2
 	@EXPERIMENT= DATA= WEIGHTS= SALIENCY= $(RUN) python3 -m aepsl run demo all $(ARGS)
 
 rehearsal: ## the whole method on real photos: DATA=... [WEIGHTS=...] [SALIENCY=...]

@@ -239,11 +239,12 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     # Comparisons
     "methods are drawn apart": (
         A + "evaluation/bootstrap.py",
-        "differences.append(values[:, 1:] - values[:, :1])",
-        "differences.append(values[:, 1:] - np.roll(values[:, :1], 1, axis=0))",
+        "values[:, 1:] - values[:, :1]",
+        "values[:, 1:] - np.roll(values[:, :1], 1, axis=0)",
         "compare",
     ),
     "an interval of 80%": (A + "evaluation/bootstrap.py", "(100 - LEVEL) / 2, (100 + LEVEL) / 2", "10, 90", "compare"),
+    "a draw's mIoU leaves classes out": (A + "evaluation/bootstrap.py", "    _complete(values)\n", "", "compare"),
     "an absent class counts 0": (
         A + "evaluation/bootstrap.py",
         "np.maximum(there.sum(axis=-1), 1)",

@@ -42,19 +42,45 @@ def counts(matrices):
 
 
 def test_a_draw_is_the_evaluation_of_the_images_that_it_takes(rng):
-    """Against matrices added up one by one, for the same random numbers; dogs count in the draws that have some."""
+    """Against matrices added up one by one, for the same random numbers; dogs count in the draws that have some.
+
+    mIoU's draws without dogs take them from the first, second, ... draw with dogs.
+    """
     ours, theirs = matrices = pair(rng, 12)
     matrices[:, 1:, 2] = 0
     matrices[0, 0, 2], matrices[1, 0, 2] = [5, 5, 30, 0], [9, 5, 26, 0]
     low, high = bootstrap.intervals([counts(theirs).sums], counts(ours).sums, draws=40, seed=5)
     names, differences = ["background", "cat", "dog"], []
     for row in np.random.RandomState(5).randint(12, size=(40, 12)):
-        a, b = (evaluate.scores(sum(each[k] for k in row), names) for each in matrices)
-        iou = [b["iou"].get(name, np.nan) - a["iou"].get(name, np.nan) for name in names]
-        differences.append([*iou, b["miou"] - a["miou"]])
-    assert 0 < np.isnan(differences).sum() < 40
+        a, b = (evaluate.scores(sum(each[k] for k in row), names)["iou"] for each in matrices)
+        differences.append([b.get(name, np.nan) - a.get(name, np.nan) for name in names])
+    dogs = [dog for *_, dog in differences if not np.isnan(dog)]
+    others = iter(dogs * 40)
+    for row in differences:
+        row.append(np.mean([*row[:2], next(others) if np.isnan(row[2]) else row[2]]))
+    assert 0 < len(dogs) < 40
     expected = np.nanpercentile(differences, [2.5, 97.5], axis=0)
     np.testing.assert_allclose([low[0], high[0]], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("images", [1, 9])
+def test_an_interval_holds_its_own_difference_where_draws_lack_classes(images):
+    """A class an image, and one that none has; methods differ otherwise in background than in objects."""
+    for seed in range(20):
+        rng = np.random.RandomState(seed)
+        shares = rng.rand(2, 2)  # that a method finds of background, and of objects
+        matrices = np.zeros((2, images, images + 2, images + 3), np.int64)
+        for j, k in np.ndindex(2, images):
+            for c in (0, k + 1):
+                found = int(100 * shares[j, min(c, 1)] * rng.uniform(0.95, 1))
+                matrices[j, k, c, [c, -1]] = found, 100 - found
+        names = [f"c{c}" for c in range(images + 2)]
+        ids = [f"i{k}" for k in range(images)]
+        result = compare.compared(["a", "b"], [counts(each) for each in matrices], ids, names, draws=400)
+        found = result["differences"]["b"]
+        assert len(found["iou"]) == images + 1
+        for cell in (found["miou"], *found["iou"].values()):
+            assert cell["low"] - 1e-9 <= cell["difference"] <= cell["high"] + 1e-9, (seed, found["miou"])
 
 
 def test_identical_predictions_differ_by_exactly_0(rng):
@@ -130,7 +156,8 @@ FAULTS = {
     "one method": (["--run", "runs/demo:psl++"], "one method alone compares with none"),
     "twice": (["--run", "runs/demo:psl++", "--pred", "theirs", "--pred", "theirs"], "theirs: is named twice"),
     "no folder": (["--run", "runs/demo:psl++", "--pred", "their"], "their: no such folder of predictions"),
-    "values": (["--run", "runs/demo:psl++", "--pred", "values"], "values/i1.png: has values that are no classes"),
+    "values": (["--run", "runs/demo:psl++", "--pred", "values"], "values/i1.png: has the value 9, which is no class"),
+    "some 255": (["--run", "runs/demo:psl++", "--pred", "ignored"], "ignored/i1.png: has values that are no classes"),
     "sizes": (["--run", "runs/demo:psl++", "--pred", "sizes"], "sizes/i2.png: is 3 x 8, the ground truth 9 x 8"),
     "place": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "values"], "values: is no place for a file"),
     "one file": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "x", "--html", "x"], "x: cannot be both"),
@@ -172,6 +199,7 @@ def test_faults_are_one_line(tree, fault, monkeypatch):
     monkeypatch.delenv("DATA", raising=False)
     for k in range(3):
         write_mask(f"values/i{k}.png", np.full((8, 9), 9 * (k == 1), np.uint8))
+        write_mask(f"ignored/i{k}.png", np.repeat(np.uint8([[255 * (k == 1)], [0]]), [4, 4], axis=0).repeat(9, axis=1))
         write_mask(f"sizes/i{k}.png", np.zeros((8, 9 if k < 2 else 3), np.uint8))
     arguments, message = FAULTS[fault]
     with pytest.raises(InputError) as error:

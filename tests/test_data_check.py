@@ -618,6 +618,13 @@ def test_data_sets(root, case, capsys):
     assert found is None or found["val"] == 20
 
 
+def test_images_that_the_scale_makes_specks_are_refused(root):
+    """They are of 24 x 16 pixels."""
+    of = lambda scale: dataclasses.replace(EXPERIMENT, data=dataclasses.replace(EXPERIMENT.data, scale=scale))  # noqa: E731
+    check.run(of(0.34), str(root))
+    outcome(lambda: check.run(of(0.33), str(root)), "no image has a side of more than 8 pixels at `data.scale` 0.33")
+
+
 def test_two_rare_classes_that_are_swapped(original):
     """Too few images for the share of all to tell; 3 of 400."""
     labels, drawn = np.zeros((400, 3), bool), np.zeros((400, 4), bool)

@@ -19,6 +19,7 @@ from aepsl.saliency.detectors import rbd
 from aepsl.saliency.drfi import features, forest, measures, segments, train
 from aepsl.saliency.drfi.model import MODEL, SHARES, load
 from aepsl.saliency.drfi.photos import Photos
+from aepsl.tools import drfi
 
 LABELS = np.array([[0] * 5 + [1] * 7] * 4 + [[2] * 9 + [1] * 3] * 6, np.int32)
 
@@ -251,6 +252,14 @@ def test_a_photo_is_judged_by_trees_that_never_saw_it(photos, few_trees, monkeyp
     clear = Photos.is_object
     monkeypatch.setattr(Photos, "is_object", lambda self, k: clear(self, k) ^ flips[k])
     assert train.trained(of(photos), seed=1)[1]["AUC"] < 0.75
+
+
+def test_a_photo_that_all_trees_saw_trains_no_model(photos, tmp_path):
+    command = ["train", "--images", photos, "--masks", photos, "--list", tmp_path / "one.txt", "--out"]
+    (tmp_path / "one.txt").write_text("p3.jpg\n")
+    with pytest.raises(InputError, match="too few photos \\(1\\): every tree learns from all of them"):
+        drfi.main([str(each) for each in [*command, tmp_path / "model.npz"]])
+    assert not (tmp_path / "model.npz").exists()
 
 
 def test_mixed_regions_do_not_train(photos, few_trees, monkeypatch):

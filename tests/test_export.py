@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 import pickle
 
 import caffe
@@ -164,6 +165,30 @@ def test_png_are_the_masks_of_the_step(finished):
         masks = RunFolder("small").masks(step or merged)
         for k in range(6):
             np.testing.assert_array_equal(read_indexed(f"{out}/image{k}.png"), read_indexed(f"{masks}/image{k}.png"))
+
+
+MASKS = dict(
+    cut=(lambda path: path.write_bytes(path.read_bytes()[:-30]), "image4.png: cannot be decoded"),
+    empty=(lambda path: path.write_bytes(b""), "image4.png: is empty"),
+    small=(lambda path: write_mask(str(path), np.zeros((5, 5), np.uint8)), "image4.png: is 5 x 5, its image "),
+    value=(lambda path: filled(path, 77), "image4.png: has the value 77, which is no class"),
+    nothing=(lambda path: [filled(each, 255) for each in path.parent.iterdir()], "ae_step2: these masks are 255"),
+)
+
+
+def filled(path, value):
+    write_mask(str(path), np.full_like(read_indexed(str(path)), value))
+
+
+@pytest.mark.parametrize("kind", ["mmseg", "png", "sec"])
+@pytest.mark.parametrize("fault", MASKS)
+def test_masks_that_mean_nothing_are_not_exported(finished, fault, kind):
+    experiment, data = finished
+    damage, complaint = MASKS[fault]
+    damage(pathlib.Path(RunFolder("small").masks(2), "image4.png"))
+    with pytest.raises(InputError, match=complaint):
+        export.run(experiment, kind, "out", 2, data)
+    assert not os.path.exists("out")
 
 
 def test_faults_are_one_line(finished):

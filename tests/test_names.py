@@ -111,6 +111,13 @@ def test_make_hands_a_setting_on_as_it_was_typed(makefile, name):
     assert argv[-2:] == ["--", name] and {key: given[key] for key in settings} == settings
 
 
+@pytest.mark.parametrize("setting", [[], ["DATA=/x y"], ["WEIGHTS=w"], ["SALIENCY=s"], ["EXPERIMENT=e"], ["GPU=0"]])
+def test_make_demo_says_what_it_does_not_use(makefile, setting):
+    done = subprocess.run(["make", "demo", *setting], cwd=makefile, capture_output=True, text=True)
+    warned = bool(setting) and setting != ["GPU=0"]
+    assert done.returncode == 0 and done.stderr.count("\n") == warned == ("DATA, WEIGHTS and" in done.stderr)
+
+
 def test_make_hands_the_name_of_an_image_on_as_it_was_typed(makefile):
     name = ODD.replace("#", "")
     assert typed(makefile, "rootfs", f"TARGET={name}")[0] == ["docker/rootfs", name]

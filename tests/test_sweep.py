@@ -30,14 +30,25 @@ def test_changes_are_laid_over_the_settings():
         ("psl_start", "give KEY=VALUE"),
         ("psl_start=ae_step5", "it must be at most ae_step4"),
         ("training.psl.rate=1", "is no setting"),
-        ("psl.prohibited=[1", "its value is not YAML"),
-        ("psl.prohibited=2001-99-99", "its value is not YAML"),
-        ("psl.prohibited=!!python/name:os.system", "its value is not YAML"),
+        ("psl.prohibited=[1", ": not YAML: "),
+        ("psl.prohibited=2001-99-99", ": not YAML: "),
+        ("training.psl.batch=010", "YAML takes 010 for 8; write it without"),
+        ("training.psl.epochs=1:30", "YAML takes 1:30 for 90; write it without"),
+        ("crf={iterations: 1, iterations: 2}", "`iterations` stands in line 1 already"),
+        ("psl.prohibited=!!python/name:os.system", ": not YAML: "),
     ],
 )
 def test_a_change_that_makes_another_run_is_refused(change, complaint):
     with pytest.raises(InputError, match=complaint):
         sweep.changes_of(experiments.load("demo"), [change])
+
+
+@pytest.mark.parametrize("second", ["crf.iterations=5", "crf={iterations: 5}"])
+def test_a_setting_given_twice_is_refused(second):
+    first = "crf.iterations=3"
+    for typed in ([first, second], [second, first]):
+        with pytest.raises(InputError, match="`crf.* has a value already; give it once"):
+            sweep.changes_of(experiments.load("demo"), typed)
 
 
 def variant(seed=1, *changes):

@@ -199,8 +199,14 @@ FAULTS = {  # what is done to the data set: what the line says
     "no label": (lambda root: replaced(root / LABELS, BOTH, ""), "no label for image2"),
     "empty list": (lambda root: (root / LIST).write_text("\n"), "train_aug.txt: is empty"),
     "no list": (lambda root: (root / LIST).unlink(), "train_aug.txt: cannot be read"),
+    "masks of 255 alone": (lambda root: ignored(root / "SegmentationClassAug"), "Aug: these masks are 255 throughout"),
     "image named twice": (lambda root: replaced(root / LIST, "image3", "image2"), "names image2 twice"),
 }
+
+
+def ignored(folder):
+    for path in folder.iterdir():
+        write_mask(str(path), np.full_like(read_indexed(str(path)), 255))
 
 
 @pytest.fixture
@@ -248,7 +254,7 @@ def test_bad_weights_are_one_line_and_leave_nothing(creatures, tmp_path):
     "fault, complaint",
     [
         ("empty mask", "image0.png: is empty"),
-        ("unknown value", "image0.png: has the value 9, which is no class of the experiment"),
+        ("unknown value", "image0.png: has the value 9, which is no class: those are 0, 1, 2, ...; mend it"),
         ("no label", "no label for image0"),
     ],
 )

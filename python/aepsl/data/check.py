@@ -10,11 +10,13 @@ from aepsl.base.errors import InputError
 from aepsl.data import lists
 from aepsl.data.dataset import MASK_FOLDERS, Dataset, in_folder
 from aepsl.data.regions import MOST_LABELS
+from aepsl.images import decoding
 
 # Of the images of a list. Of VOC's train_aug at most 8% lack a label in the mask: XML names difficult objects, masks do
 # not. A mask that has what no label names, or nothing of what they name, is another thing.
 MOST_CONTRADICTIONS, MOST_GAPS = 0.05, 0.15
 FEWEST_CONTRADICTIONS, FEWEST_GAPS = 2, 5  # images that make an error, however few there are
+CELL = 8  # pixels, the stride of a net
 EMPTY = "most of them have no class at all: masks hold 0, class 1, 2, ... and 255 for what is not counted"
 OTHERS = "compare classes.txt with the masks' values, and image_labels.txt with the images"
 
@@ -41,6 +43,7 @@ def run(experiment, data):
     if both:
         _warn(f"{len(both)} images of val are training images too ({lists.shown(both)}): its figures will be too good")
     masked = [image_id for image_id, path in zip(train, in_folder(truths, train)) if os.path.lexists(path)]
+    _check_scale(dataset, train + val, experiment.data.scale)
     dataset.check(sorted(set(train) - set(masked)) + test)
     for name, ids in ((experiment.data.train, masked), (experiment.data.val, val)):
         drawn = _occurring(dataset, truths, ids)
@@ -58,14 +61,21 @@ def _listed(dataset, name):
     return found.ids
 
 
+def _check_scale(dataset, ids, scale):
+    """InputError if even the largest image has no side of more than a net's cell at this scale."""
+    longest = max(max(decoding.header(dataset.image_path(image_id)).size) for image_id in ids)
+    if longest * scale <= CELL:
+        fault = f"no image has a side of more than {CELL} pixels at `data.scale` {scale}: nothing is left to see"
+        raise InputError(f"{dataset.root}: {fault}; raise it in experiment.yaml")
+
+
 def _occurring(dataset, folder, ids):
     """Which of the classes occur in the mask of each image: N x C booleans.
 
     Decodes images and masks. Raises InputError for a value that is no class.
     """
     occur = np.zeros((len(ids), len(dataset.classes)), bool)
-    for row, (path, (values,)) in enumerate(zip(in_folder(folder, ids), dataset.check(ids, [folder]))):
-        dataset.check_values(path, values)
+    for row, values in enumerate(dataset.check_masks(ids, folder)):
         occur[row] = np.isin(dataset.values[1:], values)
     return occur
 

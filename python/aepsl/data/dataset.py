@@ -22,6 +22,7 @@ from aepsl.paper.published import VOC_CLASSES
 from aepsl.store import digests
 
 IGNORE = 255
+ALL_IGNORED = f"these masks are {IGNORE} throughout, which is not counted; take masks that have classes"
 LISTS = os.path.join("ImageSets", "Segmentation")
 MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 
@@ -143,11 +144,18 @@ class Dataset:
         masks = [_mask_of_size(in_folder(folder, [image_id])[0], header.size[::-1]) for folder in folders]
         return [np.flatnonzero(np.bincount(mask.ravel())) for mask in masks]
 
-    def check_values(self, path, values):
-        """InputError for a mask whose `values` are neither those of the classes nor IGNORE; path: names it."""
-        unknown = np.setdiff1d(values, [*self.values, IGNORE])
-        if unknown.size:
-            raise InputError(f"{path}: has the value {unknown[0]}, which is no class of the experiment; mend it")
+    def check_masks(self, ids, folder):
+        """As `check`, of one folder of masks: for each id the values that occur in its mask.
+
+        Raises InputError also for a mask with a value that is neither a class nor IGNORE, and for a folder of masks
+        that all hold IGNORE alone.
+        """
+        found = [values for (values,) in self.check(ids, [folder])]
+        for path, values in zip(in_folder(folder, ids), found):
+            check_values(path, values, [*self.values, IGNORE])
+        if found and all(np.array_equal(values, [IGNORE]) for values in found):
+            raise InputError(f"{folder}: {ALL_IGNORED}")
+        return found
 
     def _mask(self, image_id):
         return in_folder(self.mask_folder() or "", [image_id])[0]
@@ -163,6 +171,14 @@ def _mask_of_size(path, shape):
         size = "is {} x {}, its image {} x {}".format(*mask.shape[::-1], *shape[::-1])
         raise InputError(f"{path}: {size}; mend it, or remove it where only training needs the image")
     return mask
+
+
+def check_values(path, values, allowed):
+    """InputError for a mask in which `values` occur that are not `allowed`; path: names it."""
+    wrong = np.setdiff1d(values, allowed)
+    if wrong.size:
+        known = lists.shown([str(value) for value in allowed])
+        raise InputError(f"{path}: has the value {wrong[0]}, which is no class: those are {known}; mend it")
 
 
 def _by_stem(folder):

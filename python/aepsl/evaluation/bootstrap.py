@@ -2,7 +2,9 @@
 
 Each draw takes as many images as there are, with replacement, the same ones for all methods, adds up their counts and
 computes IoU of the sums, as `evaluate` does of all. The interval is that of the percentiles (Efron and Tibshirani, An
-Introduction to the Bootstrap, 1993, chapter 13).
+Introduction to the Bootstrap, 1993, chapter 13). mIoU is always the mean over all classes that the images have: where a
+draw lacks a class, another draw's IoU of it counts. A mean over fewer classes would be another quantity, whose interval
+can exclude the difference itself.
 """
 
 import warnings
@@ -20,19 +22,30 @@ def intervals(methods, reference, draws=DRAWS, seed=1):
     """Intervals of the differences of `methods` from `reference`.
 
     methods: M x N x 3 x K, what `evaluate.sums` gives of N images; reference: N x 3 x K, of the same images. Returns
-    (low, high), each M x (K + 1) in points of IoU, the last that of mIoU; NaN for a class in no draw's truth.
+    (low, high), each M x (K + 1) in points of IoU, the last that of mIoU; NaN for a class in no draw's truth. A class's
+    interval is that of the draws that have it.
     """
     stacks = np.stack([reference, *methods]).astype(np.float64)  # exact to 2 ** 53 pixels
     count, images = len(stacks), stacks.shape[1]
     flat = stacks.transpose(1, 0, 2, 3).reshape(images, -1)
     random = np.random.RandomState(seed)
-    differences = []
+    found = []
     for start in range(0, draws, CHUNK):
         times = _draw(random, min(CHUNK, draws - start), images)
         sums = (times @ flat).reshape(-1, count, 3, stacks.shape[-1])
-        values = with_mean(iou(np.moveaxis(sums, 2, 0)))
-        differences.append(values[:, 1:] - values[:, :1])
-    return _percentiles(np.concatenate(differences))
+        found.append(iou(np.moveaxis(sums, 2, 0)))
+    values = np.concatenate(found)
+    of_classes = _percentiles(values)
+    _complete(values)
+    return np.concatenate([of_classes, _percentiles(with_mean(values)[..., -1:])], axis=-1)
+
+
+def _complete(values):
+    """Give each of the D draws, D x M x K, that lacks a class the IoU of one that has it; these take turns."""
+    for of_class in np.moveaxis(values, 2, 0):
+        has = ~np.isnan(of_class[:, 0])  # the truth is the same for all methods
+        if has.any():
+            of_class[~has] = np.resize(of_class[has], of_class[~has].shape)
 
 
 def _draw(random, draws, images):
@@ -48,8 +61,12 @@ def with_mean(values):
     return np.concatenate([values, mean[..., None]], axis=-1)
 
 
-def _percentiles(differences):
-    """The bounds of the middle LEVEL percent over the first axis, without the draws that lack a class."""
+def _percentiles(values):
+    """The bounds of the middle LEVEL percent of all methods' differences from the first, without draws that are NaN.
+
+    values: D x M x ...; returns 2 x (M - 1) x ....
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of a class that all of them lack
-        return np.nanpercentile(differences, [(100 - LEVEL) / 2, (100 + LEVEL) / 2], axis=0)
+        bounds = [(100 - LEVEL) / 2, (100 + LEVEL) / 2]
+        return np.nanpercentile(values[:, 1:] - values[:, :1], bounds, axis=0)

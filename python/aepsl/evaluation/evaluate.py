@@ -6,7 +6,7 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_json
 from aepsl.base.table import Table, number
-from aepsl.data.dataset import IGNORE, VOC_CLASSES, in_folder
+from aepsl.data.dataset import ALL_IGNORED, IGNORE, VOC_CLASSES, check_values, in_folder
 from aepsl.data.lists import read_classes, read_list, twice
 from aepsl.images import decoding
 from aepsl.images.pictures import read_indexed, refuse_colours
@@ -20,7 +20,8 @@ def run(pred, gt, ids, values, names):
     values: the mask values of the classes, background (0) first; names: theirs.
     Returns {'miou': ..., 'iou': {name: ...}, 'absent': [names that the ground truth does not have], 'errors': ...},
     see `errors`. Raises InputError for a file that is missing, or not of its counterpart's size, before the first is
-    decoded.
+    decoded; for a value that is neither a class nor IGNORE; and for a prediction, or all true masks, of IGNORE alone. A
+    pixel that is predicted as IGNORE is wrong.
     """
     check_ids(gt, ids)
     total = np.zeros((len(values), len(values) + 1), np.int64)
@@ -33,7 +34,7 @@ def run(pred, gt, ids, values, names):
 def check_counts(gt, confusion):
     """InputError if nothing counts of the true masks in the folder `gt`."""
     if not confusion.any():
-        raise InputError(f"{gt}: these masks are {IGNORE} throughout, which is not counted; nothing is to be evaluated")
+        raise InputError(f"{gt}: {ALL_IGNORED}")
 
 
 def confusions(predictions, truths, values):
@@ -44,7 +45,16 @@ def confusions(predictions, truths, values):
     """
     for pair in zip(predictions, truths):
         _check(*pair)
-    return (confusion(*map(read_indexed, pair), values, pair[1]) for pair in zip(predictions, truths))
+    return (_confusion(*pair, values) for pair in zip(predictions, truths))
+
+
+def _confusion(prediction, truth, values):
+    predicted = read_indexed(prediction)
+    occurring = np.flatnonzero(np.bincount(predicted.ravel()))
+    check_values(prediction, occurring, [*values, IGNORE])
+    if np.array_equal(occurring, [IGNORE]):
+        raise InputError(f"{prediction}: is {IGNORE} throughout, which is no class; segment the image anew")
+    return confusion(predicted, read_indexed(truth), values, truth)
 
 
 def confusion(predicted, true, values, name):
@@ -53,9 +63,7 @@ def confusion(predicted, true, values, name):
     predicted: H x W uint8; true: H x W uint8 or uint16. name: of the truth, for the InputError of a value in it that is
     none of `values`.
     """
-    unknown = np.setdiff1d(np.flatnonzero(np.bincount(true.ravel())), [*values, IGNORE])
-    if unknown.size:
-        raise InputError(f"{name}: has the value {unknown[0]}, which is no class of this evaluation")
+    check_values(name, np.flatnonzero(np.bincount(true.ravel())), [*values, IGNORE])
     pairs = np.bincount((256 * true.astype(np.int64) + predicted).ravel(), minlength=256 * 256).reshape(256, 256)
     others = np.setdiff1d(np.arange(256), values)
     return np.column_stack([pairs[np.ix_(values, values)], pairs[np.ix_(values, others)].sum(axis=1)])

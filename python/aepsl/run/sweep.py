@@ -17,7 +17,6 @@ import subprocess
 import sys
 
 import numpy as np
-import yaml
 
 from aepsl import cli
 from aepsl.base.errors import InputError
@@ -28,7 +27,7 @@ from aepsl.graph.graph import Graph, read
 from aepsl.graph.segmentation import OF_NETS, OF_ROWS, is_of, start_name
 from aepsl.graph.stage import TRAINING
 from aepsl.run import start
-from aepsl.settings import experiments
+from aepsl.settings import experiments, yaml_file
 from aepsl.stages import results
 from aepsl.store import digests
 from aepsl.training import psl_log
@@ -99,10 +98,10 @@ def changes_of(experiment, typed):
             raise InputError(f"--set {change}: give KEY=VALUE, for example psl_start=ae_step3")
         if not is_of(key, FREE):
             raise InputError(f"--set {change}: a sweep can change {', '.join(FREE)}; anything else is another run")
-        try:
-            changes[key] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError):
-            raise InputError(f"--set {change}: its value is not YAML; give a number, or a word") from None
+        other = next((each for each in changes if is_of(key, [each]) or is_of(each, [key])), None)
+        if other:
+            raise InputError(f"--set {change}: `{other}` has a value already; give it once, or a --set for each value")
+        changes[key] = yaml_file.parsed(value, f"--set {change}")
     experiments.changed(experiment, changes)
     return changes
 

@@ -18,24 +18,31 @@ def read(path):
             text = file.read(MOST_BYTES + 1)
             if len(text) > MOST_BYTES:
                 raise InputError(f"{path}: is larger than {MOST_BYTES >> 20} MB, as no settings are")
-            value = yaml.load(text, _Loader)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not text in UTF-8; save it as that") from None
-    except _Trap as trap:
-        raise InputError(f"{path}: {trap}") from None
-    except RecursionError:
-        raise InputError(f"{path}: goes hundreds of levels deep; it must hold lines `key: value`") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    value = parsed(text, path)
     if not isinstance(value, dict):
         what = "is empty" if value is None else f"is a {'list' if isinstance(value, list) else 'single value'}"
         raise InputError(f"{path}: {what}; it must hold lines `key: value`")
+    return value
+
+
+def parsed(text, name):
+    """The value that a text in YAML holds. InputError, with `name`, for a text that is not plain; name: of the text."""
+    try:
+        value = yaml.load(text, _Loader)
+    except _Trap as trap:
+        raise InputError(f"{name}: {trap}") from None
+    except RecursionError:
+        raise InputError(f"{name}: goes hundreds of levels deep; it must hold lines `key: value`") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+        raise InputError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     if _are_too_many(value):
-        raise InputError(f"{path}: an alias `*` stands within what it repeats, or repeats too much; write it out")
+        raise InputError(f"{name}: an alias `*` stands within what it repeats, or repeats too much; write it out")
     return value
 
 

@@ -4,14 +4,12 @@ import gzip
 import os
 import tarfile
 
-import numpy as np
-
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, written_whole
-from aepsl.data.dataset import Dataset
+from aepsl.data.dataset import Dataset, check_values, in_folder
 from aepsl.images import decoding
-from aepsl.images.pictures import VOC_PALETTE, read_indexed
+from aepsl.images.pictures import VOC_PALETTE
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 
@@ -23,17 +21,19 @@ def run(experiment, data, list_name, masks, out):
     """
     check_place(out)
     dataset = Dataset(data, experiment.classes)
-    paths = {image_id: os.path.join(masks, image_id + ".png") for image_id in dataset.ids(list_name)}
-    for image_id, path in paths.items():
-        _check(path, dataset.image_path(image_id))
-        dataset.check_values(path, np.unique(read_indexed(path)))
+    ids = dataset.ids(list_name)
+    paths = in_folder(masks, ids)
+    for path in paths:
+        _check_palette(path)
+    for path, values in zip(paths, dataset.check_masks(ids, masks)):
+        check_values(path, values, dataset.values)  # the server refuses IGNORE too
     with (
         written_whole(out) as beside,
         open(beside, "wb") as file,
         gzip.GzipFile("", "wb", fileobj=file, mtime=0) as unpacked,
-        tarfile.open(fileobj=unpacked, mode="w") as archive,
+        tarfile.open(fileobj=unpacked, mode="w", dereference=True) as archive,
     ):
-        for image_id, path in sorted(paths.items()):
+        for image_id, path in sorted(zip(ids, paths)):
             archive.add(path, f"{FOLDER}/{image_id}.png", recursive=False, filter=_anonymous)
 
 
@@ -45,16 +45,12 @@ def _anonymous(member):
     return member
 
 
-def _check(path, image_path):
+def _check_palette(path):
     if not os.path.exists(path):
         raise InputError(f"{path}: cannot be read; segment the image first")
     with decoding.opened(path, ["PNG"]) as mask:
-        decoding.load(mask, path)
         if mask.mode != "P" or mask.getpalette() != list(VOC_PALETTE):
             raise InputError(f"{path}: does not have VOC's palette; write it with aepsl.stages.segment")
-        size = decoding.header(image_path).size
-        if mask.size != size:
-            raise InputError(f"{path}: is {mask.size}, its image {size}; segment the image anew")
 
 
 def main(argv=None):

@@ -61,12 +61,12 @@ def run(
 
 def _check(dataset, ids, weights, regions, masks):
     """Raise InputError unless all images can be read, and what goes with them, and the initial weights are there."""
-    found = dataset.check(ids, [folder for folder in (regions, masks) if folder])
+    if masks:
+        dataset.check_masks(ids, masks)
+    else:
+        dataset.check(ids, [regions] if regions else [])
     for path in in_folder(regions, ids) if regions else ():
         check_bits(path)
-    if masks:
-        for path, values in zip(in_folder(masks, ids), found):
-            dataset.check_values(path, values[-1])
     if weights:
         caffemodel.existing(weights)
 

@@ -52,6 +52,7 @@ def run(experiment, kind, out, step=None, data=None, gpu=None):
     missing = [path for path in masks if not os.path.exists(path)]
     if missing:
         raise InputError(f"{missing[0]}: no such mask; `aepsl run {experiment.name}` makes it")
+    dataset.check_masks(ids, folder.masks(step))
     return dict(mmseg=_mmseg, png=_png, sec=_sec)[kind](dataset, ids, masks, out)
 
 

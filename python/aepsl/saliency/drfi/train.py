@@ -26,15 +26,18 @@ LEAST_STEP = 1e-3  # of the scale, where photos are so easy that more than the s
 def trained(photos, seed, workers=1):
     """(a Model, figures of Measures on the photos that it learnt from, each by the trees that did not see it).
 
-    photos: Photos; seed: the same gives the same model, with any number of `workers`.
+    photos: Photos; seed: the same gives the same model, with any number of `workers`. Raises InputError for photos
+    that are too few: where all trees saw a photo, nothing tells how good they are on new ones.
     """
+    sees = drawn_photos(len(photos), seed)
+    if sees.all(axis=0).any():
+        raise InputError(f"too few photos ({len(photos)}): every tree learns from all of them; give two or more")
     regions = in_threads(described, [(photos, k) for k in range(len(photos))], workers, "regions")
     counts = [len(share) for _, share in regions]
     values, share = (np.concatenate(each) for each in zip(*regions))
     edges = forest.edges_of(values[:: 1 + len(values) // SAMPLES])
     bins = forest.binned(values, edges)
 
-    sees = drawn_photos(len(photos), seed)
     photo = np.repeat(np.arange(len(photos)), counts)
     pure = np.maximum(share, 1 - share) >= PURITY
     if not all((pure & own[photo]).any() for own in sees):
