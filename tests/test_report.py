@@ -97,6 +97,7 @@ def results_of_voc12(name="voc12"):
         rows=rows,
         mining={step: dict(erased=0.2, recall=0.5, precision=0.25, converged_loss=0.05) for step in steps},
         losses={step: [[0, 0.7], [100, 0.1]] for step in steps},
+        psl={},
         thresholds=[[{"of_max": 0.2}, dict(erased=0.2, recall=0.5, precision=0.25)]],
         background=dict(cue=dict(precision=0.875), masks=dict(ignored=0.3125)),
         success=3,

@@ -47,6 +47,7 @@ def html(experiment, found, album):
         first=album.first(strips["erasing"][0]) if album else [],
         legend=album.legend() if album else [],
         step_colours=[(f"step {t + 1}", charts.STEP_COLOURS[t]) for t in range(mining.merge + 1)],
+        notes=found["notes"],
         missing=len(found["missing"]),
         stages=len(Graph(experiment).needed()),
         last=mining.merge,
@@ -74,7 +75,8 @@ def markdown(experiment, found):
     figures = "; ".join(f"{what}: **{miou or 'not yet known'}**" for what, miou in about["figures"].items())
     shown = tables.by_section(experiment, found).values()
     parts = [f"# AE-PSL: {about['name']}", about["what"], f"mIoU of {figures}. {about['verdict']}"]
-    return "\n\n".join([*parts, *(table.markdown() for each in shown for table in each)])
+    notes = (f"**{note}**" for note in found["notes"])
+    return "\n\n".join([*parts, *notes, *(table.markdown() for each in shown for table in each)])
 
 
 def terminal(experiment, found):
@@ -83,7 +85,8 @@ def terminal(experiment, found):
     figures = "; ".join(f"{what}: {miou or 'not yet known'}" for what, miou in about["figures"].items())
     shown = reversed(list(tables.by_section(experiment, found).values()))
     end = f"mIoU of {figures}. {about['verdict']}"
-    return "\n\n".join([*(part.text() for each in shown for table in each for part in narrow(table)), end])
+    parts = (part.text() for each in shown for table in each for part in narrow(table))
+    return "\n\n".join([*parts, *found["notes"], end])
 
 
 def narrow(table):
