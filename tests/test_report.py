@@ -239,6 +239,23 @@ def test_a_run_that_is_not_finished_shows_what_it_has(voc12, runs):
         report.gathered(dataclasses.replace(voc12, name="none"))
 
 
+def test_in_print_no_table_is_broader_than_the_page(voc12):
+    """150 classes, of names that mathematics, a legend or a font would take otherwise; on the screen they scroll."""
+    names = ["cost $^$", "_hidden", "\u732b", *(f"class{k}" for k in range(147))]
+    found = report.gathered(voc12)
+    for each in found["rows"].values():
+        each["iou"] = dict.fromkeys(["background", *names], 50.0)
+    own = dataclasses.replace(voc12, name="mine", classes=names)
+    html = page.html(own, dict(found, paper=False), None)
+    printed = re.findall(r'<div class="in-print">(.*?)</table>', html, re.DOTALL)
+    columns = [Page(each).words for each in re.findall(r"<thead>(.*?)</thead>", "".join(printed), re.DOTALL)]
+    shown = [word for each in columns for word in each if word]
+    assert max(map(len, columns)) <= 1 + page.PRINTED and set(names) | {"mIoU", "no CRF"} <= set(shown)
+    assert shown.count("mIoU") == 2 and html.count('<div class="on-screen">') == 2  # tables 3 and 4
+    style = html[: html.index("</style>")]
+    assert ".in-print { display: none; }" in style and ".on-screen { display: none; }" in style.split("@media print")[1]
+
+
 def test_every_stage_stands_after_those_that_it_needs_and_none_on_another():
     few = experiments.changed(experiments.load("voc12"), {"rows": ["ae_step1", "psl++"]})  # psl is no row of it
     for experiment in (*map(experiments.load, ("voc12", "demo", "rehearsal")), few):

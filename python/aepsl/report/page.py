@@ -17,6 +17,7 @@ from aepsl.report.pictures import Album
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECTIONS = "tables erasing mining over-erased predictions wrong missing made".split()  # in the page's order
 NARROW = 8  # columns of figures that a terminal shows side by side
+PRINTED = 26  # columns that a printed page shows side by side
 
 
 class Section(NamedTuple):
@@ -52,6 +53,7 @@ def html(experiment, found, album):
         stages=len(Graph(experiment).needed()),
         last=mining.merge,
         main=found["main"],
+        narrow=lambda table: narrow(table, PRINTED, PRINTED - 1),
         searched=SEARCHED,
         **_headline(experiment, found),
     )
@@ -89,12 +91,12 @@ def terminal(experiment, found):
     return "\n\n".join([*parts, *found["notes"], end])
 
 
-def narrow(table):
-    """A table of more than BROAD columns as several, one below the other, each with the names of the rows."""
-    if len(table.columns) <= BROAD:
+def narrow(table, most=BROAD, width=NARROW):
+    """A table of more than `most` columns as several, of `width` each, one below the other, with the rows' names."""
+    if len(table.columns) <= most:
         return [table]
     lines = [table.columns, *table.rows]
-    parts = [[[line[0], *line[k : k + NARROW]] for line in lines] for k in range(1, len(table.columns), NARROW)]
+    parts = [[[line[0], *line[k : k + width]] for line in lines] for k in range(1, len(table.columns), width)]
     first, *others, last = [Table("", columns, rows) for columns, *rows in parts]
     return [first._replace(caption=table.caption), *others, last._replace(note=table.note)]
 
