@@ -7,7 +7,7 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.table import Table
 from aepsl.graph import graph
-from aepsl.run import written
+from aepsl.run import today, written
 from aepsl.run.state import state_of
 
 
@@ -31,8 +31,10 @@ def report(experiment):
             written.results(run, experiment, faults)
         except (InputError, OSError) as error:
             faults[run.results] = str(error)
-    last = "Finished; `make report` prints its tables." if finished else "Not finished."
-    return "\n".join([Table("", [run.path, "done", "time", ""], rows).text(), *faults.values(), last])
+    notes, _ = today.lines(experiment, os.environ.get("DATA"))
+    is_old = os.path.exists(run.start) and not found.is_done("results")  # results.json is of an earlier start
+    last = "Finished; `make report` prints its tables." if finished and not is_old else "Not finished."
+    return "\n".join([Table("", [run.path, "done", "time", ""], rows).text(), *faults.values(), *notes, last])
 
 
 def main(argv=None):
