@@ -409,7 +409,7 @@ def test_whatever_lies_in_a_files_place_goes(tmp_path, monkeypatch, name, what):
     assert not os.path.lexists(root / name)
 
 
-@pytest.mark.parametrize("what", ["list", "number", "deep", "text"])
+@pytest.mark.parametrize("what", ["list", "number", "deep"])
 def test_results_that_are_none_are_one_line(tmp_path, monkeypatch, what):
     monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
     (tmp_path / "voc12").mkdir()

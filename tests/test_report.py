@@ -97,6 +97,7 @@ def results_of_voc12(name="voc12"):
         rows=rows,
         mining={step: dict(erased=0.2, recall=0.5, precision=0.25, converged_loss=0.05) for step in steps},
         losses={step: [[0, 0.7], [100, 0.1]] for step in steps},
+        psl={},
         thresholds=[[{"of_max": 0.2}, dict(erased=0.2, recall=0.5, precision=0.25)]],
         background=dict(cue=dict(precision=0.875), masks=dict(ignored=0.3125)),
         success=3,
@@ -236,6 +237,23 @@ def test_a_run_that_is_not_finished_shows_what_it_has(voc12, runs):
     assert "segmentation.psl++" in seen and "Figure 5a. Classification loss by epoch and step" in seen
     with pytest.raises(InputError, match="is no run that has begun"):
         report.gathered(dataclasses.replace(voc12, name="none"))
+
+
+def test_in_print_no_table_is_broader_than_the_page(voc12):
+    """150 classes, of names that mathematics, a legend or a font would take otherwise; on the screen they scroll."""
+    names = ["cost $^$", "_hidden", "\u732b", *(f"class{k}" for k in range(147))]
+    found = report.gathered(voc12)
+    for each in found["rows"].values():
+        each["iou"] = dict.fromkeys(["background", *names], 50.0)
+    own = dataclasses.replace(voc12, name="mine", classes=names)
+    html = page.html(own, dict(found, paper=False), None)
+    printed = re.findall(r'<div class="in-print">(.*?)</table>', html, re.DOTALL)
+    columns = [Page(each).words for each in re.findall(r"<thead>(.*?)</thead>", "".join(printed), re.DOTALL)]
+    shown = [word for each in columns for word in each if word]
+    assert max(map(len, columns)) <= 1 + page.PRINTED and set(names) | {"mIoU", "no CRF"} <= set(shown)
+    assert shown.count("mIoU") == 2 and html.count('<div class="on-screen">') == 2  # tables 3 and 4
+    style = html[: html.index("</style>")]
+    assert ".in-print { display: none; }" in style and ".on-screen { display: none; }" in style.split("@media print")[1]
 
 
 def test_every_stage_stands_after_those_that_it_needs_and_none_on_another():

@@ -17,6 +17,7 @@ from aepsl.report.pictures import Album
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECTIONS = "tables erasing mining over-erased predictions wrong missing made".split()  # in the page's order
 NARROW = 8  # columns of figures that a terminal shows side by side
+PRINTED = 26  # columns that a printed page shows side by side
 
 
 class Section(NamedTuple):
@@ -47,10 +48,12 @@ def html(experiment, found, album):
         first=album.first(strips["erasing"][0]) if album else [],
         legend=album.legend() if album else [],
         step_colours=[(f"step {t + 1}", charts.STEP_COLOURS[t]) for t in range(mining.merge + 1)],
+        notes=found["notes"],
         missing=len(found["missing"]),
         stages=len(Graph(experiment).needed()),
         last=mining.merge,
         main=found["main"],
+        narrow=lambda table: narrow(table, PRINTED, PRINTED - 1),
         searched=SEARCHED,
         **_headline(experiment, found),
     )
@@ -74,7 +77,8 @@ def markdown(experiment, found):
     figures = "; ".join(f"{what}: **{miou or 'not yet known'}**" for what, miou in about["figures"].items())
     shown = tables.by_section(experiment, found).values()
     parts = [f"# AE-PSL: {about['name']}", about["what"], f"mIoU of {figures}. {about['verdict']}"]
-    return "\n\n".join([*parts, *(table.markdown() for each in shown for table in each)])
+    notes = (f"**{note}**" for note in found["notes"])
+    return "\n\n".join([*parts, *notes, *(table.markdown() for each in shown for table in each)])
 
 
 def terminal(experiment, found):
@@ -83,15 +87,16 @@ def terminal(experiment, found):
     figures = "; ".join(f"{what}: {miou or 'not yet known'}" for what, miou in about["figures"].items())
     shown = reversed(list(tables.by_section(experiment, found).values()))
     end = f"mIoU of {figures}. {about['verdict']}"
-    return "\n\n".join([*(part.text() for each in shown for table in each for part in narrow(table)), end])
+    parts = (part.text() for each in shown for table in each for part in narrow(table))
+    return "\n\n".join([*parts, *found["notes"], end])
 
 
-def narrow(table):
-    """A table of more than BROAD columns as several, one below the other, each with the names of the rows."""
-    if len(table.columns) <= BROAD:
+def narrow(table, most=BROAD, width=NARROW):
+    """A table of more than `most` columns as several, of `width` each, one below the other, with the rows' names."""
+    if len(table.columns) <= most:
         return [table]
     lines = [table.columns, *table.rows]
-    parts = [[[line[0], *line[k : k + NARROW]] for line in lines] for k in range(1, len(table.columns), NARROW)]
+    parts = [[[line[0], *line[k : k + width]] for line in lines] for k in range(1, len(table.columns), width)]
     first, *others, last = [Table("", columns, rows) for columns, *rows in parts]
     return [first._replace(caption=table.caption), *others, last._replace(note=table.note)]
 

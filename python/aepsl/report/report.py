@@ -5,11 +5,11 @@ import sys
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_json
 from aepsl.graph import graph
 from aepsl.graph.run_folder import DAMAGED, RunFolder
 from aepsl.paper import published, recipes
 from aepsl.report import page
+from aepsl.run import today, written
 from aepsl.run.inputs import data_of
 from aepsl.stages import results
 
@@ -22,7 +22,7 @@ def run(experiment, form="text", data=None):
     """
     folder, shown = RunFolder(experiment.name), page.markdown if form == "md" else page.terminal
     try:
-        found = gathered(experiment)
+        found = gathered(experiment, data)
         printed = shown(experiment, found)
     except InputError:
         raise
@@ -34,6 +34,8 @@ def run(experiment, form="text", data=None):
         return
     try:
         data = data_of(experiment, data)
+        if found["others"]:
+            raise InputError(f"{data}: the run was made of other {', '.join(found['others'])}")
     except InputError as error:
         data = None
         print(f"The page is without pictures: {error}", file=sys.stderr)
@@ -41,9 +43,11 @@ def run(experiment, form="text", data=None):
     print(f"{printed}\n\nThe same to look at: {path}")
 
 
-def gathered(experiment):
+def gathered(experiment, data=None):
     """What results.json holds, or as much of it as there is, and: 'paper', whether the paper's figures compare;
-    'images', {"train": n, "val": n}; 'missing', the names of the stages that are not done.
+    'images', {"train": n, "val": n}; 'missing', the names of the stages that are not done; 'notes', a line for each
+    file, or part of one, that does not fit its schema (aepsl.run.written), and for what differs today from what the
+    run was made of (aepsl.run.today); 'others', what differs of the data.
 
     Raises InputError for a run that has not begun.
     """
@@ -51,14 +55,21 @@ def gathered(experiment):
     folder = stages_of.run
     if not folder.has_begun():
         raise InputError(f"{folder.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
+    faults = {}
     if os.path.exists(folder.results):
-        found = read_json(folder.results)
+        there = written.results(folder, experiment, faults)
     else:
-        found = results.erasing(folder, range(1, experiment.mining.steps + 1), os.path.exists)
-        found.update(main=recipes.main_row(experiment.rows), rows={}, seconds=folder.seconds(), peak_mib=folder.peaks())
+        is_there = lambda path: written.is_sound(path, faults)  # noqa: E731
+        there = results.erasing(folder, range(1, experiment.mining.steps + 1), is_there)
+        there["seconds"], there["peak_mib"] = written.took(folder, faults)
+    empty = {key: {} for key in ("rows", "mining", "losses", "psl", "background", "examples", "seconds", "peak_mib")}
+    found = {**empty, "thresholds": [], "main": recipes.main_row(experiment.rows), **there}
     missing = [stage.name for stage in stages_of.needed() if not stages_of.is_done(stage.name)]
     paper = experiment.name == published.PAPERS_EXPERIMENT
-    return dict(found, paper=paper, images=folder.images(), missing=missing)
+    images = written.images(folder, faults)
+    lines, others = today.lines(experiment, data)
+    notes = [*faults.values(), *lines]
+    return dict(found, paper=paper, images=images, missing=missing, notes=notes, others=others)
 
 
 def main(argv=None):

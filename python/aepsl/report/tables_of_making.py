@@ -6,6 +6,7 @@ from aepsl.base.table import Table, number
 from aepsl.graph.graph import Graph
 from aepsl.paper import published
 from aepsl.run.state import state_of
+from aepsl.run.today import flat
 from aepsl.settings import experiments
 
 
@@ -31,15 +32,6 @@ def _seeds(seed):
     """'1', where all that is drawn has one."""
     values = set(seed.values())
     return str(*values) if len(values) == 1 else _shown(seed)
-
-
-def flat(changes, above=()):
-    """((key, key, ...), value) of nested dicts."""
-    for key, value in changes.items():
-        if isinstance(value, dict) and value:
-            yield from flat(value, (*above, key))
-        else:
-            yield (*above, key), value
 
 
 def _shown(value):

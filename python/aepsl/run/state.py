@@ -6,8 +6,10 @@ import re
 import time
 from typing import NamedTuple, Optional
 
-from aepsl.base.files import read_json, read_text
+from aepsl.base.errors import InputError
+from aepsl.base.files import read_text
 from aepsl.graph.run_folder import DAMAGED, RunFolder
+from aepsl.run import written
 
 UNKNOWN = -1  # a number that is not known yet
 
@@ -27,13 +29,14 @@ class State(NamedTuple):
 
 
 def state_of(stage, images):
-    """The State of a stage; images: RunFolder.images()."""
+    """The State of a stage; images: {list: how many}. A file that cannot be read, or does not fit, is the note."""
     for _ in range(3):  # while it runs, files come and go between two looks at them
         try:
             return of_images(stage, images) if stage.images else of_training(stage)
-        except DAMAGED:
+        except DAMAGED as error:
+            fault = str(error) if isinstance(error, InputError) else "its files cannot be read"
             time.sleep(0.1)
-    return State(UNKNOWN, UNKNOWN, note="its files cannot be read")
+    return State(UNKNOWN, UNKNOWN, note=fault)
 
 
 def of_training(stage):
@@ -45,11 +48,11 @@ def of_training(stage):
     if os.path.exists(RunFolder.model(stage.out)):
         return State(total, total)
     path, now = (os.path.join(stage.out, name) for name in ("snapshot.json", "progress.json"))
-    snapshot = read_json(path) if os.path.exists(path) else None
+    snapshot = written.read(path) if os.path.exists(path) else None
     age = f"snapshot {_ago(path)}" if snapshot else f"begun {_ago(solver)}; no snapshot yet"
     if os.path.exists(now):
-        where = read_json(now)
-        loss = 0.0 + where["loss"]
+        where = written.read(now)
+        loss = where["loss"]
         return State(where["iteration"], total, loss, f"loss {loss:.3f} {_ago(now)}; {age}")
     if not snapshot:
         return State(UNKNOWN, total, note=age)

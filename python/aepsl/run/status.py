@@ -7,6 +7,7 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.table import Table
 from aepsl.graph import graph
+from aepsl.run import today, written
 from aepsl.run.state import state_of
 
 
@@ -16,7 +17,8 @@ def report(experiment):
     run = found.run
     if not run.has_begun():
         raise InputError(f"{run.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
-    seconds, images = run.seconds(), run.images()
+    faults = {}
+    (seconds, _), images = written.took(run, faults), written.images(run, faults)
     rows = []
     for stage in found.shown():
         is_done, took = found.is_done(stage.name), seconds.get(stage.name)
@@ -24,8 +26,15 @@ def report(experiment):
         clock = str(datetime.timedelta(seconds=round(took))) if is_done and took is not None else ""
         rows.append([stage.name, state.counted, clock, state.note * (not is_done)])
     finished = os.path.exists(run.results)
-    last = "Finished; `make report` prints its tables." if finished else "Not finished."
-    return Table("", [run.path, "done", "time", ""], rows, last).text()
+    if finished:
+        try:
+            written.results(run, experiment, faults)
+        except (InputError, OSError) as error:
+            faults[run.results] = str(error)
+    notes, _ = today.lines(experiment, os.environ.get("DATA"))
+    is_old = os.path.exists(run.start) and not found.is_done("results")  # results.json is of an earlier start
+    last = "Finished; `make report` prints its tables." if finished and not is_old else "Not finished."
+    return "\n".join([Table("", [run.path, "done", "time", ""], rows).text(), *faults.values(), *notes, last])
 
 
 def main(argv=None):

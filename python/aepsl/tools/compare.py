@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 import tempfile
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from aepsl import cli, places
 from aepsl.base.errors import InputError
-from aepsl.base.files import check_place, write_json, write_text
+from aepsl.base.files import check_place, read_json, write_json, write_text
 from aepsl.base.parallel import in_threads
 from aepsl.baselines import folder as baseline
 from aepsl.data.dataset import VOC_CLASSES, Dataset, in_folder
@@ -52,9 +53,10 @@ def run(pred, runs=(), list_name=None, data=None, draws=bootstrap.DRAWS, seed=1,
     if named:
         experiment = experiment or named[0][0].experiment
     dataset, list_name = _data(experiment, data, list_name, bool(named))
-    for graph, _ in named:
+    for graph, row in named:
         if list(graph.experiment.classes) != dataset.classes:
             raise InputError(f"{graph.run.path}: has other classes than those compared; compare runs of one data set")
+        _check_truths(graph, row, dataset)
     ids = dataset.ids(list_name)
     evaluate.check_ids(dataset.mask_folder(), ids)
     truths = in_folder(dataset.mask_folder(), ids)
@@ -81,6 +83,24 @@ def _data(experiment, data, list_name, of_run):
         return Dataset(data), list_name or "val"
     root = data if data and not of_run else data_of(experiment, data)
     return Dataset(root, experiment.classes), list_name or experiment.data.val
+
+
+def _check_truths(graph, row, dataset):
+    """InputError unless the run's val has the true masks of the data set, and its row is of the run's last start."""
+    run, val = graph.run, graph.experiment.data.val
+    if not os.path.exists(run.start):
+        print(f"{run.path}: nothing says which true masks it is of: {run.start} is missing", file=sys.stderr)
+        return
+    try:
+        known = read_json(run.start)["contents"]["val.masks"]
+    except (KeyError, TypeError):
+        known = None
+    if not known:
+        raise InputError(f"{run.start}: does not say which true masks the run is of; start the run again")
+    if not dataset.has_list(val) or dataset.contents(dataset.ids(val), "masks")["masks"] != known:
+        raise InputError(f"{dataset.root}: has other true masks of {val} than those of {run.path}; name its own, DATA=")
+    if not graph.is_done(f"segment.val.{row}"):
+        raise InputError(f"{run.path}: {row} is not segmented, or not of the run's last start; finish the run first")
 
 
 def _places(asked):

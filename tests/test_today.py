@@ -1,0 +1,106 @@
+"""What differs today from what a run was made of: whatever prints its figures says so; `compare` refuses it."""
+
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from aepsl.base.errors import InputError
+from aepsl.base.files import write_json, write_text
+from aepsl.graph import graph, run_folder
+from aepsl.images.pictures import read_indexed, write_mask
+from aepsl.report import report
+from aepsl.run import inputs, status
+from aepsl.settings import experiments
+from aepsl.store import records
+from aepsl.store.result import Made
+from aepsl.tools import compare
+from conftest import tiny_experiment
+
+
+@pytest.fixture
+def made(small_set, tmp_path, monkeypatch):
+    """made(name): a run of that name is as if done, with an experiment.yaml of its own; returns its Graph."""
+    monkeypatch.setattr(run_folder, "ROOT", str(tmp_path / "runs"))
+    monkeypatch.setattr(experiments, "FOLDER", str(tmp_path / "prototxt"))
+    shutil.copytree("prototxt/voc12", tmp_path / "prototxt/voc12")
+    settings = SETTINGS.settings()
+    settings.pop("synthetic")
+
+    def make(name):
+        write_text(f"{tmp_path}/prototxt/{name}/experiment.yaml", yaml.safe_dump(settings))
+        own = experiments.load(name)
+        contents = inputs.contents_of(own, str(small_set), None, None)
+        found = graph.Graph(own, contents=contents)
+        graph.write(found, graph.Start(str(small_set), None, None, contents, ["results"], [], 0, 2))
+        write_json(f"{found.run.path}/done/check.json", dict(value=dict(train=6, val=3)))
+        for stage in found.needed():
+            for job in found.jobs(stage.name):
+                records.keep(found.run.path, job, found.word(stage), Made([]), {})
+        write_json(found.run.results, dict(experiment=name))
+        return found
+
+    return make
+
+
+SETTINGS = tiny_experiment(**{"classes": ["cat", "dog"], "rows": ["ae_step1"], "data.train": "train_aug"})
+
+
+def zeros(root, k):
+    """A mask of background alone, of an image's size."""
+    return np.zeros_like(read_indexed(f"{root}/SegmentationClassAug/image{k}.png"))
+
+
+def said(experiment, data=None):
+    """What `status` says behind its table, and the report's notes but for those of a results.json without figures."""
+    text = status.report(experiment)
+    notes = [note for note in report.gathered(experiment, data)["notes"] if "never writes" not in note]
+    return text[text.index("segment.val.ae_step1") :], [note for note in notes if "missing" not in note]
+
+
+def test_settings_that_differ_today_are_named_with_the_stages_of_a_new_start(made, tmp_path):
+    own = made("mine").experiment
+    assert said(own)[1] == [] and said(own)[0].endswith("prints its tables.")
+    path = tmp_path / "prototxt/mine/experiment.yaml"
+    changed = yaml.safe_load(path.read_text())
+    changed["training"]["segmentation"]["lr"] = 0.5
+    path.write_text(yaml.safe_dump(changed))
+    text, (note,) = said(graph.of_run("mine"))
+    assert "`training.segmentation.lr` of experiment.yaml differ" in note and note in text
+    assert note.endswith("make anew: segmentation.ae_step1, segment.val.ae_step1, results")
+    assert graph.of_run("mine").training.segmentation.lr != 0.5
+
+
+def test_data_that_differ_are_named_and_no_picture_is_of_them(made, small_set, tmp_path, monkeypatch, capsys):
+    own = made("mine").experiment
+    other = shutil.copytree(small_set, tmp_path / "other")
+    write_mask(f"{other}/SegmentationClassAug/image0.png", zeros(small_set, 0))
+    monkeypatch.setenv("DATA", str(other))
+    text, (note,) = said(own, str(other))
+    assert "val.masks of the data differ" in note and note in text and "results" in note.split("make anew: ")[1]
+    assert "classification" not in note.split("make anew: ")[1]
+    report.run(own, data=str(other))
+    assert "The page is without pictures" in capsys.readouterr().err
+
+
+def test_results_of_an_earlier_start_are_not_finished(made):
+    found = made("mine")
+    records.unmark(found.run.path, "results")
+    text, (note,) = said(found.experiment)
+    assert text.endswith("Not finished.") and "made before the last start" in note and note.endswith("anew: results")
+
+
+def test_runs_of_other_truths_are_not_compared(made, small_set):
+    one, two = made("one"), made("two")
+    for each in (one, two):
+        for k in range(3):
+            write_mask(f"{each.run.segmented('val', 'ae_step1')}/crf/image{k}.png", zeros(small_set, k))
+    runs = ["runs/one:ae_step1", "runs/two:ae_step1"]
+    assert set(compare.run([], runs, data=str(small_set), draws=3)["methods"])
+    records.unmark(two.run.path, two.jobs("segment.val.ae_step1")[0])
+    with pytest.raises(InputError, match="two: ae_step1 is not segmented, or not of the run's last start"):
+        compare.run([], runs, data=str(small_set), draws=3)
+    write_mask(f"{small_set}/SegmentationClassAug/image2.png", zeros(small_set, 2))
+    with pytest.raises(InputError, match="has other true masks of val than those of .*one; name its own"):
+        compare.run([], runs, data=str(small_set), draws=3)
