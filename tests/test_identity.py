@@ -410,7 +410,7 @@ def test_every_row_can_be_asked_for_as_an_archive(run, row):
 
 
 def test_a_run_is_shown_with_the_settings_that_it_was_made_with(run):
-    """They stand in its folder, whole; what is edited later counts from the next start on."""
+    """They stand in its folder, whole; what is edited later counts from the next start on, and a line says so."""
     before = run.yaml.read_text()
     kept = yaml.safe_load((run.tree / "runs/tiny/experiment.yaml").read_text())
     assert kept == experiments.of_file(str(run.yaml), "tiny").settings() and "base" not in kept
@@ -418,8 +418,10 @@ def test_a_run_is_shown_with_the_settings_that_it_was_made_with(run):
     assert "| data.crop | 57 |" in printed
     try:
         run.yaml.write_text(yaml.safe_dump(laid_over(yaml.safe_load(before), dict(data=dict(crop=65)))))
-        assert run.command("report", "tiny", "--format", "md").stdout == printed
-        assert "classification.step1" in run.planned()
+        now = run.command("report", "tiny", "--format", "md").stdout
+        (note,) = [part for part in now.split("\n\n") if "today `data.crop` of experiment.yaml differ" in part]
+        assert now.replace(note + "\n\n", "") == printed
+        assert "classification.step1" in run.planned() and "classification.step1" in note
         assert yaml.safe_load((run.tree / "runs/tiny/experiment.yaml").read_text()) == kept
     finally:
         run.yaml.write_text(before)
