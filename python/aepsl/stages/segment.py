@@ -48,11 +48,9 @@ def run(
         net = LegacyNet(experiment, deploy, scores, model, len(dataset.values), confidence, gpu, *variables)
     else:
         net = SegmentationNet(experiment, model, gpu)
-    crf_settings = net.crf if legacy else experiment.crf
     begin(out, word, [f"{kind}/*.png" for kind in KINDS], part and set(own))
-    keep = []
-    if confidence == "labels" and net.classifies and list_name == experiment.data.train:
-        keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)]
+    has_s_hat = confidence == "labels" and net.classifies and list_name == experiment.data.train
+    keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)] if has_s_hat else []
     folders = [os.path.join(out, kind) for kind in KINDS]
     values = np.array(dataset.values, np.uint8)
 
@@ -66,7 +64,7 @@ def run(
                 whole = dataset.image(image_id)
                 image = fitting(whole, len(values), image_id)
                 f = net.probabilities(image, confidence, row, image_id)
-                yield paths, image, f, crf_settings, values, whole.shape[1::-1]
+                yield paths, image, f, net.crf, values, whole.shape[1::-1]
 
     in_processes(_write_masks, segmented(), workers)
     return Made([*in_folder(folders[0], own), *in_folder(folders[1], own)], in_folder(folders[2], keep))
@@ -97,7 +95,7 @@ class SegmentationNet(WholeImages):
     def __init__(self, experiment, model, gpu=None):
         self.classifies = "fc8_cls" in caffemodel.caffemodel_layers(model)
         super().__init__(experiment, "psl" if self.classifies else "segmentation", model, gpu)
-        self.experiment = experiment
+        self.experiment, self.crf = experiment, experiment.crf
 
     def segmented(self, image, confidence="none", labels=None, name="the image"):
         """Channel indices of an H x W x 3 uint8 BGR image, without and with CRF: two arrays H x W.
