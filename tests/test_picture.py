@@ -5,13 +5,14 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
 from aepsl.data.dataset import Dataset
 from aepsl.graph import run_folder
 from aepsl.images.pictures import palette, read_image, write_grey, write_mask
-from aepsl.report.pictures import Album
+from aepsl.report.pictures import Album, Picture
 from aepsl.settings import experiments
 from aepsl.tools import picture
 
@@ -124,3 +125,15 @@ def test_what_cannot_be_drawn_is_one_line(experiment, small_set, tmp_path, monke
     with pytest.raises(InputError, match="results.json: no such file; `aepsl run small` ends with it"):
         picture.run(experiment, out, data=data)
     assert not (tmp_path / "run.png").exists()
+
+
+def test_class_names_of_any_letters_are_in_the_legend(tmp_path, monkeypatch):
+    """$ is no mathematics, _ in front hides nothing, and a letter that the font lacks makes no empty box."""
+    names, seen = {0: "background", 1: "cost $^$", 2: "_hidden", 3: "\u732b"}, []
+    legend = Axes.legend
+    monkeypatch.setattr(Axes, "legend", lambda *given, **options: seen.append(legend(*given, **options)))
+    shown = Picture("masks", np.arange(4, dtype=np.uint8).reshape(2, 2), "")
+    picture.draw(str(tmp_path / "out.png"), [shown], [shown], names)
+    texts = [text.get_text() for text in seen[0].get_texts()]
+    assert texts == ["background", r"cost \$^\$", " _hidden", "class 3"]
+    assert cv2.imread(str(tmp_path / "out.png")) is not None

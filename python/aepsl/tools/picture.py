@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.patches import Patch
 
 from aepsl import cli, places
@@ -92,10 +93,19 @@ def draw(out, above, below, names):
     for axes in grid.flat:
         axes.set_anchor("N")
         axes.set_axis_off()
-    legend = [Patch(fc=colours[value] / 255, ec="black", label=names[value]) for value in names if value in values]
+    shown = {value: drawn_name(name, value) for value, name in names.items() if value in values}
+    legend = [Patch(fc=colours[value] / 255, ec="black", label=name) for value, name in shown.items()]
     grid[1][len(below)].legend(handles=legend, loc="center left", frameon=False, fontsize=11)
     with written_whole(out) as beside:
         figure.savefig(beside, metadata={"Software": None})
+
+
+def drawn_name(name, value):
+    """A class name for matplotlib, to which $ is mathematics, and a leading _ hides; 'class 7' if a letter lacks."""
+    font = get_font(findfont("DejaVu Sans"))
+    if not all(font.get_char_index(ord(letter)) for letter in name):
+        return f"class {value}"
+    return " " * name.startswith("_") + name.replace("$", r"\$")
 
 
 def main(argv=None):
