@@ -15,7 +15,7 @@ from aepsl.run import inputs, status
 from aepsl.settings import experiments
 from aepsl.store import records
 from aepsl.store.result import Made
-from aepsl.tools import compare
+from aepsl.tools import compare, export, infer, picture
 from conftest import tiny_experiment
 
 
@@ -70,6 +70,25 @@ def test_settings_that_differ_today_are_named_with_the_stages_of_a_new_start(mad
     assert "`training.segmentation.lr` of experiment.yaml differ" in note and note in text
     assert note.endswith("make anew: segmentation.ae_step1, segment.val.ae_step1, results")
     assert graph.of_run("mine").training.segmentation.lr != 0.5
+
+
+USERS = {  # of what a run has made; each ends later, as nothing of this run was really made
+    "export": lambda own, out: export.run(own, "png", out),
+    "picture": lambda own, out: picture.run(own, out, "image0", "ae_step1"),
+    "infer": lambda own, out: infer.run(own, [], "no.caffemodel", out),
+}
+
+
+@pytest.mark.parametrize("user", USERS.values(), ids=USERS)
+def test_what_uses_a_run_says_what_differs_today(made, tmp_path, capsys, user):
+    made("mine")
+    path = tmp_path / "prototxt/mine/experiment.yaml"
+    changed = yaml.safe_load(path.read_text())
+    changed["training"]["segmentation"]["lr"] = 0.5
+    path.write_text(yaml.safe_dump(changed))
+    with pytest.raises(InputError):
+        user(graph.of_run("mine"), str(tmp_path / "out.png"))
+    assert "of experiment.yaml differ; a start would make anew: " in capsys.readouterr().err
 
 
 def test_data_that_differ_are_named_and_no_picture_is_of_them(made, small_set, tmp_path, monkeypatch, capsys):

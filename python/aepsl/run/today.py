@@ -1,6 +1,7 @@
 """What differs today from what a run's figures were made of, and which stages a start would make anew."""
 
 import os
+import sys
 
 from aepsl.base.errors import InputError
 from aepsl.graph import graph
@@ -40,6 +41,12 @@ def lines(experiment, data=None):
         line = f"{run.path}: its figures are of the settings and data of its start; today {' and '.join(what)} differ"
         found.append(f"{line}; a start would make anew: {stages}")
     return found, others
+
+
+def tell(experiment, data=None):
+    """Print `lines` on stderr: for a command that uses what a run has made."""
+    for line in lines(experiment, data)[0]:
+        print(line, file=sys.stderr)
 
 
 def _settings(own):

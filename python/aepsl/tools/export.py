@@ -25,6 +25,7 @@ from aepsl.graph.graph import of_run
 from aepsl.graph.run_folder import RunFolder
 from aepsl.images.pictures import read_indexed
 from aepsl.nets.whole_image import ClassificationNet
+from aepsl.run import today
 from aepsl.run.inputs import data_of
 
 KINDS = ("irn", "mmseg", "png", "sec")
@@ -44,6 +45,7 @@ def run(experiment, kind, out, step=None, data=None, gpu=None):
     step = step or (1 if kind == "irn" else experiment.mining.merge)
     if step > experiment.mining.steps:
         raise InputError(f"--step {step}: the run has the steps 1 to {experiment.mining.steps}")
+    today.tell(experiment, data)
     dataset = Dataset(data_of(experiment, data), experiment.classes)
     ids = dataset.ids(experiment.data.train)
     if kind == "irn":

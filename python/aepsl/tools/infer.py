@@ -12,6 +12,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder
 from aepsl.graph.graph import of_run
 from aepsl.images.pictures import palette, read_picture, within, write_colour, write_mask
+from aepsl.run import today
 from aepsl.stages.segment import SegmentationNet
 
 LONGEST = 500  # pixels of a picture's longer side: no photo of VOC, whose objects the nets know, has more
@@ -30,6 +31,7 @@ def run(experiment, paths, model, out, confidence="predicted", overlay=False, gp
         if result:
             raise InputError(f"{path}: another's result would overwrite {result}; segment them into two folders")
         read_picture(path)
+    today.tell(experiment)
     make_folder(out)
     net = SegmentationNet(experiment, model, gpu)
     for path in tqdm(paths, unit="image", disable=None):

@@ -16,6 +16,7 @@ from aepsl.graph.run_folder import RunFolder
 from aepsl.images.pictures import palette, read_indexed
 from aepsl.paper import recipes
 from aepsl.report.pictures import Album
+from aepsl.run import today
 from aepsl.run.inputs import data_of
 
 ENOUGH = 0.05  # of the pixels: what each step must erase of an image that is drawn unasked
@@ -37,6 +38,7 @@ def run(experiment, out, image_id=None, row="psl", data=None):
         raise InputError(f"{folder.results}: no such file; `aepsl run {experiment.name}` ends with it")
     if row not in experiment.rows:
         raise InputError(f"{row}: not in `rows` of {experiment.name}; --row takes {', '.join(experiment.rows)}")
+    today.tell(experiment, data)
     album = Album(experiment, Dataset(data_of(experiment, data), experiment.classes))
     image_id = image_id or first_shown(album)
     draw(out, of_training(album, image_id, row), of_val(album, image_id, row), album.names)
