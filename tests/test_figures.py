@@ -60,6 +60,13 @@ def test_the_tables_of_speed_are_those_of_the_bench(path):
         assert_shown(bench.table(part["title"], part["rows"]).text(), "docs/speed.md")
 
 
+def test_the_demo_on_a_fake_gpu_is_beside_the_cpus():
+    runs = [read_json(name)["rows"] for name in ("demo", "fake_gpu/demo")]
+    for row in runs[0]:
+        cells = [f"{run[row]['miou_no_crf']:.1f} / {run[row]['miou']:.1f}" for run in runs]
+        assert_shown(f"| {row} | {' | '.join(cells)} |", "docs/fake_gpu.md")
+
+
 def test_the_demos_seed_1_is_make_demo():
     run, (as_it_is, *_) = read_json("demo"), read_json("sweeps/demo")["settings"]
     for name, (first, *_) in as_it_is["rows"].items():
