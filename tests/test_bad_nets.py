@@ -357,6 +357,8 @@ def test_sizes_are_those_of_caffe(name, task, size):
     net.reshape()
     ours = sizes.counts(parameter, *size)
     theirs = {blob: net.blobs[blob].count for blob in net.blobs if "_split_" not in blob}  # those share memory
+    few = {blob for blob in theirs if blob not in ours}  # behind InnerProduct: a score for each class
+    assert max((theirs.pop(blob) for blob in few), default=0) <= len(experiments.load(name).classes) + 1
     assert {blob: ours.pop(blob) for blob in theirs} == theirs
     for columns, count in ours.items():
         layer = columns[: -len("'s columns")]

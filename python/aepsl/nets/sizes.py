@@ -3,6 +3,7 @@
 import math
 
 from aepsl.base.errors import InputError
+from aepsl.nets import geometry
 
 INT_MAX = 2**31 - 1  # elements of a blob or of a convolution's column buffer, at most
 MOST = 2**30  # floats of everything that one image needs, 4 GiB: photos of 689 x 689 pixels in voc12's net
@@ -10,37 +11,22 @@ PIECE = 2**21  # bytes: CUDA takes a GPU's memory in such pieces; what is below 
 
 
 def counts(net, height, width, batch=1):
-    """The elements of every blob and column buffer, {name: count}.
+    """The elements of every blob and column buffer, {name: count}; one image after the other goes through a buffer.
 
+    The few scores behind an InnerProduct are left out.
     net: NetParameter of a deploy net; height, width: of its input; batch: images in it.
     """
-    shapes, result = {}, {}
-    for layer in net.layer:
-        shape = _output(layer, [shapes[name] for name in layer.bottom] or [(3, height, width)])
-        for top in layer.top:
-            shapes[top] = shape
-            result[top] = batch * math.prod(shape)
-        if layer.type == "Convolution":  # one image after the other goes through the buffer
-            channels = shapes[layer.bottom[0]][0]
-            side = layer.convolution_param.kernel_size[0]
-            if side > 1:
-                result[f"{layer.name}'s columns"] = channels * side * side * math.prod(shape[1:])
-    return result
+    blobs = {top for layer in net.layer for top in layer.top}
+    found = geometry.counts(net, height, width)
+    return {name: count * batch if name in blobs else count for name, count in found.items()}
 
 
 def weights(net):
     """The elements of the weights of every convolution, {name: count}; net: NetParameter of a deploy net."""
-    channels, result = {}, {}
-    for layer in net.layer:
-        before = [channels[name] for name in layer.bottom] or [3]
-        own, conv = before[0], layer.convolution_param
-        if layer.type == "Convolution":
-            own = conv.num_output
-            result[f"{layer.name}'s weights"] = own * before[0] * conv.kernel_size[0] ** 2
-        elif layer.type == "Concat":
-            own = sum(before)
-        channels.update(dict.fromkeys(layer.top, own))
-    return result
+    channels = geometry.channels(net)
+    convolutions = [layer for layer in net.layer if layer.type == "Convolution"]
+    shapes = {each.name: (each.convolution_param, channels[each.bottom[0]]) for each in convolutions}
+    return {f"{name}'s weights": own.num_output * of * own.kernel_size[0] ** 2 for name, (own, of) in shapes.items()}
 
 
 def training_bytes(net, parameter):
@@ -86,32 +72,3 @@ def takes(net, height, width):
     """Whether one image of that size goes through the net in the memory that it may have."""
     floats = counts(net, height, width).values()
     return max(floats) <= INT_MAX and sum(floats) <= MOST
-
-
-def _output(layer, bottoms):
-    """The shape of the layer's tops, channels x height x width, or channels, from its bottoms'."""
-    shape = bottoms[0]
-    if layer.type == "Convolution":
-        conv = layer.convolution_param
-        side, pad, stride, dilation = (
-            each[0] if each else default
-            for each, default in ((conv.kernel_size, 1), (conv.pad, 0), (conv.stride, 1), (conv.dilation, 1))
-        )
-        reach = dilation * (side - 1) + 1
-        return (conv.num_output, *((n + 2 * pad - reach) // stride + 1 for n in shape[1:]))
-    if layer.type == "Pooling":
-        pool = layer.pooling_param
-        if pool.global_pooling:
-            return (shape[0], 1, 1)
-        return (shape[0], *(_pooled(n, pool.kernel_size, pool.pad, pool.stride) for n in shape[1:]))
-    if layer.type == "InnerProduct":
-        return (layer.inner_product_param.num_output,)
-    if layer.type == "Concat":
-        return (sum(each[0] for each in bottoms), *shape[1:])
-    return shape
-
-
-def _pooled(n, side, pad, stride):
-    """Caffe rounds up, but begins no window in the padding."""
-    cells = -((side - n - 2 * pad) // stride) + 1
-    return cells - 1 if pad and (cells - 1) * stride >= n + pad else cells
