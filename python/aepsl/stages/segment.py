@@ -34,10 +34,9 @@ def run(
 
     experiment: settings; data: root of the data set; list_name: 'val', or the path of a list; model: caffemodel;
     confidence: see `weights_of_classes`; part: 'k/n' segments only that share of the images; word: see
-    aepsl.store.result; workers: more than 1 are that many processes for the CRF, so that a net on a GPU need not wait
-    for it. The result is the same.
-    legacy: (deploy, scores, variables), the prototxt of another author's net, its blob of scores or None, and what its
-    ${...} stand for, see aepsl.legacy.reader; with the confidence none alone.
+    aepsl.store.result; workers: more than 1 are processes for the CRF, for which a net on a GPU does not wait;
+    the result is the same; legacy: (deploy, scores, variables) of another author's net, its prototxt, blob of scores or
+    None, and what its ${...} stand for (aepsl.legacy.reader); with the confidence none alone.
     """
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(list_name)
