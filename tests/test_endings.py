@@ -236,3 +236,11 @@ def test_caffe_comes_without_what_it_reads_images_with_until_that_is_used(tmp_pa
     code += "skimage.io.imread"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["False", "51.0"], done.stderr
+
+
+def test_what_is_printed_reaches_a_pipe_where_output_is_buffered():
+    """A command that has loaded Caffe ends its process at once, argparse's own endings included."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "aepsl", "train", "--help"]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    assert done.stdout.startswith(b"usage: aepsl train")

@@ -147,6 +147,8 @@ def _leave(code):
     Caffe gives its cuBLAS handle back after CUDA's driver may have gone, and aborts where that fails.
     """
     if "caffe" in sys.modules:
+        with contextlib.suppress(OSError, AttributeError):  # what argparse has printed
+            sys.stdout.flush()
         _end("", code)
 
 
