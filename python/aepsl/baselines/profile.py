@@ -13,7 +13,7 @@ import yaml
 
 from aepsl.base.errors import InputError
 from aepsl.data.dataset import VOC_CLASSES
-from aepsl.settings import experiments, yaml_file
+from aepsl.settings import check, experiments, yaml_file
 from aepsl.settings.typed import Bilateral, Gaussian, Part, typed
 
 FOLDER = os.path.join("prototxt", "legacy")
@@ -135,4 +135,4 @@ def _changed(settings, text):
 @functools.cache
 def _validator():
     with open(os.path.join(os.path.dirname(__file__), "schema.yaml")) as file:
-        return jsonschema.Draft7Validator(yaml.safe_load(file))
+        return check.validator(yaml.safe_load(file))

@@ -2,8 +2,6 @@
 
 import os
 
-import jsonschema
-
 from aepsl.base.errors import InputError
 from aepsl.settings import check, yaml_file
 
@@ -18,7 +16,7 @@ def load(path=None):
         table = yaml_file.read(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; --sources and SOURCES name a table like {TABLE}") from None
-    for error in jsonschema.Draft7Validator(yaml_file.read(SCHEMA)).iter_errors(table):
+    for error in check.validator(yaml_file.read(SCHEMA)).iter_errors(table):
         name = check.dotted(error.absolute_path) or "it"
         raise InputError(f"{path}: {name}: {' '.join(error.message.split())}; {TABLE} shows the form")
     table["path"] = path

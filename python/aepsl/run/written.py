@@ -6,16 +6,14 @@ file {(path, part): line}.
 
 import functools
 import glob
-import math
 import os
 
-import jsonschema
 import yaml
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, read_table
 from aepsl.graph.run_folder import stage_of
-from aepsl.settings.check import dotted, shown
+from aepsl.settings.check import dotted, shown, validator
 
 REMEDY = "it is left out here, and the run's next start makes it anew"
 BY_NAME = ("rows", "mining", "losses", "psl", "seconds", "peak_mib")  # of results.json: each element is left out alone
@@ -23,17 +21,11 @@ BY_NAME = ("rows", "mining", "losses", "psl", "seconds", "peak_mib")  # of resul
 
 @functools.cache
 def _validators():
-    """{name of a file: its validator}; nan and inf are no numbers, nor is a whole number too long for a float."""
+    """{name of a file: its validator}."""
     with open(os.path.join(os.path.dirname(__file__), "written.yaml")) as file:
         schemas = yaml.safe_load(file)
-    integer = lambda _, value: type(value) is int  # noqa: E731
-    number = lambda _, value: type(value) is int or type(value) is float and math.isfinite(value)  # noqa: E731
-    draft = jsonschema.Draft7Validator
-    kind = jsonschema.validators.extend(
-        draft, type_checker=draft.TYPE_CHECKER.redefine_many(dict(integer=integer, number=number))
-    )
     definitions = schemas.pop("definitions")
-    return {name: kind(dict(schema, definitions=definitions)) for name, schema in schemas.items()}
+    return {name: validator(dict(schema, definitions=definitions)) for name, schema in schemas.items()}
 
 
 def read(path):

@@ -44,9 +44,8 @@ def schema():
     return schema
 
 
-@functools.cache
-def _validator():
-    """Draft 7, but that an integer is written as one, and that nan and inf are no numbers."""
+def validator(schema):
+    """That of a JSON schema, draft 7, but that an integer is written as one, and that nan and inf are no numbers."""
     draft = jsonschema.Draft7Validator
     integer = lambda value: isinstance(value, int) and not isinstance(value, bool)  # noqa: E731
     types = draft.TYPE_CHECKER.redefine_many(
@@ -55,7 +54,12 @@ def _validator():
             number=lambda _, value: integer(value) or isinstance(value, float) and math.isfinite(value),
         )
     )
-    return jsonschema.validators.extend(draft, type_checker=types)(schema())
+    return jsonschema.validators.extend(draft, type_checker=types)(schema)
+
+
+@functools.cache
+def _validator():
+    return validator(schema())
 
 
 def _faults_beyond_the_schema(settings):
