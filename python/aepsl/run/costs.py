@@ -29,10 +29,8 @@ SECONDS = dict(masks=0.02, relabel=0.96, segment=1.92)
 # ... and kB that a stage leaves of a photo of VOC.
 KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
 PHOTO = (375, 500)
-CONTEXT, LIBRARIES = (
-    400 * 2**20,
-    100 * 2**20,
-)  # bytes of GPU memory that CUDA itself takes, and cuBLAS and cuRAND, about
+# Bytes of GPU memory that CUDA itself takes, and cuBLAS and cuRAND, about.
+CONTEXT, LIBRARIES = 400 * 2**20, 100 * 2**20
 # Seconds that a job takes to begin: measured (`make bench ARGS=--run=demo`), and assumed of a GPU, with its weights.
 STARTING, STARTING_GPU = 1.2, 7
 
