@@ -248,6 +248,13 @@ def test_profiles_are_sound(name):
         assert file["state"] == "unpublished" or "url" in file or "note" in file
 
 
+@pytest.mark.parametrize("change", ["pad=513.0", "offset=.nan", "offset=.inf", "pad=true"])
+def test_a_profiles_numbers_are_written_as_numbers(change):
+    """As those of settings: 513.0 is no count of pixels, and nan is no number."""
+    with pytest.raises(InputError, match=change.split("=")[0]):
+        profile.load("fcn8s", [change])
+
+
 def test_the_docs_example_is_a_profile(here):
     with open(os.path.join(os.path.dirname(__file__), "../docs/baselines.md")) as file:
         (example,) = re.findall(r"```yaml\n# (\S+)\n(.*?)```", file.read(), re.DOTALL)
