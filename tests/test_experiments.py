@@ -195,6 +195,9 @@ WRONG_VALUES = [
         "is 'step2'; it must be text (initial, step1, or a net of table 3, as ae_step3)",
     ),
     ("psl_start", "ae_step5", "is ae_step5; it must be at most ae_step4, as `mining.steps`"),
+    ("psl_start", "ae_step5+step1", "is ae_step5+step1; it must be at most ae_step4, as `mining.steps`"),
+    ("psl_start", "ae_step3+step2", "it must be initial, step1, a net of table 3"),
+    ("psl_start", "initial+step1", "it must be initial, step1, a net of table 3"),
     ("mining.steps", 0, "is 0; it must be an integer, at least 1 and at most 9"),
     ("mining.steps", 10, "is 10; it must be an integer, at least 1 and at most 9"),
     ("mining.merge", 0, "is 0; it must be an integer, at least 1"),
@@ -406,6 +409,7 @@ def test_voc12_explains_all_but_three_settings_which_it_names():
         ("segmentation_start", "step1"),
         ("psl_start", "initial"),
         ("psl_start", "ae_step4"),
+        ("psl_start", "ae_step4+step1"),
     ],
 )
 def test_the_ends_of_what_is_allowed_are_allowed(folder, key, value):

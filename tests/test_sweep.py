@@ -64,6 +64,10 @@ def test_a_net_is_trained_once_for_each_seed_and_settings():
     assert net("psl", 1, start, longer) == net("psl", 1, start) != net("psl") == "psl"
     assert net("psl", 1, "psl_start=initial") != net("psl", 1, start)
     assert net("psl", 1, longer) != net("psl")  # what it starts from, ae_step3, is another net
+    both = "psl_start=ae_step3+step1"
+    assert len({net("psl"), net("psl", 1, both), net("psl", 2, both), net("psl", 1, both, longer)}) == 4
+    own = variant(1, both, longer)
+    assert own.nets[own.net("psl")].start == own.net("ae_step3") + "+step1" != "ae_step3+step1"
 
 
 def test_a_row_is_segmented_once_for_each_net_and_settings():
@@ -85,18 +89,18 @@ def test_the_nets_and_rows_of_a_sweep_are_stages_beside_those_of_the_tables():
 
 
 def test_what_psl_starts_from():
-    def weights(net, **more):
-        return (
-            Graph(experiments.changed(experiments.load("demo"), more))
-            .stages[f"segmentation.{net}"]
-            .paths.get("weights")
-        )
+    def weights(net, of="weights", **more):
+        return Graph(experiments.changed(experiments.load("demo"), more)).stages[f"segmentation.{net}"].paths.get(of)
 
     step1 = "runs/demo/step1/classification/final.caffemodel"
     assert weights("psl++") == "runs/demo/segmentation/ae_step3/final.caffemodel"
     assert weights("ae_step3") == weights("psl", psl_start="step1") == step1
     assert weights("psl", psl_start="initial") is None
     assert weights("psl", psl_start=None) == step1
+    both = dict(psl_start="ae_step3+step1")
+    assert weights("psl", **both) == "runs/demo/segmentation/ae_step3/final.caffemodel"
+    assert weights("psl", "classifier", **both) == weights("psl++", "classifier", **both) == step1
+    assert weights("ae_step3", "classifier", **both) is weights("psl", "classifier") is None
 
 
 @pytest.mark.parametrize("typed", [["--seeds", "1,2,1"], ["--rows", "psl,psl"]])

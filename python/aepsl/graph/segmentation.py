@@ -5,8 +5,11 @@ from aepsl.graph.stage import IMAGES, LABELLED, NET, TRAINING, Stage, initial
 from aepsl.settings import experiments
 
 TRUTH = "truth"  # in the place of a stage that makes masks: the data set's own
+STEP1 = "classification.step1"
+CLASSIFIER = "+step1"  # behind a start: its classification branch is that of step 1's net
 # What a row may change, and a net besides: all that its stages are known to be made of.
-OF_ROWS = (*IMAGES, "psl", "crf")
+OF_MASKS = ("psl", "crf")  # what the maps of a net's scores become masks by
+OF_ROWS = (*IMAGES, *OF_MASKS)
 OF_NETS = (*OF_ROWS, "segmentation_start", "psl_start", "training.segmentation", "training.psl", "seed.training")
 OF_NETS += ("threads", "data.crop", "new_layer_lr")
 
@@ -46,12 +49,17 @@ def segmentation(of, name):
         f"segmentation.{name}",
         net.task,
         of.run.segmentation(name),
-        reads=dict(weights=start_of(of, name), masks=None if is_truth else masks),
-        settings=(*TRAINING, f"training.{net.task}"),
+        reads=dict(zip(("weights", "classifier"), starts_of(of, name)), masks=None if is_truth else masks),
+        settings=settings_of(net),
         inputs=(f"net.{net.task}", *LABELLED, *["train.masks"] * is_truth),
         options={key: value for key, value in options.items() if value},
         changes=net.changes,
     )
+
+
+def settings_of(net):
+    """What the training of a net reads: its S_hat, too, has v."""
+    return (*TRAINING, f"training.{net.task}", *["psl.v"] * (net.task == "psl"))
 
 
 def masks_of(of, name):
@@ -67,17 +75,23 @@ def masks_of(of, name):
     return known[source]
 
 
-def start_of(of, name):
-    """What a net of tables 3 and 4 reads as its initial weights."""
+def starts_of(of, name):
+    """What a net of tables 3 and 4 reads as its initial weights, and as those of its classification branch, or None."""
     net = of.nets[name]
     start = start_name(net, experiments.changed(of.experiment, net.changes) if net.changes else of.experiment)
+    start, classifier = split(start)
     if start == "initial":
-        return initial(of)
-    return "classification.step1" if start == "step1" else f"segmentation.{start}"
+        return initial(of), classifier and STEP1
+    return STEP1 if start == "step1" else f"segmentation.{start}", classifier and STEP1
+
+
+def split(start):
+    """('ae_step3', '+step1') of 'ae_step3+step1', and ('psl++', None) of 'psl++'."""
+    return (start[: -len(CLASSIFIER)], CLASSIFIER) if start.endswith(CLASSIFIER) else (start, None)
 
 
 def start_name(net, experiment):
-    """What a net begins with: 'initial', 'step1', or the name of another net."""
+    """What a net begins with: 'initial', 'step1', or the name of another net; behind it CLASSIFIER, or nothing."""
     start = experiment.segmentation_start
     return net.start or (experiment.psl_start if net.task == "psl" else None) or start
 
@@ -89,7 +103,7 @@ def relabel(of, name):
         "relabel",
         of.run.relabelled(name),
         reads=dict(model=f"segmentation.{name}"),
-        settings=(*NET, "psl.prohibited", "crf", "seed.report"),
+        settings=(*NET, *OF_MASKS, "seed.report"),
         inputs=("net.psl", *LABELLED),
         options=dict(list_name=of.experiment.data.train, confidence="labels"),
         images="train",
@@ -107,7 +121,7 @@ def segment(of, split, name):
         "segment",
         of.run.segmented(split, name),
         reads=dict(model=f"segmentation.{row.net}"),
-        settings=(*NET, "psl.prohibited", "crf"),
+        settings=(*NET, *OF_MASKS),
         inputs=(f"net.{of.nets[row.net].task}", f"{listed}.images", *labels),
         options=dict(list_name=data.list_of(listed), confidence=row.confidence),
         images=listed,

@@ -10,6 +10,15 @@ from aepsl.layers.losses import softmax
 CONFIDENCES = ("predicted", "labels", "none")
 
 
+def v_of(probabilities, kind):
+    """v of section 3.2, the paper's "image-level prediction", of class probabilities ... x C; `psl.v` of the settings.
+
+    'softmax': the probabilities, which share 1, so that two equally sure classes have v = 1/2 each; 'of_max': divided
+    by the image's largest, so that they have 1.
+    """
+    return dict(softmax=lambda p: p, of_max=lambda p: p / p.max(axis=-1, keepdims=True))[kind](probabilities)
+
+
 def with_background(v):
     """[1, v] of section 3.2: ... x C values of the classes, as ... x (C + 1) float64, background's 1 first."""
     return np.concatenate([np.ones((*np.shape(v)[:-1], 1)), v], axis=-1)
@@ -25,6 +34,23 @@ def prohibitive_mask(scores, v, labels):
     winner = (with_background(v)[:, :, None, None] * softmax(scores)).argmax(axis=1)
     allowed = with_background(labels) > 0
     return np.where(allowed[np.arange(n)[:, None, None], winner], winner, IGNORE).astype(scores.dtype)
+
+
+class OfMax(caffe.Layer):
+    """Bottom: class probabilities N x C. Top: v N x C, each divided by the image's largest; there is no gradient."""
+
+    def setup(self, bottom, top):
+        check_bottoms(self, bottom, probabilities="N C")
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = v_of(bottom[0].data, "of_max")
+
+    def backward(self, top, propagate_down, bottom):
+        if any(propagate_down):
+            raise ValueError("OfMax has no gradient; give it propagate_down: false")
 
 
 class ProhibitiveMask(caffe.Layer):

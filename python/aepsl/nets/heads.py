@@ -42,10 +42,14 @@ def segmentation_loss(n, scores, mask):
     )
 
 
-def prohibitive_mask(n, scores, confidence):
+def prohibitive_mask(n, scores, confidence, of_max):
     """S_hat of section 3.2. No gradient goes through it, neither to f nor to v."""
     n.comment("Online prohibitive segmentation learning (section 3.2)")
-    n.v = L.Softmax(n.fc8_cls, propagate_down=False)
+    if of_max:
+        n.probabilities = L.Softmax(n.fc8_cls, propagate_down=False)
+        n.v = python("psl.OfMax", n.probabilities, propagate_down=False)
+    else:
+        n.v = L.Softmax(n.fc8_cls, propagate_down=False)
     parameters = json.dumps(dict(confidence=confidence))
     return python("psl.ProhibitiveMask", scores, n.v, n.labels, propagate_down=[False] * 3, param_str=parameters)
 

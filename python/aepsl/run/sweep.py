@@ -24,7 +24,7 @@ from aepsl.base.files import write_json
 from aepsl.base.table import Table, number
 from aepsl.data.dataset import Dataset
 from aepsl.graph.graph import Graph, read
-from aepsl.graph.segmentation import OF_NETS, OF_ROWS, is_of, start_name
+from aepsl.graph.segmentation import OF_MASKS, OF_NETS, OF_ROWS, is_of, settings_of, split, start_name
 from aepsl.graph.stage import TRAINING
 from aepsl.run import start
 from aepsl.settings import experiments, yaml_file
@@ -48,8 +48,9 @@ class Variant:
         """The name of a net with these settings: the run's own, or one of `nets`."""
         net = self.base.nets[name]
         starts = [start_name(net, each) for each in (self.base.experiment, self.experiment)]
-        starts[1] = self.net(starts[1]) if starts[1] in self.base.nets else starts[1]
-        key = self._key((*TRAINING, f"training.{net.task}"), *starts)
+        start, classifier = split(starts[1])
+        starts[1] = (self.net(start) if start in self.base.nets else start) + (classifier or "")
+        key = self._key(settings_of(net), *starts)
         if key:
             self.nets[name + key] = net._replace(changes=self.changes, start=starts[1])
         return name + key
@@ -63,7 +64,7 @@ class Variant:
         if self.base.nets[row.net].masks in self.base.nets:
             raise InputError(f"{name}: learns from masks of another net; a sweep takes rows that learn from the run's")
         net = self.net(row.net)
-        key = self._key(("psl.prohibited", "crf"), row.net, net)
+        key = self._key(OF_MASKS, row.net, net)
         if key:
             changes = {each: value for each, value in self.changes.items() if is_of(each, OF_ROWS)}
             self.rows[name + key] = row._replace(net=net, changes=changes)

@@ -69,7 +69,7 @@ def _faults_beyond_the_schema(settings):
     if mining["merge"] > mining["steps"]:
         yield f"`mining.merge` is {mining['merge']}; it must be at most `mining.steps`, {mining['steps']}"
     start = settings.get("psl_start", "")
-    if start.startswith("ae_step") and int(start[len("ae_step") :]) > mining["steps"]:
+    if start.startswith("ae_step") and int(start[len("ae_step")]) > mining["steps"]:
         yield f"`psl_start` is {start}; it must be at most ae_step{mining['steps']}, as `mining.steps`"
     known = [*settings["classes"], *VOC_CLASSES]
     for name in settings["background"]["indoor_classes"]:

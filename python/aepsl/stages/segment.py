@@ -16,7 +16,7 @@ from aepsl.base.parallel import in_processes
 from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
 from aepsl.images.pictures import scaled, write_mask
 from aepsl.layers.losses import softmax
-from aepsl.layers.psl import CONFIDENCES, prohibitive_mask, with_background
+from aepsl.layers.psl import CONFIDENCES, prohibitive_mask, v_of, with_background
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import caffemodel, crf
 from aepsl.nets.whole_image import STRIDE, WholeImages
@@ -115,7 +115,7 @@ class SegmentationNet(WholeImages):
             )
         small = self.forward(image, name=name)
         f = softmax(self._scores("fc8_seg", name))[0]
-        v = softmax(self._scores("fc8_cls", name))[0] if self.classifies else None
+        v = self._v(name)[0] if self.classifies else None
         maps = weights_of_classes(confidence, v, labels, len(f), self.experiment.psl.prohibited) * f
         return self.at_image_size(maps, small, image)
 
@@ -126,11 +126,14 @@ class SegmentationNet(WholeImages):
         Returns H x W uint8, 255 where S_hat says nothing.
         """
         small = self.forward(image, name=name)
-        v = softmax(self._scores("fc8_cls", name))
+        v = self._v(name)
         S_hat = prohibitive_mask(self._scores("fc8_seg", name), v, labels[None])[0].astype(int)
         mask = np.where(S_hat == IGNORE, IGNORE, values[np.minimum(S_hat, len(labels))])
         grown = np.kron(mask, np.ones((STRIDE, STRIDE), int))[: small[0], : small[1]].astype(np.uint8)
         return cv2.resize(grown, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+    def _v(self, name):
+        return v_of(softmax(self._scores("fc8_cls", name)), self.experiment.psl.v)
 
     def _scores(self, blob, name):
         scores = self.net.blobs[blob].data

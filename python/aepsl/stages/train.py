@@ -27,11 +27,22 @@ TRUTH = "truth"  # as a folder of masks: the data set's own
 
 
 def run(
-    experiment, task, data, out, weights=None, regions=None, masks=None, confidence="predicted", gpu=None, word=None
+    experiment,
+    task,
+    data,
+    out,
+    weights=None,
+    classifier=None,
+    regions=None,
+    masks=None,
+    confidence="predicted",
+    gpu=None,
+    word=None,
 ):
     """Train the net of `task` on the data set `data` and write the folder `out`.
 
-    experiment: settings; weights: initial caffemodel, None to start from the fillers alone;
+    experiment: settings; weights: initial caffemodel, None to start from the fillers alone; classifier: caffemodel of
+    a classification net, whose last layer the classification branch starts from (psl), None to draw that layer;
     regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl), or
     TRUTH; confidence: what weights S_hat (psl): predicted, labels or none; word: see aepsl.store.result. Raises
     InputError for bad inputs, before Caffe starts, for a training that diverges, and for a classification that
@@ -40,7 +51,10 @@ def run(
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
     masks = dataset.mask_folder() if masks == TRUTH else masks
-    _check(dataset, ids, weights, regions, masks)
+    initial = [path for path in (classifier, weights) if path]
+    if classifier and "fc8_cls" not in caffemodel.caffemodel_layers(classifier):
+        raise InputError(f"{classifier}: has no layer fc8_cls; give the caffemodel of a classification net")
+    _check(dataset, ids, initial, regions, masks)
 
     logs = ["log.csv"] + ["psl.csv"] * (task == "psl")
     results = [os.path.join(out, name) for name in ("final.caffemodel", *logs)]
@@ -53,13 +67,13 @@ def run(
             write_prototxts(experiment, task, data, len(ids), out, regions, masks, confidence)
         if not is_trained:
             device.use(gpu)
-            solve.run(task, dataset.labels(ids), out, weights, on_cpu=gpu is None)
+            solve.run(task, dataset.labels(ids), out, initial, on_cpu=gpu is None)
         snapshots.clear(out)
         clear_progress(out)
     return Made(results, [summary, *prototxts])
 
 
-def _check(dataset, ids, weights, regions, masks):
+def _check(dataset, ids, initial, regions, masks):
     """Raise InputError unless all images can be read, and what goes with them, and the initial weights are there."""
     if masks:
         dataset.check_masks(ids, masks)
@@ -67,8 +81,8 @@ def _check(dataset, ids, weights, regions, masks):
         dataset.check(ids, [regions] if regions else [])
     for path in in_folder(regions, ids) if regions else ():
         check_bits(path)
-    if weights:
-        caffemodel.existing(weights)
+    for path in initial:
+        caffemodel.existing(path)
 
 
 def main(argv=None):
@@ -76,6 +90,7 @@ def main(argv=None):
     parser.add_argument("--task", required=True, choices=experiments.TASKS)
     parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--weights", help="initial caffemodel")
+    parser.add_argument("--classifier", help="caffemodel of a classification net: --weights lacks its last layer")
     parser.add_argument("--regions", help="folder of mined regions, erased from the images")
     parser.add_argument("--masks", help=f"folder of masks to learn from, or '{TRUTH}': the data set's own")
     parser.add_argument("--confidence", choices=CONFIDENCES, default="predicted", help="what weights S_hat")
@@ -83,6 +98,8 @@ def main(argv=None):
     if (arguments.task == "classification") != (arguments.masks is None):
         needs = "learns from no masks: leave --masks out" if arguments.masks else "learns from masks: give --masks"
         raise InputError(f"--task {arguments.task} {needs}")
+    if arguments.classifier and (arguments.task != "psl" or not arguments.weights):
+        raise InputError("--classifier is of --task psl, beside --weights: leave it out")
     if arguments.regions and arguments.task != "classification":
         raise InputError(f"--task {arguments.task} erases nothing: leave --regions out")
     build.check(arguments.experiment)

@@ -17,18 +17,19 @@ from aepsl.training.prototxts import SOLVER
 from aepsl.training.psl_log import AuxiliaryMasks
 
 
-def run(task, labels, out, weights=None, on_cpu=True):
+def run(task, labels, out, initial=(), on_cpu=True):
     """Run the solver of the folder `out` to its end, from its newest snapshot if there is one.
 
-    labels: N x C of all images, 0 or 1; weights: initial caffemodel. Leaves log.csv, with PSL psl.csv, train.json, and
-    as the last final.caffemodel. Raises InputError for a training that diverges, for a classification that saturates,
+    labels: N x C of all images, 0 or 1; initial: caffemodels, each of which overwrites what the one before it gave, as
+    those of `caffe train -weights FIRST,SECOND`. Leaves log.csv, with PSL psl.csv, train.json, and as the last
+    final.caffemodel. Raises InputError for a training that diverges, for a classification that saturates,
     and for a full disk.
     """
     path = os.path.join(out, SOLVER)
     settings = text_format.Parse(read_text(path), caffe_pb2.SolverParameter())
     solver = caffe.get_solver(path)
-    if weights:
-        caffemodel.load_weights(solver.net, weights, build.NEW_LAYERS)
+    for path in initial:
+        caffemodel.load_weights(solver.net, path, build.NEW_LAYERS)
 
     epoch = settings.snapshot  # iterations; a snapshot ends each
     losses = Losses(out)
@@ -46,6 +47,7 @@ def run(task, labels, out, weights=None, on_cpu=True):
     for each in observers:
         each.end()
 
+    weights = ",".join(initial) or None
     summary = dict(converged_loss=losses.mean(epoch), constant_loss=constant_loss(labels), weights=weights)
     write_json(os.path.join(out, "train.json"), summary)
     snapshots.save(solver.net, os.path.join(out, "final.caffemodel"))
