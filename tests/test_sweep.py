@@ -6,7 +6,10 @@ import re
 import pytest
 
 from aepsl.base.errors import InputError
+from aepsl.data.dataset import Dataset
+from aepsl.evaluation import evaluate
 from aepsl.graph.graph import Graph
+from aepsl.images.pictures import read_indexed
 from aepsl.run import sweep
 from aepsl.settings import experiments
 from small_run import Run
@@ -122,7 +125,7 @@ def test_rows_without_the_runs_masks_are_refused():
 def test_the_table_has_means_ranges_and_differences_by_seed():
     rows = lambda *miou: [dict(miou=each, miou_no_crf=each - 10) for each in miou]  # noqa: E731
     found = dict(seeds=[1, 2], rows=["a", "b"], settings=[dict(changes=[], rows=dict(a=rows(60, 70), b=rows(63, 69)))])
-    assert sweep.table(found).text().splitlines()[-1].split() == (
+    assert sweep.table(found).text().splitlines()[4].split() == (
         "b 66.0 (63.0 … 69.0) 56.0 (53.0 … 59.0) 1.0 (−1.0 … 3.0)".split()
     )
 
@@ -143,6 +146,15 @@ def test_a_sweep_with_the_runs_own_settings_and_seed_gives_its_rows(tmp_path):
         models = [run.tree / each / "final.caffemodel" for each in (first["folder"], second["folder"])]
         assert models[0].read_bytes() == (folder / "segmentation" / name / "final.caffemodel").read_bytes()
         assert models[0].read_bytes() != models[1].read_bytes()
+    dataset, segmented = Dataset(str(run.data)), run.tree / first["folder"].replace("segmentation/", "val/") / "crf"
+    truths = {image_id: read_indexed(dataset.mask_folder() + f"/{image_id}.png") for image_id in dataset.ids("val")}
+    kinds = {"one_class": [], "several_classes": []}
+    for image_id, truth in truths.items():
+        kinds["one_class" if len(set(truth.ravel()) - {0, 255}) == 1 else "several_classes"].append(image_id)
+    names = ["background", *dataset.classes]
+    for kind, ids in kinds.items():
+        given = str(segmented), dataset.mask_folder(), ids, dataset.values, names
+        assert first[kind][0] == (evaluate.run(*given)["miou"] if ids else None)
     assert as_it_is["ae_step1"] == changed["ae_step1"] and as_it_is["psl"][0]["folder"] != changed["psl"][0]["folder"]
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.caffemodel")}
     assert sorted(run.command(*command).stdout.splitlines()) == sorted(done.stdout.splitlines())
@@ -152,11 +164,13 @@ def test_a_sweep_with_the_runs_own_settings_and_seed_gives_its_rows(tmp_path):
 def test_the_table_has_means_ranges_and_what_s_hat_keeps():
     def seed(miou, s_hat=None):
         psl = dict(psl=dict(S_hat_objects=s_hat, S_objects=[0.5, 0.25, 0.4])) if s_hat else {}
-        return dict(miou=miou, miou_no_crf=miou - 10, **psl)
+        parts = dict(one_class=[miou + 5, miou], several_classes=[None, None] if s_hat else [miou - 9, miou])
+        return dict(miou=miou, miou_no_crf=miou - 10, **parts, **psl)
 
     rows = dict(ae_step3=[seed(50), seed(54)], psl=[seed(53, [0.1, 0, 0.2]), seed(52, [0.3, 0, 0.28])])
     found = dict(seeds=[1, 2], rows=["ae_step3", "psl"], settings=[dict(changes=["crf.iterations=5"], rows=rows)])
     lines = [line.split() for line in sweep.table(found).text().splitlines()]
     assert lines[2] == ["crf.iterations=5"]
-    assert lines[3] == "ae_step3 52.0 (50.0 … 54.0) 42.0 (40.0 … 44.0)".split()
-    assert lines[4] == "psl 52.5 (52.0 … 53.0) 42.5 (42.0 … 43.0) 0.5 (−2.0 … 3.0) 0.40, then 0.60".split()
+    assert lines[3] == "ae_step3 52.0 (50.0 … 54.0) 42.0 (40.0 … 44.0) 57.0 / 52.0 43.0 / 52.0".split()
+    s_hat = "0.40, then 0.60"
+    assert lines[4] == f"psl 52.5 (52.0 … 53.0) 42.5 (42.0 … 43.0) 0.5 (−2.0 … 3.0) 57.5 / 52.5 {s_hat}".split()

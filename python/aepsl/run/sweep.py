@@ -22,7 +22,7 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
 from aepsl.base.table import Table, number
-from aepsl.data.dataset import Dataset
+from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.graph.graph import Graph, read
 from aepsl.graph.segmentation import OF_MASKS, OF_NETS, OF_ROWS, is_of, settings_of, split, start_name
 from aepsl.graph.stage import TRAINING
@@ -34,6 +34,7 @@ from aepsl.training import psl_log
 
 # What may differ: nothing that the run's masks are made of.
 FREE = [key for key in OF_NETS if key not in TRAINING]
+KINDS = ("one_class", "several_classes")  # of images, by their true masks
 
 
 class Variant:
@@ -77,11 +78,20 @@ class Variant:
 
 
 def figures(graph, data, name):
-    """A row as in results.json, of val segmented by its net; with S_hat also psl.csv, and the net's folder."""
+    """A row as in results.json, of val segmented by its net; with S_hat also psl.csv, and the net's folder.
+
+    'one_class', 'several_classes': its mIoU with and without CRF over the images whose true masks have so many.
+    """
     experiment, folder = graph.experiment, graph.run
     dataset, net = Dataset(data, experiment.classes), graph.rows[name].net
-    found = results.evaluated(dataset, experiment.data.val, {name: folder.segmented("val", name)})[name]
+    ids, segmented = dataset.ids(experiment.data.val), {name: folder.segmented("val", name)}
+    found = results.evaluated(dataset, ids, segmented)[name]
     found.update(folder=folder.segmentation(net))
+    classes = [len(set(each) - {0, IGNORE}) for each in dataset.check_masks(ids, dataset.mask_folder())]
+    for kind, low, high in zip(KINDS, (1, 2), (1, len(dataset.classes))):
+        own = [each for each, count in zip(ids, classes) if low <= count <= high]
+        part = results.evaluated(dataset, own, segmented)[name] if own else {}
+        found[kind] = [part.get("miou"), part.get("miou_no_crf")]
     if graph.nets[net].task == "psl":
         found["psl"] = psl_log.read(os.path.join(folder.segmentation(net), "psl.csv"))
     return found
@@ -112,21 +122,30 @@ def _summary(values):
     return f"{number(np.mean(values))} ({number(min(values))} … {number(max(values))})"
 
 
+def _mean(rows, kind):
+    """'46.7 / 45.5': means over the seeds with CRF and without, of one of KINDS; '' where no image is of it."""
+    values = [row[kind] for row in rows if None not in row.get(kind, [None])]
+    return " / ".join(map(number, np.mean(values, axis=0))) if values else ""
+
+
 def table(found):
     """sweep.json as a Table. Of S_hat it tells the share in the first epoch and in the last, means over the seeds."""
     first, lines = found["rows"][0], []
     for variant in found["settings"]:
-        lines.append([" ".join(variant["changes"]) or "as it is", "", "", "", ""])
+        lines.append([" ".join(variant["changes"]) or "as it is", *[""] * 6])
         base = [row["miou"] for row in variant["rows"][first]]
         for name, rows in variant["rows"].items():
             miou, plain = ([row[key] for row in rows] for key in ("miou", "miou_no_crf"))
             above = _summary(np.subtract(miou, base)) if name != first else ""
             s_hat = [np.divide(row["psl"]["S_hat_objects"], row["psl"]["S_objects"]) for row in rows if "psl" in row]
             kept = [number(share, 2) for share in np.mean(s_hat, axis=0)[[0, -1]]] if s_hat else []
-            lines.append([f"  {name}", _summary(miou), _summary(plain), above, ", then ".join(kept)])
+            by_classes = [_mean(rows, kind) for kind in KINDS]
+            cells = [_summary(miou), _summary(plain), above, *by_classes, ", then ".join(kept)]
+            lines.append([f"  {name}", *cells])
     caption = f"mIoU on val over {len(found['seeds'])} training seeds: mean (least … largest)"
-    columns = ["row", "with CRF", "without", f"above {first}, same seed", "objects in S_hat, of S's"]
-    return Table(caption, columns, lines)
+    columns = ["row", "with CRF", "without", f"above {first}, same seed", "one class", "several", "objects in S_hat"]
+    note = "One class, several: of the images with so many, with CRF / without. Objects in S_hat: of those in S."
+    return Table(caption, columns, lines, note)
 
 
 def main(argv=None):

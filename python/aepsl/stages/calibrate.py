@@ -23,7 +23,7 @@ def run(experiment, data):
     folder = RunFolder(experiment.name)
     dataset = Dataset(data, experiment.classes)
     folders = {"calibration": folder.segmented("val", "calibration")}
-    (row,) = evaluated(dataset, experiment.data.val, folders).values()
+    (row,) = evaluated(dataset, dataset.ids(experiment.data.val), folders).values()
     write_json(folder.calibration, row)
     print("\n" + report(experiment.name, row["miou_no_crf"], row["miou"]))
 

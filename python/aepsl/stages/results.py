@@ -45,11 +45,11 @@ def run(experiment, data, nets=(), machine=None):
     dataset = Dataset(data, experiment.classes)
     erased = erasing(folder, steps)
     converged = [row["converged_loss"] for row in erased["mining"].values()]
-    val = experiment.data.val
+    val = dataset.ids(experiment.data.val)
     rows = evaluated(dataset, val, {row: folder.segmented("val", row) for row in experiment.rows})
     main = recipes.main_row(experiment.rows)
     of_main = os.path.join(folder.segmented("val", main), "crf")
-    rows[main]["by_size"], ious = by_image.of_row(of_main, dataset, dataset.ids(val))
+    rows[main]["by_size"], ious = by_image.of_row(of_main, dataset, val)
     results = dict(
         experiment=experiment.name,
         images=folder.images(),
@@ -117,12 +117,12 @@ def _are_numbers(value):
     return all(map(_are_numbers, value)) if isinstance(value, list) else type(value) in (int, float)
 
 
-def evaluated(dataset, list_name, folders):
-    """The rows of results.json, {row: ...}, of the segmentations `folders` = {row: folder} of the images of a list.
+def evaluated(dataset, ids, folders):
+    """The rows of results.json, {row: ...}, of the segmentations `folders` = {row: folder} of the images `ids`.
 
     In each folder are plain/ and crf/. They are evaluated on all cores.
     """
-    names, ids = ["background", *dataset.classes], dataset.ids(list_name)
+    names = ["background", *dataset.classes]
     paths = [f"{folder}/{kind}" for folder in folders.values() for kind in ("plain", "crf")]
     found = in_threads(evaluate.run, [(path, dataset.mask_folder(), ids, dataset.values, names) for path in paths])
     rows = {}
