@@ -204,7 +204,7 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
     "It needs the demo's run and Chromium": ["make test-report"],
     "They take an hour": [
         "make image-cuda",
-        "TARGET=cuda-on-fake make test-gpu",
+        "make test-gpu TARGET=cuda-on-fake",
         "python3 -m aepsl sweep demo --rows ae_step3,psl --seeds 1,2,3,4,5 --set psl_start=step1"
         " --set segmentation_start=initial psl_start=initial"
         " --set training.segmentation.epochs=48 training.segmentation.lr_step_epochs=36",
