@@ -455,6 +455,55 @@ def test_another_version_of_caffe_ends_the_build_with_what_to_look_at(repository
     assert not code or (version in done.stdout and "docker/fake_cuda and nets/cuda.py" in done.stdout)
 
 
+MIRRORS = {  # and Debian's archive to each
+    "https://deb.debian.test/debian/": "https://archive.debian.test/debian/",
+    "http://ftp.xx.debian.test/debian": "http://archive.debian.test/debian",
+}
+
+
+def program(repository, name, text):
+    """A program in place of one of the machine's, which asks for Debian 11 and writes each source line to `asked`."""
+    path = repository.root / "bin" / name
+    path.write_text("#!/bin/bash\n" + text)
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("mirror", MIRRORS)
+def test_the_build_takes_debians_archive_once_the_mirror_has_no_debian_11(repository, mirror, there):
+    """The Dockerfile's own lines, with an apt-get to which only one of the two answers."""
+    answers = mirror if there else MIRRORS[mirror]
+    sources = repository.root / "sources.list"
+    sources.write_text(f"deb {mirror} bullseye main\n")
+    program(repository, "apt-get", f"grep -qxF 'deb {answers} bullseye main' {sources}")
+    text = (repository.root / "docker" / "Dockerfile").read_text()
+    lines = re.search(r"(if ! apt-get.*?fi) \\\n", text, re.DOTALL)[1].replace("\\\n", "")
+    path = f"{repository.root / 'bin'}:{os.environ['PATH']}"
+    command = ["sh", "-c", lines.replace("/etc/apt/sources.list", str(sources))]
+    done = subprocess.run(command, env=dict(os.environ, PATH=path), capture_output=True, text=True)
+    assert done.returncode == 0 and sources.read_text() == f"deb {answers} bullseye main\n"
+    assert done.stderr.count("\n") == (not there) == ("Debian's archive" in done.stderr)
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("mirror", MIRRORS)
+def test_a_base_made_here_is_taken_from_debians_archive_too(repository, mirror, there):
+    answers = mirror if there else MIRRORS[mirror]
+    for engine in ("docker", "podman"):  # no registry answers
+        program(repository, engine, f'case $1 in image | pull) exit 1 ;; esac; echo "$@" >> {repository.root}/asked')
+    program(repository, "mmdebstrap", f'echo "${{@: -1}}" >> {repository.root}/asked; [[ ${{@: -1}} = *{answers}* ]]')
+    done = subprocess.run(
+        [str(repository.root / "docker" / "build")],
+        env=dict(os.environ, PATH=f"{repository.root / 'bin'}:{os.environ['PATH']}", ENGINE="docker", MIRROR=mirror),
+        capture_output=True,
+        text=True,
+    )
+    asked = (repository.root / "asked").read_text().splitlines()
+    tried = [f"deb {each} bullseye main" for each in dict.fromkeys([mirror, answers])]
+    assert done.returncode == 0 and asked[: len(tried)] == tried and asked[len(tried)].startswith("import ")
+    assert ("Debian's archive" in done.stderr) is not there
+
+
 def test_rootfs_keeps_the_images_environment(repository):
     process, asked = repository.call("rootfs", "cuda")
     assert process.returncode == 0, process.stderr

@@ -9,11 +9,16 @@ import numpy as np
 
 import aepsl
 from aepsl.base import commit
-from aepsl.base.files import read_text
+from aepsl.base.files import digest, read_text
+
+PACKAGES = "/usr/share/aepsl/packages.txt"  # what the image has installed, see docker/Dockerfile
 
 
 def made_on(cores=None, gpus=0):
-    """{name: text}; cores, gpus: how many were given to what is described, None for the cores that there are."""
+    """{name: text}; cores, gpus: how many were given to what is described, None for the cores that there are.
+
+    packages: the SHA-256 of PACKAGES, in hexadecimal.
+    """
     processor = re.search(r"^(?:model name|Model|CPU part)\s*: (.*)$", read_text("/proc/cpuinfo") or "", re.M)
     return dict(
         aepsl=aepsl.__version__,
@@ -26,4 +31,5 @@ def made_on(cores=None, gpus=0):
         python=platform.python_version(),
         numpy=np.__version__,
         opencv=cv2.__version__,
+        packages=digest(PACKAGES) if os.path.exists(PACKAGES) else commit.UNKNOWN,
     )
