@@ -1,8 +1,9 @@
-"""On what a run was made: our version and commit, versions of what computes, the processor, cores and GPUs."""
+"""On what a run was made: our version and commit, the libraries' versions, the processor, cores and GPUs."""
 
 import os
 import platform
 import re
+from typing import Any, Optional
 
 import cv2
 import numpy as np
@@ -12,8 +13,8 @@ from aepsl.base import commit
 from aepsl.base.files import read_text
 
 
-def made_on(cores=None, gpus=0):
-    """{name: text}; cores, gpus: how many were given to what is described, None for the cores that there are."""
+def made_on(cores: Optional[int] = None, gpus: int = 0) -> dict[str, Any]:
+    """{name: value}; cores, gpus: the numbers that the run was given, None for all cores."""
     processor = re.search(r"^(?:model name|Model|CPU part)\s*: (.*)$", read_text("/proc/cpuinfo") or "", re.M)
     return dict(
         aepsl=aepsl.__version__,
