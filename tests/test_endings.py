@@ -64,7 +64,7 @@ def test_whatever_is_raised_becomes_one_line(tmp_path, statement, complaint):
 
 
 @pytest.mark.parametrize(
-    "under, line", [(False, "interrupted; typed again, the command goes on from there\n"), (True, "")]
+    "under, line", [(False, "interrupted; type the same command again to continue\n"), (True, "")]
 )
 def test_an_interruption_is_one_line_of_whoever_was_started(under, line):
     environment = dict(os.environ, **(dict(AEPSL_START="runs/x") if under else {}))

@@ -17,7 +17,7 @@ from aepsl.base.files import FULL
 from aepsl.graph import run_folder
 from aepsl.settings import experiments
 
-INTERRUPTED = "interrupted; typed again, the command goes on from there\n"
+INTERRUPTED = "interrupted; type the same command again to continue\n"
 LONGEST = 2000  # characters of a line: a name or a damaged file can be long
 REMEDIES = {  # of errors that are raised where the command is not known
     FullDisk: " (`make reproduce-dry` says how much a run takes) and type the same command again",

@@ -30,7 +30,7 @@ def saliency(of: "Graph") -> Stage:
 
 
 def surgery(of: "Graph") -> Stage:
-    """LargeFOV's initial weights. Missing fc6 and fc7 are drawn; the input fc6_fc7 stands for the settings of that."""
+    """LargeFOV's initial weights. Missing fc6 and fc7 are drawn; the input fc6_fc7 covers all settings of that."""
     made_of: dict[str, Any] = dict(reads=dict(vgg="weights"), inputs=("fc6_fc7",), stood_for=TRAINING)
     return Stage("surgery", "surgery", of.run.initial, **made_of)
 

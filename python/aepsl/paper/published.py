@@ -14,7 +14,7 @@ VOC_CLASSES = (
     "pottedplant sheep sofa train tvmonitor"
 ).split()
 
-PAPERS_EXPERIMENT = "voc12"  # the one whose figures stand beside the paper's
+PAPERS_EXPERIMENT = "voc12"  # the experiment whose figures are compared with the paper's
 
 # Figure 5a and section 4.3.1, about: the loss at which step t's classification converges.
 CONVERGED_LOSSES = {1: 0.05, 2: 0.08, 3: 0.10, 4: 0.15}

@@ -25,7 +25,7 @@ def interrupted(number: int, frame: Any) -> None:
     """Print one line for all: snakemake and every stage get the signal too."""
     if not state["interrupted"]:
         state["interrupted"] = True
-        _say("interrupted; typed again, the command goes on from there")
+        _say("interrupted; type the same command again to continue")
     signal.default_int_handler(number, frame)
 
 
@@ -56,7 +56,7 @@ def log_handler(message: dict[str, Any]) -> None:
     elif level == "job_error":
         state["failed"] = True
         state["jobs"].pop(message["jobid"], None)
-        _say(f"stopped at {message['name']}; the lines above say why. Typed again, the command goes on from there")
+        _say(f"stopped at {message['name']}; the lines above say why. Type the same command again to continue")
     elif text.startswith("Nothing to be done") or level in ("error", "warning") and not state["failed"]:
         _say(text)
 
