@@ -30,7 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gpu": dict(
         type=lambda text: [int(number) for number in text.split(",")] if count(text) else None,
         metavar="N[,N...]",
-        help="numbers of the GPUs of which a free one is taken; the CPU without it",
+        help="numbers of GPUs, of which a free one is used; the CPU without it",
     ),
 }
 

@@ -56,7 +56,7 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("name", help="the experiment, or a new name for the data of --data")
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
     parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="numbers of GPUs; the CPU without it")
-    parser.add_argument("--row", default=os.environ.get("ROW") or None, help="rows of tables 3 and 4, psl,psl++; all")
+    parser.add_argument("--row", default=os.environ.get("ROW") or None, help="rows of tables 3 and 4: psl,psl++ (all)")
     parser.add_argument("--cores", type=cli.number(1), default=os.cpu_count())
     asked = parser.parse_args(argv)
     experiment = new_experiment.settings(asked.name, asked.data)

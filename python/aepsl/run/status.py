@@ -41,5 +41,5 @@ def report(experiment: Experiment) -> str:
 
 def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("experiment", type=graph.of_run, help="whose run")
+    parser.add_argument("experiment", type=graph.of_run, help="the experiment")
     print(report(parser.parse_args(argv).experiment))

@@ -1,8 +1,7 @@
-"""Reads the files of a run that `status` and `report` show. They may have been edited or damaged: written.yaml has
-their schemas.
+"""Reads the files of a run that `status` and `report` show, which may have been edited or damaged.
 
-An invalid file, or part of one, is not shown. A line about each is added to `faults`: {path: line}, and for a part
-{(path, part): line}.
+written.yaml has their schemas. An invalid file, or part of one, is not shown. A line about each is added to `faults`:
+{path: line}, and for a part {(path, part): line}.
 """
 
 import functools

@@ -158,5 +158,5 @@ def successful_steps(converged: Sequence[float], most: float) -> int:
 def main(argv: Optional[list[str]] = None) -> None:
     written: Any = lambda asked: dict(written=RunFolder(asked.experiment.name).results)  # noqa: E731
     parser = cli.parser(__doc__, "experiment data", places=written)
-    parser.add_argument("--nets", nargs="*", default=[], help="those with S_hat, whose psl.csv is gathered")
+    parser.add_argument("--nets", nargs="*", default=[], help="nets with S_hat, whose psl.csv is read")
     run(**vars(parser.parse_args(argv)))

@@ -209,7 +209,7 @@ def main(argv: Optional[list[str]] = None) -> None:
         action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="with --deploy: what its ${NAME} is",
+        help="with --deploy: the value of its ${NAME}",
     )
     arguments = parser.parse_args(argv)
     legacy = [vars(arguments).pop(name) for name in ("deploy", "scores", "define")]

@@ -91,7 +91,7 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("--weights", help="initial caffemodel")
     parser.add_argument("--regions", help="folder of mined regions, erased from the images")
     parser.add_argument("--masks", help=f"folder of masks to learn from, or '{TRUTH}': the data set's own")
-    parser.add_argument("--confidence", choices=CONFIDENCES, default="predicted", help="what weights S_hat")
+    parser.add_argument("--confidence", choices=CONFIDENCES, default="predicted", help="the weights for S_hat")
     arguments = parser.parse_args(argv)
     if (arguments.task == "classification") != (arguments.masks is None):
         needs = "learns from no masks: leave --masks out" if arguments.masks else "learns from masks: give --masks"

@@ -197,9 +197,9 @@ def _paper(classes, images):
 
 def main(argv=None):
     parser = cli.parser(__doc__, places=_places)
-    parser.add_argument("--experiment", type=experiments.load, metavar="NAME", help="whose classes and list count")
+    parser.add_argument("--experiment", type=experiments.load, metavar="NAME", help="its classes and list are used")
     parser.add_argument("--run", action="append", default=[], metavar="runs/NAME:ROW", help="a row of a run")
-    parser.add_argument("--baseline", action="append", default=[], metavar="NAME", help="one that was run")
+    parser.add_argument("--baseline", action="append", default=[], metavar="NAME", help="a baseline that was run")
     parser.add_argument("--pred", action="append", default=[], metavar="PATH", help="a folder, .tgz or .pkl of masks")
     parser.add_argument("--list", help="val, or the path of a list of ids (the experiment's val)")
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, in VOC layout")

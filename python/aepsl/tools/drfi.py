@@ -62,15 +62,15 @@ def main(argv: Optional[list[str]] = None) -> None:
         command.set_defaults(call=run)
         command.add_argument("--images", required=True, metavar="DIR", help="photos, ID.jpg or ID.png")
         command.add_argument("--masks", required=True, metavar="DIR", help="ID.png: white is the object")
-        command.add_argument("--list", dest="list_path", required=True, metavar="FILE", help="one ID a line")
+        command.add_argument("--list", dest="list_path", required=True, metavar="FILE", help="a list: one ID a line")
     train_, evaluate = commands.choices["train"], commands.choices["evaluate"]
     train_.add_argument("--test", metavar="FILE", help="a list of photos that are held out, to evaluate")
     train_.add_argument("--out", required=True, metavar="MODEL", help="the file to write")
-    train_.add_argument("--seed", type=cli.number(0), default=1, help="of the trees (1)")
+    train_.add_argument("--seed", type=cli.number(0), default=1, help="seed of the trees (1)")
     train_.add_argument(
         "--workers", type=cli.number(1, 256), default=1, help="threads (1); with any number the same model"
     )
-    evaluate.add_argument("--model", default=MODEL, help=f"({MODEL})")
+    evaluate.add_argument("--model", default=MODEL, help=f"the trained model ({MODEL})")
     evaluate.add_argument("--maps", metavar="DIR", help="a folder of others' maps, ID.png or ID.jpg")
     arguments = vars(parser.parse_args(argv))
     del arguments["command"]

@@ -157,9 +157,9 @@ def _normalised(maps: np.ndarray) -> np.ndarray:
 def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "gpu", places=lambda asked: places.of_run(asked.experiment.name))
     parser.add_argument("--run", dest="experiment", required=True, type=of_run, metavar="NAME")
-    parser.add_argument("--to", dest="kind", required=True, choices=KINDS, help="for whom")
+    parser.add_argument("--to", dest="kind", required=True, choices=KINDS, help="the format")
     parser.add_argument("--out", required=True, help="folder to write, in runs/ or one that WRITABLE= names")
-    step = "of erasing; irn: the net's (1), else the last that is merged"
+    step = "step of erasing; irn: of the net (1), else the last one that is merged"
     parser.add_argument("--step", type=cli.number(1), help=step)
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, in VOC layout")
     print(run(**vars(parser.parse_args(argv))))

@@ -122,9 +122,9 @@ def drawn_name(name: str, value: int) -> str:
 
 def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, places=lambda asked: places.of_run(asked.experiment.name))
-    parser.add_argument("experiment", type=of_run, help="whose run is finished")
+    parser.add_argument("experiment", type=of_run, help="an experiment whose run is finished")
     parser.add_argument("--out", required=True, metavar="FILE", help="the picture, .png")
     parser.add_argument("--id", dest="image_id", help="a training image; without it one of which each step erases much")
-    parser.add_argument("--row", default="psl", help="whose result to draw: a row of tables 3 and 4 (psl)")
+    parser.add_argument("--row", default="psl", help="the row of tables 3 and 4 to draw (psl)")
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
     run(**vars(parser.parse_args(argv)))
