@@ -63,9 +63,7 @@ def test_whatever_is_raised_becomes_one_line(tmp_path, statement, complaint):
         assert f"runs/{path.name}" in done.stderr and "Traceback" in path.read_text()
 
 
-@pytest.mark.parametrize(
-    "under, line", [(False, "interrupted; type the same command again to continue\n"), (True, "")]
-)
+@pytest.mark.parametrize("under, line", [(False, "interrupted; type the same command again to continue\n"), (True, "")])
 def test_an_interruption_is_one_line_of_whoever_was_started(under, line):
     environment = dict(os.environ, **(dict(AEPSL_START="runs/x") if under else {}))
     done = ended(f"import os; os.kill(os.getpid(), {signal.SIGINT:d})", env=environment)
