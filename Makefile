@@ -105,9 +105,10 @@ torture: ## kills, power cuts (as root), full disks, damage, bad inputs, at leng
 test-report: ## looks at the demo's report in Chromium, where this machine has it; screenshots in runs/look
 	@scripts/look_at_report runs/demo/report/index.html runs/look || [ $$? = 77 ]
 
-lint: ## ruff
+lint: ## ruff, and mypy for what has types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
+	$(RUN) mypy
 
 bench: ## speed against its bounds, and memory, also as runs/bench.json: [GPU=0]; ARGS=training for one part
 	$(RUN) python3 -m aepsl bench $(ARGS)

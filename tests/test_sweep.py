@@ -35,9 +35,9 @@ def test_changes_are_laid_over_the_settings():
         ("training.psl.rate=1", "is no setting"),
         ("psl.prohibited=[1", ": not YAML: "),
         ("psl.prohibited=2001-99-99", ": not YAML: "),
-        ("training.psl.batch=010", "YAML takes 010 for 8; write it without"),
-        ("training.psl.epochs=1:30", "YAML takes 1:30 for 90; write it without"),
-        ("crf={iterations: 1, iterations: 2}", "`iterations` stands in line 1 already"),
+        ("training.psl.batch=010", "YAML reads 010 as 8; write it without"),
+        ("training.psl.epochs=1:30", "YAML reads 1:30 as 90; write it without"),
+        ("crf={iterations: 1, iterations: 2}", "`iterations` is in line 1 already"),
         ("psl.prohibited=!!python/name:os.system", ": not YAML: "),
     ],
 )
