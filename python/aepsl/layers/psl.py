@@ -10,12 +10,12 @@ from aepsl.layers.losses import softmax
 CONFIDENCES = ("predicted", "labels", "none")
 
 
-def with_background(v):
-    """[1, v] of section 3.2: ... x C values of the classes, as ... x (C + 1) float64, background's 1 first."""
+def with_background(v: np.ndarray) -> np.ndarray:
+    """[1, v] of section 3.2, background's 1 first. v: ... x C, one value a class; returns ... x (C + 1) float64."""
     return np.concatenate([np.ones((*np.shape(v)[:-1], 1)), v], axis=-1)
 
 
-def prohibitive_mask(scores, v, labels):
+def prohibitive_mask(scores: np.ndarray, v: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """S_hat_u = argmax_c [1, v]_c f_{u,c}, f = softmax(scores); 255 where the winner is not a label of the image.
 
     scores: N x (C + 1) x h x w, background first; v: N x C, not negative; labels: N x C, 0 or 1.
@@ -33,8 +33,8 @@ class ProhibitiveMask(caffe.Layer):
 
     Parameters, for example {"confidence": "predicted"}
 
-    confidence  what stands for v: 'predicted', the class probabilities (the paper); 'labels', the image labels; 'none',
-              ones. The last two are ablations of section 4.3.2.
+    confidence  what is taken as v: 'predicted', the class probabilities (the paper); 'labels', the image labels;
+              'none', ones. The last two are ablations of section 4.3.2.
     """
 
     def setup(self, bottom, top):
