@@ -37,7 +37,7 @@ def first_faulty_weights(net: caffe.Net) -> Optional[str]:
     return None
 
 
-def watch(net: caffe.Net, fail: Callable[[str], NoReturn], on_cpu: bool = True) -> Callable[[int], None]:
+def watch(net: caffe.Net, fail: Callable[[Optional[str]], NoReturn], on_cpu: bool = True) -> Callable[[int], None]:
     """Check a training net after each forward pass; call fail(layer) if a value is not finite.
 
     fail must raise: that ends the solver's step before the backward pass. Checked are the losses and their first
