@@ -278,7 +278,7 @@ def test_a_picture_is_segmented_upright_and_at_the_size_of_vocs_photos(models, r
 @pytest.mark.parametrize(
     "arguments, code, complaint",
     [
-        (["a.png", "--out", "."], 1, "--out .: holds --model "),
+        (["a.png", "--out", "."], 1, "--out .: contains --model "),
         (["a.jpg", "--out", "out"], 1, "a.jpg: no such file"),
         (["cut.jpg", "--out", "out"], 1, "cut.jpg: cannot be decoded"),
         (["text.jpg", "--out", "out"], 1, "text.jpg: cannot be decoded"),
