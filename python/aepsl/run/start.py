@@ -74,8 +74,7 @@ def places(asked: Any) -> dict[str, Any]:
 def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[list[str]]:
     """Draw and check the data, write the files that the run's stages read, and return snakemake's command.
 
-    asked: parsed by `main`; options: further ones, of snakemake; more: fields of graph.Start. With -n among the options
-    it only prints the jobs that would be done, and returns None. InputError for an invalid option or input.
+    asked: parsed by `main`; options: of snakemake, -n: print the jobs, return None; more: fields of graph.Start.
     """
     dry, others = _parted(options)
     gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)
