@@ -8,12 +8,15 @@ convolutions stay. Nothing is random and nothing is scaled.
 Of a file that holds the convolutions alone fc6 and fc7 are drawn, and scaled by the data: `drawn`.
 """
 
+import re
+
 import numpy as np
 from caffe.proto import caffe_pb2
 
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_bytes
+from aepsl.data.lists import shown
 from aepsl.graph.stage import TRAINING
 from aepsl.layers.data import Sampler
 from aepsl.nets import build, caffemodel
@@ -23,24 +26,26 @@ from aepsl.store.result import Made
 SIDE = 7  # of fc6 in VGG
 POSITIONS = slice(None, None, 3)
 FILTERS = slice(None, None, 4)
+CONVOLUTION = re.compile(r"conv[1-5]_\d+")
 DRAWN = ("fc6", "fc7")
 IMAGES = 16  # that say which outputs drawn weights have
 
 
-def run(vgg, out, experiment, data):
+def run(vgg, out, experiment, data, draw=False):
     """Write the caffemodel `out`: the layers conv1_1 ... fc7 of LargeFOV.
 
     vgg: VGG_ILSVRC_16_layers.caffemodel, in the old format (`layers`) or the new; or a file that is LargeFOV's already,
     such as DeepLab's vgg16_20M.caffemodel, whose values stay; or one that has VGG's convolutions alone. experiment,
-    data: settings and data set that fc6 and fc7 are then drawn for, else not looked at. Raises InputError for the
-    weights of another net.
+    data: settings and data set that fc6 and fc7 are then drawn for, else not looked at. draw: they are drawn, too,
+    where the file has them not, but other layers. Raises InputError for the weights of another net.
     """
     check_place(out)
     layers = caffemodel.caffemodel_layers(vgg)
-    is_vgg = _is_vgg(vgg, layers)
-    names = [name for name in layers if name.startswith("conv") or name in DRAWN]
+    is_trunk = _is_trunk(vgg, layers, draw)
+    is_vgg = not is_trunk and _is_vgg(vgg, layers)
+    names = [name for name in layers if CONVOLUTION.fullmatch(name) or name in DRAWN]
     arrays = {name: _weights_and_bias(vgg, layers[name], is_vgg and name in DRAWN) for name in names}
-    if _is_trunk(layers):
+    if is_trunk:
         arrays.update(drawn(vgg, experiment, data))
     net = caffe_pb2.NetParameter(name="LargeFOV")
     for name, blobs in arrays.items():
@@ -51,17 +56,24 @@ def run(vgg, out, experiment, data):
     return Made([out])
 
 
-def _is_trunk(layers):
-    """Whether these are VGG's convolutions alone."""
-    return "conv5_3" in layers and not set(DRAWN) & set(layers)
+def _is_trunk(path, layers, draw=False):
+    """Whether these are VGG's convolutions alone; InputError for other layers beside them, unless `draw`.
 
-
-def depends_on(layers, experiment, data):
-    """What drawn fc6 and fc7 depend on: settings and contents, {name: JSON value}; {} for a file that has them.
-
-    layers: {name: layer} of the file that LargeFOV's weights are made of.
+    fc6 and fc7 may be among those, under names that this net does not know.
     """
-    if not _is_trunk(layers):
+    if "conv5_3" not in layers or set(DRAWN) & set(layers):
+        return False
+    others = [name for name in layers if not CONVOLUTION.fullmatch(name)]
+    if others and not draw:
+        line = f"has no fc6 and fc7, but {len(others)} layers that this net does not know: {shown(others)}"
+        remedy = "name its layers as VGG-16's; or `aepsl surgery --draw` writes a file for WEIGHTS= with both drawn"
+        raise InputError(f"{path}: {line}; {remedy}")
+    return True
+
+
+def depends_on(vgg, experiment, data):
+    """What drawn fc6 and fc7 depend on: settings and contents, {name: JSON value}; {} where the file `vgg` has them."""
+    if not _is_trunk(vgg, caffemodel.caffemodel_layers(vgg)):
         return {}
     sampler = _sampler(experiment, data)
     ids = [sampler.ids[k] for k in sampler.indices(0)]
@@ -123,8 +135,6 @@ def _sampler(experiment, data):
 def _is_vgg(path, layers):
     """Whether the layers of the file `path` are VGG-16's; InputError where they are neither that nor LargeFOV's."""
     shapes = {name: caffemodel.shape_of(layers[name].blobs[0]) for name in ("conv5_3", *DRAWN) if name in layers}
-    if _is_trunk(layers):
-        return False
     if len(shapes) == 3 and all(shapes.values()):
         channels, fc6, fc7 = shapes["conv5_3"][0], shapes["fc6"], shapes["fc7"]
         if fc6[-2:] == [fc7[-1], channels * SIDE**2] and fc7[-2:] == [fc7[-1]] * 2:
@@ -138,12 +148,15 @@ def _is_vgg(path, layers):
 def _weights_and_bias(path, layer, is_row):
     """The two arrays of a layer of the file `path`, as LargeFOV has them; is_row: it is fully connected, as in VGG.
 
-    Raises InputError if they are not two, not finite, or if there is not one bias for each filter.
+    Raises InputError if they are not two, not finite, all the same, or if there is not one bias for each filter.
     """
     if len(layer.blobs) != 2:
         fault = f"holds {len(layer.blobs)} arrays in place of weights and biases"
         raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
     weights, bias = caffemodel.arrays(path, layer)
+    if weights.size > 1 and weights.min() == weights.max():
+        fault = f"has the value {weights.flat[0]:g} throughout: it was never trained"
+        raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
     filters = weights.shape[-2 if is_row else 0]
     if bias.size != filters:
         fault = f"has {bias.size} biases for {filters} filters"
@@ -169,4 +182,6 @@ def main(argv=None):
     parser = cli.parser(__doc__, "experiment data")
     parser.add_argument("--vgg", required=True, help="VGG_ILSVRC_16_layers.caffemodel, or LargeFOV's already")
     parser.add_argument("--out", required=True, help="caffemodel to write")
+    what = "draw fc6 and fc7 where the file lacks them, whatever other layers it has"
+    parser.add_argument("--draw", action="store_true", help=what)
     run(**vars(parser.parse_args(argv)))
