@@ -37,13 +37,18 @@ def run(experiment, data, model, out, before=None, part=None, gpu=None, word=Non
     begin(out, word, ["*.png", "heat/*.png"], part and set(own))
     keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)]
     shares = mined_shares(experiment, dataset, own, net, out, keep, before)
-    share = np.mean(list(tqdm(shares, total=len(own), unit="image", desc=out, disable=None)))
+    shares = list(tqdm(shares, total=len(own), unit="image", desc=out, disable=None))
+    if shares:  # none where there are fewer images than shares of them
+        _tell(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
+    return Made(in_folder(out, own), in_folder(os.path.join(out, "heat"), keep))
+
+
+def _tell(out, share, most):
+    """Print the share of the images that is erased, and warn where it is too much."""
     print(f"{out}: {share:.0%} of the images is erased so far")
-    most = MOST_ERASED if before else MOST_ERASED_FIRST
     if share > most:
         line = f"more than {most:.0%} is erased, so the later steps find little but background; make mining.threshold"
         print(f"warning: {out}: {line} in experiment.yaml stricter", file=sys.stderr)
-    return Made(in_folder(out, own), in_folder(os.path.join(out, "heat"), keep))
 
 
 def mined_shares(experiment, dataset, ids, net, out, keep, before=None):

@@ -34,6 +34,8 @@ def begin(folder, word, patterns, share=None, is_locked=False):
     None for all; is_locked: whether the caller keeps others out of the folder. Raises InputError, by hand, for a folder
     with such files and without a record of them: they are not ours to remove.
     """
+    if not (share is None or share or word):
+        print(f"{folder}: nothing to make: there are fewer images than shares of them", file=sys.stderr, flush=True)
     make_folder(folder)
     record = os.path.join(folder, RECORD)
     with contextlib.nullcontext() if is_locked else _locked(folder):  # shards of one stage begin at the same time
