@@ -8,6 +8,7 @@ import re
 from aepsl.base import commit
 from aepsl.base.errors import InputError
 from aepsl.store import records
+from aepsl.store.result import RECORD
 
 ROOT = "runs"
 MODEL = "final.caffemodel"
@@ -38,8 +39,13 @@ PATHS = dict(  # attributes of a RunFolder; those with {} are functions of what 
 
 
 def is_in_a_run(path):
-    """Whether a path lies in a run's folder, where everything is of our making."""
-    return os.path.dirname(os.path.relpath(path, ROOT)).split(os.sep)[0] not in ("", os.pardir)
+    """Whether a path lies in a run's folder, or in one that a stage has filled, where everything is of our making."""
+    folder = os.path.dirname(os.path.relpath(path, ROOT))
+    while folder and not folder.startswith(os.pardir):
+        if any(os.path.exists(os.path.join(ROOT, folder, name)) for name in ("made", RECORD)):
+            return True
+        folder = os.path.dirname(folder)
+    return False
 
 
 class RunFolder:
