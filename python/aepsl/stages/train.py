@@ -14,7 +14,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder
 from aepsl.base.locks import only_one
 from aepsl.data.dataset import Dataset, in_folder
-from aepsl.data.regions import check_bits
+from aepsl.data.regions import check_bits, check_count
 from aepsl.layers.psl import CONFIDENCES
 from aepsl.nets import build, caffemodel, device
 from aepsl.settings import experiments
@@ -83,10 +83,13 @@ def _check(
     """InputError if an image, a region, a mask or the initial weights are missing or invalid."""
     if masks:
         dataset.check_masks(ids, masks)
+    elif regions:
+        found = dataset.check(ids, [regions])
+        for path, (values,), labels in zip(in_folder(regions, ids), found, dataset.labels(ids)):
+            check_bits(path)
+            check_count(path, values.max(initial=0), labels.sum())
     else:
-        dataset.check(ids, [regions] if regions else [])
-    for path in in_folder(regions, ids) if regions else ():
-        check_bits(path)
+        dataset.check(ids)
     for path in initial:
         caffemodel.existing(path)
 
