@@ -129,10 +129,15 @@ def test_a_stage_that_writes_a_file_looks_at_its_place_before_the_work(tmp_path,
 def test_the_command_knows_the_remedy(tmp_path, monkeypatch):
     """What low floors say is wrong, and the files that a run makes anew."""
     monkeypatch.chdir(tmp_path)
-    user, run = (decoding.unreadable(f"{folder}/a.png") for folder in ("data", "runs/demo"))
+    user, run, stage = (decoding.unreadable(f"{folder}/a.png") for folder in ("data", "runs/demo/data", "runs/maps"))
     again = "type the same command again"
+    for each in (run, stage):  # a folder of the user's in runs/
+        assert cli.remedied(each).endswith("no such file; check the list of ids and the data folder")
+    os.makedirs("runs/demo/made")
+    files.write_text("runs/maps/made_of.json", "{}")
+    assert cli.remedied(stage) == f"runs/maps/a.png: no such file; {again}, which makes it anew"
     assert cli.remedied(user) == "data/a.png: no such file; check the list of ids and the data folder"
-    assert cli.remedied(run) == f"runs/demo/a.png: no such file; {again}, which makes it anew"
+    assert cli.remedied(run) == f"runs/demo/data/a.png: no such file; {again}, which makes it anew"
     assert cli.remedied(pickle.loads(pickle.dumps(run))) == cli.remedied(run)  # it comes from other processes
     line = cli.remedied(files.no_room(".", 2e6))
     assert "2 MB are needed next and" in line and line.endswith(

@@ -131,6 +131,19 @@ def test_regions_only_grow_and_shards_do_not_matter(two_steps, capsys):
     assert "of the images is erased so far" in printed.out
 
 
+def test_shares_without_images_say_nothing_that_is_none(two_steps, demo, model, small_set, tmp_path, capsys):
+    """Six images in nine shares; by hand a line says that there is nothing to make."""
+    whole, sharded = two_steps(1), two_steps(9)
+    printed = capsys.readouterr()
+    assert printed.out.count("is erased so far") == 2 + 2 * 6 and "nan" not in printed.out + printed.err
+    for k in range(6):
+        np.testing.assert_array_equal(*(read_indexed(f"{each[1]}/image{k}.png") for each in (whole, sharded)))
+    assert "nothing to make" not in printed.err
+    experiment = experiments.changed(demo, {"classes": ["cat", "dog", "a", "b"]})
+    mine.run(experiment, str(small_set), model, str(tmp_path / "own"), part="9/9")
+    assert "own: nothing to make: there are fewer images than shares of them" in capsys.readouterr().err
+
+
 def test_maps_of_the_shown_images_are_kept_beside_the_regions(two_steps):
     """The mined region is where the map is above the threshold; what is missing is made again, and nothing else."""
     folder = two_steps(3)[0]

@@ -16,7 +16,8 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import read_text, write_text
 from aepsl.base.locks import only_one
 from aepsl.data.dataset import Dataset
-from aepsl.images.pictures import read_indexed, write_mask
+from aepsl.images import decoding
+from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.nets import build, caffemodel
 from aepsl.settings import experiments
 from aepsl.stages import train
@@ -263,6 +264,23 @@ def test_bad_data_are_one_line_and_leave_nothing(creatures, tmp_path, fault):
     damage, complaint = FAULTS[fault]
     damage(creatures)
     refused(creatures, tmp_path / "run", complaint)
+
+
+@pytest.mark.parametrize(
+    "bits, complaint", [(2, "image0.png: has regions of more labels than the image's 1"), (1, None)]
+)
+def test_regions_of_labels_that_the_image_has_not(creatures, bits, complaint):
+    """They are looked at before the training begins; image0 has one label."""
+    dataset, folder = Dataset(str(creatures), ["quillow", "marbit"]), str(creatures / "regions")
+    ids = dataset.ids("train_aug")
+    for image_id in ids:
+        size = decoding.header(dataset.image_path(image_id)).size
+        write_grey(f"{folder}/{image_id}.png", np.full(size[::-1], bits if image_id == "image0" else 1, np.uint16))
+    if complaint is None:
+        train._check(dataset, ids, None, folder, None)
+        return
+    with pytest.raises(InputError, match=complaint):
+        train._check(dataset, ids, None, folder, None)
 
 
 def test_bad_weights_are_one_line_and_leave_nothing(creatures, tmp_path):

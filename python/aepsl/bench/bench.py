@@ -146,7 +146,7 @@ def table(title, rows):
     return Table(title, names, [list(map(text, each.values())) for each in rows])
 
 
-def text(value: Any):
+def text(value: Any) -> str:
     """A figure with two decimals where it is below 100, else without; nothing for None."""
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"

@@ -13,9 +13,15 @@ def read(path, count=MOST_LABELS):
     """A file's bit sets, H x W uint16; InputError for what is no file of regions, or has more than `count` of them."""
     bits = read_indexed(path)
     check_bits(path)
-    if int(bits.max(initial=0)) >> count:
-        raise InputError(f"{path}: has regions of more labels than the image's {count}; mine it anew with these labels")
+    check_count(path, bits.max(initial=0), count)
     return bits
+
+
+def check_count(path, largest, count):
+    """InputError for a file whose largest bit set is of more than `count` labels."""
+    if int(largest) >> int(count):
+        line = f"has regions of more labels than the image's {int(count)}"
+        raise InputError(f"{path}: {line}; mine it anew with these labels")
 
 
 def check_bits(path):

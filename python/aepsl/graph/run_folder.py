@@ -10,6 +10,7 @@ from typing import Any, Optional
 from aepsl.base import commit
 from aepsl.base.errors import InputError
 from aepsl.store import records
+from aepsl.store.result import RECORD
 
 ROOT = "runs"
 MODEL = "final.caffemodel"
@@ -17,8 +18,13 @@ DAMAGED = (InputError, OSError, KeyError, TypeError, IndexError)  # errors of re
 
 
 def is_in_a_run(path: str) -> bool:
-    """Whether a path is in a run's folder: the file was then made by a stage, not by the user."""
-    return os.path.dirname(os.path.relpath(path, ROOT)).split(os.sep)[0] not in ("", os.pardir)
+    """Whether a path is in a run's folder, or in one that a stage has filled: its file is then not the user's."""
+    folder = os.path.dirname(os.path.relpath(path, ROOT))
+    while folder and not folder.startswith(os.pardir):
+        if any(os.path.exists(os.path.join(ROOT, folder, name)) for name in ("made", RECORD)):
+            return True
+        folder = os.path.dirname(folder)
+    return False
 
 
 class RunFolder:

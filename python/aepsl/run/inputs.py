@@ -71,7 +71,7 @@ def contents_of(experiment: Experiment, data: str, weights: Optional[str], maps:
             found = dataset.contents(dataset.ids(name), *parts)
             contents.update({f"{key}.{part}": value for part, value in found.items()})
     if weights and needs_surgery(experiment):
-        drawn = surgery.depends_on(caffemodel.caffemodel_layers(weights), experiment, data)
+        drawn = surgery.depends_on(weights, experiment, data)
         contents["fc6_fc7"] = digests.of_value(drawn)
     if maps:
         contents["maps"] = user_maps.contents(maps, dataset.ids(experiment.data.train))

@@ -184,11 +184,13 @@ def swept(
         for each in sets
     ]
     names = [{row: [variant.row(row) for variant in by_seed] for row in rows} for by_seed in variants]
-    more = {
+    more: dict[str, Any] = {
         key: {k: v for each in sum(variants, []) for k, v in getattr(each, key).items()} for key in ("nets", "rows")
     }
     wanted = {f"segment.val.{name}" for by_row in names for by_seed in by_row.values() for name in by_seed}
-    done = subprocess.run(start.prepared(asked, targets=sorted(wanted), **more))
+    command = start.prepared(asked, targets=sorted(wanted), **more)
+    assert command  # only a dry run has none
+    done = subprocess.run(command)
     if done.returncode:
         sys.exit(done.returncode)
     graph, began = read(Graph(experiment).run.path)

@@ -48,14 +48,19 @@ def run(
     own = shard(ids, part)
     begin(out, word, ["*.png", "heat/*.png"], part and set(own))
     keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)]
-    shares = mined_shares(experiment, dataset, own, net, out, keep, before)
-    share = np.mean(list(tqdm(shares, total=len(own), unit="image", desc=out, disable=None)))
+    mining = mined_shares(experiment, dataset, own, net, out, keep, before)
+    shares = list(tqdm(mining, total=len(own), unit="image", desc=out, disable=None))
+    if shares:  # empty if there are fewer images than shards
+        _tell(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
+    return Made(in_folder(out, own), in_folder(os.path.join(out, "heat"), keep))
+
+
+def _tell(out: str, share: float, most: float) -> None:
+    """Print the share of the images that is erased, and a warning if it is above `most`."""
     print(f"{out}: {share:.0%} of the images is erased so far")
-    most = MOST_ERASED if before else MOST_ERASED_FIRST
     if share > most:
         line = f"more than {most:.0%} is erased, so the later steps find little but background; make mining.threshold"
         print(f"warning: {out}: {line} in experiment.yaml stricter", file=sys.stderr)
-    return Made(in_folder(out, own), in_folder(os.path.join(out, "heat"), keep))
 
 
 def mined_shares(

@@ -8,6 +8,7 @@ left out, the convolutions are copied. Nothing is random and nothing is scaled.
 For a file that has only the convolutions, fc6 and fc7 are drawn, and scaled by the data: `drawn`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
@@ -17,6 +18,7 @@ from caffe.proto import caffe_pb2
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_bytes
+from aepsl.data.lists import shown
 from aepsl.graph.stage import TRAINING
 from aepsl.layers.data import Sampler
 from aepsl.nets import build, caffemodel
@@ -27,25 +29,28 @@ from aepsl.store.result import Made
 SIDE = 7  # of fc6 in VGG
 POSITIONS = slice(None, None, 3)
 FILTERS = slice(None, None, 4)
+CONVOLUTION = re.compile(r"conv[1-5]_\d+")
 DRAWN = ("fc6", "fc7")
 IMAGES = 16  # on which the outputs of drawn weights are measured
 
 
-def run(vgg: str, out: str, experiment: Experiment, data: str) -> Made:
+def run(vgg: str, out: str, experiment: Experiment, data: str, draw: bool = False) -> Made:
     """Write the caffemodel `out`: the layers conv1_1 ... fc7 of LargeFOV.
 
     vgg: VGG_ILSVRC_16_layers.caffemodel, in the old format (`layers`) or the new; or a file of LargeFOV, such as
     DeepLab's vgg16_20M.caffemodel, whose values are copied; or one that has only VGG's convolutions. experiment, data:
-    used in the last case alone, to draw fc6 and fc7. Raises InputError for the weights of another net.
+    used in the last case alone, to draw fc6 and fc7. draw: draw them also if a file without them has other layers.
+    Raises InputError for the weights of another net.
     """
     check_place(out)
     layers = caffemodel.caffemodel_layers(vgg)
-    is_vgg = _is_vgg(vgg, layers)
-    names = [name for name in layers if name.startswith("conv") or name in DRAWN]
+    is_trunk = _is_trunk(vgg, layers, draw)
+    is_vgg = not is_trunk and _is_vgg(vgg, layers)
+    names = [name for name in layers if CONVOLUTION.fullmatch(name) or name in DRAWN]
     arrays: dict[str, Sequence[np.ndarray]] = {
         name: _weights_and_bias(vgg, layers[name], is_vgg and name in DRAWN) for name in names
     }
-    if _is_trunk(layers):
+    if is_trunk:
         arrays.update(drawn(vgg, experiment, data))
     net = caffe_pb2.NetParameter(name="LargeFOV")
     for name, blobs in arrays.items():
@@ -56,17 +61,24 @@ def run(vgg: str, out: str, experiment: Experiment, data: str) -> Made:
     return Made([out])
 
 
-def _is_trunk(layers: Mapping[str, Any]) -> bool:
-    """Whether the layers are VGG's convolutions, without fc6 and fc7."""
-    return "conv5_3" in layers and not set(DRAWN) & set(layers)
+def _is_trunk(path: str, layers: Mapping[str, Any], draw: bool = False) -> bool:
+    """Whether the layers are VGG's convolutions alone. InputError if there are other layers, unless `draw`.
 
-
-def depends_on(layers: Mapping[str, Any], experiment: Experiment, data: str) -> dict[str, Any]:
-    """The settings and contents that drawn fc6 and fc7 depend on, {name: JSON value}; {} for a file that has them.
-
-    layers: {name: layer} of the file that LargeFOV's weights are made of.
+    The other layers may be fc6 and fc7 under names that this net does not know.
     """
-    if not _is_trunk(layers):
+    if "conv5_3" not in layers or set(DRAWN) & set(layers):
+        return False
+    others = [name for name in layers if not CONVOLUTION.fullmatch(name)]
+    if others and not draw:
+        line = f"has no fc6 and fc7, but {len(others)} layers that this net does not know: {shown(others)}"
+        remedy = "name its layers as VGG-16's; or `aepsl surgery --draw` writes a file for WEIGHTS= with both drawn"
+        raise InputError(f"{path}: {line}; {remedy}")
+    return True
+
+
+def depends_on(vgg: str, experiment: Experiment, data: str) -> dict[str, Any]:
+    """The settings and contents that drawn fc6 and fc7 depend on, {name: JSON value}; {} if the file `vgg` has them."""
+    if not _is_trunk(vgg, caffemodel.caffemodel_layers(vgg)):
         return {}
     sampler = _sampler(experiment, data)
     ids = [sampler.ids[k] for k in sampler.indices(0)]
@@ -128,8 +140,6 @@ def _sampler(experiment: Experiment, data: str) -> Sampler:
 def _is_vgg(path: str, layers: Mapping[str, Any]) -> bool:
     """Whether the layers of the file `path` are VGG-16's; InputError where they are neither VGG-16's nor LargeFOV's."""
     shapes = {name: caffemodel.shape_of(layers[name].blobs[0]) for name in ("conv5_3", *DRAWN) if name in layers}
-    if _is_trunk(layers):
-        return False
     if len(shapes) == 3 and all(shapes.values()):
         channels, fc6, fc7 = shapes["conv5_3"][0], shapes["fc6"], shapes["fc7"]
         if fc6[-2:] == [fc7[-1], channels * SIDE**2] and fc7[-2:] == [fc7[-1]] * 2:
@@ -143,12 +153,16 @@ def _is_vgg(path: str, layers: Mapping[str, Any]) -> bool:
 def _weights_and_bias(path: str, layer: Any, is_row: bool) -> tuple[np.ndarray, np.ndarray]:
     """The two arrays of a layer of the file `path`, as LargeFOV has them; is_row: it is fully connected, as in VGG.
 
-    Raises InputError if there are not two, if a value is not finite, or if there is not one bias for each filter.
+    Raises InputError if there are not two, if a value is not finite, if all are the same, or if there is not one bias
+    for each filter.
     """
     if len(layer.blobs) != 2:
         fault = f"holds {len(layer.blobs)} arrays in place of weights and biases"
         raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
     weights, bias = caffemodel.arrays(path, layer)
+    if weights.size > 1 and weights.min() == weights.max():
+        fault = f"has the value {weights.flat[0]:g} throughout: it was never trained"
+        raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
     filters = weights.shape[-2 if is_row else 0]
     if bias.size != filters:
         fault = f"has {bias.size} biases for {filters} filters"
@@ -174,4 +188,6 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "experiment data")
     parser.add_argument("--vgg", required=True, help="VGG_ILSVRC_16_layers.caffemodel, or LargeFOV's own weights")
     parser.add_argument("--out", required=True, help="caffemodel to write")
+    what = "draw fc6 and fc7 where the file lacks them, whatever other layers it has"
+    parser.add_argument("--draw", action="store_true", help=what)
     run(**vars(parser.parse_args(argv)))

@@ -44,6 +44,8 @@ def begin(
     None. is_locked: whether the caller has locked the folder. Raises InputError, by hand, for a folder that has such
     files and no record: they may be the user's.
     """
+    if not (share is None or share or word):
+        print(f"{folder}: nothing to make: there are fewer images than shares of them", file=sys.stderr, flush=True)
     make_folder(folder)
     record = os.path.join(folder, RECORD)
     with contextlib.nullcontext() if is_locked else _locked(folder):  # shards of one stage begin at the same time
