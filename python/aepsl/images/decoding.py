@@ -123,7 +123,7 @@ def unreadable(path: str) -> InputError:
     if not os.path.exists(path):
         return BrokenFile(path, "no such file", "check the list of ids and the data folder")
     if not os.path.isfile(path):
-        return InputError(f"{path}: is not a file, but a folder, a pipe or a device; put an image there")
+        return InputError(f"{path}: is no file, but a folder, a pipe or a device; put an image there")
     if not os.access(path, os.R_OK):
         return InputError(f"{path}: may not be read; chmod a+r gives the right")
     if os.path.getsize(path) == 0:

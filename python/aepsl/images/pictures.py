@@ -60,7 +60,7 @@ def _eight_bits(path, array):
     low, high = float(array.min()), float(array.max())
     is_float = array.dtype.kind == "f"
     if not (low >= 0 and high <= (255 if is_float else 65535)):  # NaN too
-        fault = f"has values from {low:g} to {high:g}, and nothing says which value is white"
+        fault = f"has values from {low:g} to {high:g}, and nothing says which one is white"
         raise InputError(f"{path}: {fault}; save it with 8 or 16 bits, or as floating point from 0 to 1")
     scale = (255 if high <= 1 else 1) if is_float else 1 / 257
     array = np.rint(array * scale).astype(np.uint8)
