@@ -11,7 +11,7 @@ from aepsl.base.files import write_json, write_text
 from aepsl.graph import graph, run_folder
 from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.report import report
-from aepsl.run import inputs, status
+from aepsl.run import inputs, status, today
 from aepsl.settings import experiments
 from aepsl.store import records
 from aepsl.store.result import Made
@@ -70,6 +70,13 @@ def test_settings_that_differ_today_are_named_with_the_stages_of_a_new_start(mad
     assert "`training.segmentation.lr` of experiment.yaml differ" in note and note in text
     assert note.endswith("make anew: segmentation.ae_step1, segment.val.ae_step1, results")
     assert graph.of_run("mine").training.segmentation.lr != 0.5
+
+
+def test_a_data_set_where_the_command_is_typed_is_not_taken_for_one_that_is_named(made, tmp_path, monkeypatch):
+    own = made("mine").experiment
+    (tmp_path / "image_labels.txt").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert today.lines(own) == ([], [])
 
 
 USERS = {  # of what a run has made; each ends later, as nothing of this run was really made

@@ -10,6 +10,15 @@ from aepsl.layers.losses import softmax
 CONFIDENCES = ("predicted", "labels", "none")
 
 
+def v_of(probabilities: np.ndarray, kind: str) -> np.ndarray:
+    """v of section 3.2, the paper's "image-level prediction", of class probabilities ... x C; `psl.v` of the settings.
+
+    'softmax': the probabilities themselves. They share 1: two equally sure classes have v = 1/2 each.
+    'of_max': the probabilities divided by the image's largest. Two equally sure classes have v = 1 each.
+    """
+    return dict(softmax=lambda p: p, of_max=lambda p: p / p.max(axis=-1, keepdims=True))[kind](probabilities)
+
+
 def with_background(v: np.ndarray) -> np.ndarray:
     """[1, v] of section 3.2, background's 1 first. v: ... x C, one value a class; returns ... x (C + 1) float64."""
     return np.concatenate([np.ones((*np.shape(v)[:-1], 1)), v], axis=-1)
@@ -25,6 +34,23 @@ def prohibitive_mask(scores: np.ndarray, v: np.ndarray, labels: np.ndarray) -> n
     winner = (with_background(v)[:, :, None, None] * softmax(scores)).argmax(axis=1)
     allowed = with_background(labels) > 0
     return np.where(allowed[np.arange(n)[:, None, None], winner], winner, IGNORE).astype(scores.dtype)
+
+
+class OfMax(caffe.Layer):
+    """Bottom: class probabilities N x C. Top: v N x C, each divided by the image's largest; there is no gradient."""
+
+    def setup(self, bottom, top):
+        check_bottoms(self, bottom, probabilities="N C")
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = v_of(bottom[0].data, "of_max")
+
+    def backward(self, top, propagate_down, bottom):
+        if any(propagate_down):
+            raise ValueError("OfMax has no gradient; give it propagate_down: false")
 
 
 class ProhibitiveMask(caffe.Layer):

@@ -101,7 +101,7 @@ def _net(experiment, task, source=None, confidence="predicted"):
         if source:
             n.loss_seg = heads.segmentation_loss(n, scores, n.mask)
     if source and task == "psl":
-        n.mask_hat = heads.prohibitive_mask(n, scores, confidence)
+        n.mask_hat = heads.prohibitive_mask(n, scores, confidence, experiment.psl.v == "of_max")
         n.loss_psl = heads.segmentation_loss(n, scores, n.mask_hat)
     return n
 

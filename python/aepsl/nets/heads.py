@@ -46,10 +46,14 @@ def segmentation_loss(n: Net, scores: Top, mask: Top) -> Top:
     )
 
 
-def prohibitive_mask(n: Net, scores: Top, confidence: str) -> Top:
+def prohibitive_mask(n: Net, scores: Top, confidence: str, of_max: bool) -> Top:
     """S_hat of section 3.2. It passes no gradient on, neither to f nor to v."""
     n.comment("Online prohibitive segmentation learning (section 3.2)")
-    n.v = L.Softmax(n.fc8_cls, propagate_down=False)
+    if of_max:
+        n.probabilities = L.Softmax(n.fc8_cls, propagate_down=False)
+        n.v = python("psl.OfMax", n.probabilities, propagate_down=False)
+    else:
+        n.v = L.Softmax(n.fc8_cls, propagate_down=False)
     parameters = json.dumps(dict(confidence=confidence))
     return python("psl.ProhibitiveMask", scores, n.v, n.labels, propagate_down=[False] * 3, param_str=parameters)
 

@@ -1,7 +1,7 @@
 """A training: Caffe's solver, a loop of its steps, and the observers that are called after each."""
 
 import os
-from typing import Optional
+from collections.abc import Sequence
 
 import caffe
 import numpy as np
@@ -18,18 +18,18 @@ from aepsl.training.prototxts import SOLVER
 from aepsl.training.psl_log import AuxiliaryMasks
 
 
-def run(task: str, labels: np.ndarray, out: str, weights: Optional[str] = None, on_cpu: bool = True) -> None:
+def run(task: str, labels: np.ndarray, out: str, initial: Sequence[str] = (), on_cpu: bool = True) -> None:
     """Run the solver of the folder `out` to its end, from its newest snapshot if there is one.
 
-    labels: N x C of all images, 0 or 1; weights: initial caffemodel. Writes log.csv, with PSL psl.csv, train.json, and
-    last final.caffemodel. Raises InputError for a training that diverges, for a classification that saturates, and for
-    a full disk.
+    labels: N x C of all images, 0 or 1; initial: caffemodels. Each overwrites the layers that one before it gave, as
+    with `caffe train -weights FIRST,SECOND`. Writes log.csv, with PSL psl.csv, train.json, and last final.caffemodel.
+    Raises InputError for a training that diverges, for a classification that saturates, and for a full disk.
     """
     path = os.path.join(out, SOLVER)
     settings = text_format.Parse(read_text(path), caffe_pb2.SolverParameter())
     solver = caffe.get_solver(path)
-    if weights:
-        caffemodel.load_weights(solver.net, weights, build.NEW_LAYERS)
+    for path in initial:
+        caffemodel.load_weights(solver.net, path, build.NEW_LAYERS)
 
     epoch = settings.snapshot  # iterations; a snapshot ends each
     losses = Losses(out)
@@ -47,6 +47,7 @@ def run(task: str, labels: np.ndarray, out: str, weights: Optional[str] = None, 
     for each in observers:
         each.end()
 
+    weights = ",".join(initial) or None
     summary = dict(converged_loss=losses.mean(epoch), constant_loss=constant_loss(labels), weights=weights)
     write_json(os.path.join(out, "train.json"), summary)
     snapshots.save(solver.net, os.path.join(out, "final.caffemodel"))
