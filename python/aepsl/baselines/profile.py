@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Sequence
-from typing import Optional
+from typing import Optional, Union
 
 import jsonschema
 import yaml
@@ -55,7 +55,7 @@ class Profile(Part):
     mean: tuple
     softmax: str
     published: tuple
-    classes: object = VOC
+    classes: Union[str, tuple] = VOC
     channel_order: str = "bgr"
     scores: Optional[str] = None
     define: Optional[dict] = None

@@ -24,7 +24,7 @@ def of_profiles(profiles: Iterable[Profile]) -> Table:
     """Each profile's protocol, and the published figures of its net."""
     rows = []
     for how in profiles:
-        by_images = {}
+        by_images: dict[str, dict[bool, list[str]]] = {}
         for each in how.published:
             by_images.setdefault(each["images"], {False: [], True: []})[each["crf"]].append(f"{each['miou']:g}")
         texts = [

@@ -134,7 +134,7 @@ def rows_of(part: str, gpu: Optional[int]) -> Iterator[dict]:
         found = row(stage)
         yield found
         if part == "training" and stage.net == published.PAPERS_EXPERIMENT:
-            others = {run.OTHERS[0]: PUBLISHED, run.OTHERS[1]: measured.images_per_second(gpu).get(stage.stage)}
+            others = {run.OTHERS[0]: PUBLISHED, run.OTHERS[1]: measured.images_per_second(gpu or 0).get(stage.stage)}
             for bound, rate in others.items():
                 if rate:
                     ratio = found["images_per_second"] / rate

@@ -1,7 +1,7 @@
 """Results by image: wrong pixels by size of object, the best and the worst images, over-erased ones."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from skimage import measure
@@ -50,7 +50,7 @@ def miou(confusion: np.ndarray) -> float:
     return float(np.nan_to_num(evaluate.iou(sums))[has].mean()) if has.any() else 0.0
 
 
-def examples(ious: dict[str, float]) -> dict[str, list[dict]]:
+def examples(ious: Mapping[str, float]) -> dict[str, list[dict]]:
     """{'best': [{'id': ..., 'miou': ...}, ...], 'median': ..., 'worst': ...}: EXAMPLES of each, ordered by mIoU.
 
     ious: {id: mIoU}.

@@ -40,7 +40,10 @@ def caffe_itself() -> str:
 
 def architectures() -> list[str]:
     """Those of the image's libcaffe.so, see code_for."""
-    return read_text(ARCHITECTURES).split()
+    text = read_text(ARCHITECTURES)
+    if text is None:
+        raise InputError(f"{ARCHITECTURES}: is missing; this Caffe is not the image's, which `make image-cuda` builds")
+    return text.split()
 
 
 def driver() -> str:

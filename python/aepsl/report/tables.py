@@ -51,7 +51,8 @@ def main_figures(found: dict) -> dict[str, str]:
 def effects(found: dict, merged: int) -> Table:
     """The effect of each part of the method: differences between rows, ours and the paper's."""
     ours = {name: row["miou"] for name, row in found["rows"].items()}
-    paper = {name: row.published_miou for name, row in recipes.rows(4).items()}
+    published_rows = recipes.rows(4).items()
+    paper = {name: row.published_miou for name, row in published_rows if row.published_miou is not None}
     steps, lines = [name for name in ours if name.startswith("ae_step")], []
     if "ae_step1" in ours and len(steps) > 1:
         best = max(steps, key=lambda name: ours[name])

@@ -1,6 +1,7 @@
 """How a run was made, as tables: its settings, its machine, its costs, and its missing stages."""
 
 import datetime
+from typing import Any
 
 from aepsl.base.table import Table, number
 from aepsl.graph.graph import Graph
@@ -21,7 +22,7 @@ def settings(experiment: Experiment) -> Table:
     own, base = experiment.settings(), experiments.load(published.PAPERS_EXPERIMENT).settings()
     rows = [["seed", _seeds(own.pop("seed")), _seeds(base.pop("seed"))]]
     for path, value in flat(experiments.difference(own, base)):
-        theirs = base
+        theirs: Any = base
         for key in path:
             theirs = theirs.get(key) if isinstance(theirs, dict) else None
         rows.append([".".join(path), _shown(value), _shown(theirs)])
