@@ -108,6 +108,7 @@ class Background(Part):
 @dataclasses.dataclass(frozen=True)
 class Psl(Part):
     prohibited: float
+    v: str
 
 
 @dataclasses.dataclass(frozen=True)
