@@ -13,7 +13,7 @@ import tempfile
 from conftest import copy_of_repository
 
 A = "python/aepsl/"
-MUTATIONS = {  # what is wrong then: file, what stands there, what takes its place, the test files that should see it
+MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that should fail)}
     # Section 3.1: mining
     "CAM of the image before it was erased": (A + "stages/mine.py", "erased, image_id)", "None, image_id)", "method"),
     "maps of another class": (A + "nets/whole_image.py", ".data[classes]", ".data[classes * 0]", "method"),
@@ -410,7 +410,7 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
 
 
 def survives(tree, file, old, new, tests):
-    """Whether the tests pass with `new` in place of `old`, the first time that it stands in `file`."""
+    """Whether the tests pass with `new` in place of `old`, the first time that it occurs in `file`."""
     path = os.path.join(tree, file)
     with open(path) as opened:
         text = opened.read()

@@ -1,4 +1,4 @@
-"""Predictions of other projects: their names, their formats, and what is said of what is none."""
+"""Predictions of other projects: their names, their formats, and the messages about files that are not predictions."""
 
 import functools
 import io
