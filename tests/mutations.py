@@ -258,7 +258,7 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     ),
     "the images that differ least": (A + "tools/compare.py", "-np.abs(means[1]", "np.abs(means[1]", "compare"),
     "predictions without a class count": (A + "tools/compare.py", "if confusion[:, -1].any()", "if False", "compare"),
-    "two files for an id": (A + "data/predictions.py", "if len(found[image_id]) > 1", "if False", "compare"),
+    "two files for an id": (A + "data/predictions.py", "if len(pngs or paths) > 1", "if False", "predictions"),
     "a kernel's middle is its first cell": (A + "nets/geometry.py", "(reach - 1) / 2", "(reach - 2) / 2", "geometry"),
     "a dilation is forgotten": (A + "nets/geometry.py", "return dilation * (side", "return 1 * (side", "geometry"),
     "a pad is forgotten": (A + "nets/geometry.py", "/ 2 - pad", "/ 2", "geometry"),
@@ -311,8 +311,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     ),
     "initial weights do not reach the net": (
         A + "training/solve.py",
-        "    if weights:\n        caffemodel.load",
-        "    if False:\n        caffemodel.load",
+        "for path in initial:",
+        "for path in ():",
         "method",
     ),
     "regions do not reach the net": (
