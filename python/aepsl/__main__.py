@@ -25,7 +25,7 @@ COMMANDS = {  # room: its commands, each a module with main(argv); the stages in
     "data": "check voc synthetic download",
     "nets": "build",
     "run": "run job sweep plan status new-experiment",
-    "tools": "picture stages infer compare baselines export drfi",
+    "tools": "picture stages infer confidence compare baselines export drfi",
     "bench": "bench",
     "gpu": "check-gpu gpu-session",
 }
