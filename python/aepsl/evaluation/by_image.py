@@ -24,7 +24,7 @@ def of_row(folder: str, dataset: Dataset, ids: Sequence[str]) -> tuple[list[dict
     with background, that the image's truth or prediction has.
     """
     pixels, objects, ious = np.zeros((len(OBJECT_SIZES), 3), np.int64), np.zeros(len(OBJECT_SIZES), int), {}
-    truths = dataset.mask_folder()
+    truths = evaluate.check_ids(dataset.mask_folder(), ids)
     for image_id in ids:
         truth, predicted = (read_indexed(os.path.join(place, image_id + ".png")) for place in (truths, folder))
         ious[image_id] = miou(evaluate.confusion(predicted, truth, dataset.values, image_id))
