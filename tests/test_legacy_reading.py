@@ -277,7 +277,7 @@ def test_all_that_is_impossible_is_in_one_line(tmp_path):
 
 
 def test_a_layer_behind_an_impossible_one_does_not_hide_it(tmp_path):
-    """A Slice of what cannot be had has no channels; the Interp beside it asks for its own."""
+    """The Slice's blobs have no known channels; the Interp beside it asks for those of conv1."""
     layout = [
         conv("conv1", "data", 4),
         ("Unpooling", "unpool", "conv1", "unpool", ""),

@@ -136,7 +136,7 @@ def _translated(deploy, found, needed):
             faults.setdefault((layer.kind, str(error)), []).append(f"{layer.name}, line {layer.line}")
     if faults:
         lines = [f"{kind} ({_names(of)}) {reason}" for (kind, reason), of in faults.items()]
-        raise InputError(f"{deploy}: cannot be had in plain Caffe: {'; '.join(lines)}")
+        raise InputError(f"{deploy}: is impossible in plain Caffe: {'; '.join(lines)}")
     return translator, net, blob
 
 
