@@ -785,8 +785,7 @@ def test_lists_and_indoor_classes_of_a_data_set_are_used(folder, small_set):
     [
         (
             "cat\nbackground\n",
-            "line 2 names 'background', which is there unasked, as value 0; remove the line: "
-            "the first name is of value 1",
+            "line 2 names 'background', which always has the value 0; remove the line: the first name has the value 1",
         ),
         ("cat\ndog\ncat\n", "names 'cat' twice; remove one of the two lines"),
         ("cat\n", "names one class; the classification net needs two or more to tell apart"),
