@@ -23,6 +23,7 @@ export AEPSL_TARGET := $(value TARGET)
 endif
 $(foreach each,$(SETTINGS) TARGET,$(eval override $(each) := $$(value $(each))))
 
+# A recipe that takes long is an `exec`: docker/run then sees that make was killed.
 RUN = docker/run
 # Test files side by side: one at a time on each core, at most eight.
 TESTS = python3 -m pytest -q -n auto --maxprocesses 8 --dist loadfile
@@ -49,19 +50,19 @@ help: ## this list
 
 demo: ## the whole method on a generated data set; minutes, needs nothing
 	@[ -z "$$EXPERIMENT$$DATA$$WEIGHTS$$SALIENCY" ] || echo "$(UNUSED)" >&2
-	@EXPERIMENT= DATA= WEIGHTS= SALIENCY= $(RUN) python3 -m aepsl run demo all $(ARGS)
+	@exec env EXPERIMENT= DATA= WEIGHTS= SALIENCY= $(RUN) python3 -m aepsl run demo all $(ARGS)
 
 rehearsal: ## the whole method on real photos: DATA=... [WEIGHTS=...] [SALIENCY=...]
-	@scripts/reproduce rehearsal all $(ARGS)
+	@exec scripts/reproduce rehearsal all $(ARGS)
 
 reproduce: ## the paper at full size, from nothing to its tables: GPU=0 [DATA=...] [WEIGHTS=...] [EXPERIMENT=...]
-	@scripts/reproduce $(OF_RUN) all $(ARGS)
+	@exec scripts/reproduce $(OF_RUN) all $(ARGS)
 
 calibrate: ## trains with the true masks, as DeepLab did: is the set-up sound? The same settings as reproduce
-	@scripts/reproduce $(OF_RUN) calibrate $(ARGS)
+	@exec scripts/reproduce $(OF_RUN) calibrate $(ARGS)
 
 submission: ## the archive for VOC's server, of psl++ or ROW=...; the same EXPERIMENT=... DATA=... WEIGHTS=... as the run
-	@scripts/reproduce $(OF_RUN) submission $(ARGS)
+	@exec scripts/reproduce $(OF_RUN) submission $(ARGS)
 
 reproduce-dry: ## what reproduce would do, how long it would take on the GPU found, and how much disk
 	@$(RUN) python3 -m aepsl plan -- $(OF_RUN) || \
@@ -74,10 +75,10 @@ report: ## the tables of EXPERIMENT=...'s run, and a page in its folder; finishe
 	@$(RUN) python3 -m aepsl report $${FORMAT:+--format="$$FORMAT"} -- $(OF_RUN)
 
 baseline: ## a net of other authors as they ran it: NAME=fcn8s MODEL=... DATA=... [DEPLOY=...] [GPU=0]
-	@$(RUN) python3 -m aepsl baseline $(ARGS) -- "$$NAME"
+	@exec $(RUN) python3 -m aepsl baseline $(ARGS) -- "$$NAME"
 
 baselines: ## all baselines that were run, and AE-PSL's runs of these images, in one table: DATA=...
-	@$(RUN) python3 -m aepsl baselines $(ARGS)
+	@exec $(RUN) python3 -m aepsl baselines $(ARGS)
 
 data: ## VOC 2012 with SBD's masks, downloaded, in data/voc12; or from your own folder VOC2012: DATA=...
 	@test -z "$$DATA" || $(RUN) sh -c 'python3 -m aepsl voc --check --out data/voc12 --voc="$$DATA"'
@@ -116,7 +117,7 @@ nets: ## writes prototxt/voc12/*.prototxt, for stock Caffe, anew from experiment
 	$(RUN) python3 -m aepsl build
 
 shell: ## a shell in the image; make works there too. It can write to runs, prototxt, docs: [WRITABLE=another folder]
-	@WRITABLE=$${WRITABLE:-docs} $(RUN) bash
+	@WRITABLE=$${WRITABLE:-docs}; export WRITABLE; exec $(RUN) bash
 
 image: ## builds the image, unless it is there and up to date
 	docker/build
