@@ -23,6 +23,7 @@ export AEPSL_TARGET := $(value TARGET)
 endif
 $(foreach each,$(SETTINGS) TARGET,$(eval override $(each) := $$(value $(each))))
 
+# A recipe that takes long is an `exec`: docker/run then sees that make was killed.
 RUN = docker/run
 # Test files side by side: one at a time on each core, at most eight.
 TESTS = python3 -m pytest -q -n auto --maxprocesses 8 --dist loadfile
@@ -49,19 +50,19 @@ help: ## this list
 
 demo: ## the whole method on generated images: minutes, no download, no GPU
 	@[ -z "$$EXPERIMENT$$DATA$$WEIGHTS$$SALIENCY" ] || echo "$(UNUSED)" >&2
-	@EXPERIMENT= DATA= WEIGHTS= SALIENCY= $(RUN) python3 -m aepsl run demo all $(ARGS)
+	@exec env EXPERIMENT= DATA= WEIGHTS= SALIENCY= $(RUN) python3 -m aepsl run demo all $(ARGS)
 
 rehearsal: ## the whole method on real photos: DATA=... [WEIGHTS=...] [SALIENCY=...]
-	@scripts/reproduce rehearsal all $(ARGS)
+	@exec scripts/reproduce rehearsal all $(ARGS)
 
 reproduce: ## the paper at full size, from downloads to tables: GPU=0 [DATA=...] [WEIGHTS=...] [EXPERIMENT=...]
-	@scripts/reproduce $(OF_RUN) all $(ARGS)
+	@exec scripts/reproduce $(OF_RUN) all $(ARGS)
 
 calibrate: ## trains with the true masks, to check the set-up; the same settings as reproduce
-	@scripts/reproduce $(OF_RUN) calibrate $(ARGS)
+	@exec scripts/reproduce $(OF_RUN) calibrate $(ARGS)
 
 submission: ## the archive for VOC's server, of psl++ or ROW=...; EXPERIMENT=, DATA=, WEIGHTS= as for the run
-	@scripts/reproduce $(OF_RUN) submission $(ARGS)
+	@exec scripts/reproduce $(OF_RUN) submission $(ARGS)
 
 reproduce-dry: ## the stages of reproduce, with expected hours on the GPU found, and disk
 	@$(RUN) python3 -m aepsl plan -- $(OF_RUN) || \
@@ -74,10 +75,10 @@ report: ## prints the tables of the run of EXPERIMENT=..., finished or not, and 
 	@$(RUN) python3 -m aepsl report $${FORMAT:+--format="$$FORMAT"} -- $(OF_RUN)
 
 baseline: ## a net of other authors as they tested it: NAME=fcn8s MODEL=... DATA=... [DEPLOY=...] [GPU=0]
-	@$(RUN) python3 -m aepsl baseline $(ARGS) -- "$$NAME"
+	@exec $(RUN) python3 -m aepsl baseline $(ARGS) -- "$$NAME"
 
 baselines: ## all finished baselines and AE-PSL's runs of the same images in one table: DATA=...
-	@$(RUN) python3 -m aepsl baselines $(ARGS)
+	@exec $(RUN) python3 -m aepsl baselines $(ARGS)
 
 data: ## makes data/voc12, VOC 2012 with SBD's masks, from downloads, or from your folder VOC2012 in DATA=...
 	@test -z "$$DATA" || $(RUN) sh -c 'python3 -m aepsl voc --check --out data/voc12 --voc="$$DATA"'
