@@ -4,6 +4,7 @@ Whatever reads an image, mask or map goes through here: a file that is none, tha
 the memory ends in one line, before anything of it is decoded.
 """
 
+import contextlib
 import io
 import os
 import warnings
@@ -81,7 +82,7 @@ def opened(path, formats=FORMATS):
             raise ValueError
         image = Image.open(path, formats=formats)
     except Exception:  # the decoders raise whatever broken bytes lead them to
-        raise unreadable(path) from None
+        raise unreadable(path, formats) from None
     if image.width * image.height > MOST_PIXELS or max(image.size) > LARGEST_SIDE:
         most = f"more than {MOST_PIXELS:,}, or a side of more than {LARGEST_SIDE:,}"
         raise InputError(f"{path}: has {image.width} x {image.height} pixels: {most}; scale it down")
@@ -113,8 +114,8 @@ def check_whole(path):
     return header(path)
 
 
-def unreadable(path):
-    """The InputError for an image file that did not open: what is wrong with it, and the remedy."""
+def unreadable(path, formats=FORMATS):
+    """The InputError for an image file that did not open as one of `formats`: what is wrong with it, and the remedy."""
     if os.path.islink(path) and not os.path.exists(path):
         where = f"is a link to {os.readlink(path)}, which is not there, or not below the folder that DATA= names"
         return InputError(f"{path}: {where}; copy the file itself")
@@ -126,4 +127,7 @@ def unreadable(path):
         return InputError(f"{path}: may not be read; chmod a+r gives the right")
     if os.path.getsize(path) == 0:
         return BrokenFile(path, "is empty", "copy it again from the archive")
+    if formats != FORMATS:
+        with contextlib.suppress(Exception), Image.open(path, formats=FORMATS) as image:
+            return BrokenFile(path, f"is {image.format}, no PNG", "make it anew as PNG: renamed it stays what it is")
     return BrokenFile(path, "cannot be decoded", "copy it again from where it came, or save it anew as JPEG or PNG")
