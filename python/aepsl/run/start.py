@@ -13,10 +13,10 @@ from aepsl import cli
 from aepsl.base import doors
 from aepsl.base.errors import InputError
 from aepsl.base.locks import hold
-from aepsl.data import check, synthetic
+from aepsl.data import synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
-from aepsl.run import costs, inputs, new_experiment, rows
+from aepsl.run import checked, costs, inputs, new_experiment, rows
 from aepsl.settings import experiments
 from aepsl.store import digests, records
 from aepsl.store.result import Made
@@ -103,7 +103,7 @@ def prepared(asked, options=(), **more):
     if dry:
         return _tell(found.undone(targets, dry=True))
     digests.remember()
-    _check_data(experiment, run, data, contents)
+    checked.run(experiment, run, data, contents, given["maps"])
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
     seconds = costs.expected(found, gpus, cores)
     start = graph.Start(data, *given.values(), contents, targets, last, gpus, cores, seconds, **more)
@@ -138,12 +138,6 @@ def _drawn(data, settings):
     shutil.rmtree(data, ignore_errors=True)
     synthetic.run(data, **settings)
     return Made(sorted(os.path.join(folder, name) for folder, _, names in os.walk(data) for name in names))
-
-
-def _check_data(experiment, run, data, contents):
-    """Have the data checked, once for what they hold."""
-    word = digests.of_value({name: value for name, value in contents.items() if name.split(".")[0] in inputs.PARTS})
-    records.done(run, "check", word, lambda: (Made([], value=check.run(experiment, data)), {}))
 
 
 def _wanted(target, row, found, data):
