@@ -16,7 +16,7 @@ from aepsl.base.locks import hold
 from aepsl.data import synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
-from aepsl.run import checked, costs, inputs, new_experiment, rows
+from aepsl.run import checked, costs, inputs, new_experiment, rows, today
 from aepsl.settings import experiments
 from aepsl.store import digests, records
 from aepsl.store.result import Made
@@ -161,6 +161,7 @@ def _tell(jobs):
 
 def _command(found, start, profile, options):
     """Write what the run's stages read; returns snakemake's command."""
+    today.tell_anew(found)
     if not found.undone(start.targets):
         print(DONE, file=sys.stderr, flush=True)
     _check_disk(found, start.targets)

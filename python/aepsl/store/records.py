@@ -132,6 +132,12 @@ def _is_of_something_else(run, record):
     return any(each["word"] != record["word"] for each in known)
 
 
+def differing(run, job):
+    """The files that a job has made and that are not as its record says; none without a record."""
+    record = read_record(run, job)
+    return _differing(run, record) if record else []
+
+
 def _differing(run, record):
     """The files of a record that are not as it says."""
     found = digests.of([os.path.join(run, name) for name in record["files"]])

@@ -21,6 +21,7 @@ from aepsl.paper import published
 from aepsl.report import page
 from aepsl.run.inputs import data_of
 from aepsl.settings import experiments
+from aepsl.store import records
 from aepsl.tools.comparison_tables import tables
 
 PAPERS_IMAGES = 1449  # of VOC 2012 val
@@ -102,6 +103,10 @@ def _check_truths(graph, row, dataset):
         raise InputError(f"{dataset.root}: has other true masks of {val} than those of {run.path}; name its own, DATA=")
     if not graph.is_done(f"segment.val.{row}"):
         raise InputError(f"{run.path}: {row} is not segmented, or not of the run's last start; finish the run first")
+    others = [name for job in graph.jobs(f"segment.val.{row}") for name in records.differing(run.path, job)]
+    if others:
+        line = f"{len(others)} files of {row} were changed since its stage wrote them"
+        raise InputError(f"{os.path.join(run.path, others[0])}: {line}; start the run again, which makes them anew")
 
 
 def _places(asked):
