@@ -17,6 +17,10 @@ ARGS ?=
 SETTINGS = DATA WEIGHTS SALIENCY EXPERIMENT GPU TF32 PROFILE CORES ROW SLICES FORMAT NAME MODEL DEPLOY
 export $(SETTINGS)
 # Commands get a setting as it was typed: $ in it means nothing to make.
+# Only what is typed behind make names an image: other software has variables TARGET too.
+ifeq ($(origin TARGET),command line)
+export AEPSL_TARGET := $(value TARGET)
+endif
 $(foreach each,$(SETTINGS) TARGET,$(eval override $(each) := $$(value $(each))))
 
 RUN = docker/run
@@ -101,9 +105,10 @@ torture: ## kills, power cuts (as root), full disks, damage, bad inputs, at leng
 test-report: ## looks at the demo's report in Chromium, where this machine has it; screenshots in runs/look
 	@scripts/look_at_report runs/demo/report/index.html runs/look || [ $$? = 77 ]
 
-lint: ## ruff
+lint: ## ruff, and mypy for what has types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
+	$(RUN) mypy
 
 bench: ## speed against its bounds, and memory, also as runs/bench.json: [GPU=0]; ARGS=training for one part
 	$(RUN) python3 -m aepsl bench $(ARGS)
@@ -123,9 +128,8 @@ image-cuda: ## builds the image with CUDA, for GPU=...; needs no GPU
 check-gpu: ## says whether driver, memory and Caffe are ready to train on a GPU, and what to do: [GPU=0]
 	@GPU=$${GPU:-0} $(RUN) python3 -m aepsl check-gpu
 
-rootfs: export IMAGE := $(TARGET)
 rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TARGET=cuda] [SLICES=folder]
-	@docker/rootfs "$$IMAGE" $${SLICES:+"$$SLICES"}
+	@docker/rootfs "$$AEPSL_TARGET" $${SLICES:+"$$SLICES"}
 
 .PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report baseline baselines data submission test \
 	test-long test-gpu test-report torture lint bench nets shell image image-cuda check-gpu rootfs

@@ -189,7 +189,12 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
         "fromkeys(SEEDS[1:2], one)",
         "experiments",
     ),
-    "settings can be assigned": (A + "settings/typed.py", "frozen=True", "frozen=False", "graph"),
+    "settings can be assigned": (
+        A + "settings/typed.py",
+        "frozen=True)\nclass Data(",
+        "frozen=False)\nclass Data(",
+        "graph",
+    ),
     "a share by hand removes the others'": (
         A + "store/result.py",
         "if word or share is None or",

@@ -57,9 +57,9 @@ LISTS = {
     "spaces at the ends": (b" a  \nb\t\n", ["a", "b"]),
     "no ascii": ("käse\n猫\n".encode(), ["käse", "猫"]),
     "what a shell would read": (b"$(x)\n'a'\n{1}\n*\n", ["$(x)", "'a'", "{1}", "*"]),
-    "utf-16": ("a\nb\n".encode("utf-16"), "line 1 is no UTF-8, but UTF-16"),
+    "utf-16": ("a\nb\n".encode("utf-16"), "line 1 is not UTF-8, but UTF-16"),
     "utf-16 without a mark": ("a\nb\n".encode("utf-16-le"), "an id has no control characters"),
-    "latin-1": ("a\nkäse\n".encode("latin-1"), "line 2 is no UTF-8, but UTF-16, Latin-1"),
+    "latin-1": ("a\nkäse\n".encode("latin-1"), "line 2 is not UTF-8, but UTF-16, Latin-1"),
     "empty": (b"", "is empty"),
     "only spaces": (b" \n\t\n", "is empty"),
     "two images a line": (b"a b\n", "line 1 names 'a' and 'b'; give one id a line"),
@@ -89,10 +89,10 @@ LISTS = {
     "hidden, home": (b".a\n~\n", [".a", "~"]),
     "like numbers": (b"007\n1e5\nnan\n", ["007", "1e5", "nan"]),
     "emoji": ("🐈\n".encode(), ["🐈"]),
-    "utf-32": ("a\nb\n".encode("utf-32"), "line 1 is no UTF-8"),
-    "compressed": (b"\x1f\x8b\x08\0\0\0\0\0", "line 1 is no UTF-8"),
-    "shift-jis": ("猫\n".encode("shift-jis"), "line 1 is no UTF-8"),
-    "a lone surrogate": (b"a\n\xed\xa0\x80\n", "line 2 is no UTF-8"),
+    "utf-32": ("a\nb\n".encode("utf-32"), "line 1 is not UTF-8"),
+    "compressed": (b"\x1f\x8b\x08\0\0\0\0\0", "line 1 is not UTF-8"),
+    "shift-jis": ("猫\n".encode("shift-jis"), "line 1 is not UTF-8"),
+    "a lone surrogate": (b"a\n\xed\xa0\x80\n", "line 2 is not UTF-8"),
     "form feed": (b"a\x0cb\n", "an id has no control characters"),
     "line separator": ("a\u2028b\n".encode(), "an id has no control characters"),
     "a comment": (b"# my list\na\n", "line 1 names '#' and 'my'"),
@@ -157,7 +157,7 @@ CLASSES = {
     "windows and a mark": (b"\xef\xbb\xbfcat\r\ndog\r\n", ["cat", "dog"]),
     "254": ("\n".join(f"c{n}" for n in range(254)).encode(), [f"c{n}" for n in range(254)]),
     "255": ("\n".join(f"c{n}" for n in range(255)).encode(), "names 255 classes; masks have room for 254"),
-    "background": (b"background\ncat\n", "line 1 names 'background', which is there unasked"),
+    "background": (b"background\ncat\n", "line 1 names 'background', which always has the value 0"),
     "labelme's background": (b"cat\n_background_\n", "line 2 names '_background_'"),
     "another background": (b"__Background__\ncat\n", "line 1 names '__Background__'"),
     "twice": (b"cat\ndog\ncat\n", "names 'cat' twice"),
@@ -172,7 +172,7 @@ CLASSES = {
     "a tab": (b"1\tcat\n2\tdog\n", "no tabs"),
     "empty": (b"\n", "classes.txt: is empty"),
     "utf-16": ("cat\ndog\n".encode("utf-16"), "UTF-16"),
-    "latin-1": ("cat\nkäse\n".encode("latin-1"), "line 2 is no UTF-8"),
+    "latin-1": ("cat\nkäse\n".encode("latin-1"), "line 2 is not UTF-8"),
 }
 
 
@@ -929,6 +929,6 @@ def test_evaluations(folders, case, monkeypatch):
     outcome(lambda: evaluate.run(*folders, ["i0", "i1", "i2"], [0, 1], ["background", "cat"]), expected)
 
 
-@pytest.mark.parametrize("ids, complaint", [(["i0", "i1", "i0"], "i0 is there twice"), ([], "there are none")])
+@pytest.mark.parametrize("ids, complaint", [(["i0", "i1", "i0"], "i0 is there twice"), ([], "the list is empty")])
 def test_evaluations_of_other_ids(folders, ids, complaint):
     outcome(lambda: evaluate.run(*folders, ids, [0, 1], ["background", "cat"]), complaint)

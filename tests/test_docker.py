@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_only_what_commands_write_is_writable(repository):
     assert mounts(arguments) == {root: False, f"{root}/runs": True}
     (repository.root / "prototxt").mkdir()
     (repository.root / "data").mkdir()
-    arguments, _ = repository.run(TARGET="cuda", WRITABLE="data")
+    arguments, _ = repository.run(AEPSL_TARGET="cuda", WRITABLE="data")
     written = {path for path, writable in mounts(arguments).items() if writable}
     assert written == {f"{root}/{name}" for name in ("runs", "prototxt", ".cuda-cache", "data")}
 
@@ -136,6 +137,83 @@ def test_what_runs_outside_the_image_cannot_be_made_writable(repository, folder)
     process, asked = repository.call("run", "true", WRITABLE=folder)
     assert (process.returncode, asked) == (2, []) and process.stderr.startswith(f"{folder}: ")
     assert process.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["nothing", "a file", "a dangling link", "a loop"])
+def test_writable_is_a_folder_that_is_there(repository, kind):
+    path = repository.root / "masks, mine"
+    if kind == "a file":
+        path.touch()
+    elif kind != "nothing":
+        path.symlink_to("gone" if kind == "a dangling link" else path)
+    process, asked = repository.call("run", "true", WRITABLE=str(path))
+    assert (process.returncode, asked) == (2, []) and process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"WRITABLE={path}: is no folder; make it first, with mkdir -p")
+
+
+@pytest.mark.parametrize("kind", ["a file", "a dangling link", "a loop"])
+def test_runs_that_is_no_folder_is_one_line(repository, kind):
+    path = repository.root / "runs"
+    if kind == "a file":
+        path.touch()
+    else:
+        path.symlink_to("/gone/runs" if kind == "a dangling link" else "runs")
+    process, asked = repository.call("run", "true")
+    assert (process.returncode, asked) == (2, []) and process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"{path}: is no folder (") and "remove it, or make" in process.stderr
+
+
+@pytest.mark.parametrize(
+    "engine", ["dokcer", "podman-remote", "/usr/bin/podman", "-x", "docker podman", "a\nb", "cuda"]
+)
+@pytest.mark.parametrize("script", ["run", "build", "rootfs"])
+def test_another_engine_is_one_line_before_any_work(repository, script, engine):
+    process, asked = repository.call(script, *["true"] * (script == "run"), ENGINE=engine)
+    assert (process.returncode, asked) == (2, []) and process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"ENGINE={engine}: is no container engine".replace("\n", "?"))
+
+
+@pytest.mark.parametrize("script", ["run", "build"])
+@pytest.mark.parametrize("state, why", [("silent", "is the daemon running?"), ("missing", "not installed")])
+def test_an_engine_that_does_not_answer_is_one_line_before_any_work(repository, script, state, why):
+    for name in ("docker", "podman"):
+        program = repository.root / "bin" / name
+        program.write_text("#!/bin/sh\necho 'is the daemon running?' >&2\nexit 1\n")
+    if state == "missing":
+        program.unlink()
+        if shutil.which("podman"):
+            pytest.skip("this machine has podman")
+    process, _ = repository.call(script, *["true"] * (script == "run"), ENGINE="podman")
+    assert process.returncode == 2 and process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"ENGINE=podman: does not answer ({why})")
+
+
+OTHERS = dict(NETWORK="host", TARGET="arm64", IMAGE="x", BASE="/srv", MIRROR="http://x", CI="true", HOSTNAME="x")
+
+
+def test_variables_of_other_software_mean_nothing(repository):
+    expected, clean = repository.run()
+    arguments, environment = repository.run(**OTHERS)
+    assert arguments == expected and "--network=none" in arguments
+    _, asked = repository.call("build", "cpu", **OTHERS)
+    _, plain = repository.call("build", "cpu")
+    assert [arguments for arguments, _ in asked] == [arguments for arguments, _ in plain]
+
+
+def test_every_variable_that_is_read_of_the_shell_is_documented():
+    """Scripts read them as ${NAME:-...}, make as NAME ?=, Python by their names."""
+    scripts = (
+        "docker/run docker/build docker/engine docker/rootfs scripts/gpu_session scripts/reproduce Makefile".split()
+    )
+    text = "\n".join(Path(path).read_text() for path in scripts)
+    read = set(re.findall(r"(?:\$\{|--env )([A-Z_0-9]{2,})(?::?-|[ \n])", text) + re.findall(r"([A-Z]+) \?=", text))
+    for path in Path("python").rglob("*.py"):
+        read.update(re.findall(r"environ\.get\(\"([A-Z_0-9]+)\"", path.read_text()))
+    ours = "AEPSL_ENGINE AEPSL_IMAGE AEPSL_NAMESPACE AEPSL_START PYTHONPATH FAKECUDA_GPUS".split()  # set, not asked for
+    ours += "CUDA_CACHE_PATH CUDA_VISIBLE_DEVICES HOME NVIDIA_TF32_OVERRIDE OPENBLAS_CORETYPE".split()
+    told = "\n".join(path.read_text() for path in (Path("README.md"), Path("SECURITY.md"), *Path("docs").glob("*.md")))
+    assert not [name for name in sorted(read.difference(ours)) if not re.search(rf"\b{name}\b", told)]
+    assert {"DATA", "AEPSL_NETWORK", "ENGINE", "SOURCES", "SSL_CERT_FILE", "AEPSL_MIRROR", "ROW", "TF32"} <= read
 
 
 def test_root_overrides_rights_only_among_files_of_others(repository):
@@ -204,7 +282,8 @@ def test_a_gpu_is_asked_for_before_the_hour_of_building(repository):
 @pytest.mark.parametrize("script", ["build", "rootfs"])
 def test_another_image_is_one_line(repository, script, target):
     process, asked = repository.call(script, target)
-    assert (process.returncode, asked) == (2, []) and process.stderr.startswith(f"TARGET={target}: ")
+    assert {arguments[0] for arguments, _ in asked} <= {"info", "--version"}  # whether it answers
+    assert process.returncode == 2 and process.stderr.startswith(f"TARGET={target}: ")
     assert not (repository.root / "pwned").exists()
 
 
@@ -238,7 +317,7 @@ def test_fake_gpus_are_not_asked_of_the_engine(repository, given, count, numbers
     repository.no_gpu()
     for target in ("fake", "cuda-on-fake"):
         arguments, environment = repository.run(
-            GPU=given, FAKECUDA_GIB="1", **({} if target == "fake" else dict(TARGET=target))
+            GPU=given, FAKECUDA_GIB="1", **({} if target == "fake" else dict(AEPSL_TARGET=target))
         )
         assert arguments[-3] == f"aepsl:{target}"
         assert not values(arguments, "--gpus") and not values(arguments, "--device")
@@ -247,7 +326,7 @@ def test_fake_gpus_are_not_asked_of_the_engine(repository, given, count, numbers
 
 
 def test_without_a_fake_gpu_none_is_seen(repository):
-    _, environment = repository.run(TARGET="fake")
+    _, environment = repository.run(AEPSL_TARGET="fake")
     assert environment["FAKECUDA_GPUS"] == "0"
     process, _ = repository.call("run", "printenv", "FAKECUDA_GPUS", AEPSL_IMAGE="fake", GPU="0", FAKECUDA_GPUS="1")
     assert process.stdout == "1\n"  # in the image already
@@ -262,7 +341,7 @@ def test_a_fake_gpu_needs_avx2(repository):
 def test_an_image_can_be_named_and_tf32_allowed(repository):
     """NVIDIA_TF32_OVERRIDE=0 forbids it to every library; no other value is documented."""
     for tf32 in ("0", "1"):
-        arguments, environment = repository.run(TARGET="cuda", TF32=tf32)
+        arguments, environment = repository.run(AEPSL_TARGET="cuda", TF32=tf32)
         assert arguments[-3] == "aepsl:cuda"
         assert not values(arguments, "--gpus")
         assert {"TF32", "NVIDIA_TF32_OVERRIDE"}.issubset(values(arguments, "--env"))
@@ -374,6 +453,55 @@ def test_another_version_of_caffe_ends_the_build_with_what_to_look_at(repository
     done = subprocess.run(["sh", "-c", check], cwd=repository.root, stdout=subprocess.PIPE, text=True)
     assert done.returncode == code
     assert not code or (version in done.stdout and "docker/fake_cuda and nets/cuda.py" in done.stdout)
+
+
+MIRRORS = {  # and Debian's archive to each
+    "https://deb.debian.test/debian/": "https://archive.debian.test/debian/",
+    "http://ftp.xx.debian.test/debian": "http://archive.debian.test/debian",
+}
+
+
+def program(repository, name, text):
+    """A program in place of one of the machine's, which asks for Debian 11 and writes each source line to `asked`."""
+    path = repository.root / "bin" / name
+    path.write_text("#!/bin/bash\n" + text)
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("mirror", MIRRORS)
+def test_the_build_takes_debians_archive_once_the_mirror_has_no_debian_11(repository, mirror, there):
+    """The Dockerfile's own lines, with an apt-get to which only one of the two answers."""
+    answers = mirror if there else MIRRORS[mirror]
+    sources = repository.root / "sources.list"
+    sources.write_text(f"deb {mirror} bullseye main\n")
+    program(repository, "apt-get", f"grep -qxF 'deb {answers} bullseye main' {sources}")
+    text = (repository.root / "docker" / "Dockerfile").read_text()
+    lines = re.search(r"(if ! apt-get.*?fi) \\\n", text, re.DOTALL)[1].replace("\\\n", "")
+    path = f"{repository.root / 'bin'}:{os.environ['PATH']}"
+    command = ["sh", "-c", lines.replace("/etc/apt/sources.list", str(sources))]
+    done = subprocess.run(command, env=dict(os.environ, PATH=path), capture_output=True, text=True)
+    assert done.returncode == 0 and sources.read_text() == f"deb {answers} bullseye main\n"
+    assert done.stderr.count("\n") == (not there) == ("Debian's archive" in done.stderr)
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("mirror", MIRRORS)
+def test_a_base_made_here_is_taken_from_debians_archive_too(repository, mirror, there):
+    answers = mirror if there else MIRRORS[mirror]
+    for engine in ("docker", "podman"):  # no registry answers
+        program(repository, engine, f'case $1 in image | pull) exit 1 ;; esac; echo "$@" >> {repository.root}/asked')
+    program(repository, "mmdebstrap", f'echo "${{@: -1}}" >> {repository.root}/asked; [[ ${{@: -1}} = *{answers}* ]]')
+    done = subprocess.run(
+        [str(repository.root / "docker" / "build")],
+        env=dict(os.environ, PATH=f"{repository.root / 'bin'}:{os.environ['PATH']}", ENGINE="docker", MIRROR=mirror),
+        capture_output=True,
+        text=True,
+    )
+    asked = (repository.root / "asked").read_text().splitlines()
+    tried = [f"deb {each} bullseye main" for each in dict.fromkeys([mirror, answers])]
+    assert done.returncode == 0 and asked[: len(tried)] == tried and asked[len(tried)].startswith("import ")
+    assert ("Debian's archive" in done.stderr) is not there
 
 
 def test_rootfs_keeps_the_images_environment(repository):

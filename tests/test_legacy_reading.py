@@ -260,6 +260,20 @@ def test_all_that_is_impossible_is_in_one_line(tmp_path):
     assert "loss" not in line
 
 
+def test_a_layer_behind_an_impossible_one_does_not_hide_it(tmp_path):
+    """A Slice of what cannot be had has no channels; the Interp beside it asks for its own."""
+    layout = [
+        conv("conv1", "data", 4),
+        ("Unpooling", "unpool", "conv1", "unpool", ""),
+        ("Slice", "slice", "unpool", "half", "top: 'rest'"),
+        ("Interp", "grown", "conv1", "grown", "interp_param { zoom_factor: 2 }"),
+        ("Concat", "joined", "grown", "joined", "bottom: 'half' bottom: 'rest'"),
+        conv("fc8", "joined", 2),
+    ]
+    with pytest.raises(InputError, match=r"Unpooling \(unpool, line 3\) puts values back"):
+        reader.read(str(written(tmp_path, layout, 2)))
+
+
 def test_a_data_layer_for_training_alone_is_the_input_too(tmp_path):
     words = PASCAL % 65 + " include: { phase: TRAIN }"
     layout = [("ImageSegData", "data", "", "data label", words), conv("fc8", "data", 3, "pad: 1")]

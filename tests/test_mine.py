@@ -92,7 +92,7 @@ def test_thresholds(rng):
         assert region.sum() == 0.2 * 600
         assert values[region].min() > values[~region].max()
     assert not of_max[2].any() and not top[2].any()
-    with pytest.raises(InputError, match="'quantile': is none of aepsl.erasing; known are of_max, top_pixels"):
+    with pytest.raises(InputError, match="'quantile': no module of aepsl.erasing; known are of_max, top_pixels"):
         mine.mined(maps, {"quantile": 0.2})
 
 

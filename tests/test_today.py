@@ -91,6 +91,13 @@ def test_a_start_says_first_which_finished_stages_it_makes_anew(made, monkeypatc
     assert called == [True] and not found.is_done("segmentation.ae_step1")
 
 
+def test_a_data_set_where_the_command_is_typed_is_not_taken_for_one_that_is_named(made, tmp_path, monkeypatch):
+    own = made("mine").experiment
+    (tmp_path / "image_labels.txt").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert today.lines(own) == ([], [])
+
+
 USERS = {  # of what a run has made; each ends later, as nothing of this run was really made
     "export": lambda own, out: export.run(own, "png", out),
     "picture": lambda own, out: picture.run(own, out, "image0", "ae_step1"),

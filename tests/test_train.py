@@ -116,6 +116,28 @@ def test_what_weights_the_auxiliary_mask_is_in_the_net(tiny, data, tmp_path, con
     assert [json.loads(text) for text in found] == [dict(confidence=confidence)]
 
 
+def test_psl_begins_with_a_segmentation_net_and_the_classifier_of_another(tiny, data, tmp_path):
+    """As with `caffe train -weights CLASSIFIER,WEIGHTS`, whose second file overwrites the trunk of the first."""
+    masks, still = os.path.join(data, "SegmentationClassAug"), {"lr": 1e-30, "decay": 0, "epochs": 1}
+    tiny = experiments.changed(tiny, {f"training.psl.{key}": value for key, value in still.items()})
+    made = {task: str(tmp_path / task / "final.caffemodel") for task in experiments.TASKS}
+    train.run(tiny, "classification", data, str(tmp_path / "classification"))
+    train.run(tiny, "segmentation", data, str(tmp_path / "segmentation"), masks=masks)
+    given = dict(weights=made["segmentation"], classifier=made["classification"])
+    train.run(tiny, "psl", data, str(tmp_path / "psl"), masks=masks, **given)
+    net, stock = (caffemodel.net_of(build.deploy_net(tiny, "psl")) for _ in range(2))
+    caffemodel.load_weights(net, made["psl"], ())
+    for key in ("classifier", "weights"):
+        stock.copy_from(given[key])
+    for name, blobs in stock.params.items():
+        for ours, theirs in zip(net.params[name], blobs):
+            np.testing.assert_array_equal(ours.data, theirs.data, name)
+    text = read_text(str(tmp_path / "psl" / "train.json"))
+    assert f"{given['classifier']},{given['weights']}" in text
+    with pytest.raises(InputError, match="segmentation/final.caffemodel: has no layer fc8_cls; give the caffemodel"):
+        train.run(tiny, "psl", data, str(tmp_path / "other"), masks=masks, classifier=made["segmentation"])
+
+
 def test_prototxts_that_are_not_the_experiments_are_refused(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "FOLDER", str(tmp_path))
     build.check(tiny)

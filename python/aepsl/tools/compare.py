@@ -1,4 +1,4 @@
-"""Sets predictions of any method beside a run's rows and the paper's: IoU, intervals of the differences, images."""
+"""Compares predictions of any method with a run's rows and the paper's: IoU, intervals of the differences, images."""
 
 import math
 import os
@@ -31,7 +31,7 @@ class Method(NamedTuple):
     """name: in the tables; paths: of its masks, in the order of the ids."""
 
     name: str
-    paths: list
+    paths: list[str]
 
 
 class Counts(NamedTuple):
@@ -45,9 +45,9 @@ def run(pred, runs=(), list_name=None, data=None, draws=bootstrap.DRAWS, seed=1,
     """Compare rows of runs, baselines and predictions; returns what --json writes, see `compared`.
 
     pred: see aepsl.data.predictions; runs: texts runs/NAME:ROW; baselines: names of those that `make baseline` has run;
-    list_name: 'val', or the path of a list; data: root of the data set; experiment: whose classes and list count,
-    without it the first run's, or else the data set's own. Raises InputError before anything is decoded for predictions
-    that are missing or of another size.
+    list_name: 'val', or the path of a list; data: root of the data set; experiment: whose classes and list are used,
+    without it the first run's, or else the data set's own. Raises InputError, before it decodes a prediction, for
+    predictions that are missing or of another size.
     """
     named = [_named_row(text) for text in runs]
     if named:
@@ -193,9 +193,9 @@ def _paper(classes, images):
 
 def main(argv=None):
     parser = cli.parser(__doc__, places=_places)
-    parser.add_argument("--experiment", type=experiments.load, metavar="NAME", help="whose classes and list count")
+    parser.add_argument("--experiment", type=experiments.load, metavar="NAME", help="its classes and list are used")
     parser.add_argument("--run", action="append", default=[], metavar="runs/NAME:ROW", help="a row of a run")
-    parser.add_argument("--baseline", action="append", default=[], metavar="NAME", help="one that was run")
+    parser.add_argument("--baseline", action="append", default=[], metavar="NAME", help="a baseline that was run")
     parser.add_argument("--pred", action="append", default=[], metavar="PATH", help="a folder, .tgz or .pkl of masks")
     parser.add_argument("--list", help="val, or the path of a list of ids (the experiment's val)")
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, in VOC layout")
