@@ -66,12 +66,12 @@ class Dataset:
         path = self._path("image_labels.txt")
         if self._rows is None:
             self._rows = lists.read_labels(path, self.classes)
+        lacking = [each for each in ids if each not in self._rows or not (self._rows[each] or may_lack)]
+        if lacking:
+            line = f"no label for {lists.shown(lacking)}, {len(lacking)} of {len(ids)} images"
+            raise InputError(f"{path}: {line}; {WITHOUT_OBJECTS if may_lack else WITHOUT_LABELS}")
         labels = np.zeros((len(ids), len(self.classes)), np.float32)
         for row, image_id in enumerate(ids):
-            if image_id not in self._rows or not (self._rows[image_id] or may_lack):
-                lacking = [each for each in ids if not self._rows.get(each)]
-                line = f"no label for {lists.shown(lacking)}, {len(lacking)} of {len(ids)} images"
-                raise InputError(f"{path}: {line}; {WITHOUT_OBJECTS if may_lack else WITHOUT_LABELS}")
             for name in self._rows[image_id]:
                 if name not in self.classes:
                     what = f"{image_id} has the label '{name}', which is no class of {lists.shown(self.classes)}"

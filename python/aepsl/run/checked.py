@@ -3,24 +3,29 @@
 import os
 import tempfile
 import unicodedata
+from collections.abc import Iterable
+from typing import Optional
 
 from aepsl.base.errors import InputError
 from aepsl.data import check
 from aepsl.data.dataset import Dataset
 from aepsl.run.inputs import PARTS
 from aepsl.saliency.maps import Maps
+from aepsl.settings.typed import Experiment
 from aepsl.store import digests, records
 from aepsl.store.result import Made
 
 
-def run(experiment, folder, data, contents, maps):
+def run(
+    experiment: Experiment, folder: str, data: str, contents: dict[str, Optional[str]], maps: Optional[str]
+) -> None:
     """Look at all of it, once for what it holds; folder: the run's; contents: see aepsl.run.inputs; maps: or None."""
     names = (*PARTS, *["maps"] * bool(maps))
     word = digests.of_value({name: value for name, value in contents.items() if name.split(".")[0] in names})
     records.done(folder, "check", word, lambda: (Made([], value=_images(experiment, folder, data, maps)), {}))
 
 
-def _images(experiment, folder, data, maps):
+def _images(experiment: Experiment, folder: str, data: str, maps: Optional[str]) -> dict[str, int]:
     """{"train": how many images there are, "val": ...}; raises InputError for the first fault."""
     dataset = Dataset(data, experiment.classes)
     train = dataset.ids(experiment.data.train)
@@ -32,12 +37,12 @@ def _images(experiment, folder, data, maps):
     return images
 
 
-def check_names(folder, ids):
+def check_names(folder: str, ids: Iterable[str]) -> None:
     """InputError for two ids whose results would be one file: some disks take a and A, or two forms of é, for one.
 
     folder: on the disk of the results.
     """
-    known = {}
+    known: dict[str, str] = {}
     for image_id in ids:
         other = known.setdefault(unicodedata.normalize("NFC", image_id).casefold(), image_id)
         if other != image_id and _is_one_file(folder, image_id, other):
@@ -45,6 +50,6 @@ def check_names(folder, ids):
             raise InputError(f"{folder}: {line}; rename one of the images, or put this repository on another disk")
 
 
-def _is_one_file(folder, one, other):
+def _is_one_file(folder: str, one: str, other: str) -> bool:
     with tempfile.TemporaryDirectory(dir=folder) as inside, open(os.path.join(inside, one), "w"):
         return os.path.exists(os.path.join(inside, other))
