@@ -77,8 +77,6 @@ def prepared(asked, options=(), **more):
     """
     dry, others = _parted(options)
     gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)
-    if not dry:
-        new_experiment.run(asked.name, asked.data)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"
     chosen = row.split(",") if asked.row and asked.target == "all" else []
@@ -104,6 +102,7 @@ def prepared(asked, options=(), **more):
         return _tell(found.undone(targets, dry=True))
     digests.remember()
     _check_data(experiment, run, data, contents)
+    new_experiment.run(asked.name, asked.data)  # not before: a wrong one would stay
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
     seconds = costs.expected(found, gpus, cores)
     start = graph.Start(data, *given.values(), contents, targets, last, gpus, cores, seconds, **more)
