@@ -20,6 +20,8 @@ INPUTS = (
     " profile regions run saliency sbd sources test vgg voc weights"
 ).split()
 OUTPUTS = "html json out written".split()
+SEEN = set(INPUTS) - set("data data_set experiment profile run sources".split())  # what is typed in the image
+UNSEEN = "name that folder with DATA=, or put a link to it into the top folder of this repository"
 FIGURES = ("html", "json")  # that are part of no run, whose own have such names too
 LISTS = ("list", "list_name")  # the path of a list, or the name of one of the data set
 DEPTH = 3  # of folders that links are looked for in: ImageSets/Segmentation/LIST.txt
@@ -35,6 +37,22 @@ class Place(NamedTuple):
 
     def __str__(self):
         return f"{self.name} {self.path}".lstrip()
+
+
+def check_seen(asked):
+    """InputError for an input that the container does not see: elsewhere, or behind a link to elsewhere.
+
+    asked: {option: its value}. A file that is missing in a folder that is there, the commands themselves complain of.
+    """
+    for place in [place for key in SEEN for place in _given(key, asked, {})]:
+        path = there = os.path.abspath(place.path)
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        is_here = path.startswith(os.path.join(os.getcwd(), "")) or there in (path, os.path.dirname(path))
+        if os.path.exists(there) and (is_here or "AEPSL_IMAGE" not in os.environ):
+            continue
+        leads = "" if os.path.exists(there) else f"leads to {os.readlink(there)}, which "
+        raise InputError(f"{place.path}: {leads}is not there, or not in a folder that the image sees; {UNSEEN}")
 
 
 def of_run(*names):

@@ -1,5 +1,6 @@
 """Images, masks and their palette: reading and writing."""
 
+import os
 import re
 
 import cv2
@@ -18,10 +19,15 @@ def read_image(path, header=None):
     Pictures of any depth and kind, with their full range. Raises InputError for a file that is no image.
     """
     header = header or decoding.header(path)
-    image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
+    image = _by_opencv(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
     if image is None:
         image = _of_any_kind(path, header.bits)
     return decoding.turned(image, header.orientation)
+
+
+def _by_opencv(path, flags):
+    """The picture as OpenCV decodes it, or None. cv2.imread would end the process at a name that is not UTF-8."""
+    return cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), flags)
 
 
 def _of_any_kind(path, bits):
@@ -35,7 +41,7 @@ def _of_any_kind(path, bits):
         if image.format == "PPM":
             _refuse_other_whites(path)
         if bits == 16:
-            array = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+            array = _by_opencv(path, cv2.IMREAD_UNCHANGED)
             if array is None:
                 raise decoding.unreadable(path)
             return _eight_bits(path, array)
@@ -68,6 +74,8 @@ def _eight_bits(path, array):
 
 def read_picture(path):
     """read_image for a picture of the user's own, which nobody has checked; InputError if it was cut short."""
+    if not os.path.lexists(path):
+        raise InputError(f"{path}: no such picture; name one in this folder, or below the one that DATA= names")
     return read_image(path, decoding.check_whole(path))  # OpenCV would fill in what a file cut short lacks
 
 

@@ -41,6 +41,8 @@ def run(
     ids = dataset.ids(experiment.data.train)
     masks = dataset.mask_folder() if masks == TRUTH else masks
     _check(dataset, ids, weights, regions, masks)
+    if not out.isprintable() and out != out.encode(errors="ignore").decode():
+        raise InputError(f"{out}: is no UTF-8, and Caffe's solver.prototxt holds no other text; name another folder")
 
     logs = ["log.csv"] + ["psl.csv"] * (task == "psl")
     results = [os.path.join(out, name) for name in ("final.caffemodel", *logs)]
