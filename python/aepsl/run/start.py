@@ -78,8 +78,6 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
     """
     dry, others = _parted(options)
     gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)
-    if not dry:
-        new_experiment.run(asked.name, asked.data)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"
     chosen = row.split(",") if asked.row and asked.target == "all" else []
@@ -107,6 +105,7 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
         return None
     digests.remember()
     checked.run(experiment, run, data, contents, given["maps"])
+    new_experiment.run(asked.name, asked.data)  # not before: a wrong one would stay
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
     seconds = costs.expected(found, gpus, cores)
     start = graph.Start(data, given["weights"], given["maps"], contents, targets, last, gpus, cores, seconds, **more)
