@@ -1,8 +1,9 @@
-"""On what a run was made: our version and commit, versions of what computes, the processor, cores and GPUs."""
+"""On what a run was made: our version and commit, the libraries' versions, the processor, cores and GPUs."""
 
 import os
 import platform
 import re
+from typing import Any, Optional
 
 import cv2
 import numpy as np
@@ -14,8 +15,8 @@ from aepsl.base.files import digest, read_text
 PACKAGES = "/usr/share/aepsl/packages.txt"  # what the image has installed, see docker/Dockerfile
 
 
-def made_on(cores=None, gpus=0):
-    """{name: text}; cores, gpus: how many were given to what is described, None for the cores that there are.
+def made_on(cores: Optional[int] = None, gpus: int = 0) -> dict[str, Any]:
+    """{name: value}; cores, gpus: the numbers that the run was given, None for all cores.
 
     packages: the SHA-256 of PACKAGES, in hexadecimal.
     """

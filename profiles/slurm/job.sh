@@ -1,5 +1,0 @@
-#!/bin/sh
-# properties = {properties}
-$AEPSL_EXEC sh -s <<'JOB'
-{exec_job}
-JOB
