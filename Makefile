@@ -23,6 +23,8 @@ RUN = docker/run
 # Test files side by side: one at a time on each core, at most eight.
 TESTS = python3 -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 OF_RUN = "$${EXPERIMENT:-voc12}"
+# On a cluster the jobs are started from outside of the image.
+OF_DEMO = $(if $(value PROFILE),scripts/reproduce,$(RUN) python3 -m aepsl run)
 UNUSED = warning: the demo draws its own data; EXPERIMENT, DATA, WEIGHTS and SALIENCY are not used
 
 help: ## this list
@@ -36,7 +38,7 @@ help: ## this list
 	@echo 'TF32=1     lets a GPU multiply faster and less exactly'
 	@echo 'CORES=     how many cores to use (all)'
 	@echo 'ROW=       rows of tables 3 and 4: reproduce makes those alone, e.g. psl,psl++; submission packs one (psl++)'
-	@echo 'PROFILE=   profiles/slurm: each job of reproduce as a job of SLURM'
+	@echo 'PROFILE=   profiles/slurm: each stage of a run as a job of SLURM (docs/cluster.md)'
 	@echo 'SLICES=    a new folder for rootfs: it takes the image in compressed slices of 60 MiB, for scripts/gpu_session'
 	@echo 'NAME=      a baseline: a file prototxt/legacy/NAME.yaml'
 	@echo 'MODEL=     its caffemodel, with DEPLOY= its prototxt; or a folder that has both'
@@ -45,7 +47,7 @@ help: ## this list
 
 demo: ## the whole method on a generated data set; minutes, needs nothing
 	@[ -z "$$EXPERIMENT$$DATA$$WEIGHTS$$SALIENCY" ] || echo "$(UNUSED)" >&2
-	@EXPERIMENT= DATA= WEIGHTS= SALIENCY= $(RUN) python3 -m aepsl run demo all $(ARGS)
+	@EXPERIMENT= DATA= WEIGHTS= SALIENCY= $(OF_DEMO) demo all $(ARGS)
 
 rehearsal: ## the whole method on real photos: DATA=... [WEIGHTS=...] [SALIENCY=...]
 	@scripts/reproduce rehearsal all $(ARGS)
@@ -88,6 +90,7 @@ test: ## the tests, but for the longest
 test-long: ## the longest tests
 	$(RUN) $(TESTS) -m long $(ARGS) tests
 	tests/power_cuts 3
+	tests/engines/slurm
 
 test-gpu: export GPU := $(if $(GPU),$(GPU),fake,fake)
 test-gpu: ## the tests of what a GPU alone shows, on two fake ones: [GPU=0,1 for real ones]

@@ -15,6 +15,7 @@ DAMAGED = (InputError, OSError, KeyError, TypeError, IndexError)  # what reading
 PATHS = dict(  # attributes of a RunFolder; those with {} are functions of what stands there
     settings="experiment.yaml",  # of the run, whole: every stage, and whatever prints its figures, reads these
     start="start.json",  # what the last start was asked for, and what its inputs hold (aepsl.graph.graph.Start)
+    queue="queue",  # the jobs that a cluster's queue has, or will be given (aepsl.run.queue)
     data="data",  # what the demo draws
     saliency="saliency",  # background cues
     initial="initial.caffemodel",  # LargeFOV's initial weights, where they are made of VGG-16's

@@ -21,16 +21,20 @@ from aepsl.store.result import RECORD
 FREE = ("name", "classes", "data.train", "data.val", "data.workers")
 
 
-def run(folder, name, workers=1):
+def run(folder, name, workers=1, patience=0):
     """Do the job `name` of the run that the folder describes, unless it is done: its mark says so then.
 
-    workers: processes for what a stage does beside its net.
+    workers: processes for what a stage does beside its net; patience: seconds to wait for what the job needs, which a
+    network disk may show late.
     """
     found, start = graph.read(folder)
     stage = found.stages.get(stage_of(name))
     if stage is None or name not in found.jobs(stage.name):
         raise InputError(f"{name}: {found.run.path} has no such job; `aepsl status` lists its stages")
-    word = found.word(stage)
+    word, until = found.word(stage), time.monotonic() + patience
+    while word is None and time.monotonic() < until:
+        time.sleep(1)
+        word = found.word(stage)
     if word is None:
         raise InputError(f"{name}: needs {', '.join(stage.needs)}, which are not done; `aepsl run` does them first")
     make = lambda: _measured(_call, found, start, stage, name, word, workers)  # noqa: E731
@@ -85,4 +89,5 @@ def main(argv=None):
     parser.add_argument("folder", help="with the run's experiment.yaml and start.json")
     parser.add_argument("name", help="of the job: mine.step2.1-4")
     parser.add_argument("--workers", type=cli.number(1, 256), default=1)
+    parser.add_argument("--patience", type=cli.number(0), default=0, help="seconds to wait for what the job needs")
     run(**vars(parser.parse_args(argv)))

@@ -16,7 +16,7 @@ from aepsl.base.locks import hold
 from aepsl.data import check, synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
-from aepsl.run import costs, inputs, new_experiment, rows
+from aepsl.run import costs, inputs, new_experiment, queue, rows
 from aepsl.settings import experiments
 from aepsl.store import digests, records
 from aepsl.store.result import Made
@@ -72,11 +72,14 @@ def prepared(asked, options=(), **more):
     """Bring what can be made here, write what the run's stages read, and return the command of snakemake for the rest.
 
     asked: what `main` parsed; options: further ones of snakemake; more: of graph.Start. With -n among the options no
-    file is written, what would be done is printed, and None returned. Raises InputError for whatever is wrong with what
-    is asked.
+    file is written, what would be done is printed, and None returned; None also where a queue does the rest
+    (aepsl.run.queue). Raises InputError for whatever is wrong with what is asked.
     """
     dry, others = _parted(options)
     gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)
+    is_queue = queue.checked(asked.profile, others)
+    if is_queue:
+        gpus = min(1, gpus)  # of a job
     if not dry:
         new_experiment.run(asked.name, asked.data)
     experiment = new_experiment.settings(asked.name, asked.data)
@@ -91,6 +94,7 @@ def prepared(asked, options=(), **more):
         _check(experiment, given["maps"])
         os.makedirs(run, exist_ok=True)
         hold(run)  # as long as this process lives, and snakemake after it
+        queue.check_empty(run)
         records.remove_leftovers(run)
         _draw(experiment, run, data)
     contents = inputs.contents_of(experiment, data, **given)
@@ -167,10 +171,13 @@ def _tell(jobs):
 
 def _command(found, start, profile, options):
     """Write what the run's stages read; returns snakemake's command."""
-    if not found.undone(start.targets):
+    jobs = found.undone(start.targets)
+    if not jobs:
         print(DONE, file=sys.stderr, flush=True)
     _check_disk(found, start.targets)
     graph.write(found, start)
+    if queue.checked(profile):
+        return queue.write(found, start, jobs)
     folder = os.environ["AEPSL_START"] = os.path.abspath(found.run.path)
     where = ["--directory", folder, "--snakefile", os.path.abspath("Snakefile")]
     if profile:

@@ -159,9 +159,10 @@ def swept(experiment, asked, rows, seeds, sets):
         key: {k: v for each in sum(variants, []) for k, v in getattr(each, key).items()} for key in ("nets", "rows")
     }
     wanted = {f"segment.val.{name}" for by_row in names for by_seed in by_row.values() for name in by_seed}
-    done = subprocess.run(start.prepared(asked, targets=sorted(wanted), **more))
-    if done.returncode:
-        sys.exit(done.returncode)
+    command = start.prepared(asked, targets=sorted(wanted), **more)
+    code = subprocess.run(command).returncode if command else 0
+    if code or not command:  # without one a queue does it, and this command is called again
+        sys.exit(code)
     graph, began = read(Graph(experiment).run.path)
     settings = [
         dict(
