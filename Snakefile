@@ -1,7 +1,8 @@
-# Runs the graph of stages (python/aepsl/graph): what each needs, and that what waits longest starts first, follows from
-# it. `python3 -m aepsl run NAME` starts it, and says which jobs are to be done again: no time of a file counts.
+# Runs the graph of stages (python/aepsl/graph). The stages' needs, and the priority of those that others wait for the
+# longest, come from it. `python3 -m aepsl run NAME` starts it and decides which jobs to do again; snakemake's comparison
+# of file times is not used.
 #
-# A job leaves a mark in done/, in the run's folder, where snakemake works; commands run in the repository.
+# snakemake works in the run's folder, where each job leaves a mark in done/; commands run in the repository.
 
 import os
 from shlex import quote
@@ -23,7 +24,7 @@ wildcard_constraints:
 
 
 rule target:
-    """What the run was asked for: tables and a report, or an archive; also when there is nothing else to do."""
+    """The last command of the run: the report, or an archive. It also runs when all stages are done."""
     input: GRAPH.marks(START.targets)
     localrule: True
     shell: "{AEPSL} {START.last:q}" if START.last else "true"

@@ -1,4 +1,4 @@
-"""Predictions of other projects beside ours: where they lie, the differences and their intervals, the page."""
+"""Predictions of other projects beside ours: where they are found, the differences and their intervals, the page."""
 
 import json
 import os
@@ -159,7 +159,7 @@ FAULTS = {
     "values": (["--run", "runs/demo:psl++", "--pred", "values"], "values/i1.png: has the value 9, which is no class"),
     "some 255": (["--run", "runs/demo:psl++", "--pred", "ignored"], "ignored/i1.png: has values that are no classes"),
     "sizes": (["--run", "runs/demo:psl++", "--pred", "sizes"], "sizes/i2.png: is 3 x 8, the ground truth 9 x 8"),
-    "place": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "values"], "values: is no place for a file"),
+    "place": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "values"], "values: cannot be a file"),
     "one file": (["--run", "runs/demo:psl++", "--pred", "theirs", "--json", "x", "--html", "x"], "x: cannot be both"),
 }
 

@@ -57,9 +57,9 @@ LISTS = {
     "spaces at the ends": (b" a  \nb\t\n", ["a", "b"]),
     "no ascii": ("käse\n猫\n".encode(), ["käse", "猫"]),
     "what a shell would read": (b"$(x)\n'a'\n{1}\n*\n", ["$(x)", "'a'", "{1}", "*"]),
-    "utf-16": ("a\nb\n".encode("utf-16"), "line 1 is no UTF-8, but UTF-16"),
+    "utf-16": ("a\nb\n".encode("utf-16"), "line 1 is not UTF-8, but UTF-16"),
     "utf-16 without a mark": ("a\nb\n".encode("utf-16-le"), "an id has no control characters"),
-    "latin-1": ("a\nkäse\n".encode("latin-1"), "line 2 is no UTF-8, but UTF-16, Latin-1"),
+    "latin-1": ("a\nkäse\n".encode("latin-1"), "line 2 is not UTF-8, but UTF-16, Latin-1"),
     "empty": (b"", "is empty"),
     "only spaces": (b" \n\t\n", "is empty"),
     "two images a line": (b"a b\n", "line 1 names 'a' and 'b'; give one id a line"),
@@ -89,10 +89,10 @@ LISTS = {
     "hidden, home": (b".a\n~\n", [".a", "~"]),
     "like numbers": (b"007\n1e5\nnan\n", ["007", "1e5", "nan"]),
     "emoji": ("🐈\n".encode(), ["🐈"]),
-    "utf-32": ("a\nb\n".encode("utf-32"), "line 1 is no UTF-8"),
-    "compressed": (b"\x1f\x8b\x08\0\0\0\0\0", "line 1 is no UTF-8"),
-    "shift-jis": ("猫\n".encode("shift-jis"), "line 1 is no UTF-8"),
-    "a lone surrogate": (b"a\n\xed\xa0\x80\n", "line 2 is no UTF-8"),
+    "utf-32": ("a\nb\n".encode("utf-32"), "line 1 is not UTF-8"),
+    "compressed": (b"\x1f\x8b\x08\0\0\0\0\0", "line 1 is not UTF-8"),
+    "shift-jis": ("猫\n".encode("shift-jis"), "line 1 is not UTF-8"),
+    "a lone surrogate": (b"a\n\xed\xa0\x80\n", "line 2 is not UTF-8"),
     "form feed": (b"a\x0cb\n", "an id has no control characters"),
     "line separator": ("a\u2028b\n".encode(), "an id has no control characters"),
     "a comment": (b"# my list\na\n", "line 1 names '#' and 'my'"),
@@ -157,7 +157,7 @@ CLASSES = {
     "windows and a mark": (b"\xef\xbb\xbfcat\r\ndog\r\n", ["cat", "dog"]),
     "254": ("\n".join(f"c{n}" for n in range(254)).encode(), [f"c{n}" for n in range(254)]),
     "255": ("\n".join(f"c{n}" for n in range(255)).encode(), "names 255 classes; masks have room for 254"),
-    "background": (b"background\ncat\n", "line 1 names 'background', which is there unasked"),
+    "background": (b"background\ncat\n", "line 1 names 'background', which always has the value 0"),
     "labelme's background": (b"cat\n_background_\n", "line 2 names '_background_'"),
     "another background": (b"__Background__\ncat\n", "line 1 names '__Background__'"),
     "twice": (b"cat\ndog\ncat\n", "names 'cat' twice"),
@@ -172,7 +172,7 @@ CLASSES = {
     "a tab": (b"1\tcat\n2\tdog\n", "no tabs"),
     "empty": (b"\n", "classes.txt: is empty"),
     "utf-16": ("cat\ndog\n".encode("utf-16"), "UTF-16"),
-    "latin-1": ("cat\nkäse\n".encode("latin-1"), "line 2 is no UTF-8"),
+    "latin-1": ("cat\nkäse\n".encode("latin-1"), "line 2 is not UTF-8"),
 }
 
 
@@ -370,6 +370,32 @@ def bright():
     return colours
 
 
+ALL, VAL = range(60), range(40, 60)
+
+
+def with_cat(mask):
+    mask = mask.copy()
+    mask[10:14, 4:12] = 1
+    return mask
+
+
+def images(change, numbers=ALL):
+    """A fault: these images are PNGs of what `change` makes of them."""
+
+    def fault(root):
+        for k in numbers:
+            path = f"{root}/JPEGImages/i{k}"
+            cv2.imwrite(f"{path}.png", change(cv2.imread(f"{path}.jpg")))
+            os.unlink(f"{path}.jpg")
+
+    return fault
+
+
+def flipped(data, at, count, bits=0x55):
+    """The JPEG's bytes, `count` of which, from `at` on, have other `bits`."""
+    return data[:at] + bytes(byte ^ bits for byte in data[at : at + count]) + data[at + count :]
+
+
 def as_folder(name, make):
     """A fault: `make(path)` in the place of a folder."""
 
@@ -380,7 +406,6 @@ def as_folder(name, make):
     return fault
 
 
-ALL, VAL = range(60), range(40, 60)
 ORDER = np.r_[0, 2, 1, 3, np.zeros(251, int), 255]
 SHIFT = np.r_[0, 2, 3, 1, np.zeros(251, int), 255]
 IMAGE, MASK, VAL_MASK = "JPEGImages/i3.jpg", "SegmentationClassAug/i3.png", "SegmentationClassAug/i42.png"
@@ -438,7 +463,7 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     "coloured mask": (lambda root: Image.new("RGB", (WIDTH, HEIGHT)).save(root / MASK), "i3.png: has colours (RGB)"),
     "jpeg mask": (
         lambda root: Image.new("L", (WIDTH, HEIGHT)).save(root / MASK, format="JPEG"),
-        "i3.png: cannot be decoded",
+        "i3.png: is JPEG, no PNG",
     ),
     "mask of 16 bits": (lambda root: write_grey(str(root / VAL_MASK), mask_of(1).astype(np.uint16)), None),
     "mask of 16 bits, too large a value": (
@@ -452,6 +477,77 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
         as_file(MASK, lambda path: path.symlink_to("/nowhere/m.png")),
         "is a link to",
     ),
+    "masks that are JPEGs inside": (
+        lambda root: Image.open(root / MASK).convert("L").save(root / MASK, format="JPEG"),
+        "i3.png: is JPEG, no PNG; make it anew as PNG",
+    ),
+    # what labels say
+    "a class that no training image has": (
+        lambda root: (root / LIST).write_text("".join(f"i{k}\n" for k in range(40) if k % 3)),
+        ("no training image has cat, 1 of 3 classes; 6 of 20 validation images do",),
+    ),
+    "a class that no image has": (
+        lambda root: append(root / "classes.txt", b"\nunicorn\n"),
+        ("no training image has unicorn, 1 of 4 classes; nor has val",),
+    ),
+    "every training image of the same class": (
+        lambda root: (root / LIST).write_text("".join(f"i{k}\n" for k in range(0, 40, 3))),
+        "all 14 training images have the same labels (cat), so a net has nothing to tell apart",
+    ),
+    "a class that every training image has": (
+        both(replaced("image_labels.txt", "\t", "\tcat\t"), masks(with_cat, range(60))),
+        ("all 40 training images have the label cat",),
+    ),
+    "an image of val without an object": (
+        both(replaced("image_labels.txt", "i42\tcat", "i42"), masks(np.zeros_like, [42])),
+        None,
+    ),
+    "an image of val without its label": (
+        replaced("image_labels.txt", "i42\tcat", "i42"),
+        ("1 of 20 masks do not have the classes of the labels (i42)",),
+    ),
+    "an image of val without a line": (
+        replaced("image_labels.txt", "i42\tcat", "i99\tcat"),
+        "no label for i42, 1 of 20 images; add a line 'ID NAME ...', or 'ID' alone for an image without an object",
+    ),
+    "training images without an object": (
+        both(replaced("image_labels.txt", "i3\tcat", "i3"), replaced("image_labels.txt", "i6\tcat", "i6")),
+        "no label for i3, i6, 2 of 40 images; add a line 'ID NAME ...', or take an image without an object out",
+    ),
+    # what images show
+    "12 bits in files of 16": (images(lambda image: np.uint16(image) * 16), "60 of 60 (i0, i1, i2, ...) are images wi"),
+    "0 to 1 in 8 bits": (images(lambda image: image // 128), "without a pixel brighter than 16 of 255"),
+    "14 bits in files of 16": (images(lambda image: np.uint16(image) * 64), ("no pixel of 60 images is brighter th",)),
+    "16 bits": (images(lambda image: np.uint16(image) * 257), None),
+    "black images, four of 60": (images(np.zeros_like, range(4)), ("4 of 60 (i0, i1, i2, ...) are images without",)),
+    "black images, two of 60": (images(np.zeros_like, range(2)), None),
+    "a copy in val": (
+        lambda root: shutil.copy(root / IMAGE, root / "JPEGImages/i42.jpg"),
+        ("1 of 20 validation images are copies of training images (i42 is i3)",),
+    ),
+    "copies in val, saved anew": (
+        lambda root: [
+            Image.open(root / f"JPEGImages/i{k}.jpg").save(root / f"JPEGImages/i{k + 40}.jpg", quality=95)
+            for k in range(20)
+        ],
+        ("20 of 20 validation images are copies of training images (i40 is i0, i41 is i1, i42 is i2, ...)",),
+    ),
+    "bytes of a JPEG that are others": (
+        jpeg(lambda data: flipped(data, -300, 20)),
+        ("1 of 60 (i3) are damaged JPEGs, of which the decoder says 'Corrupt JPEG data: 251 extraneous bytes before",),
+    ),
+    "a byte of a JPEG that is another": (
+        jpeg(lambda data: flipped(data, -25, 1, 0xFF)),
+        "1 of 60 (i3) are damaged JPEGs, of which the decoder says 'Corrupt JPEG data: premature end of data segment'",
+    ),
+    "a byte of a progressive JPEG that is another": (
+        jpeg(lambda data: flipped(data, -400, 1), cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        "the decoder says 'Corrupt JPEG data: bad Huffman code'; copy them from where they came",
+    ),
+    "a JPEG with restarts, bytes of which are others": (
+        jpeg(lambda data: flipped(data, -280, 20), cv2.IMWRITE_JPEG_RST_INTERVAL, 1),
+        "the decoder says 'Corrupt JPEG data: found marker",
+    ),
     "17 labels": (
         both(
             write("classes.txt", "\n".join([*NAMES, *"abcdefghijklmn"]).encode()),
@@ -461,8 +557,8 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     ),
     # lists
     "a list of VOC's Main": (
-        lambda root: (root / LIST).write_text("".join(f"i{k} {1 if k % 3 else -1}\n" for k in range(40))),
-        ("train_aug.txt: 26 images are used; 14 with -1",),
+        lambda root: (root / LIST).write_text("".join(f"i{k} {1 if k % 4 else -1}\n" for k in range(40))),
+        ("train_aug.txt: 30 images are used; 10 with -1",),
     ),
     "a list of two columns": (
         lambda root: (root / LIST).write_text("".join(f"/JPEGImages/i{k}.jpg /Seg/i{k}.png\n" for k in range(4))),
@@ -554,7 +650,7 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     "another palette, all of one colour": (recoloured(list(range(256)), 0 * bright()), None),
     "a mask that is a GIF": (
         lambda root: Image.fromarray(mask_of(1)).save(root / MASK, format="GIF"),
-        "i3.png: cannot be decoded",
+        "i3.png: is GIF, no PNG",
     ),
     "a mask with transparency": (lambda root: Image.open(root / MASK).save(root / MASK, transparency=0), None),
     # folders and rights
@@ -691,7 +787,7 @@ PICTURES = {  # a file of the ramp, or the text of the one line
     ),
     "float to 1.tif": (saved(np.float32(RAMP)), None),
     "float to 255.tif": (saved(np.float32(RAMP * 255)), None),
-    "float to 1000.tif": (saved(np.float32(RAMP * 1000)), "has values from 0 to 1000, of which nothing says"),
+    "float to 1000.tif": (saved(np.float32(RAMP * 1000)), "has values from 0 to 1000, and nothing says"),
     "negative.tif": (saved(np.float32(RAMP - 0.5)), "has values from -0.5 to 0.5"),
     "nan.tif": (saved(np.float32(RAMP) * np.nan), "has values from nan to nan"),
     "32 bits.tif": (saved(np.int32(RAMP * 1e6)), "has values from 0 to 1e+06"),
@@ -833,6 +929,6 @@ def test_evaluations(folders, case, monkeypatch):
     outcome(lambda: evaluate.run(*folders, ["i0", "i1", "i2"], [0, 1], ["background", "cat"]), expected)
 
 
-@pytest.mark.parametrize("ids, complaint", [(["i0", "i1", "i0"], "i0 is there twice"), ([], "there are none")])
+@pytest.mark.parametrize("ids, complaint", [(["i0", "i1", "i0"], "i0 is there twice"), ([], "the list is empty")])
 def test_evaluations_of_other_ids(folders, ids, complaint):
     outcome(lambda: evaluate.run(*folders, ids, [0, 1], ["background", "cat"]), complaint)

@@ -10,15 +10,18 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tarfile
+import time
+from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.skipif(os.path.exists("/etc/aepsl.env"), reason="docker/run runs nothing in an engine here")
 
 ENGINE = r"""#!/usr/bin/env python3
-import json, os, sys, tarfile
+import json, os, sys, tarfile, time
 arguments = sys.argv[1:]
 with open(os.environ["ASKED"], "a") as file:
     file.write(json.dumps([arguments, dict(os.environ)]) + "\n")
@@ -26,8 +29,12 @@ if arguments[:2] == ["image", "inspect"]:
     if "IMAGE" not in os.environ or arguments[2] == "aepsl:cuda" and os.environ.get("IMAGES") == "cpu":
         sys.exit("no such image")
     print("PATH=/bin\nQUOTED=it's = quoted")
+elif arguments[0] == "info":
+    print(os.environ.get("SECURITY", "[name=seccomp,profile=default]"))
 elif arguments[0] == "run" and os.environ.get("REFUSES"):
     sys.exit("a line before\n" + os.environ["REFUSES"])
+elif arguments[0] == "run" and os.environ.get("RUNS"):
+    time.sleep(float(os.environ["RUNS"]))
 elif arguments[0] == "create":
     print("container1")
 elif arguments[0] == "export":
@@ -63,13 +70,16 @@ class Repository:
             text = text.replace(f"[ -e {sign} ]", "false").replace(f"command -v {sign}", "false")
         script.write_text(text)
 
+    def environment(self):
+        """A user's, with the engines on its PATH."""
+        keep = {key: os.environ[key] for key in ("HOME", "LANG") if key in os.environ}
+        path = f"{self.root / 'bin'}:{os.environ['PATH']}"
+        return {"ENGINE": "docker", "IMAGE": "1", "ASKED": str(self.root / "asked"), **keep, "PATH": path}
+
     def call(self, script, *arguments, **environment):
         """Run docker/`script`; returns the process and [(arguments, environment)] of the engine's calls."""
-        asked = self.root / "asked"
-        asked.write_text("")
-        keep = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-        environment = {"ENGINE": "docker", "IMAGE": "1", "ASKED": str(asked), **keep, **environment}
-        environment["PATH"] = f"{self.root / 'bin'}:{environment['PATH']}"
+        (self.root / "asked").write_text("")
+        environment = {**self.environment(), **environment}
         process = subprocess.run(
             [str(self.root / "docker" / script), *arguments],
             cwd=self.root,
@@ -77,7 +87,11 @@ class Repository:
             capture_output=True,
             text=True,
         )
-        return process, [json.loads(line) for line in asked.read_text().splitlines()]
+        return process, [[call, given] for call, given in self.asked() if not ends(call)]
+
+    def asked(self):
+        """[(arguments, environment)] of the engine's calls until now."""
+        return [json.loads(line) for line in (self.root / "asked").read_text().splitlines()]
 
     def run(self, **environment):
         """The arguments and environment of the engine that docker/run hands `caffe --version` to."""
@@ -86,6 +100,11 @@ class Repository:
         arguments, environment = asked[-1]
         assert arguments[0] == "run" and arguments[-2:] == ["caffe", "--version"]
         return arguments, environment
+
+
+def ends(arguments):
+    """Whether that call of an engine removes a container of docker/run, which it does some time after its own end."""
+    return arguments[:2] == ["rm", "--force"] and arguments[2].startswith("aepsl-")
 
 
 @pytest.fixture
@@ -126,7 +145,7 @@ def test_only_what_commands_write_is_writable(repository):
     assert mounts(arguments) == {root: False, f"{root}/runs": True}
     (repository.root / "prototxt").mkdir()
     (repository.root / "data").mkdir()
-    arguments, _ = repository.run(TARGET="cuda", WRITABLE="data")
+    arguments, _ = repository.run(AEPSL_TARGET="cuda", WRITABLE="data")
     written = {path for path, writable in mounts(arguments).items() if writable}
     assert written == {f"{root}/{name}" for name in ("runs", "prototxt", ".cuda-cache", "data")}
 
@@ -136,6 +155,141 @@ def test_what_runs_outside_the_image_cannot_be_made_writable(repository, folder)
     process, asked = repository.call("run", "true", WRITABLE=folder)
     assert (process.returncode, asked) == (2, []) and process.stderr.startswith(f"{folder}: ")
     assert process.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["nothing", "a file", "a dangling link", "a loop"])
+def test_writable_is_a_folder_that_is_there(repository, kind):
+    path = repository.root / "masks, mine"
+    if kind == "a file":
+        path.touch()
+    elif kind != "nothing":
+        path.symlink_to("gone" if kind == "a dangling link" else path)
+    process, asked = repository.call("run", "true", WRITABLE=str(path))
+    assert (process.returncode, asked) == (2, []) and process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"WRITABLE={path}: is no folder; make it first, with mkdir -p")
+
+
+@pytest.mark.parametrize("kind", ["a file", "a dangling link", "a loop"])
+def test_runs_that_is_no_folder_is_one_line(repository, kind):
+    path = repository.root / "runs"
+    if kind == "a file":
+        path.touch()
+    else:
+        path.symlink_to("/gone/runs" if kind == "a dangling link" else "runs")
+    process, asked = repository.call("run", "true")
+    assert (process.returncode, asked) == (2, []) and process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"{path}: is no folder (") and "remove it, or make" in process.stderr
+
+
+@pytest.mark.parametrize(
+    "engine", ["dokcer", "podman-remote", "/usr/bin/podman", "-x", "docker podman", "a\nb", "cuda"]
+)
+@pytest.mark.parametrize("script", ["run", "build", "rootfs"])
+def test_another_engine_is_one_line_before_any_work(repository, script, engine):
+    process, asked = repository.call(script, *["true"] * (script == "run"), ENGINE=engine)
+    assert (process.returncode, asked) == (2, []) and process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"ENGINE={engine}: is no container engine".replace("\n", "?"))
+
+
+@pytest.mark.parametrize("script", ["run", "build"])
+@pytest.mark.parametrize("state, why", [("silent", "is the daemon running?"), ("missing", "not installed")])
+def test_an_engine_that_does_not_answer_is_one_line_before_any_work(repository, script, state, why):
+    for name in ("docker", "podman"):
+        program = repository.root / "bin" / name
+        program.write_text("#!/bin/sh\necho 'is the daemon running?' >&2\nexit 1\n")
+    if state == "missing":
+        program.unlink()
+        if shutil.which("podman"):
+            pytest.skip("this machine has podman")
+    process, _ = repository.call(script, *["true"] * (script == "run"), ENGINE="podman")
+    assert process.returncode == 2 and process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"ENGINE=podman: does not answer ({why})")
+
+
+OTHERS = dict(NETWORK="host", TARGET="arm64", IMAGE="x", BASE="/srv", MIRROR="http://x", CI="true", HOSTNAME="x")
+
+
+def test_variables_of_other_software_mean_nothing(repository):
+    expected, clean = repository.run()
+    arguments, environment = repository.run(**OTHERS)
+    for each in (arguments, expected):
+        del each[each.index("--name") + 1]  # a new one each time
+    assert arguments == expected and "--network=none" in arguments
+    _, asked = repository.call("build", "cpu", **OTHERS)
+    _, plain = repository.call("build", "cpu")
+    assert [arguments for arguments, _ in asked] == [arguments for arguments, _ in plain]
+
+
+def test_every_variable_that_is_read_of_the_shell_is_documented():
+    """Scripts read them as ${NAME:-...}, make as NAME ?=, Python by their names."""
+    scripts = [f"docker/{name}" for name in ("run", "mounts", "build", "engine", "rootfs")]
+    scripts += ["scripts/gpu_session", "scripts/reproduce", "Makefile"]
+    text = "\n".join(Path(path).read_text() for path in scripts)
+    read = set(re.findall(r"(?:\$\{|--env )([A-Z_0-9]{2,})(?::?-|[ \n])", text) + re.findall(r"([A-Z]+) \?=", text))
+    for path in Path("python").rglob("*.py"):
+        read.update(re.findall(r"environ\.get\(\"([A-Z_0-9]+)\"", path.read_text()))
+    ours = "AEPSL_ENGINE AEPSL_IMAGE AEPSL_NAMESPACE AEPSL_START PYTHONPATH FAKECUDA_GPUS".split()  # set, not asked for
+    ours += "CUDA_CACHE_PATH CUDA_VISIBLE_DEVICES HOME NVIDIA_TF32_OVERRIDE OPENBLAS_CORETYPE MAKELEVEL".split()
+    told = "\n".join(path.read_text() for path in (Path("README.md"), Path("SECURITY.md"), *Path("docs").glob("*.md")))
+    assert not [name for name in sorted(read.difference(ours)) if not re.search(rf"\b{name}\b", told)]
+    assert {"DATA", "AEPSL_NETWORK", "ENGINE", "SOURCES", "SSL_CERT_FILE", "AEPSL_MIRROR", "ROW", "TF32"} <= read
+
+
+@pytest.mark.parametrize(
+    "security, given",
+    [
+        ("[name=seccomp,profile=default]", ["--user"]),
+        ("[name=seccomp,profile=default name=userns]", ["--user", "--userns=host"]),
+        ("[name=seccomp,profile=default name=rootless]", []),
+    ],
+)
+def test_files_belong_to_the_caller_whatever_the_daemon_does_with_users(repository, security, given):
+    arguments, _ = repository.run(SECURITY=security)
+    assert [each for each in arguments if each in ("--user", "--userns=host")] == given
+    assert values(arguments, "--user") == [f"{os.getuid()}:{os.getgid()}"] * ("--user" in given)
+
+
+def ended_after(repository, how, **environment):
+    """Whether docker/run's container is removed within some seconds of `how`, a function of its process and parent."""
+    (repository.root / "asked").write_text("")
+    given = dict(repository.environment(), RUNS="20", **environment)
+    command = 'docker/run true & echo "$!"; wait'
+    with subprocess.Popen(
+        ["sh", "-c", command], cwd=repository.root, env=given, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as parent:
+        pid = int(parent.stdout.readline())
+        try:
+            assert within(20, lambda: [call for call, _ in repository.asked() if call[0] == "run"])
+            how(pid, parent.pid)
+            removed = within(5, lambda: [call for call, _ in repository.asked() if ends(call)])
+            (name,) = values(next(call for call, _ in repository.asked() if call[0] == "run"), "--name")
+            assert removed in (None, [["rm", "--force", name]])
+            return bool(removed)
+        finally:
+            os.killpg(parent.pid, signal.SIGKILL)
+
+
+def within(seconds, found):
+    """What `found` returns as soon as that is true; None after so many seconds."""
+    end = time.time() + seconds
+    while time.time() < end:
+        result = found()
+        if result:
+            return result
+        time.sleep(0.1)
+    return None
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_no_container_outlives_docker_run(repository, number):
+    assert ended_after(repository, lambda pid, parent: os.kill(pid, number))
+
+
+def test_no_container_outlives_the_make_that_began_it(repository):
+    """Outside of make a command may outlive the shell that it was typed in: nohup docker/run ... &"""
+    kill_parent = lambda pid, parent: os.kill(parent, signal.SIGKILL)  # noqa: E731
+    assert ended_after(repository, kill_parent, MAKELEVEL="1")
+    assert not ended_after(repository, kill_parent, MAKELEVEL="")
 
 
 def test_root_overrides_rights_only_among_files_of_others(repository):
@@ -204,7 +358,8 @@ def test_a_gpu_is_asked_for_before_the_hour_of_building(repository):
 @pytest.mark.parametrize("script", ["build", "rootfs"])
 def test_another_image_is_one_line(repository, script, target):
     process, asked = repository.call(script, target)
-    assert (process.returncode, asked) == (2, []) and process.stderr.startswith(f"TARGET={target}: ")
+    assert {arguments[0] for arguments, _ in asked} <= {"info", "--version"}  # whether it answers
+    assert process.returncode == 2 and process.stderr.startswith(f"TARGET={target}: ")
     assert not (repository.root / "pwned").exists()
 
 
@@ -238,7 +393,7 @@ def test_fake_gpus_are_not_asked_of_the_engine(repository, given, count, numbers
     repository.no_gpu()
     for target in ("fake", "cuda-on-fake"):
         arguments, environment = repository.run(
-            GPU=given, FAKECUDA_GIB="1", **({} if target == "fake" else dict(TARGET=target))
+            GPU=given, FAKECUDA_GIB="1", **({} if target == "fake" else dict(AEPSL_TARGET=target))
         )
         assert arguments[-3] == f"aepsl:{target}"
         assert not values(arguments, "--gpus") and not values(arguments, "--device")
@@ -247,7 +402,7 @@ def test_fake_gpus_are_not_asked_of_the_engine(repository, given, count, numbers
 
 
 def test_without_a_fake_gpu_none_is_seen(repository):
-    _, environment = repository.run(TARGET="fake")
+    _, environment = repository.run(AEPSL_TARGET="fake")
     assert environment["FAKECUDA_GPUS"] == "0"
     process, _ = repository.call("run", "printenv", "FAKECUDA_GPUS", AEPSL_IMAGE="fake", GPU="0", FAKECUDA_GPUS="1")
     assert process.stdout == "1\n"  # in the image already
@@ -262,7 +417,7 @@ def test_a_fake_gpu_needs_avx2(repository):
 def test_an_image_can_be_named_and_tf32_allowed(repository):
     """NVIDIA_TF32_OVERRIDE=0 forbids it to every library; no other value is documented."""
     for tf32 in ("0", "1"):
-        arguments, environment = repository.run(TARGET="cuda", TF32=tf32)
+        arguments, environment = repository.run(AEPSL_TARGET="cuda", TF32=tf32)
         assert arguments[-3] == "aepsl:cuda"
         assert not values(arguments, "--gpus")
         assert {"TF32", "NVIDIA_TF32_OVERRIDE"}.issubset(values(arguments, "--env"))
@@ -374,6 +529,55 @@ def test_another_version_of_caffe_ends_the_build_with_what_to_look_at(repository
     done = subprocess.run(["sh", "-c", check], cwd=repository.root, stdout=subprocess.PIPE, text=True)
     assert done.returncode == code
     assert not code or (version in done.stdout and "docker/fake_cuda and nets/cuda.py" in done.stdout)
+
+
+MIRRORS = {  # and Debian's archive to each
+    "https://deb.debian.test/debian/": "https://archive.debian.test/debian/",
+    "http://ftp.xx.debian.test/debian": "http://archive.debian.test/debian",
+}
+
+
+def program(repository, name, text):
+    """A program in place of one of the machine's, which asks for Debian 11 and writes each source line to `asked`."""
+    path = repository.root / "bin" / name
+    path.write_text("#!/bin/bash\n" + text)
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("mirror", MIRRORS)
+def test_the_build_takes_debians_archive_once_the_mirror_has_no_debian_11(repository, mirror, there):
+    """The Dockerfile's own lines, with an apt-get to which only one of the two answers."""
+    answers = mirror if there else MIRRORS[mirror]
+    sources = repository.root / "sources.list"
+    sources.write_text(f"deb {mirror} bullseye main\n")
+    program(repository, "apt-get", f"grep -qxF 'deb {answers} bullseye main' {sources}")
+    text = (repository.root / "docker" / "Dockerfile").read_text()
+    lines = re.search(r"(if ! apt-get.*?fi) \\\n", text, re.DOTALL)[1].replace("\\\n", "")
+    path = f"{repository.root / 'bin'}:{os.environ['PATH']}"
+    command = ["sh", "-c", lines.replace("/etc/apt/sources.list", str(sources))]
+    done = subprocess.run(command, env=dict(os.environ, PATH=path), capture_output=True, text=True)
+    assert done.returncode == 0 and sources.read_text() == f"deb {answers} bullseye main\n"
+    assert done.stderr.count("\n") == (not there) == ("Debian's archive" in done.stderr)
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("mirror", MIRRORS)
+def test_a_base_made_here_is_taken_from_debians_archive_too(repository, mirror, there):
+    answers = mirror if there else MIRRORS[mirror]
+    for engine in ("docker", "podman"):  # no registry answers
+        program(repository, engine, f'case $1 in image | pull) exit 1 ;; esac; echo "$@" >> {repository.root}/asked')
+    program(repository, "mmdebstrap", f'echo "${{@: -1}}" >> {repository.root}/asked; [[ ${{@: -1}} = *{answers}* ]]')
+    done = subprocess.run(
+        [str(repository.root / "docker" / "build")],
+        env=dict(repository.environment(), AEPSL_ENGINE="docker", AEPSL_MIRROR=mirror),
+        capture_output=True,
+        text=True,
+    )
+    asked = (repository.root / "asked").read_text().splitlines()
+    tried = [f"deb {each} bullseye main" for each in dict.fromkeys([mirror, answers])]
+    assert done.returncode == 0 and asked[: len(tried)] == tried and asked[len(tried)].startswith("import ")
+    assert ("Debian's archive" in done.stderr) is not there
 
 
 def test_rootfs_keeps_the_images_environment(repository):

@@ -1,20 +1,27 @@
 """README.md, docs/ and other pages against the repository: the commands, paths, names and tests that they give."""
 
+import ast
 import glob
 import importlib
 import os
 import re
+import shlex
 import subprocess
 from typing import NamedTuple
 
 import pytest
+import yaml
 
+from aepsl.__main__ import MODULES
+from aepsl.graph.graph import Graph
+from aepsl.paper import published
 from aepsl.settings import experiments
+from aepsl.tools import stages
 from conftest import copy_of_repository
 
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(glob.glob("docs/*.md"))]
 ALL = [*PAGES, "FIDELITY.md", "SECURITY.md", "CHANGELOG.md", "weights/README.md"]
-README_BYTES = 7000
+SCREENS, LINES = 2, 60  # of README.md
 ENDINGS = ".pickle .pkl .mat .npy .py .md .toml .yaml .sh .json .png .txt .caffemodel .tar .tgz .prototxt .cpp .hpp"
 ENDINGS = tuple(ENDINGS.split())
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
@@ -22,7 +29,7 @@ MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
 ID_blob_0.mat ID_seg.png ID.npy eval.py results.pkl results.tgz input_list.txt localization_cues.pickle
 runs/ crf/ plain/ runs/.digests.json runs/baselines/NAME runs/baselines/NAME/index.html runs/bench.json runs/NAME
-runs/gpu/voc12
+runs/demo/report/index.html runs/gpu/voc12
 runs/gpu/voc12/summary.json runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/
 relabelled/psl/s_hat/ runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
@@ -47,6 +54,7 @@ RUN_HERE = {
     "make help": Here(0, "make demo "),
     "aepsl": Here(0, "  evaluate-regions  "),
     "aepsl --version": Here(0, "aepsl "),
+    "aepsl stages voc12": Here(0, "flowchart LR"),
     "aepsl build NAME": Here(0, "", "aepsl build photos"),
     "aepsl infer": Here(0, "--overlay", "aepsl infer --help"),
     "aepsl compare": Here(0, "--pred", "aepsl compare --help"),
@@ -114,8 +122,9 @@ RUN_BY = {  # command: the test that runs it, or what it starts
         "test_drfi.test_from_photos_to_a_model_and_its_figures"
     ),
     "aepsl saliency --data runs/demo/data --list train_aug --out runs/centre --detector centre": (
-        "test_extending.test_a_detector_is_one_file"
+        "test_extending.test_from_the_readme_to_a_detector_which_is_one_file"
     ),
+    "make reproduce EXPERIMENT=centred": "test_extending.test_from_the_readme_to_a_detector_which_is_one_file",
     "python3 to_voc.py pictures data/flowers": "test_extending.test_a_data_set_needs_no_code",
     "python3 -m aepsl surgery": "test_reproduce.test_from_nothing_to_the_tables",
     "python3 -m aepsl run NAME [all|calibrate|submission]": (
@@ -195,7 +204,7 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
     "It needs the demo's run and Chromium": ["make test-report"],
     "They take an hour": [
         "make image-cuda",
-        "TARGET=cuda-on-fake make test-gpu",
+        "make test-gpu TARGET=cuda-on-fake",
         "python3 -m aepsl sweep demo --rows ae_step3,psl --seeds 1,2,3,4,5 --set psl_start=step1"
         " --set segmentation_start=initial psl_start=initial"
         " --set training.segmentation.epochs=48 training.segmentation.lr_step_epochs=36",
@@ -210,10 +219,6 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
     ],
     "They are the container engines' own": ["docker image prune", "podman image prune"],
 }
-
-
-def test_readme_is_short():
-    assert os.path.getsize("README.md") <= README_BYTES
 
 
 # Commands
@@ -233,7 +238,7 @@ def blocks(text):
 
 
 def inline(text):
-    """What stands in backticks outside the blocks."""
+    """The texts in backticks outside the blocks."""
     outside = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.findall(r"`([^`]+)`", " ".join(outside.split()))
 
@@ -278,10 +283,154 @@ def test_a_command_does_what_the_docs_say(command, tree):
     assert done.stdout.count("error: ") == (code != 0) and "Traceback" not in done.stdout
 
 
+MAKEFILE = "Makefile"
+
+
+def options_of(command):
+    """What the file of a command of aepsl has in quotes, word by word, and what all commands share."""
+    files = ["python/aepsl/cli.py", f"python/{MODULES[command].replace('.', '/')}.py"]
+    trees = [ast.parse(read(path)) for path in files]
+    texts = [node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return {word for text in texts if isinstance(text, str) and "\n" not in text for word in text.split()}
+
+
+@pytest.mark.parametrize("line", sorted({line for path in ALL for line in command_lines(path)}))
+def test_a_commands_targets_and_options_exist(line):
+    words = shlex.split(line.replace("[", "").replace("]", ""))
+    while words and re.match(r"[A-Z_]+=", words[0]):
+        words.pop(0)
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z-]+):.* ## ", read(MAKEFILE), re.MULTILINE)
+        assert {word for word in words[1:] if "=" not in word} <= set(targets)
+    elif words[0] == "aepsl" or words[:3] == ["python3", "-m", "aepsl"]:
+        _, *arguments = words if words[0] == "aepsl" else words[2:]
+        options = {word for word in arguments if word.startswith("--")}
+        if arguments and arguments != ["--version"]:
+            known = options_of(arguments[0])
+            assert {option for option in options if not {option, option[2:]} & known} == set()
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_variables_exist(path):
+    """`DATA=...`, in backticks or in a command: make, docker/run or a script reads it."""
+    words = [word for code in [*inline(read(path)), *command_lines(path)] for word in code.split()]
+    named = {word.split("=")[0].strip("['") for word in words if re.match(r"\W*[A-Z]+[A-Z_]*=", word)}
+    sources = [MAKEFILE, *glob.glob("docker/*"), *glob.glob("docker/fake_cuda/*.cpp"), *glob.glob("scripts/*")]
+    known = "".join(read(source) for source in sources if os.path.isfile(source))
+    assert [name for name in named - {"EXP"} if not re.search(rf"\b{name}\b", known)] == []  # of their prototxts
+
+
 def test_docs_name_what_no_test_runs():
     section = read("docs/voc12.md").split("\n## What no test runs\n")[1]
     items = " ".join(section.split()).split(" - ")[1:]
     assert {item.split(": `")[0]: list(filter(COMMAND.match, inline(item))) for item in items} == NOT_RUN
+
+
+# README.md and docs/index.md
+
+# What README.md says, word for word: the test that holds it.
+CLAIMS = {
+    "The paper reports 55.0 mIoU on val and 55.7 on test.": "test_docs.test_the_papers_figures_are_the_tables",
+    "Differences between rows": "test_figures.test_readmes_table_has_the_differences_between_the_runs_rows",
+    "in a night, as computed for a V100": (
+        "test_status.test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings"
+    ),
+    "each on 498 real photos of six animals": "test_figures.test_the_photos_are_as_many_as_the_readme_says",
+    "as you, without network": "test_docker.test_the_container_has_no_rights_that_it_does_not_need",
+    "`make demo` ends with its tables and a report": (
+        "test_identity.test_a_finished_run_has_nothing_to_do_and_prints_its_tables"
+    ),
+    "An interrupted command continues where it stopped": "test_damage.test_an_interrupted_run_heals",
+    "on average between 1.9 points below `ae_step3` and 1.3 above it": (
+        "test_figures.test_other_demos_are_between_the_readmes_bounds"
+    ),
+    "trains only what the paper's headline needs": (
+        "test_identity.test_some_rows_are_made_with_what_they_need_and_what_is_done_stays"
+    ),
+    "runs the same CUDA code on the CPU": "test_docker.test_fake_gpus_are_not_asked_of_the_engine",
+    "and writes `prototxt/NAME/experiment.yaml`": (
+        "test_reproduce.test_a_name_and_a_data_set_are_all_that_another_experiment_needs"
+    ),
+    "runs 20 nets of other authors as they tested them": "test_docs.test_the_baselines_are_as_many_as_the_readme_says",
+    "with confidence intervals": "test_compare.test_intervals_contain_the_true_difference_as_often_as_they_say",
+    "masks and heat maps that other projects train from": "test_export.test_irn_reads_its_heat_maps",
+    "A saliency detector, a rule of erasing or a backbone is one file.": "test_extending.test_a_backbone_is_one_file",
+    "A row of the tables or an ablation is a few lines.": "test_extending.test_a_row_is_lines_of_one_file",
+    "(about 1.6 GB)": "test_docs.test_the_image_is_as_large_as_the_readme_says",
+}
+MAP = "docs/index.md"
+README_TEXT = " ".join(read("README.md").split())
+NO_FIGURE = r"VGG-16|VOC 2012|CVPR 2017|BSD-2-Clause|GPU=0"  # names with a digit
+
+
+def test_the_readme_fits_on_two_screens():
+    assert len(read("README.md").splitlines()) <= SCREENS * LINES
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_claim_of_the_readme_is_held_by_a_test(claim):
+    assert claim.lower() in README_TEXT.lower() and defined(*CLAIMS[claim].split("."))
+
+
+def test_no_figure_of_the_readme_is_without_a_test():
+    """Outside its tables and code, whose figures other tests hold."""
+    text = re.sub(r"^(```.*?^```|\|.*?)$", "", read("README.md"), flags=re.MULTILINE | re.DOTALL)
+    text = " ".join(re.sub(r"^> .*$|!?\[.*?\]\(.*?\)|`[^`]*`", "", text, flags=re.MULTILINE).split())
+    claimed = [re.sub(r"`[^`]*`", "", claim) for claim in CLAIMS]
+    for claim in sorted(claimed, key=len, reverse=True):
+        text = text.replace(" ".join(claim.split()), "")
+    assert re.findall(r"\S*\d\S*", re.sub(NO_FIGURE, "", text)) == []
+
+
+def test_the_papers_figures_are_the_tables():
+    tables = yaml.safe_load(read("python/aepsl/paper/tables.yaml"))
+    found = [tables[f"table_{k}"]["image labels"]["AE-PSL (ours)"][-1] for k in (1, 2)]
+    assert f"The paper reports {found[0]} mIoU on val and {found[1]} on test." in README_TEXT
+
+
+def test_the_baselines_are_as_many_as_the_readme_says():
+    assert f"runs {len(glob.glob('prototxt/legacy/*.yaml'))} nets" in README_TEXT
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.environ.get("AEPSL_IMAGE") != "cpu", reason="README.md gives the size of the image cpu")
+def test_the_image_is_as_large_as_the_readme_says():
+    """The paths on the file system of /, without mounted ones."""
+    size = int(subprocess.run(["du", "-sxB1", "/"], stdout=subprocess.PIPE, text=True).stdout.split()[0])
+    (said,) = re.findall(r"\(about ([\d.]+) GB\)", README_TEXT)
+    assert abs(float(said) - size / 1e9) < 0.15
+
+
+def test_the_citation_is_that_of_citation_cff():
+    paper = yaml.safe_load(read("CITATION.cff"))["preferred-citation"]
+    ((_, text),) = [block for block in blocks(read("README.md")) if block[0] == "bibtex"]
+    authors = " and ".join(f"{each['family-names']}, {each['given-names']}" for each in paper["authors"])
+    pages = f"{paper['start']}--{paper['end']}"
+    for value in (paper["title"], authors, paper["collection-title"], pages, paper["year"]):
+        assert f"= {{{value}}}" in text
+
+
+def test_the_map_has_each_page_in_one_line():
+    """Also those of other folders."""
+    listed = re.findall(r"^\| \[[^]]+\]\(([^)]+)\) \| \S.* \|$", read(MAP), re.MULTILINE)
+    pages = [os.path.relpath(path, "docs") for path in ALL if path not in (MAP, "README.md")]
+    assert sorted(listed) == sorted(pages)
+
+
+def test_the_map_shows_the_stages_of_the_papers_run():
+    """Each kind, in the chart and in the table below it."""
+    experiment = experiments.load(published.PAPERS_EXPERIMENT)
+    ((_, shown),) = [block for block in blocks(read(MAP)) if block[0] == "mermaid"]
+    assert shown.strip() == stages.chart(Graph(experiment))
+    table = read(MAP).split("| stage |")[1].split("\n\n")[0]
+    assert set(re.findall(r"^\| (\w+) \|", table, re.MULTILINE)) == set(
+        re.findall(r"^    (\w+)\[", shown, re.MULTILINE)
+    )
+
+
+def test_the_map_has_every_experiment():
+    table = read(MAP).split("| experiment |")[1]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == experiments.known()
 
 
 # Tests, links, paths and names
@@ -339,8 +488,8 @@ def test_what_is_made_later_is_named():
     assert named.issuperset(MADE)
 
 
-def test_the_readmes_tree_exists():
-    ((_, tree),) = [block for block in blocks(read("README.md")) if block[1].startswith("Snakefile")]
+def test_the_tree_exists():
+    ((_, tree),) = [block for block in blocks(read(MAP)) if block[1].startswith("Snakefile")]
     for line in tree.splitlines():
         for path in re.split("  +", line)[0].split(", "):
             assert found(path), path

@@ -46,7 +46,7 @@ def test_rules_of_erasing_import_nothing_of_ours():
 def test_an_unknown_name_is_one_line_with_the_known_ones(package, name):
     with pytest.raises(InputError) as error:
         doors.load(package, name)
-    assert str(error.value) == f"{name!r}: is none of {package}; known are {', '.join(doors.names(package))}"
+    assert str(error.value) == f"{name!r}: no module of {package}; known are {', '.join(doors.names(package))}"
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -63,9 +63,7 @@ def test_whatever_is_raised_becomes_one_line(tmp_path, statement, complaint):
         assert f"runs/{path.name}" in done.stderr and "Traceback" in path.read_text()
 
 
-@pytest.mark.parametrize(
-    "under, line", [(False, "interrupted; typed again, the command goes on from there\n"), (True, "")]
-)
+@pytest.mark.parametrize("under, line", [(False, "interrupted; type the same command again to continue\n"), (True, "")])
 def test_an_interruption_is_one_line_of_whoever_was_started(under, line):
     environment = dict(os.environ, **(dict(AEPSL_START="runs/x") if under else {}))
     done = ended(f"import os; os.kill(os.getpid(), {signal.SIGINT:d})", env=environment)
@@ -85,12 +83,12 @@ PLACES = {
     "new": ("new", None),
     "in a new folder": ("x/y/new", None),
     "a link to a file": ("link", None),
-    "a folder": ("folder", "folder: is no place for a file"),
-    "a folder's name": ("new/", "new/: is no place for a file"),
-    "here": (".", "is no place for a file"),
-    "below a file": ("file/x", "file/x: is no place for a file"),
-    "a device": ("/dev/null", "/dev/null: is no place for a file"),
-    "a pipe": ("pipe", "pipe: is no place for a file"),
+    "a folder": ("folder", "folder: cannot be a file"),
+    "a folder's name": ("new/", "new/: cannot be a file"),
+    "here": (".", "cannot be a file"),
+    "below a file": ("file/x", "file/x: cannot be a file"),
+    "a device": ("/dev/null", "/dev/null: cannot be a file"),
+    "a pipe": ("pipe", "pipe: cannot be a file"),
     "not ours": ("shut/x/y", "shut/x/y: cannot be written"),
     "too long": ("x" * 300, "File name too long"),
     "too deep": ("x/" * 3000 + "x", "File name too long"),
@@ -124,17 +122,22 @@ def test_a_place_for_a_result_is_looked_at_before_the_work(tmp_path, monkeypatch
 def test_a_stage_that_writes_a_file_looks_at_its_place_before_the_work(tmp_path, stage):
     run = importlib.import_module(f"aepsl.stages.{stage}").run
     needed = [p for p in inspect.signature(run).parameters.values() if p.default is p.empty]
-    with pytest.raises(InputError, match="is no place for a file"):
+    with pytest.raises(InputError, match="cannot be a file"):
         run(**dict({p.name: "nothing" for p in needed}, out=str(tmp_path)))
 
 
 def test_the_command_knows_the_remedy(tmp_path, monkeypatch):
     """What low floors say is wrong, and the files that a run makes anew."""
     monkeypatch.chdir(tmp_path)
-    user, run = (decoding.unreadable(f"{folder}/a.png") for folder in ("data", "runs/demo"))
+    user, run, stage = (decoding.unreadable(f"{folder}/a.png") for folder in ("data", "runs/demo/data", "runs/maps"))
     again = "type the same command again"
+    for each in (run, stage):  # a folder of the user's in runs/
+        assert cli.remedied(each).endswith("no such file; check the list of ids and the data folder")
+    os.makedirs("runs/demo/made")
+    files.write_text("runs/maps/made_of.json", "{}")
+    assert cli.remedied(stage) == f"runs/maps/a.png: no such file; {again}, which makes it anew"
     assert cli.remedied(user) == "data/a.png: no such file; check the list of ids and the data folder"
-    assert cli.remedied(run) == f"runs/demo/a.png: no such file; {again}, which makes it anew"
+    assert cli.remedied(run) == f"runs/demo/data/a.png: no such file; {again}, which makes it anew"
     assert cli.remedied(pickle.loads(pickle.dumps(run))) == cli.remedied(run)  # it comes from other processes
     line = cli.remedied(files.no_room(".", 2e6))
     assert "2 MB are needed next and" in line and line.endswith(

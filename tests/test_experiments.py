@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import functools
 import os
+from typing import Optional
 
 import jsonschema
 import pytest
@@ -14,6 +15,7 @@ from aepsl.data.dataset import Dataset
 from aepsl.nets import build
 from aepsl.run import new_experiment
 from aepsl.settings import check, experiments
+from aepsl.settings.typed import Choice, Experiment, group_of
 
 VOC12 = os.path.join(experiments.FOLDER, "voc12", "experiment.yaml")
 NAMES = experiments.known()
@@ -195,6 +197,9 @@ WRONG_VALUES = [
         "is 'step2'; it must be text (initial, step1, or a net of table 3, as ae_step3)",
     ),
     ("psl_start", "ae_step5", "is ae_step5; it must be at most ae_step4, as `mining.steps`"),
+    ("psl_start", "ae_step5+step1", "is ae_step5+step1; it must be at most ae_step4, as `mining.steps`"),
+    ("psl_start", "ae_step3+step2", "it must be initial, step1, a net of table 3"),
+    ("psl_start", "initial+step1", "it must be initial, step1, a net of table 3"),
     ("mining.steps", 0, "is 0; it must be an integer, at least 1 and at most 9"),
     ("mining.steps", 10, "is 10; it must be an integer, at least 1 and at most 9"),
     ("mining.merge", 0, "is 0; it must be an integer, at least 1"),
@@ -357,6 +362,32 @@ def test_what_is_missing_of_an_optional_part_is_named(folder, there, missing):
     assert fault("mine") == f"{path}: has no `synthetic.{missing}`{EXPLAINED}"
 
 
+def annotation(part, cls):
+    """The type that a part of the schema stands for; cls: the class of its group, if it is one."""
+    if "properties" in part:
+        return cls if "required" in part else Choice
+    if part.get("type") == "array":
+        return tuple[annotation(check.resolved(part["items"]), None), ...]
+    return dict(integer=int, number=float).get(part.get("type"), str)
+
+
+def test_the_typed_settings_are_those_of_the_schema():
+    """Names, types, which may be left out, and the order, in which a run's experiment.yaml is written."""
+    classes = [(Experiment, check.schema(), ["name"])]
+    for cls, part, before in classes:  # grows while it is gone through
+        fields = {field.name: field.type for field in dataclasses.fields(cls)}
+        required = [key for key in part["properties"] if key in part["required"]]
+        optional = [key for key in part["properties"] if key not in part["required"]]
+        assert list(fields) == before + required + optional
+        for key, value in part["properties"].items():
+            group, value = group_of(fields[key]), check.resolved(value)
+            expected = annotation(value, group)
+            assert fields[key] == (Optional[expected] if key in optional else expected), key
+            if group:
+                classes.append((group, value, []))
+    assert len(classes) == 14  # with three of Task
+
+
 def test_voc12_explains_all_but_three_settings_which_it_names():
     possible = map(check.dotted, check.all_settings(check.schema(), ()))
     possible = {key for key in possible if not key.startswith("mining.threshold.")}
@@ -368,9 +399,8 @@ def test_voc12_explains_all_but_three_settings_which_it_names():
         "psl_start",
     }
     with open(VOC12) as file:
-        assert (
-            "settings are not here: input_scale and synthetic, which prototxt/demo\n# has, and psl_start" in file.read()
-        )
+        text = " ".join(file.read().replace("# ", "").split())
+    assert "Three settings are not in this file: input_scale and synthetic (see prototxt/demo), and psl_start" in text
 
 
 @pytest.mark.parametrize(
@@ -406,6 +436,7 @@ def test_voc12_explains_all_but_three_settings_which_it_names():
         ("segmentation_start", "step1"),
         ("psl_start", "initial"),
         ("psl_start", "ae_step4"),
+        ("psl_start", "ae_step4+step1"),
     ],
 )
 def test_the_ends_of_what_is_allowed_are_allowed(folder, key, value):
@@ -425,16 +456,16 @@ def test_the_ends_of_what_is_allowed_are_allowed(folder, key, value):
         ("net: largefov\n".encode("utf-16"), "is not text in UTF-8; save it as that"),
         (
             "base: voc12\nseed: 1\nshards: 2\nseed: 3\n",
-            "line 4: `seed` stands in line 2 already; remove one of the two",
+            "line 4: `seed` is in line 2 already; remove one of the two",
         ),
         (
             "base: voc12\ndata:\n  crop: 97\n  scale: 1\n  'crop': 65\n",
-            "line 5: `crop` stands in line 3 already; remove one of the two",
+            "line 5: `crop` is in line 3 already; remove one of the two",
         ),
-        ("base: voc12\ncrf: {iterations: 1, iterations: 2}\n", "line 2: `iterations` stands in line 2 already; "),
-        ("base: voc12\ndata: {crop: 0321}\n", "line 2: YAML takes 0321 for 209; write it without a leading 0 or "),
-        ("base: voc12\nshards: 1:30\n", "line 2: YAML takes 1:30 for 90; write it without a leading 0 or a colon"),
-        ("base: voc12\ndata:\n  scale: 1:30.5\n", "line 3: YAML takes 1:30.5 for 90.5; write it without a leading 0"),
+        ("base: voc12\ncrf: {iterations: 1, iterations: 2}\n", "line 2: `iterations` is in line 2 already; "),
+        ("base: voc12\ndata: {crop: 0321}\n", "line 2: YAML reads 0321 as 209; write it without a leading 0 or "),
+        ("base: voc12\nshards: 1:30\n", "line 2: YAML reads 1:30 as 90; write it without a leading 0 or a colon"),
+        ("base: voc12\ndata:\n  scale: 1:30.5\n", "line 3: YAML reads 1:30.5 as 90.5; write it without a leading 0"),
         ("base: voc12\nseed: [1\n", "not YAML: while parsing a flow sequence "),
         ("base: voc12\n\tseed: 1\n", "not YAML: while scanning for the next token found character '\\t' "),
         ("base: voc12\n---\nbase: demo\n", "not YAML: expected a single document in the stream "),
@@ -447,12 +478,12 @@ def test_the_ends_of_what_is_allowed_are_allowed(folder, key, value):
         ("base: voc12\ntraining: {psl: {lr: .nan}}\n", "`training.psl.lr` is NaN; it must be a finite number"),
         ("base: voc12\non: 1\n", "`True` is no setting; known are net, "),
         ("base: voc12\n? [a, b]\n: 1\n", "not YAML: while constructing a mapping "),
-        ("base: voc12\ndata: &a {crop: 97, x: *a}\n", "an alias `*` stands within what it repeats, or repeats too"),
+        ("base: voc12\ndata: &a {crop: 97, x: *a}\n", "an alias `*` is part of what it repeats, or repeats too"),
         ("base: voc12\n? |\n  two\n  lines\n: 1\n", "`two lines ` is no setting; known are net, "),
-        (BOMB.format("[{}]", "*{}"), "an alias `*` stands within what it repeats, or repeats too much"),
-        (BOMB.format("{{{}}}", "k{1}: *{0}"), "an alias `*` stands within what it repeats, or repeats too much"),
-        ("base: voc12\nseed: " + "[" * 3000, "goes hundreds of levels deep"),
-        ("base: voc12\nseed: " + "{a: " * 900 + "1" + "}" * 900, "goes hundreds of levels deep"),
+        (BOMB.format("[{}]", "*{}"), "an alias `*` is part of what it repeats, or repeats too much"),
+        (BOMB.format("{{{}}}", "k{1}: *{0}"), "an alias `*` is part of what it repeats, or repeats too much"),
+        ("base: voc12\nseed: " + "[" * 3000, "is nested hundreds of levels deep"),
+        ("base: voc12\nseed: " + "{a: " * 900 + "1" + "}" * 900, "is nested hundreds of levels deep"),
         ("base: voc12\n# " + "x" * 2**20, "is larger than 1 MB"),
         ("base: voc12\nseed: " + "9" * 5000, "`seed.data` is 99999"),
         ("base: voc12\n<<: [{seed: 3}, 4]\n", "not YAML: while constructing a mapping "),
@@ -563,10 +594,11 @@ def test_bases_in_a_circle_are_one_line(folder):
     folder("first", "base: third\n")
     folder("second", "base: first\n")
     path = folder("third", "base: second\n")
-    line = f"{path}: `base` goes in a circle: second, first, third, second (the base of first) (the base of second)"
+    circle = "second, first, third, second (the base of first) (the base of second)"
+    line = f"{path}: `base` refers back to itself: {circle}"
     assert fault("second") == line.replace(path, os.path.join(experiments.FOLDER, "third/experiment.yaml"))
     path = folder("alone", "base: alone\n")
-    assert fault("alone") == f"{path}: `base` goes in a circle: alone, alone"
+    assert fault("alone") == f"{path}: `base` refers back to itself: alone, alone"
 
 
 @pytest.mark.parametrize(
@@ -593,7 +625,7 @@ def test_a_name_that_would_be_another_path_is_refused(folder, name):
     for refuses in (experiments.checked_name, experiments.load, new_experiment.run):
         with pytest.raises(InputError) as error:
             refuses(name)
-        line = f"{name!r}: no name of an experiment; letters, digits and . _ + - make one, as voc12"
+        line = f"{name!r}: no name of an experiment; use letters, digits and . _ + -, as in voc12"
         assert str(error.value) == line
 
 
@@ -752,8 +784,7 @@ def test_lists_and_indoor_classes_of_a_data_set_are_used(folder, small_set):
     [
         (
             "cat\nbackground\n",
-            "line 2 names 'background', which is there unasked, as value 0; remove the line: "
-            "the first name is of value 1",
+            "line 2 names 'background', which always has the value 0; remove the line: the first name has the value 1",
         ),
         ("cat\ndog\ncat\n", "names 'cat' twice; remove one of the two lines"),
         ("cat\n", "names one class; the classification net needs two or more to tell apart"),

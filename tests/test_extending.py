@@ -1,7 +1,9 @@
-"""The examples of docs/extending.md, taken from the page and used in a copy of the repository."""
+"""README.md's commands, and the examples of docs/extending.md, taken from the pages and used in a copy of the
+repository."""
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,9 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+import standins
 from aepsl.data.dataset import Dataset
 from aepsl.data.regions import read, unpacked
-from aepsl.graph.run_folder import stage_of
+from aepsl.graph.run_folder import RunFolder, stage_of
 from aepsl.images.pictures import read_indexed
 from aepsl.nets.whole_image import ClassificationNet
 from aepsl.settings import experiments
@@ -24,11 +27,17 @@ PAGE = "docs/extending.md"
 CODE, PLACE = ".py", re.compile(r"# (\S+?)(?:: (\w+))?\n")  # a block's first line: its file, and a function in it
 
 
+def section_of(page, section):
+    """The text of a section."""
+    with open(page) as file:
+        (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", file.read(), re.MULTILINE | re.DOTALL)
+    return text
+
+
 def examples(section):
     """[(path, function or None, text)] of a section's blocks that are files."""
-    with open(PAGE) as file:
-        (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", file.read(), re.MULTILINE | re.DOTALL)
     found = []
+    text = section_of(PAGE, section)
     for content in re.findall(r"^```(?:python|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         place = PLACE.match(content)
         found.append((*place.groups(), content[place.end() :]))
@@ -68,17 +77,60 @@ def command(tree, *arguments):
     return done.stdout + done.stderr
 
 
-def test_a_detector_is_one_file(extended, data):
+def typed(page, section):
+    """The commands of a section, each as words: its blocks of kind sh, without comments."""
+    text = "".join(re.findall(r"^```sh\n(.*?)^```$", section_of(page, section), re.MULTILINE | re.DOTALL))
+    return [shlex.split(line, comments=True) for line in text.splitlines()]
+
+
+def make(tree, words, **environment):
+    """What `make ...` prints in the tree; it must not fail."""
+    ours = {key: value for key, value in os.environ.items() if key not in ("WEIGHTS", "SALIENCY", "MAKEFLAGS")}
+    environment = {**ours, "PYTHONPATH": str(tree / "python"), **environment}
+    done = subprocess.run(words, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_from_the_readme_to_a_detector_which_is_one_file(extended, data):
+    """The commands are those of the page; the run is a dry one."""
+    assert f"({PAGE})" in section_of("README.md", "Extend it")
     tree, files = extended("A detector of saliency")
     assert files == 1
-    command(tree, "saliency", "--data", data, "--list", "val", "--out", "maps", "--detector", "centre")
-    for image_id in Dataset(data).ids("val"):
-        saliency = read_indexed(str(tree / f"maps/{image_id}.png"))
+    shutil.copytree(data, tree / "runs/demo/data")
+    saliency, run = typed(PAGE, "A detector of saliency")
+    assert saliency[0] == "aepsl"
+    command(tree, *saliency[1:])
+    for image_id in Dataset(data).ids("train_aug"):
+        saliency = read_indexed(str(tree / f"runs/centre/{image_id}.png"))
         height, width = saliency.shape
         assert (height, width) == Dataset(data).image(image_id).shape[:2]
         assert saliency[height // 2, width // 2] > 250 and saliency[0, 0] < 10
-    assert "saliency" in command(tree, "run", "centred", "all", "-n")
+    assert "  saliency." in make(tree, [*run, "ARGS=-n"])
     assert "{centre,drfi,rbd,truth}" in command(tree, "saliency", "--help")
+
+
+def test_from_the_readme_to_a_first_result(tmp_path):
+    """Run dry here; CI runs it whole, and looks at the report."""
+    first = typed("README.md", "Quick start")[0]
+    with open(".ci/run") as file:
+        assert " ".join(first) in file.read().splitlines()
+    planned = make(copy_of_repository(tmp_path / "tree"), [*first, "ARGS=-n"])
+    assert "  classification.step1\n" in planned and planned.endswith("  results\n")
+    assert RunFolder("demo").page in section_of("README.md", "Quick start")
+
+
+def test_from_the_readme_to_the_paper_on_a_gpu(tmp_path, small_set):
+    """With six images of VOC's classes; test_reproduce has it from the first download on."""
+    commands = typed("README.md", "The paper on a GPU")
+    assert [words[1] for words in commands] == ["check-gpu", "reproduce-dry", "calibrate", "reproduce"]
+    tree, weights = copy_of_repository(tmp_path / "tree"), str(tmp_path / standins.VGG)
+    standins.write_vgg(weights, [4, 8, 16, 16, 16], fc=64, outputs=4)
+    (small_set / "classes.txt").unlink()
+    settings = dict(DATA=str(small_set), WEIGHTS=weights)
+    calibrate, reproduce = (make(tree, [*words, "ARGS=-n"], **settings) for words in commands[2:])
+    assert "  segment.val.calibration" in calibrate and "  segment.val.psl++" not in calibrate
+    assert "  segment.val.psl++" in reproduce and reproduce.endswith("  results\n")
 
 
 def test_a_rule_of_erasing_is_one_file(extended, data, tmp_path):

@@ -50,7 +50,7 @@ def test_a_stage_can_read_what_it_names_and_nothing_else(demo):
         lambda: own.training.segmentation.lr,
         lambda: own.data.list_of("val"),
     ):
-        with pytest.raises(AttributeError, match="is none that this stage is made of"):
+        with pytest.raises(AttributeError, match="does not declare that it reads"):
             read()
 
 

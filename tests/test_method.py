@@ -234,6 +234,7 @@ VOC12 = {  # a setting of voc12: its value, and who says so
     "background.threshold": (0.12, PAPER),
     "background.indoor_threshold": (0.06, PAPER),
     "psl.prohibited": (0.1, PAPER),
+    "psl.v": ("softmax", "a reading: FIDELITY.md"),
     "crf": (dict(iterations=10, bilateral=dict(weight=4, xy=121, rgb=5), gaussian=dict(weight=3, xy=3)), DEEPLAB),
     **{
         f"training.{task}": (

@@ -92,7 +92,7 @@ def test_thresholds(rng):
         assert region.sum() == 0.2 * 600
         assert values[region].min() > values[~region].max()
     assert not of_max[2].any() and not top[2].any()
-    with pytest.raises(InputError, match="'quantile': is none of aepsl.erasing; known are of_max, top_pixels"):
+    with pytest.raises(InputError, match="'quantile': no module of aepsl.erasing; known are of_max, top_pixels"):
         mine.mined(maps, {"quantile": 0.2})
 
 
@@ -129,6 +129,19 @@ def test_regions_only_grow_and_shards_do_not_matter(two_steps, capsys):
         np.testing.assert_array_equal(second, read_indexed(f"{sharded[1]}/image{k}.png"))
     printed = capsys.readouterr()
     assert "of the images is erased so far" in printed.out
+
+
+def test_shares_without_images_say_nothing_that_is_none(two_steps, demo, model, small_set, tmp_path, capsys):
+    """Six images in nine shares; by hand a line says that there is nothing to make."""
+    whole, sharded = two_steps(1), two_steps(9)
+    printed = capsys.readouterr()
+    assert printed.out.count("is erased so far") == 2 + 2 * 6 and "nan" not in printed.out + printed.err
+    for k in range(6):
+        np.testing.assert_array_equal(*(read_indexed(f"{each[1]}/image{k}.png") for each in (whole, sharded)))
+    assert "nothing to make" not in printed.err
+    experiment = experiments.changed(demo, {"classes": ["cat", "dog", "a", "b"]})
+    mine.run(experiment, str(small_set), model, str(tmp_path / "own"), part="9/9")
+    assert "own: nothing to make: there are fewer images than shares of them" in capsys.readouterr().err
 
 
 def test_maps_of_the_shown_images_are_kept_beside_the_regions(two_steps):

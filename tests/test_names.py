@@ -265,7 +265,7 @@ def test_no_setting_takes_a_command(value):
     tried = [keys for keys, _ in leaves(settings)]
     assert ("seed", "data") in tried and len(tried) > 40
     allowed = [("classes",)]  # a class name is only ever compared and shown
-    if "/" in value:  # lists are read, wherever they lie
+    if "/" in value:  # lists are read from any place
         allowed += [("data", "train"), ("data", "val"), ("data", "test")]
     tried = [keys for keys in tried if keys not in allowed]
     for *above, last in tried:

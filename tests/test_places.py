@@ -1,4 +1,4 @@
-"""No output is an input, holds one, or lies in one, in any command: it ends in one line, and every byte is left."""
+"""No output is an input, contains one, or is inside one: the command ends in one line, and every byte is left."""
 
 import argparse
 import importlib
@@ -187,7 +187,7 @@ def test_an_output_that_is_an_input_is_one_line_and_every_byte_is_left(here, cas
     with pytest.raises(InputError) as error:
         typed(line)
     text = str(error.value)
-    assert re.fullmatch(r"(\S+ )?\S+: (is|lies in|holds) .*; " + places.REMEDY, text) and names in text
+    assert re.fullmatch(r"(\S+ )?\S+: (is|is inside|contains) .*; " + places.REMEDY, text) and names in text
     assert state(here) == before
 
 

@@ -180,7 +180,7 @@ PRINTS = """printf 'half '; sleep 1.5; echo a text; echo a warning >&2; test -t 
     "end, said",
     [
         ("tell(dict(level='job_finished', jobid=7))", "classification.step1: loss 0.062"),
-        ("os.kill(os.getpid(), signal.SIGINT)", "interrupted; typed again, the command goes on from there"),
+        ("os.kill(os.getpid(), signal.SIGINT)", "interrupted; type the same command again to continue"),
     ],
 )
 def test_the_line_and_what_stages_print_do_not_garble_each_other(demo, tmp_path, end, said):

@@ -5,6 +5,7 @@ These tests need no network. `.pre-commit-config.yaml` holds the checkers that k
 
 import configparser
 import fnmatch
+import hashlib
 import importlib
 import os
 import pathlib
@@ -233,3 +234,15 @@ def test_the_issue_form_asks_for_the_status_and_the_figures():
     text = yaml.safe_dump(fields, width=10**6)
     for wanted in ("`make status`", "`runs/NAME/results.json`", "`aepsl --version`", "`runs/fault-*.log`"):
         assert wanted in text, wanted
+
+
+def test_what_the_image_has_installed_is_in_its_list_and_the_lists_checksum_in_the_results(tmp_path, monkeypatch):
+    listed = pathlib.Path(host.PACKAGES).read_bytes()
+    pins = re.findall(r"^(\w\S*==\S+)", pathlib.Path("docker/requirements.txt").read_text(), re.M)
+    names = {line.lower().replace("_", "-") for line in listed.decode().splitlines()}
+    assert len(pins) > 20 and {pin.lower().replace("_", "-") for pin in pins} <= names
+    debian = subprocess.run(["dpkg-query", "--show"], capture_output=True, check=True).stdout
+    assert b"python3-caffe" in debian and listed.startswith(debian)
+    assert host.made_on()["packages"] == hashlib.sha256(listed).hexdigest()
+    monkeypatch.setattr(host, "PACKAGES", str(tmp_path / "missing"))
+    assert host.made_on()["packages"] == "unknown"

@@ -15,7 +15,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import write_text
 from aepsl.data.dataset import Dataset
 from aepsl.images.pictures import read_indexed
-from aepsl.layers.psl import prohibitive_mask
+from aepsl.layers.psl import prohibitive_mask, v_of
 from aepsl.nets import build, caffemodel
 from aepsl.settings import experiments
 from aepsl.stages import mine, segment
@@ -52,6 +52,20 @@ def test_mask_is_its_equation(rng, confidence):
     assert len(np.unique(ours)) > 3 and 255 in ours
 
 
+def test_v_is_its_equation(net_of, rng):
+    """Of one label and of two: the shares of 1, or of the largest; the layer and the test phase alike."""
+    p = softmax(np.array([[4, 0, 0, 0], [4, 4, 0, 0]], np.float32))
+    assert p[1, 0] < 0.5 < p[0, 0] and v_of(p, "softmax") is p
+    expected = [[value / max(row) for value in row] for row in p.tolist()]
+    np.testing.assert_allclose(v_of(p, "of_max"), expected, rtol=1e-6)
+    net = net_of(inputs(p=(2, 4)) + python_layer("OfMax", "aepsl.layers.psl", ["p"], ["v"]))
+    net.blobs["p"].data[...] = p
+    net.forward()
+    np.testing.assert_allclose(net.blobs["v"].data, expected, rtol=1e-6)
+    with pytest.raises(Exception, match="OfMax needs the bottoms probabilities N x C"):
+        net_of(inputs(p=(2, 4, 1)) + python_layer("OfMax", "aepsl.layers.psl", ["p"], ["v"]))
+
+
 def layer(**more):
     return python_layer("ProhibitiveMask", "aepsl.layers.psl", ["f", "v", "y"], ["mask"], **more)
 
@@ -84,10 +98,11 @@ def test_wrong_input_is_refused_with_a_sentence(net_of, shapes, parameters, comp
     assert complaint in str(error.value)
 
 
-@pytest.fixture
-def psl_net(tmp_path, small_set):
+@pytest.fixture(params=["softmax", "of_max"])
+def psl_net(request, tmp_path, small_set):
     """The demo's PSL training net, without dropout, on two images of small_set; scores large enough to matter."""
     changes = {"classes": ["cat", "dog"], "data": dict(scale=1, crop=33), "training.psl.batch": 2}
+    changes["psl.v"] = request.param
     experiment = experiments.changed(experiments.load("demo"), changes)
     text = build.train_net(experiment, "psl").replace("dropout_ratio: 0.5", "dropout_ratio: 0.0")
     text = text.replace("data/demo", str(small_set))
@@ -113,7 +128,12 @@ def test_whole_objective_and_its_gradient(psl_net):
     z, f = (net.blobs[name].data.astype(np.float64) for name in ("fc8_cls", "fc8_seg"))
     labels, S = net.blobs["labels"].data, net.blobs["mask"].data[:, 0]
     S_hat = net.blobs["mask_hat"].data[:, 0]
-    np.testing.assert_array_equal(S_hat, stated(f, softmax(z), labels))
+    v = softmax(z)
+    if "probabilities" in net.blobs:  # psl.v: of_max
+        np.testing.assert_allclose(net.blobs["probabilities"].data, v, rtol=1e-5)
+        v = v / v.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(net.blobs["v"].data, v, rtol=1e-5)
+    np.testing.assert_array_equal(S_hat, stated(f, v, labels))
     assert (S_hat > 0).sum() > 5 and (S_hat == 0).sum() > 5 and (S_hat != 255).mean() > 0.5  # its gradient is tested
 
     t = labels / labels.sum(axis=1, keepdims=True)
@@ -258,7 +278,7 @@ def test_a_picture_is_segmented_upright_and_at_the_size_of_vocs_photos(models, r
 @pytest.mark.parametrize(
     "arguments, code, complaint",
     [
-        (["a.png", "--out", "."], 1, "--out .: holds --model "),
+        (["a.png", "--out", "."], 1, "--out .: contains --model "),
         (["a.jpg", "--out", "out"], 1, "a.jpg: no such file"),
         (["cut.jpg", "--out", "out"], 1, "cut.jpg: cannot be decoded"),
         (["text.jpg", "--out", "out"], 1, "text.jpg: cannot be decoded"),

@@ -195,7 +195,7 @@ def test_voc_that_is_the_data_set_itself_is_only_read(made, tmp_path, named):
     process = make(tree, "data", DATA=str(data), SOURCES=made.sources("http://127.0.0.1:1"))
     output = process.communicate()[0]
     errors = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert process.returncode and len(errors) == 1 and "lies in --voc" in errors[0], output
+    assert process.returncode and len(errors) == 1 and "is inside --voc" in errors[0], output
     assert before and {path: path.read_bytes() for path in ours.rglob("*") if path.is_file()} == before
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -94,7 +95,7 @@ PLAN += ["net 3 2 1 many " + ",".join(f"net.{k}-16" for k in range(1, 17))]
 IMAGE = """#!/bin/bash
 cd "$(dirname "$0")/.."
 if [ "$1" != sh ]; then [ -e jobs ] || cp plan runs/x/queue; exit; fi
-echo "$GPU|$TARGET|$PROFILE|${*:5}" >>jobs
+echo "$GPU|$AEPSL_TARGET|$PROFILE|${*:5}" >>jobs
 """
 
 
@@ -108,7 +109,7 @@ def planned(tmp_path, slurm):
 
     def run(**environment):
         command = [copy / "profiles/slurm/submit", "x", "prepare"]
-        clean = {key: value for key, value in os.environ.items() if key not in ("GPU", "TARGET", "CORES")}
+        clean = {key: value for key, value in os.environ.items() if key not in ("GPU", "AEPSL_TARGET", "CORES")}
         done = subprocess.run(command, env={**clean, **environment}, cwd="/", capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         notes = {}
@@ -165,14 +166,15 @@ def test_where_slurm_does_not_answer_a_line_says_so(planned, slurm, tmp_path):
 
 
 def test_a_start_here_leaves_the_queues_jobs_alone(tmp_path):
-    with pytest.raises(InputError, match="its jobs are in a cluster's queue.* delete .*/queue"):
+    with pytest.raises(InputError, match="its jobs are in the queue of a cluster.* delete .*/queue"):
         (tmp_path / "queue").write_text("")
-        queue.check_empty(str(tmp_path))
-    (tmp_path / "queue").unlink()
-    queue.check_empty(str(tmp_path))
+        queue.hold(str(tmp_path))
 
 
 def test_snakemakes_options_have_no_meaning_there():
+    asked = types.SimpleNamespace(gpu="0,1", profile="profiles/slurm")
     with pytest.raises(InputError, match="--until: is an option of snakemake"):
-        queue.checked("profiles/slurm", ["--until", "saliency"])
-    assert queue.checked("profiles/slurm") and not queue.checked("profiles/other", ["-k"]) and not queue.checked(None)
+        queue.gpus(asked, ["--until", "saliency"])
+    assert queue.gpus(asked, []) == 1
+    for profile in (None, "profiles/other"):
+        assert queue.gpus(types.SimpleNamespace(gpu="0,1", profile=profile), ["-k"]) == 2

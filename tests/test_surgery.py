@@ -267,7 +267,11 @@ def test_what_drawn_layers_depend_on(convs, vgg, small, data, tmp_path):
 
 @pytest.mark.parametrize(
     "change, said",
-    [("no conv4_2", "has no layer conv4_2"), ("zeros", "gives nothing for the first training images")],
+    [
+        ("no conv4_2", "has no layer conv4_2"),
+        ("zeros", "its layer conv1_1 has the value 0 throughout: it was never trained"),
+        ("nothing", "gives nothing for the first training images"),
+    ],
 )
 def test_faulty_convolutions_are_one_line(convs, small, data, tmp_path, change, said):
     net = message(convs)
@@ -275,13 +279,51 @@ def test_faulty_convolutions_are_one_line(convs, small, data, tmp_path, change, 
         if change == "zeros":
             for blob in layer.blobs:
                 blob.data[:] = [0] * len(blob.data)
-        elif layer.name == "conv4_2":
+        elif change == "nothing" and layer.name == "conv5_3":
+            layer.blobs[1].data[:] = [-1e9] * len(layer.blobs[1].data)
+        elif change == "no conv4_2" and layer.name == "conv4_2":
             net.layers.remove(layer)
     write(convs, net)
     with pytest.raises(InputError, match=said) as error:
         surgery.run(convs, str(tmp_path / "out.caffemodel"), small, data)
     assert str(error.value).startswith(convs) and "\n" not in str(error.value)
     assert not (tmp_path / "out.caffemodel").exists()
+
+
+OTHERS = {  # how the layers fc6 and fc7 of a file are called, and fc8 stays
+    "of DeepLab v2": ["fc6_1", "fc7_4"],
+    "of fully convolutional VGG": ["fc6-conv", "fc7-conv"],
+    "of Keras": ["block6_fc1", "block6_fc2"],
+    "with numbers": ["classifier.0", "classifier.3"],
+    "as convolutions": ["conv6", "conv7"],
+    "in capitals": ["FC6", "FC7"],
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_layers_of_other_names_are_drawn_only_where_that_is_asked(vgg, convs, small, data, tmp_path, case):
+    """A run asks by its start already what drawn layers depend on."""
+    net = message(vgg)
+    for layer in net.layers:
+        layer.name = dict(zip(surgery.DRAWN, OTHERS[case])).get(layer.name, layer.name)
+    write(vgg, net)
+    said = f"has no fc6 and fc7, but 3 layers that this net does not know: {', '.join(OTHERS[case])}, fc8; name its"
+    for call in (
+        lambda: surgery.run(vgg, str(tmp_path / "out.caffemodel"), small, data),
+        lambda: contents_of(small, data, vgg, None),
+    ):
+        with pytest.raises(InputError, match=said) as error:
+            call()
+        assert str(error.value).startswith(vgg) and "\n" not in str(error.value)
+    assert not (tmp_path / "out.caffemodel").exists()
+    drawn, expected = str(tmp_path / "drawn.caffemodel"), str(tmp_path / "expected.caffemodel")
+    surgery.run(vgg, drawn, small, data, draw=True)
+    surgery.run(convs, expected, small, data)
+    for name in surgery.DRAWN:
+        ours, theirs = (net_for(small, path).params[name] for path in (drawn, expected))
+        for one, other in zip(ours, theirs):
+            np.testing.assert_array_equal(one.data, other.data)
+    surgery.run(drawn, expected, None, None)  # what was drawn is taken as it is
 
 
 @pytest.mark.skipif(not REAL_CONVS.endswith("vgg16_conv.caffemodel"), reason="WEIGHTS= names no vgg16_conv.caffemodel")

@@ -6,7 +6,10 @@ import re
 import pytest
 
 from aepsl.base.errors import InputError
+from aepsl.data.dataset import Dataset
+from aepsl.evaluation import evaluate
 from aepsl.graph.graph import Graph
+from aepsl.images.pictures import read_indexed
 from aepsl.run import sweep
 from aepsl.settings import experiments
 from small_run import Run
@@ -32,9 +35,9 @@ def test_changes_are_laid_over_the_settings():
         ("training.psl.rate=1", "is no setting"),
         ("psl.prohibited=[1", ": not YAML: "),
         ("psl.prohibited=2001-99-99", ": not YAML: "),
-        ("training.psl.batch=010", "YAML takes 010 for 8; write it without"),
-        ("training.psl.epochs=1:30", "YAML takes 1:30 for 90; write it without"),
-        ("crf={iterations: 1, iterations: 2}", "`iterations` stands in line 1 already"),
+        ("training.psl.batch=010", "YAML reads 010 as 8; write it without"),
+        ("training.psl.epochs=1:30", "YAML reads 1:30 as 90; write it without"),
+        ("crf={iterations: 1, iterations: 2}", "`iterations` is in line 1 already"),
         ("psl.prohibited=!!python/name:os.system", ": not YAML: "),
     ],
 )
@@ -64,6 +67,10 @@ def test_a_net_is_trained_once_for_each_seed_and_settings():
     assert net("psl", 1, start, longer) == net("psl", 1, start) != net("psl") == "psl"
     assert net("psl", 1, "psl_start=initial") != net("psl", 1, start)
     assert net("psl", 1, longer) != net("psl")  # what it starts from, ae_step3, is another net
+    both = "psl_start=ae_step3+step1"
+    assert len({net("psl"), net("psl", 1, both), net("psl", 2, both), net("psl", 1, both, longer)}) == 4
+    own = variant(1, both, longer)
+    assert own.nets[own.net("psl")].start == own.net("ae_step3") + "+step1" != "ae_step3+step1"
 
 
 def test_a_row_is_segmented_once_for_each_net_and_settings():
@@ -85,18 +92,18 @@ def test_the_nets_and_rows_of_a_sweep_are_stages_beside_those_of_the_tables():
 
 
 def test_what_psl_starts_from():
-    def weights(net, **more):
-        return (
-            Graph(experiments.changed(experiments.load("demo"), more))
-            .stages[f"segmentation.{net}"]
-            .paths.get("weights")
-        )
+    def weights(net, of="weights", **more):
+        return Graph(experiments.changed(experiments.load("demo"), more)).stages[f"segmentation.{net}"].paths.get(of)
 
     step1 = "runs/demo/step1/classification/final.caffemodel"
     assert weights("psl++") == "runs/demo/segmentation/ae_step3/final.caffemodel"
     assert weights("ae_step3") == weights("psl", psl_start="step1") == step1
     assert weights("psl", psl_start="initial") is None
     assert weights("psl", psl_start=None) == step1
+    both = dict(psl_start="ae_step3+step1")
+    assert weights("psl", **both) == "runs/demo/segmentation/ae_step3/final.caffemodel"
+    assert weights("psl", "classifier", **both) == weights("psl++", "classifier", **both) == step1
+    assert weights("ae_step3", "classifier", **both) is weights("psl", "classifier") is None
 
 
 @pytest.mark.parametrize("typed", [["--seeds", "1,2,1"], ["--rows", "psl,psl"]])
@@ -118,7 +125,7 @@ def test_rows_without_the_runs_masks_are_refused():
 def test_the_table_has_means_ranges_and_differences_by_seed():
     rows = lambda *miou: [dict(miou=each, miou_no_crf=each - 10) for each in miou]  # noqa: E731
     found = dict(seeds=[1, 2], rows=["a", "b"], settings=[dict(changes=[], rows=dict(a=rows(60, 70), b=rows(63, 69)))])
-    assert sweep.table(found).text().splitlines()[-1].split() == (
+    assert sweep.table(found).text().splitlines()[4].split() == (
         "b 66.0 (63.0 … 69.0) 56.0 (53.0 … 59.0) 1.0 (−1.0 … 3.0)".split()
     )
 
@@ -139,6 +146,15 @@ def test_a_sweep_with_the_runs_own_settings_and_seed_gives_its_rows(tmp_path):
         models = [run.tree / each / "final.caffemodel" for each in (first["folder"], second["folder"])]
         assert models[0].read_bytes() == (folder / "segmentation" / name / "final.caffemodel").read_bytes()
         assert models[0].read_bytes() != models[1].read_bytes()
+    dataset, segmented = Dataset(str(run.data)), run.tree / first["folder"].replace("segmentation/", "val/") / "crf"
+    truths = {image_id: read_indexed(dataset.mask_folder() + f"/{image_id}.png") for image_id in dataset.ids("val")}
+    kinds = {"one_class": [], "several_classes": []}
+    for image_id, truth in truths.items():
+        kinds["one_class" if len(set(truth.ravel()) - {0, 255}) == 1 else "several_classes"].append(image_id)
+    names = ["background", *dataset.classes]
+    for kind, ids in kinds.items():
+        given = str(segmented), dataset.mask_folder(), ids, dataset.values, names
+        assert first[kind][0] == (evaluate.run(*given)["miou"] if ids else None)
     assert as_it_is["ae_step1"] == changed["ae_step1"] and as_it_is["psl"][0]["folder"] != changed["psl"][0]["folder"]
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.caffemodel")}
     assert sorted(run.command(*command).stdout.splitlines()) == sorted(done.stdout.splitlines())
@@ -148,11 +164,13 @@ def test_a_sweep_with_the_runs_own_settings_and_seed_gives_its_rows(tmp_path):
 def test_the_table_has_means_ranges_and_what_s_hat_keeps():
     def seed(miou, s_hat=None):
         psl = dict(psl=dict(S_hat_objects=s_hat, S_objects=[0.5, 0.25, 0.4])) if s_hat else {}
-        return dict(miou=miou, miou_no_crf=miou - 10, **psl)
+        parts = dict(one_class=[miou + 5, miou], several_classes=[None, None] if s_hat else [miou - 9, miou])
+        return dict(miou=miou, miou_no_crf=miou - 10, **parts, **psl)
 
     rows = dict(ae_step3=[seed(50), seed(54)], psl=[seed(53, [0.1, 0, 0.2]), seed(52, [0.3, 0, 0.28])])
     found = dict(seeds=[1, 2], rows=["ae_step3", "psl"], settings=[dict(changes=["crf.iterations=5"], rows=rows)])
     lines = [line.split() for line in sweep.table(found).text().splitlines()]
     assert lines[2] == ["crf.iterations=5"]
-    assert lines[3] == "ae_step3 52.0 (50.0 … 54.0) 42.0 (40.0 … 44.0)".split()
-    assert lines[4] == "psl 52.5 (52.0 … 53.0) 42.5 (42.0 … 43.0) 0.5 (−2.0 … 3.0) 0.40, then 0.60".split()
+    assert lines[3] == "ae_step3 52.0 (50.0 … 54.0) 42.0 (40.0 … 44.0) 57.0 / 52.0 43.0 / 52.0".split()
+    s_hat = "0.40, then 0.60"
+    assert lines[4] == f"psl 52.5 (52.0 … 53.0) 42.5 (42.0 … 43.0) 0.5 (−2.0 … 3.0) 57.5 / 52.5 {s_hat}".split()

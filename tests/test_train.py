@@ -16,7 +16,8 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import read_text, write_text
 from aepsl.base.locks import only_one
 from aepsl.data.dataset import Dataset
-from aepsl.images.pictures import read_indexed, write_mask
+from aepsl.images import decoding
+from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.nets import build, caffemodel
 from aepsl.settings import experiments
 from aepsl.stages import train
@@ -113,6 +114,28 @@ def test_what_weights_the_auxiliary_mask_is_in_the_net(tiny, data, tmp_path, con
     net = parsed(str(tmp_path / "train.prototxt"), caffe_pb2.NetParameter())
     found = [layer.python_param.param_str for layer in net.layer if layer.name == "mask_hat"]
     assert [json.loads(text) for text in found] == [dict(confidence=confidence)]
+
+
+def test_psl_begins_with_a_segmentation_net_and_the_classifier_of_another(tiny, data, tmp_path):
+    """As with `caffe train -weights CLASSIFIER,WEIGHTS`, whose second file overwrites the trunk of the first."""
+    masks, still = os.path.join(data, "SegmentationClassAug"), {"lr": 1e-30, "decay": 0, "epochs": 1}
+    tiny = experiments.changed(tiny, {f"training.psl.{key}": value for key, value in still.items()})
+    made = {task: str(tmp_path / task / "final.caffemodel") for task in experiments.TASKS}
+    train.run(tiny, "classification", data, str(tmp_path / "classification"))
+    train.run(tiny, "segmentation", data, str(tmp_path / "segmentation"), masks=masks)
+    given = dict(weights=made["segmentation"], classifier=made["classification"])
+    train.run(tiny, "psl", data, str(tmp_path / "psl"), masks=masks, **given)
+    net, stock = (caffemodel.net_of(build.deploy_net(tiny, "psl")) for _ in range(2))
+    caffemodel.load_weights(net, made["psl"], ())
+    for key in ("classifier", "weights"):
+        stock.copy_from(given[key])
+    for name, blobs in stock.params.items():
+        for ours, theirs in zip(net.params[name], blobs):
+            np.testing.assert_array_equal(ours.data, theirs.data, name)
+    text = read_text(str(tmp_path / "psl" / "train.json"))
+    assert f"{given['classifier']},{given['weights']}" in text
+    with pytest.raises(InputError, match="segmentation/final.caffemodel: has no layer fc8_cls; give the caffemodel"):
+        train.run(tiny, "psl", data, str(tmp_path / "other"), masks=masks, classifier=made["segmentation"])
 
 
 def test_prototxts_that_are_not_the_experiments_are_refused(tiny, tmp_path, monkeypatch):
@@ -241,6 +264,23 @@ def test_bad_data_are_one_line_and_leave_nothing(creatures, tmp_path, fault):
     damage, complaint = FAULTS[fault]
     damage(creatures)
     refused(creatures, tmp_path / "run", complaint)
+
+
+@pytest.mark.parametrize(
+    "bits, complaint", [(2, "image0.png: has regions of more labels than the image's 1"), (1, None)]
+)
+def test_regions_of_labels_that_the_image_has_not(creatures, bits, complaint):
+    """They are looked at before the training begins; image0 has one label."""
+    dataset, folder = Dataset(str(creatures), ["quillow", "marbit"]), str(creatures / "regions")
+    ids = dataset.ids("train_aug")
+    for image_id in ids:
+        size = decoding.header(dataset.image_path(image_id)).size
+        write_grey(f"{folder}/{image_id}.png", np.full(size[::-1], bits if image_id == "image0" else 1, np.uint16))
+    if complaint is None:
+        train._check(dataset, ids, None, folder, None)
+        return
+    with pytest.raises(InputError, match=complaint):
+        train._check(dataset, ids, None, folder, None)
 
 
 def test_bad_weights_are_one_line_and_leave_nothing(creatures, tmp_path):

@@ -250,6 +250,19 @@ def test_bad_xml(content, message, out, made, sources):
     assert line.startswith(f"{path}: {message}") and "VOC's archive" in line
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "latin-1", "koi8-r"])
+def test_xml_with_entities_in_any_encoding(encoding, out, made, sources):
+    """The names themselves are right, and a few entities could stand for gigabytes."""
+    path = out / f"VOC2012/Annotations/{made.ids['train'][0]}.xml"
+    text = path.read_text()
+    mark = "\ufeff" * (encoding == "utf-16-be")
+    head = f"{mark}<?xml version='1.0' encoding='{encoding[:6]}'?><!DOCTYPE a [<!ENTITY b 'cat'>]>"
+    path.write_bytes((head + text[text.index("<annotation") :]).encode(encoding))
+    message = "cannot be read as XML (it defines a type, which may have entities)"
+    line = refused(out, sources=sources)
+    assert line.startswith(f"{path}: {message}") and "VOC's archive" in line
+
+
 @pytest.mark.parametrize("name", ["VOC2012/JPEGImages/{}.jpg", "SBD/cls/{}.mat"])
 def test_a_missing_file(name, out, made, sources):
     only_sbd = sorted(set(made.ids["train_aug"]) - set(made.ids["train"]))
@@ -263,7 +276,7 @@ def test_a_mask_of_another_image(out, made, sources):
     first, *others = sorted(sizes)
     other = next(i for i in others if sizes[i] != sizes[first])
     shutil.copy(out / f"SBD/cls/{other}.mat", out / f"SBD/cls/{first}.mat")
-    with pytest.raises(InputError, match=rf"{first}\.mat: is no mask of .*{first}\.jpg; unpack SBD's archive again"):
+    with pytest.raises(InputError, match=rf"{first}\.mat: is not a mask of .*{first}\.jpg; unpack SBD's archive again"):
         voc.run(str(out), sources=sources)
     assert not os.path.exists(out / f"SegmentationClassAug/{first}.png")
 

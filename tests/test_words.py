@@ -36,7 +36,7 @@ def differing(one, other):
 
 
 def test_each_seed_is_of_its_own_stages():
-    """The data's changes what the images hold, which words say by their contents."""
+    """seed.data changes the images, and words have the images' contents."""
     stages = graph.Graph(DEMO).stages
     expected = {
         "seed.data": set(),
@@ -71,6 +71,7 @@ def test_each_seed_draws_what_it_is_named_for(tmp_path):
         ({"training.segmentation.lr": 0.001}, set()),
         ({"psl_start": "initial"}, {"segmentation.mine"}),
         ({"psl.prohibited": 0.3}, {"relabel.mine", "segment.val.mine", "segment.test.mine"}),
+        ({"psl.v": "of_max"}, {"segmentation.mine", "relabel.mine", "segment.val.mine", "segment.test.mine"}),
         ({"seed.training": 2, "crf.iterations": 1}, {"segmentation.mine", "relabel.mine"}),
     ],
 )

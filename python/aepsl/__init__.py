@@ -3,6 +3,7 @@
 import importlib
 import sys
 import types
+from typing import Any
 
 import skimage
 
@@ -10,9 +11,9 @@ __version__ = "1.0.0"
 
 
 class _Later(types.ModuleType):
-    """A module that is loaded when something of it is used."""
+    """A module that is loaded when one of its names is used."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         if sys.modules[self.__name__] is self:
@@ -20,7 +21,6 @@ class _Later(types.ModuleType):
         return getattr(importlib.import_module(self.__name__), name)
 
 
-# Caffe imports it, and it imports matplotlib: a third of a second in each process, for reading images in a way that we
-# do not use.
+# Caffe imports skimage.io, which imports matplotlib: a third of a second in each process, for a function not used here.
 if "skimage.io" not in sys.modules:
     skimage.io = sys.modules["skimage.io"] = _Later("skimage.io")

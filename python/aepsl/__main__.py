@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # until the libraries are there, which takes a second
+if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # until the libraries are loaded, which takes a second
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
 
 try:
@@ -25,7 +25,7 @@ COMMANDS = {  # room: its commands, each a module with main(argv); the stages in
     "data": "check voc synthetic download",
     "nets": "build",
     "run": "run job sweep plan status new-experiment",
-    "tools": "picture infer compare baselines export drfi",
+    "tools": "picture stages infer confidence compare baselines export drfi",
     "bench": "bench",
     "gpu": "check-gpu gpu-session",
 }
@@ -33,14 +33,14 @@ MODULES = {name: f"aepsl.{room}.{name.replace('-', '_')}" for room in COMMANDS f
 MODULES["run"] = "aepsl.run.start"
 
 
-def summary(module):
+def summary(module: str) -> str:
     """The first line of a module's docstring, without importing it."""
     path = os.path.join(os.path.dirname(__file__), *module.split(".")[1:]) + ".py"
     with open(path) as file:
-        return ast.get_docstring(ast.parse(file.read())).splitlines()[0]
+        return (ast.get_docstring(ast.parse(file.read())) or "").partition("\n")[0]
 
 
-def main():
+def main() -> None:
     arguments = sys.argv[1:]
     name = arguments[0] if arguments else "--help"
     if name in MODULES:

@@ -1,4 +1,4 @@
-"""What every command has in common: its options, and how it ends with bad input."""
+"""What all commands share: options, and how a command ends after bad input."""
 
 import argparse
 import contextlib
@@ -8,6 +8,8 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn, Optional
 
 from aepsl import places
 from aepsl.base.errors import BrokenFile, FullDisk, InputError, NoRight
@@ -15,37 +17,36 @@ from aepsl.base.files import FULL
 from aepsl.graph import run_folder
 from aepsl.settings import experiments
 
-INTERRUPTED = "interrupted; typed again, the command goes on from there\n"
+INTERRUPTED = "interrupted; type the same command again to continue\n"
 LONGEST = 2000  # characters of a line: a name or a damaged file can be long
-REMEDIES = {  # of what low floors can only say is wrong
+REMEDIES = {  # of errors that are raised where the command is not known
     FullDisk: " (`make reproduce-dry` says how much a run takes) and type the same command again",
     NoRight: "; name a file in runs/, or mount its folder with WRITABLE=",
 }
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "experiment": dict(required=True, type=experiments.load, metavar="NAME", help="settings and nets: prototxt/NAME"),
     "data": dict(required=True, metavar="DIR", help="root of the data set, in VOC layout"),
     "shard": dict(dest="part", metavar="K/N", help="only that share of the images, for example 1/4"),
     "gpu": dict(
         type=lambda text: [int(number) for number in text.split(",")] if count(text) else None,
         metavar="N[,N...]",
-        help="numbers of the GPUs of which a free one is taken; the CPU without it",
+        help="numbers of GPUs, of which a free one is used; the CPU without it",
     ),
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that takes no empty text: a variable of the shell that is not set is no folder, nor none.
+    """An ArgumentParser that refuses empty values: `--data "$UNSET"` is a mistake. Names of experiments are exempt.
 
-    The name of an experiment is left to what looks at such names. Nor does it take an output that is an input, see
-    aepsl.places; `places`: a function of what was parsed, what is read and written beside, or in place of, what the
-    options name.
+    It also refuses an output that is an input (aepsl.places). places: a function of the parsed options, which returns
+    {option: path} of what the command reads or writes without naming it in an option; it overrides the options.
     """
 
-    def __init__(self, *arguments, places=lambda asked: {}, **options):
+    def __init__(self, *arguments: Any, places: Callable[[Any], dict[str, Any]] = lambda asked: {}, **options: Any):
         super().__init__(*arguments, **options)
         self.places = places
 
-    def parse_known_args(self, *arguments, **options):
+    def parse_known_args(self, *arguments: Any, **options: Any) -> tuple[Any, list[str]]:
         found, rest = super().parse_known_args(*arguments, **options)
         for action in [each for each in self._actions if each.option_strings or each.nargs]:
             values = getattr(found, action.dest, None)
@@ -57,10 +58,10 @@ class Parser(argparse.ArgumentParser):
         return found, rest
 
 
-def number(least, most=10**9 - 1):
+def number(least: int, most: int = 10**9 - 1) -> Callable[[str], int]:
     """The type of an option that takes a whole number from `least` to `most`."""
 
-    def number(text):
+    def number(text: str) -> int:
         if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
             raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from {least} to {most}")
         return int(text)
@@ -68,7 +69,7 @@ def number(least, most=10**9 - 1):
     return number
 
 
-def pair(text):
+def pair(text: str) -> tuple[str, str]:
     """(NAME, VALUE) of an option's NAME=VALUE."""
     name, sign, value = text.partition("=")
     if not (name and sign):
@@ -76,27 +77,27 @@ def pair(text):
     return name, value
 
 
-def parser(doc, options="", **more):
-    """A Parser with the first line of the docstring `doc`, and those of OPTIONS that `options` names."""
-    result = Parser(description=doc.splitlines()[0], **more)
+def parser(doc: Optional[str], options: str = "", **more: Any) -> Parser:
+    """A Parser with the first line of the docstring `doc`, and the OPTIONS that `options` names."""
+    result = Parser(description=(doc or "").partition("\n")[0], **more)
     for name in options.split():
         result.add_argument("--" + name, **OPTIONS[name])
     return result
 
 
-def count(gpus):
-    """How many GPUs a text like '0,1' numbers; 0 for ''. InputError for anything else."""
+def count(gpus: str) -> int:
+    """How many GPUs a text like '0,1' lists; 0 for ''. InputError for any other text."""
     if gpus and not re.fullmatch(r"\d+(,\d+)*", gpus):
         raise InputError(f"GPU={gpus}: give nvidia-smi's numbers: GPU=0 or GPU=0,1")
     return len(gpus.split(",")) if gpus else 0
 
 
-def command(main):
-    """Call `main`; whatever ends it before its time becomes one line on stderr and an exit code that is not 0."""
+def command(main: Callable[[], object]) -> None:
+    """Call `main`. Any error in it becomes one line on stderr and an exit code that is not 0."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.stdout:  # None where the shell has closed it
-        sys.stdout.reconfigure(errors="backslashreplace")  # names are bytes
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names may not be UTF-8
     try:
         main()
         if sys.stdout:
@@ -104,21 +105,21 @@ def command(main):
         _leave(0)
         return
     except SystemExit as asked:
-        if isinstance(asked.code, (int, type(None))):  # of a text Python prints the line, and ends with 1
+        if isinstance(asked.code, (int, type(None))):  # Python prints a text, and ends with 1
             _leave(asked.code or 0)
         raise
     except InputError as error:
         line = remedied(error)
     except KeyboardInterrupt:
         _end("" if os.environ.get("AEPSL_START") else INTERRUPTED, 128 + signal.SIGINT)
-    except BrokenPipeError:  # whoever read our output, as `| head`, has seen enough
+    except BrokenPipeError:  # the reader of our output has ended, as `| head` does
         _end("", 128 + signal.SIGPIPE)
-    except OSError as error:  # no permission, no room
+    except OSError as error:  # no permission, full disk
         if error.filename:
             line = f"{error.filename}: {error.strerror}"
         elif error.errno in FULL:
             line = f"{error.strerror} for a result, or for what is printed; make room and type the same command again"
-        elif error.errno:  # of the system, not of ours
+        elif error.errno:  # raised by the system, not by our code
             line = f"{error.strerror}; look at the disk, at `ulimit -a` and at what the command was given"
         else:
             line = _fault(error)
@@ -133,18 +134,18 @@ def command(main):
     _end(f"error: {line}\n", 1)
 
 
-def remedied(error):
-    """The line of an InputError, with what to do about it."""
+def remedied(error: InputError) -> str:
+    """The line of an InputError, with the remedy."""
     if isinstance(error, BrokenFile) and run_folder.is_in_a_run(error.args[0]):
         path, fault, _ = error.args
         return f"{path}: {fault}; type the same command again, which makes it anew"
     return f"{error}{REMEDIES.get(type(error), '')}"
 
 
-def _leave(code):
-    """Where Caffe was loaded, end this process at once.
+def _leave(code: int) -> None:
+    """If Caffe was loaded, end this process at once.
 
-    Caffe gives its cuBLAS handle back after CUDA's driver may have gone, and aborts where that fails.
+    At a normal exit Caffe may free its cuBLAS handle after CUDA's driver was unloaded, and abort.
     """
     if "caffe" in sys.modules:
         with contextlib.suppress(OSError, AttributeError):  # what argparse has printed
@@ -152,17 +153,17 @@ def _leave(code):
         _end("", code)
 
 
-def _end(text, code):
-    """End this process at once: Caffe's and OpenBLAS' threads may still run, and nothing is left to clean up."""
+def _end(text: str, code: int) -> NoReturn:
+    """End this process at once: threads of Caffe and OpenBLAS may still run, and nothing is left to clean up."""
     with contextlib.suppress(OSError, AttributeError):
         sys.stderr.write(text)
         sys.stderr.flush()
     os._exit(code)
 
 
-def _fault(error):
-    """The line for an error that nobody has foreseen; its traceback goes to a file."""
-    folder = run_folder.ROOT if os.access(run_folder.ROOT, os.W_OK) else None  # a container's /tmp goes with it
+def _fault(error: Exception) -> str:
+    """The line for an unexpected error; its traceback is written to a file."""
+    folder = run_folder.ROOT if os.access(run_folder.ROOT, os.W_OK) else None  # a container's /tmp is deleted with it
     name = "unknown"
     with contextlib.suppress(OSError):
         handle, name = tempfile.mkstemp(".log", "fault-", folder)

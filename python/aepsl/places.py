@@ -1,14 +1,15 @@
-"""What a command reads and what it writes, by the names of its options, and the one rule between the two.
+"""The paths that a command reads and those that it writes, by the names of its options, and the one rule for them.
 
-No output may be an input, hold one, or lie in one, links resolved: results would replace what they are made of.
-`cli.Parser` looks at that as soon as it has read the options, before anything is written; no command can forget it. A
-command whose places are not all named by options says the others: `cli.parser(..., places=)`.
+No output may be an input, contain one, or be inside one, links resolved: results would replace what they are made of.
+`cli.Parser` checks every command's options, before anything is written. A command that also uses paths which no option
+names passes them: `cli.parser(..., places=)`.
 """
 
 import contextlib
 import glob
 import os
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from aepsl.base.errors import InputError
 from aepsl.graph import run_folder
@@ -20,33 +21,33 @@ INPUTS = (
     " profile regions run saliency sbd sources test vgg voc weights"
 ).split()
 OUTPUTS = "html json out written".split()
-FIGURES = ("html", "json")  # that are part of no run, whose own have such names too
+FIGURES = ("html", "json")  # outputs that must not be in a run's folder, whose own files have such names
 LISTS = ("list", "list_name")  # the path of a list, or the name of one of the data set
-DEPTH = 3  # of folders that links are looked for in: ImageSets/Segmentation/LIST.txt
+DEPTH = 3  # of folders that are searched for links: ImageSets/Segmentation/LIST.txt
 REMEDY = "the result would replace what it is made of; name another place for one of the two"
 
 
 class Place(NamedTuple):
-    """name: of its option; path: as it was given; real: where it lies, links resolved."""
+    """name: of its option; path: as it was given; real: the path with links resolved."""
 
     name: str
     path: str
     real: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.name} {self.path}".lstrip()
 
 
-def of_run(*names):
-    """What is read of the runs of these experiments, and the data sets that they have where none is named."""
+def of_run(*names: str) -> dict[str, Any]:
+    """The places of a command that reads the runs of these experiments: their folders, and their own data sets."""
     folders = [os.path.join(run_folder.ROOT, name) for name in names]
     return dict(run=folders, data_set=[os.path.join("data", name) for name in names])
 
 
-def check_apart(asked, names):
+def check_apart(asked: dict[str, Any], names: dict[str, str]) -> None:
     """InputError unless the rule holds.
 
-    asked: {option: its value}, and what the command adds; names: {option: how it is typed}.
+    asked: {option: its value}, with the places that the command adds; names: {option: how it is typed}.
     """
     outputs = {key: _given(key, asked, names) for key in OUTPUTS if asked.get(key)}
     inputs = [place for key in INPUTS for place in _given(key, asked, names)] if outputs else []
@@ -58,17 +59,17 @@ def check_apart(asked, names):
                 _check_two(place, other)
 
 
-def _check_two(output, other):
+def _check_two(output: Place, other: Place) -> None:
     relations = {
         "is": output.real == other.real,
-        "lies in": output.real.startswith(os.path.join(other.real, "")),
-        "holds": other.real.startswith(os.path.join(output.real, "")),
+        "is inside": output.real.startswith(os.path.join(other.real, "")),
+        "contains": other.real.startswith(os.path.join(output.real, "")),
     }
     for relation in filter(relations.get, relations):
         raise InputError(f"{output}: {relation} {other}; {REMEDY}")
 
 
-def _given(key, asked, names):
+def _given(key: str, asked: dict[str, Any], names: dict[str, str]) -> list[Place]:
     """The Places that an option names."""
     value = asked.get(key)
     if isinstance(value, Experiment):
@@ -78,8 +79,8 @@ def _given(key, asked, names):
     return [place for path in paths for place in _resolved(names.get(key, ""), path)]
 
 
-def _resolved(name, path):
-    """A path as Places: what it leads to, and if it is a link, where that lies."""
+def _resolved(name: str, path: str) -> list[Place]:
+    """A path as Places: its target, and if it is a link, the link itself."""
     plain = path.rstrip(os.sep) or os.sep
     found = [Place(name, path, os.path.realpath(plain))]
     if os.path.islink(plain):
@@ -88,9 +89,9 @@ def _resolved(name, path):
     return found
 
 
-def _behind(place, depth=DEPTH):
-    """The Places that links in a folder lead to."""
-    with contextlib.suppress(OSError):  # no folder; or one that the command itself will complain of
+def _behind(place: Place, depth: int = DEPTH) -> Iterator[Place]:
+    """The targets of the links in a folder, as Places."""
+    with contextlib.suppress(OSError):  # not a folder, or not readable: the command itself reports that
         for entry in os.scandir(place.real):
             inside = place._replace(path=os.path.join(place.path, entry.name), real=entry.path)
             if entry.is_symlink():
@@ -100,6 +101,6 @@ def _behind(place, depth=DEPTH):
                 yield from _behind(inside, depth - 1)
 
 
-def _begun():
-    """The folders of the runs that have begun."""
+def _begun() -> list[str]:
+    """The folders of all runs that have begun."""
     return [os.path.dirname(done) for done in glob.glob(os.path.join(run_folder.ROOT, "*", "done"))]

@@ -1,1 +1,1 @@
-"""Errors, files, threads, tables, doors: what every room stands on. Imports nothing of ours."""
+"""Errors, files, threads, tables, doors: what every folder uses. Imports nothing of ours."""

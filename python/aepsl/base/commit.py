@@ -9,8 +9,8 @@ UNKNOWN = "unknown"  # without git, as in an archive
 REPOSITORY = os.path.join(os.path.dirname(__file__), "..", "..", "..")
 
 
-def of_code(repository=REPOSITORY):
-    """The commit that HEAD of a git repository is, and which of its files are not as committed; UNKNOWN without git."""
+def of_code(repository: str = REPOSITORY) -> str:
+    """The commit of a git repository's HEAD, and which of its files differ from it; UNKNOWN without git."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # the image has no git program, and none is needed
     import git
 
@@ -18,14 +18,14 @@ def of_code(repository=REPOSITORY):
         head = git.Repo(repository, odbt=git.GitDB).head.commit
         blobs = [each for each in head.tree.traverse() if each.type == "blob"]
         changed = [each.path for each in blobs if not is_as_committed(os.path.join(repository, each.path), each.binsha)]
-    except Exception:  # there is no repository or no commit, or the library raises whatever damage leads to
+    except Exception:  # no repository, no commit, or a damaged one: the library raises errors of many kinds
         return UNKNOWN
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     return head.hexsha + (f", changed: {', '.join(changed[:3])}{more}" if changed else "")
 
 
-def is_as_committed(path, binsha):
-    """Whether a file, or what a link says, is git's object of this SHA-1 (20 bytes)."""
+def is_as_committed(path: str, binsha: bytes) -> bool:
+    """Whether git's object of a file, or of a link's target, has this SHA-1 (20 bytes)."""
     try:
         content = os.fsencode(os.readlink(path)) if os.path.islink(path) else read_bytes(path)
     except OSError:  # missing, or no file

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import pkgutil
+from types import ModuleType
 
 from aepsl.base.errors import InputError
 
@@ -11,15 +12,16 @@ TRUNKS = "aepsl.nets.trunks"  # what `net` names
 ERASING = "aepsl.erasing"  # the rules of `mining.threshold` and `mining.sensitivity`
 
 
-def names(package):
-    """The names of the modules in `package`, 'aepsl.erasing', sorted; none of them is imported."""
-    folders = importlib.util.find_spec(package).submodule_search_locations
-    return sorted(module.name for module in pkgutil.iter_modules(folders))
+def names(package: str) -> list[str]:
+    """The names of the modules in `package`, 'aepsl.erasing', sorted; they are not imported."""
+    spec = importlib.util.find_spec(package)
+    assert spec, package
+    return sorted(module.name for module in pkgutil.iter_modules(spec.submodule_search_locations))
 
 
-def load(package, name):
+def load(package: str, name: str) -> ModuleType:
     """The module `name` of `package`. Raises InputError for a name that the package does not have."""
     known = names(package)
     if name not in known:
-        raise InputError(f"{name!r}: is none of {package}; known are {', '.join(known)}")
+        raise InputError(f"{name!r}: no module of {package}; known are {', '.join(known)}")
     return importlib.import_module(f"{package}.{name}")

@@ -4,14 +4,14 @@
 class InputError(Exception):
     """Input that the user can mend. The message is one line: the file, what is wrong, the remedy.
 
-    Of the kinds below it says what is wrong; where the remedy depends on the command, `cli.remedied` knows it.
+    `cli.remedied` adds the remedy of the kinds below where it depends on the command.
     """
 
 
 class BrokenFile(InputError):
     """A file that is missing, empty or damaged. Arguments: path, fault, and the remedy where the file is the user's."""
 
-    def __str__(self):
+    def __str__(self) -> str:
         path, fault, remedy = self.args
         return f"{path}: {fault}; {remedy}"
 

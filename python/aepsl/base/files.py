@@ -1,4 +1,4 @@
-"""Reading and writing files: a file appears complete or not at all, also where the power goes."""
+"""Reading and writing files: a file appears complete or not at all, also after a power cut."""
 
 import contextlib
 import csv
@@ -12,19 +12,21 @@ import re
 import resource
 import shutil
 import stat
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, Optional
 
 from aepsl.base.errors import FullDisk, InputError, NoRight
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-LEFTOVER = re.compile(r"\.part\d+(\.\w+)?$")  # what written_whole was writing when its process was killed
+LEFTOVER = re.compile(r"\.part\d+(\.\w+)?$")  # of a file that written_whole was writing when its process was killed
 
 
 @contextlib.contextmanager
-def written_whole(path, flushed=True):
-    """Give a name beside `path` to write to; it becomes `path` when the block ends without an error.
+def written_whole(path: str, flushed: bool = True) -> Iterator[str]:
+    """Yield a name beside `path` to write to; that file becomes `path` when the block ends without an error.
 
-    flushed: then it is on the disk, and no loss of power makes it shorter. For thousands of small files that takes
-    long: they are written without, and `flush_all` follows before anything says that they are there. Raises FullDisk.
+    flushed: bring it to the disk, where a power cut cannot shorten it. That is slow for thousands of small files: they
+    are written without, and `flush_all` follows before a record names them. Raises FullDisk.
     """
     folder = os.path.dirname(os.path.abspath(path))
     check_place(path)
@@ -47,23 +49,23 @@ def written_whole(path, flushed=True):
             os.unlink(beside)
 
 
-def make_folder(path):
-    """Make the folder `path`, and those above it; OSError for what cannot be one."""
-    pathlib.Path(path).mkdir(parents=True, exist_ok=True)  # os.makedirs recurses, for too long a name too deep
+def make_folder(path: str) -> None:
+    """Make the folder `path`, and those above it. Raises OSError for a path that cannot be a folder."""
+    pathlib.Path(path).mkdir(parents=True, exist_ok=True)  # os.makedirs recurses too deep for a very long path
 
 
-def check_place(path):
-    """InputError unless a file can be written as `path`, replacing one that is there; OSError for what is no name."""
+def check_place(path: str) -> None:
+    """InputError unless a file can be written, or replaced, at `path`; OSError for an invalid file name."""
     place = pathlib.Path(path)
     is_file = os.path.basename(path) and (place.is_file() or not place.exists())
     above = next(filter(pathlib.Path.exists, place.absolute().parents))
     if not is_file or not above.is_dir():
-        raise InputError(f"{path}: is no place for a file; name a file in a folder, not a folder, a pipe or a device")
+        raise InputError(f"{path}: cannot be a file; name a file in a folder, not a folder, a pipe or a device")
     if not os.access(above, os.W_OK | os.X_OK):
         raise NoRight(f"{path}: cannot be written")
 
 
-def flush(path):
+def flush(path: str) -> None:
     """Bring a file, or the names in a folder, from memory to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -75,8 +77,8 @@ def flush(path):
         os.close(handle)
 
 
-def flush_all(folder):
-    """`flush` for everything on the file system of `folder`: for thousands of files far faster than one by one."""
+def flush_all(folder: str) -> None:
+    """`flush` for the whole file system of `folder`: for thousands of files far faster than one by one."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).syncfs(handle):
@@ -86,14 +88,14 @@ def flush_all(folder):
         os.close(handle)
 
 
-def no_room(folder, needed=None):
+def no_room(folder: str, needed: Optional[int] = None) -> FullDisk:
     """A FullDisk; needed: bytes that are about to be written, where that is known."""
     wanted = f"{needed / 1e6:.0f} MB are needed next and " if needed else ""
     free = shutil.disk_usage(folder).free / 1e6
     return FullDisk(f"{folder}: the disk is full: {wanted}{free:.0f} MB are free; make room")
 
 
-def check_room(folder, needed):
+def check_room(folder: str, needed: int) -> None:
     """FullDisk or InputError unless `needed` bytes can be written in `folder`: Caffe would abort, or write half."""
     largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if resource.RLIM_INFINITY != largest < needed:
@@ -103,10 +105,10 @@ def check_room(folder, needed):
 
 
 @contextlib.contextmanager
-def folder_whole(path):
-    """written_whole for a folder; one that is there already, and not empty, is refused.
+def folder_whole(path: str) -> Iterator[str]:
+    """written_whole for a folder. InputError for a folder that exists and is not empty.
 
-    What an end without warning left beside is removed by the next start.
+    A killed process leaves its unfinished folder behind; the next call removes that.
     """
     path = os.path.abspath(path)
     if os.path.isfile(path) or (os.path.isdir(path) and os.listdir(path)):
@@ -117,48 +119,48 @@ def folder_whole(path):
     try:
         yield beside
         flush_all(beside)
-        os.rename(beside, path)  # an empty folder of that name gives way
+        os.rename(beside, path)  # replaces an empty folder of that name
         flush(os.path.dirname(path))
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def opened(path, mode="r", **options):
-    """`open` for reading; OSError for a pipe or a device, which would never end."""
+def opened(path: str, mode: str = "r", **options: Any) -> IO[Any]:
+    """`open` for reading. Raises OSError for a pipe or a device, which would never end."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "is no file, but a folder, a pipe or a device", path)
     return open(path, mode, **options)
 
 
-def read_bytes(path):
-    """What the file holds; OSError as from `opened`."""
+def read_bytes(path: str) -> bytes:
+    """The content of a file; OSError as from `opened`."""
     with opened(path, "rb") as file:
         return file.read()
 
 
-def read_text(path):
-    """What the file holds; None if there is none."""
+def read_text(path: str) -> Optional[str]:
+    """The content of a file; None if it is missing."""
     return read_bytes(path).decode("utf-8", "surrogateescape") if os.path.exists(path) else None
 
 
-def write_text(path, text):
+def write_text(path: str, text: str) -> None:
     """Write a file whole: the inverse of read_text."""
     write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
-def write_bytes(path, content, flushed=True):
+def write_bytes(path: str, content: bytes, flushed: bool = True) -> None:
     """Write a file whole; flushed: see written_whole."""
     with written_whole(path, flushed) as beside, open(beside, "wb") as file:
         file.write(content)
 
 
-def write_json(path, value):
+def write_json(path: str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 @contextlib.contextmanager
-def _of_a_stage(path, what):
-    """A file that a stage has written, open; InputError where it is missing, or is not `what`."""
+def _of_a_stage(path: str, what: str) -> Iterator[IO[str]]:
+    """Open a file that a stage has written. InputError where it is missing, or invalid; what: the message then."""
     try:
         with opened(path) as file:
             yield file
@@ -168,13 +170,14 @@ def _of_a_stage(path, what):
         raise InputError(f"{path}: {what} ({error}); delete it and run its stage again") from None
 
 
-def read_json(path):
+def read_json(path: str) -> Any:
+    """The value of a JSON file that a stage has written. InputError where the file is missing or invalid."""
     with _of_a_stage(path, "not JSON") as file:
         return json.load(file)
 
 
-def read_table(path, columns):
-    """{name: its numbers} of all columns of a CSV file, which has those of `columns`; InputError for any other."""
+def read_table(path: str, columns: Sequence[str]) -> dict[str, list[float]]:
+    """{name: its numbers} of all columns of a CSV file. InputError for a file without one of `columns`."""
     with _of_a_stage(path, "is no table of numbers under names") as file:
         names, *rows = csv.reader(file)
         numbers = [[float(cell) for cell in row] for row in rows]
@@ -183,7 +186,7 @@ def read_table(path, columns):
         return {name: [row[k] for row in numbers] for k, name in enumerate(names)}
 
 
-def digest(path, kind="sha256"):
+def digest(path: str, kind: str = "sha256") -> str:
     """A checksum of a file, in hexadecimal; kind: a name that hashlib knows."""
     checksum = hashlib.new(kind)
     with opened(path, "rb") as file:

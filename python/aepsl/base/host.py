@@ -1,19 +1,25 @@
-"""On what a run was made: our version and commit, versions of what computes, the processor, cores and GPUs."""
+"""On what a run was made: our version and commit, the libraries' versions, the processor, cores and GPUs."""
 
 import os
 import platform
 import re
+from typing import Any, Optional
 
 import cv2
 import numpy as np
 
 import aepsl
 from aepsl.base import commit
-from aepsl.base.files import read_text
+from aepsl.base.files import digest, read_text
+
+PACKAGES = "/usr/share/aepsl/packages.txt"  # what the image has installed, see docker/Dockerfile
 
 
-def made_on(cores=None, gpus=0):
-    """{name: text}; cores, gpus: how many were given to what is described, None for the cores that there are."""
+def made_on(cores: Optional[int] = None, gpus: int = 0) -> dict[str, Any]:
+    """{name: value}; cores, gpus: the numbers that the run was given, None for all cores.
+
+    packages: the SHA-256 of PACKAGES, in hexadecimal.
+    """
     processor = re.search(r"^(?:model name|Model|CPU part)\s*: (.*)$", read_text("/proc/cpuinfo") or "", re.M)
     return dict(
         aepsl=aepsl.__version__,
@@ -26,4 +32,5 @@ def made_on(cores=None, gpus=0):
         python=platform.python_version(),
         numpy=np.__version__,
         opencv=cv2.__version__,
+        packages=digest(PACKAGES) if os.path.exists(PACKAGES) else commit.UNKNOWN,
     )

@@ -3,17 +3,18 @@
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 
 from aepsl.base.errors import InputError
 
 
-def hold(folder):
-    """Keep other processes that ask the same out of `folder` until this one ends; InputError if one is in it.
+def hold(folder: str) -> int:
+    """Lock `folder` until this process ends; InputError if another process has locked it.
 
-    Whatever program this process becomes goes on keeping them out. Returns the handle that holds the lock.
+    The lock outlives os.exec: the new program holds it. Returns the handle that holds the lock.
     """
     handle = os.open(folder, os.O_RDONLY)
-    os.set_inheritable(handle, True)  # what this process becomes, and what it starts, keep others out too
+    os.set_inheritable(handle, True)  # the program after os.exec, and child processes, hold the lock too
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -26,12 +27,12 @@ def hold(folder):
 
 
 @contextlib.contextmanager
-def only_one(folder):
+def only_one(folder: str) -> Iterator[None]:
     """`hold` for the block alone."""
     handle = hold(folder)
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_UN)  # a worker that was started meanwhile has the handle too
+            fcntl.flock(handle, fcntl.LOCK_UN)  # a worker that was started in the block has the handle too
         os.close(handle)

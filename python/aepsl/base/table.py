@@ -2,9 +2,10 @@
 
 import re
 import textwrap
+from collections.abc import Sequence
 from html import escape
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 NOTE_WIDTH, CELL_WIDTH = 120, 60  # columns of a terminal that notes and cells are wrapped to
 BROAD = 12  # columns; a page prints wider tables smaller
@@ -12,35 +13,37 @@ FIGURE = re.compile(r"([-+−]?[\d?].*)?")  # a number, with its range or unit b
 
 
 class Table(NamedTuple):
-    """caption, note: a sentence each, or ''; columns: their names; rows: as many texts each, '' where there is nothing.
+    """caption, note: a sentence each, or ''; columns: their names; rows: as many texts each, '' for an empty cell.
 
-    The first column names the rows; a row whose name begins with a space belongs to the row above it. Columns of
-    nothing but figures stand to the right. A row of a name alone heads those below it.
+    The first column names the rows; a row whose name begins with a space belongs to the row above it. Columns that
+    hold figures alone are aligned right. A row with no more than a name heads the rows below it.
     """
 
     caption: str
-    columns: list
-    rows: list
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
     note: str = ""
 
-    def text(self):
+    def text(self) -> str:
         """For a terminal. Nothing is cut: a long cell takes several lines."""
-        figures, lines = self._figures(), []
+        figures = self._figures()
+        lines: list[tuple[str, ...]] = []
         for name, *cells in (self.columns, *self.rows):
             lines += zip_longest([name], *map(_wrapped, cells), fillvalue="")
-        in_column = [line for line in lines if any(line[1:])]  # a name alone may reach over the others
+        in_column = [line for line in lines if any(line[1:])]  # the name of a heading row may be wider than its column
         widths = [max(map(len, column)) for column in zip(*in_column)]
         justify = [str.rjust if each else str.ljust for each in figures]
-        shown = ["  ".join(put(*cell) for put, *cell in zip(justify, row, widths)).rstrip() for row in lines]
+        padded = [[put(cell, width) for put, cell, width in zip(justify, line, widths)] for line in lines]
+        shown = ["  ".join(cells).rstrip() for cells in padded]
         return "\n".join([*filter(None, [self.caption]), *shown, *textwrap.wrap(self.note, NOTE_WIDTH)])
 
-    def markdown(self):
+    def markdown(self) -> str:
         lines = [f"| {' | '.join(map(_markdown, row))} |" for row in (self.columns, *self.rows)]
         lines.insert(1, "|" + "".join("---:|" if each else "---|" for each in self._figures()))
         return "\n\n".join(filter(None, [self.caption and f"## {self.caption}", "\n".join(lines), self.note]))
 
-    def html(self):
-        """Cells of figures have the class 'n', rows that belong to the one above them 'below'."""
+    def html(self) -> str:
+        """Cells of figures have the class 'n'; rows that belong to the row above have the class 'below'."""
         kinds = [' class="n"' * each for each in self._figures()]
         head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(self.columns, kinds))
         body = ""
@@ -54,21 +57,21 @@ class Table(NamedTuple):
             f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n{note}</div>"
         )
 
-    def _figures(self):
-        """Whether each column holds nothing but figures."""
-        columns = list(zip(*self.rows)) or [[""]] * len(self.columns)
+    def _figures(self) -> list[bool]:
+        """Whether each column holds figures alone."""
+        columns = list(zip(*self.rows)) or [("",)] * len(self.columns)
         return [k > 0 and all(map(FIGURE.fullmatch, column)) for k, column in enumerate(columns)]
 
 
-def number(value, digits=1, sign=False):
-    """A figure as text, with a true minus; '' for None."""
+def number(value: Optional[float], digits: int = 1, sign: bool = False) -> str:
+    """A figure as text, with the typographic minus sign; '' for None."""
     return "" if value is None else f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
 
-def _wrapped(cell):
-    """The lines of a cell, of which none breaks a word."""
+def _wrapped(cell: str) -> list[str]:
+    """The lines of a cell; words are not broken."""
     return [cell] if len(cell) <= CELL_WIDTH else textwrap.wrap(cell, CELL_WIDTH, break_long_words=False)
 
 
-def _markdown(cell):
+def _markdown(cell: str) -> str:
     return cell.strip().replace("\\", "\\\\").replace("|", "\\|")

@@ -13,9 +13,15 @@ def read(path, count=MOST_LABELS):
     """A file's bit sets, H x W uint16; InputError for what is no file of regions, or has more than `count` of them."""
     bits = read_indexed(path)
     check_bits(path)
-    if int(bits.max(initial=0)) >> count:
-        raise InputError(f"{path}: has regions of more labels than the image's {count}; mine it anew with these labels")
+    check_count(path, bits.max(initial=0), count)
     return bits
+
+
+def check_count(path, largest, count):
+    """InputError for a file whose largest bit set is of more than `count` labels."""
+    if int(largest) >> int(count):
+        line = f"has regions of more labels than the image's {int(count)}"
+        raise InputError(f"{path}: {line}; mine it anew with these labels")
 
 
 def check_bits(path):
@@ -25,14 +31,14 @@ def check_bits(path):
         raise InputError(f"{path}: has {bits} bits, and mined regions have 16; name the folder that `aepsl mine` made")
 
 
-def packed(regions):
-    """N x H x W booleans as H x W uint16 bit sets; N at most 16."""
+def packed(regions: np.ndarray) -> np.ndarray:
+    """H x W uint16 bit sets from `regions`, N x H x W booleans; InputError if N is above 16."""
     if len(regions) > MOST_LABELS:
         raise InputError(f"an image has {len(regions)} labels; regions have room for {MOST_LABELS}")
     bits = np.arange(len(regions), dtype=np.uint16)[:, None, None]
     return np.bitwise_or.reduce(regions.astype(np.uint16) << bits, axis=0)
 
 
-def unpacked(bits, count):
-    """The inverse of `packed` for `count` regions."""
+def unpacked(bits: np.ndarray, count: int) -> np.ndarray:
+    """The inverse of `packed`: count x H x W booleans."""
     return (bits[None] >> np.arange(count, dtype=np.uint16)[:, None, None] & 1).astype(bool)

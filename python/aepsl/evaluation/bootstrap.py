@@ -1,10 +1,10 @@
 """Paired bootstrap over images: how far a difference of IoU depends on which images a validation set has.
 
-Each draw takes as many images as there are, with replacement, the same ones for all methods, adds up their counts and
-computes IoU of the sums, as `evaluate` does of all. The interval is that of the percentiles (Efron and Tibshirani, An
-Introduction to the Bootstrap, 1993, chapter 13). mIoU is always the mean over all classes that the images have: where a
-draw lacks a class, another draw's IoU of it counts. A mean over fewer classes would be another quantity, whose interval
-can exclude the difference itself.
+Each draw takes N of the N images, with replacement, and the same ones for all methods. It adds up their counts and
+computes IoU from the sums, as `evaluate` does. The interval is that of the percentiles (Efron and Tibshirani, An
+Introduction to the Bootstrap, 1993, chapter 13). mIoU is always the mean over all classes that the N images have: if a
+draw lacks a class, the IoU of another draw is taken for it. A mean over fewer classes would be another quantity, whose
+interval can exclude the difference itself.
 """
 
 import warnings
@@ -14,16 +14,16 @@ import numpy as np
 from aepsl.evaluation.evaluate import iou
 
 DRAWS = 10_000
-CHUNK = 500  # draws whose counts lie in memory at a time
+CHUNK = 500  # draws whose counts are in memory at a time
 LEVEL = 95  # percent of the draws that an interval holds
 
 
-def intervals(methods, reference, draws=DRAWS, seed=1):
+def intervals(methods: np.ndarray, reference: np.ndarray, draws: int = DRAWS, seed: int = 1) -> np.ndarray:
     """Intervals of the differences of `methods` from `reference`.
 
-    methods: M x N x 3 x K, what `evaluate.sums` gives of N images; reference: N x 3 x K, of the same images. Returns
-    (low, high), each M x (K + 1) in points of IoU, the last that of mIoU; NaN for a class in no draw's truth. A class's
-    interval is that of the draws that have it.
+    methods: M x N x 3 x K, the `evaluate.sums` of N images; reference: N x 3 x K, of the same images. Returns the
+    bounds (low, high), 2 x M x (K + 1), in points of IoU; the last is that of mIoU. NaN for a class that no draw's
+    truth has. A class's interval is that of the draws that have it.
     """
     stacks = np.stack([reference, *methods]).astype(np.float64)  # exact to 2 ** 53 pixels
     count, images = len(stacks), stacks.shape[1]
@@ -41,7 +41,7 @@ def intervals(methods, reference, draws=DRAWS, seed=1):
 
 
 def _complete(values):
-    """Give each of the D draws, D x M x K, that lacks a class the IoU of one that has it; these take turns."""
+    """Replace the NaN of a draw that lacks a class by the IoU of a draw that has it, in turn; values: D x M x K."""
     for of_class in np.moveaxis(values, 2, 0):
         has = ~np.isnan(of_class[:, 0])  # the truth is the same for all methods
         if has.any():
@@ -49,24 +49,24 @@ def _complete(values):
 
 
 def _draw(random, draws, images):
-    """How often each image is drawn: draws x images float64, each row with the sum `images`."""
+    """How often each image is drawn: draws x images float64; each row's sum is `images`."""
     drawn = random.randint(images, size=(draws, images)) + images * np.arange(draws)[:, None]
     return np.bincount(drawn.ravel(), minlength=draws * images).reshape(draws, images).astype(np.float64)
 
 
-def with_mean(values):
-    """IoU ... x K with its mean over the classes that are there (not NaN) behind it: ... x (K + 1)."""
+def with_mean(values: np.ndarray) -> np.ndarray:
+    """IoU, ... x K, followed by its mean over the classes that are not NaN: ... x (K + 1)."""
     there = ~np.isnan(values)
     mean = np.where(there, values, 0).sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)
     return np.concatenate([values, mean[..., None]], axis=-1)
 
 
 def _percentiles(values):
-    """The bounds of the middle LEVEL percent of all methods' differences from the first, without draws that are NaN.
+    """The bounds of the middle LEVEL percent of the differences of all methods from the first; NaN are left out.
 
     values: D x M x ...; returns 2 x (M - 1) x ....
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a class that all of them lack
+        warnings.simplefilter("ignore", RuntimeWarning)  # for a class that all draws lack
         bounds = [(100 - LEVEL) / 2, (100 + LEVEL) / 2]
         return np.nanpercentile(values[:, 1:] - values[:, :1], bounds, axis=0)

@@ -1,29 +1,31 @@
-"""What single images say: wrong pixels by size of object, the best and the worst images, over-erased ones."""
+"""Results by image: wrong pixels by size of object, the best and the worst images, over-erased ones."""
 
 import os
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from skimage import measure
 
-from aepsl.data.dataset import IGNORE
-from aepsl.evaluation import evaluate
+from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.evaluation import bootstrap, evaluate
 from aepsl.images.pictures import read_indexed
 
 OBJECT_SIZES = (0.01, 0.04, 0.16, 1)  # bounds of the sizes of objects, as shares of their image
 EXAMPLES = 2  # images of each kind that are named
-SEARCHED = 1000  # training images among which over-erased ones are looked for
+MOST_DIFFERENT = 20  # images that a comparison names
+SEARCHED = 1000  # training images that are searched for over-erased ones
 
 
-def of_row(folder, dataset, ids):
-    """(errors by size of object, {id: mIoU}) of the segmentations `folder`/ID.png of `ids`, which are all there.
+def of_row(folder: str, dataset: Dataset, ids: Sequence[str]) -> tuple[list[dict], dict[str, float]]:
+    """(errors by size of object, {id: mIoU}) of the segmentations `folder`/ID.png of `ids`; all must exist.
 
     The first: [{'most': ..., 'objects': ..., 'missed': ..., 'confused': ...}], one for each of OBJECT_SIZES. An object
-    is a connected piece (of 8 neighbours) of one class in the true mask; 'missed' and 'confused' are percent of the
-    pixels of the objects of that size, None where there are none. mIoU: in percent, the mean over the classes,
-    background too, that truth or prediction of the image has.
+    is a connected piece (8 neighbours) of one class in the true mask. 'missed' and 'confused' are in percent of the
+    pixels of the objects of that size; None if there are no such objects. mIoU: in percent, the mean over the classes,
+    with background, that the image's truth or prediction has.
     """
     pixels, objects, ious = np.zeros((len(OBJECT_SIZES), 3), np.int64), np.zeros(len(OBJECT_SIZES), int), {}
-    truths = dataset.mask_folder()
+    truths = evaluate.check_ids(dataset.mask_folder(), ids)
     for image_id in ids:
         truth, predicted = (read_indexed(os.path.join(place, image_id + ".png")) for place in (truths, folder))
         ious[image_id] = miou(evaluate.confusion(predicted, truth, dataset.values, image_id))
@@ -42,31 +44,35 @@ def of_row(folder, dataset, ids):
     return by_size, ious
 
 
-def miou(confusion):
-    """Mean IoU in percent of one image, from its evaluate.confusion, over the classes that either mask has."""
+def miou(confusion: np.ndarray) -> float:
+    """Mean IoU of one image, in percent, over the classes that either mask has; confusion: evaluate.confusion's."""
     sums = evaluate.sums(confusion)
     has = sums[1:].any(axis=0)
     return float(np.nan_to_num(evaluate.iou(sums))[has].mean()) if has.any() else 0.0
 
 
-def examples(ious):
-    """{'best': [{'id': ..., 'miou': ...}, ...], 'median': ..., 'worst': ...}: EXAMPLES of each, ordered by mIoU."""
+def examples(ious: Mapping[str, float]) -> dict[str, list[dict]]:
+    """{'best': [{'id': ..., 'miou': ...}, ...], 'median': ..., 'worst': ...}: EXAMPLES of each, ordered by mIoU.
+
+    ious: {id: mIoU}.
+    """
     ranked = sorted(ious, key=lambda image_id: (-ious[image_id], image_id))
     middle = max(0, (len(ranked) - EXAMPLES) // 2)
     chosen = dict(best=ranked[:EXAMPLES], median=ranked[middle : middle + EXAMPLES], worst=ranked[-EXAMPLES:])
     return {kind: [dict(id=each, miou=ious[each]) for each in found] for kind, found in chosen.items()}
 
 
-def over_erased(before, after, dataset, ids, seed):
-    """The 2 EXAMPLES images that lose most precision from the regions `before` to those of the next step, `after`.
+def over_erased(before: str, after: str, dataset: Dataset, ids: Iterable[str], seed: int) -> list[dict]:
+    """The 2 * EXAMPLES images that lose most precision from the regions `before` to those of the next step, `after`.
 
-    [{'id': ..., 'before': ..., 'after': ...}], precisions in 0 ... 1 of all labels' regions together; among SEARCHED of
-    `ids`, drawn with `seed`, of those with a true mask in which something is mined in both steps.
+    before, after: folders. Returns [{'id': ..., 'before': ..., 'after': ...}], with the precision, 0 ... 1, of all
+    labels' regions together. SEARCHED of `ids` are drawn with `seed`; of these, images without a true mask, or without
+    mined pixels in one of the steps, are left out.
     """
     ids = list(ids)
     if len(ids) > SEARCHED:
         ids = [ids[k] for k in sorted(np.random.RandomState(seed).choice(len(ids), SEARCHED, replace=False))]
-    found = []
+    found: list[dict] = []
     for image_id, row in zip(ids, dataset.labels(ids)):
         values = [dataset.values[c + 1] for c in np.flatnonzero(row)]
         regions = [read_indexed(os.path.join(folder, image_id + ".png")) > 0 for folder in (before, after)]
@@ -78,3 +84,13 @@ def over_erased(before, after, dataset, ids, seed):
             precisions = [float(np.isin(each, values).mean()) for each in mined]
             found.append(dict(id=image_id, before=precisions[0], after=precisions[1]))
     return sorted(found, key=lambda each: (each["after"] - each["before"], each["id"]))[: 2 * EXAMPLES]
+
+
+def most_different(ids, ours, theirs):
+    """MOST_DIFFERENT images whose own mIoU, over the classes in the image's truth, differs most; N x 3 x K of each."""
+    means = [bootstrap.with_mean(evaluate.iou(np.moveaxis(sums, 1, 0)))[:, -1] for sums in (ours, theirs)]
+    order = np.argsort(-np.abs(means[1] - means[0]), kind="stable")[:MOST_DIFFERENT]
+    return [
+        dict(id=ids[k], difference=float(means[1][k] - means[0][k]), ours=float(means[0][k]), theirs=float(means[1][k]))
+        for k in order
+    ]

@@ -1,27 +1,32 @@
 """IoU of segmentations, against true masks."""
 
+from collections.abc import Iterator, Sequence
+from typing import Optional
+
 import numpy as np
 
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_json
 from aepsl.base.table import Table, number
-from aepsl.data.dataset import ALL_IGNORED, IGNORE, VOC_CLASSES, check_values, in_folder
+from aepsl.data.dataset import ALL_IGNORED, IGNORE, VOC_CLASSES, in_folder
 from aepsl.data.lists import read_classes, read_list, twice
+from aepsl.data.mask_files import check_values
 from aepsl.images import decoding
 from aepsl.images.pictures import read_indexed, refuse_colours
 
 WRONG_KINDS = ("missed", "confused", "false")  # of wrong pixels: see errors
 
 
-def run(pred, gt, ids, values, names):
+def run(pred: str, gt: str, ids: Sequence[str], values: Sequence[int], names: Sequence[str]) -> dict:
     """Compare pred/ID.png with gt/ID.png over all `ids`; IoU in percent.
 
-    values: the mask values of the classes, background (0) first; names: theirs.
-    Returns {'miou': ..., 'iou': {name: ...}, 'absent': [names that the ground truth does not have], 'errors': ...},
-    see `errors`. Raises InputError for a file that is missing, or not of its counterpart's size, before the first is
-    decoded; for a value that is neither a class nor IGNORE; and for a prediction, or all true masks, of IGNORE alone. A
-    pixel that is predicted as IGNORE is wrong.
+    pred, gt: folders; values: the mask values of the classes, background (0) first; names: of the classes.
+    Returns {'miou': ..., 'iou': {name: ...}, 'absent': [classes that the ground truth lacks], 'errors': ...}, see
+    `errors`. A pixel that is predicted as IGNORE is wrong. Raises InputError
+    - before any file is decoded: for a missing file, and for one whose size is not its counterpart's;
+    - for a value that is neither a class nor IGNORE;
+    - for a prediction that is IGNORE everywhere, or if all true masks are.
     """
     check_ids(gt, ids)
     total = np.zeros((len(values), len(values) + 1), np.int64)
@@ -31,17 +36,17 @@ def run(pred, gt, ids, values, names):
     return scores(total, names)
 
 
-def check_counts(gt, confusion):
-    """InputError if nothing counts of the true masks in the folder `gt`."""
+def check_counts(gt: str, confusion: np.ndarray) -> None:
+    """InputError if no pixel of the true masks in the folder `gt` counts."""
     if not confusion.any():
         raise InputError(f"{gt}: {ALL_IGNORED}")
 
 
-def confusions(predictions, truths, values):
-    """An iterator over the images' confusion matrices, each K x (K + 1) int64 as `scores` takes them.
+def confusions(predictions: Sequence[str], truths: Sequence[str], values: Sequence[int]) -> Iterator[np.ndarray]:
+    """An iterator over the images' confusion matrices, each K x (K + 1) int64, see `scores`.
 
-    predictions, truths: paths of their masks, in the same order; values: the K mask values. All headers are checked
-    before this returns.
+    predictions, truths: paths of masks, in the same order; values: the K mask values. All headers are checked before
+    this returns.
     """
     for pair in zip(predictions, truths):
         _check(*pair)
@@ -57,11 +62,11 @@ def _confusion(prediction, truth, values):
     return confusion(predicted, read_indexed(truth), values, truth)
 
 
-def confusion(predicted, true, values, name):
-    """Counts the pairs of values of two masks, truth in rows, as `scores` takes them; 255 in the truth does not count.
+def confusion(predicted: np.ndarray, true: np.ndarray, values: Sequence[int], name: str) -> np.ndarray:
+    """The confusion matrix of two masks, see `scores`; pixels of 255 in the truth do not count.
 
-    predicted: H x W uint8; true: H x W uint8 or uint16. name: of the truth, for the InputError of a value in it that is
-    none of `values`.
+    predicted: H x W uint8; true: H x W uint8 or uint16; name: of the truth, for messages. Raises InputError for a value
+    in the truth that is not in `values`.
     """
     check_values(name, np.flatnonzero(np.bincount(true.ravel())), [*values, IGNORE])
     pairs = np.bincount((256 * true.astype(np.int64) + predicted).ravel(), minlength=256 * 256).reshape(256, 256)
@@ -69,10 +74,11 @@ def confusion(predicted, true, values, name):
     return np.column_stack([pairs[np.ix_(values, values)], pairs[np.ix_(values, others)].sum(axis=1)])
 
 
-def scores(confusion, names):
-    """IoU in percent of K classes from K x (K + 1) counts: truth in rows, predictions in columns, 'other' last.
+def scores(confusion: np.ndarray, names: Sequence[str]) -> dict:
+    """IoU in percent of K classes; confusion: K x (K + 1) counts, truth in rows, predictions in columns, 'other' last.
 
-    A class that the ground truth does not have is left out of the mean; one that is only never predicted counts 0.
+    A class that the ground truth lacks is left out of the mean. A class that is in the truth, and is never predicted,
+    has an IoU of 0.
     """
     values = iou(sums(confusion))
     present = ~np.isnan(values)
@@ -84,23 +90,24 @@ def scores(confusion, names):
     )
 
 
-def sums(confusion):
-    """What IoU needs of a confusion matrix, 3 x K: each class's hits, pixels in the truth, and predicted pixels."""
+def sums(confusion: np.ndarray) -> np.ndarray:
+    """The counts that IoU needs, 3 x K, from a confusion matrix: each class's hits, true pixels, predicted pixels."""
     hits = np.diag(confusion)
     return np.stack([hits, confusion.sum(axis=1), confusion[:, : len(hits)].sum(axis=0)])
 
 
-def iou(sums):
-    """IoU in percent, ... x K, from `sums`, 3 x ... x K; NaN for a class that the truth does not have."""
+def iou(sums: np.ndarray) -> np.ndarray:
+    """IoU in percent, ... x K, from `sums`, 3 x ... x K; NaN for a class that the truth lacks."""
     hits, truth, predicted = sums
     union = truth + predicted - hits
     return np.where(truth > 0, 100 * hits / np.maximum(union, 1), np.nan)
 
 
-def errors(confusion):
+def errors(confusion: np.ndarray) -> dict[str, float]:
     """Three kinds of wrong pixels, in percent of the pixels of objects; confusion as in `scores`.
 
-    'missed': objects taken for background; 'confused': for another class; 'false': background taken for an object.
+    'missed': an object predicted as background; 'confused': as another class; 'false': background predicted as an
+    object.
     """
     objects = max(1, confusion[1:].sum())
     missed, right = confusion[1:, 0].sum(), np.diag(confusion)[1:].sum()
@@ -108,13 +115,14 @@ def errors(confusion):
     return {kind: float(100 * count / objects) for kind, count in zip(WRONG_KINDS, counts)}
 
 
-def check_ids(gt, ids):
-    """InputError if there is no folder of true masks `gt`, or no list of images, or one with an id twice."""
+def check_ids(gt: Optional[str], ids: Sequence[str]) -> str:
+    """The folder of true masks `gt`; InputError if it is None, if `ids` is empty, or if it has an id twice."""
     if gt is None:
-        raise InputError("no true masks to compare with; they go to SegmentationClassAug of the data set")
+        raise InputError("no true masks to compare with; put them into SegmentationClassAug of the data set")
     again = twice(ids)
     if again or not ids:
-        raise InputError(f"the ids of the images: {f'{again} is there twice' if again else 'there are none'}")
+        raise InputError(f"the ids of the images: {f'{again} is there twice' if again else 'the list is empty'}")
+    return gt
 
 
 def _check(prediction, truth):
@@ -131,7 +139,7 @@ def _check(prediction, truth):
         raise InputError(f"{prediction}: is {ours}, the ground truth {theirs}; segment the image at its own size")
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--pred", required=True, help="folder of predicted masks")
     parser.add_argument("--gt", required=True, help="folder of true masks")

@@ -1,9 +1,15 @@
 """Section 3.1: object regions by adversarial erasing, and the masks S that they make with background cues."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Optional
+
 from aepsl.graph.stage import CUES, LABELLED, NET, TRAINING, TRUE_MASKS, Stage, initial
 
+if TYPE_CHECKING:
+    from aepsl.graph.graph import Graph
 
-def stages(of):
+
+def stages(of: "Graph") -> Iterator[Stage]:
     """The stages in their order."""
     yield saliency(of)
     if initial(of) == "surgery":
@@ -13,25 +19,24 @@ def stages(of):
     yield from (thresholds(of), background(of))
 
 
-def saliency(of):
-    """Background cues. The user's maps count alone, and so does a detector."""
+def saliency(of: "Graph") -> Stage:
+    """Background cues: the user's maps, or else the detector's."""
     options = dict(list_name=of.experiment.data.train)
-    if of.given["maps"]:
-        source = dict(reads=dict(maps="maps"), inputs=("train.images",), options=options)
-    else:
+    source: dict[str, Any] = dict(reads=dict(maps="maps"), inputs=("train.images",), options=options)
+    if not of.given["maps"]:
         options.update(detector=of.experiment.background.detector)
         source = dict(inputs=("train.images", "detector"), options=options)
     return Stage("saliency", "saliency", of.run.saliency, images="train", **source)
 
 
-def surgery(of):
-    """LargeFOV's initial weights. Where the user's lack fc6 and fc7 they are drawn, of what fc6_fc7 stands for."""
-    made_of = dict(reads=dict(vgg="weights"), inputs=("fc6_fc7",), stood_for=TRAINING)
+def surgery(of: "Graph") -> Stage:
+    """LargeFOV's initial weights. Missing fc6 and fc7 are drawn; the input fc6_fc7 covers all settings of that."""
+    made_of: dict[str, Any] = dict(reads=dict(vgg="weights"), inputs=("fc6_fc7",), stood_for=TRAINING)
     return Stage("surgery", "surgery", of.run.initial, **made_of)
 
 
-def classification(of, t):
-    """Step t of adversarial erasing: learn to classify what the steps before have left of the images."""
+def classification(of: "Graph", t: int) -> Stage:
+    """Step t of adversarial erasing: learn to classify the images without the regions of the steps before."""
     return Stage(
         f"classification.step{t}",
         "classification",
@@ -43,8 +48,8 @@ def classification(of, t):
     )
 
 
-def mine(of, t):
-    """What the net of step t looks at joins the regions that are erased."""
+def mine(of: "Graph", t: int) -> Stage:
+    """The regions of step t: those of the steps before, and what the CAM of step t's net adds."""
     return Stage(
         f"mine.step{t}",
         "mine",
@@ -56,13 +61,13 @@ def mine(of, t):
     )
 
 
-def shares(of, t):
-    """How much of the objects the regions cover, and how much else."""
+def shares(of: "Graph", t: int) -> Stage:
+    """Recall and precision of the regions, against the true masks."""
     return Stage(f"shares.step{t}", "shares", of.run.shares(t), dict(regions=_mined(t)), inputs=TRUE_MASKS)
 
 
-def thresholds(of):
-    """How much hangs on the erasing threshold: what step 1 would have mined with others."""
+def thresholds(of: "Graph") -> Stage:
+    """Sensitivity to the erasing threshold: the shares that step 1 would have with other thresholds."""
     return Stage(
         "thresholds",
         "thresholds",
@@ -73,18 +78,18 @@ def thresholds(of):
     )
 
 
-def masks(of, t):
+def masks(of: "Graph", t: int) -> Stage:
     """S of the regions of steps 1 to t, and background."""
     reads = dict(regions=_mined(t), saliency="saliency")
-    made_of = dict(settings=CUES, inputs=("train.labels",), images="train")
+    made_of: dict[str, Any] = dict(settings=CUES, inputs=("train.labels",), images="train")
     return Stage(f"masks.ae_step{t}", "masks", of.run.masks(t), reads, **made_of)
 
 
-def background(of):
-    """How good the background cue is, and the masks of the tables' nets."""
-    reads = dict(saliency="saliency", masks=f"masks.ae_step{of.experiment.mining.merge}")
+def background(of: "Graph") -> Stage:
+    """Errors of the background cue, and of the masks of the tables' nets, against the true masks."""
+    reads: dict[str, Optional[str]] = dict(saliency="saliency", masks=f"masks.ae_step{of.experiment.mining.merge}")
     return Stage("background", "background", of.run.background, reads, settings=CUES, inputs=TRUE_MASKS)
 
 
-def _mined(t):
+def _mined(t: int) -> Optional[str]:
     return f"mine.step{t}" if t else None

@@ -1,12 +1,13 @@
-"""The one graph of a run: its stages, what each is made of, and which are to be done again.
+"""The graph of a run: its stages, what each is made of, and which must be done again.
 
-A stage's identity is one word: a SHA-256 of its settings, of what its inputs hold, and of what the stages that it needs
-have made. A stage is done again where its word is another than that of its record, where a file of its result is
-damaged, and where a stage that it needs is done again; it keeps what is there when its word proves to be the same.
+A stage's identity is one word: a SHA-256 of its settings, of the contents of its inputs, and of the results of the
+stages that it needs. A stage is done again if its word differs from its record's, if a file of its result is damaged,
+or if a stage that it needs is done again. If its word is then found to be the same, its result is kept.
 """
 
 import os
-from typing import NamedTuple, Optional
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Optional
 
 import yaml
 
@@ -14,56 +15,67 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json, write_text
 from aepsl.graph import erasing, segmentation
 from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.stage import Stage
 from aepsl.paper import recipes
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 from aepsl.store import digests, records
+
+Contents = dict[str, Optional[str]]  # {input: SHA-256 of its content, None where it is missing}, see aepsl.run.inputs
 
 
 class Start(NamedTuple):
-    """What `aepsl run` was asked for, resolved, and what that holds.
+    """The options of `aepsl run`, resolved, with the contents of the inputs.
 
-    data, weights, maps: paths; contents: {input: SHA-256}; targets: the stages that are wanted; last: the command
-    behind them, as words; seconds: {stage: how long it is expected to take}; nets, rows: of a sweep, beside those of
-    tables 3 and 4.
+    data, weights, maps: paths; targets: the stages to be done; last: the command after them, as words; seconds: {stage:
+    its expected time}; nets, rows: of a sweep, added to those of tables 3 and 4.
     """
 
     data: str
     weights: Optional[str]
     maps: Optional[str]
-    contents: dict
-    targets: list
-    last: list
+    contents: Contents
+    targets: list[str]
+    last: list[str]
     gpus: int
     cores: int
-    seconds: dict = {}
-    nets: dict = {}
-    rows: dict = {}
+    seconds: dict[str, float] = {}
+    nets: dict[str, recipes.Net] = {}
+    rows: dict[str, recipes.Row] = {}
 
 
 class Graph:
     """The graph of an experiment's run.
 
-    weights, maps: what the user gave, or None; contents: {input: SHA-256 of what it holds, or None where it is not
-    there}, see aepsl.run.inputs; root: of the runs' folders; nets, rows: more of them, as aepsl.paper.recipes has them.
-    Raises InputError for a row of `rows` that there is not.
+    weights, maps: the user's paths, or None; root: the folder of all runs; nets, rows: added to those of
+    aepsl.paper.recipes. Raises InputError if the experiment has an unknown row.
     """
 
-    def __init__(self, experiment, weights=None, maps=None, contents=None, root=None, nets=(), rows=()):
+    def __init__(
+        self,
+        experiment: Experiment,
+        weights: Optional[str] = None,
+        maps: Optional[str] = None,
+        contents: Optional[Contents] = None,
+        root: Optional[str] = None,
+        nets: Optional[Mapping[str, recipes.Net]] = None,
+        rows: Optional[Mapping[str, recipes.Row]] = None,
+    ) -> None:
         self.experiment, self.contents = experiment, contents or {}
         self.run = RunFolder(experiment.name, root)
         steps = experiment.mining.steps
-        self.nets, self.rows = {**recipes.nets(steps), **dict(nets)}, {**recipes.rows(steps), **dict(rows)}
+        self.nets, self.rows = {**recipes.nets(steps), **dict(nets or {})}, {**recipes.rows(steps), **dict(rows or {})}
         self.given = dict(weights=weights, maps=maps)
         for row in experiment.rows:
             self.checked_row(row)
         declared = {stage.name: stage for stage in (*erasing.stages(self), *segmentation.stages(self))}
-        self.stages = {}  # each after all that it needs
+        self.stages: dict[str, Stage] = {}  # each after all that it needs
         for name in declared:
             self._add(name, declared)
         self.parts = [f"{k}-{experiment.shards}" for k in range(1, experiment.shards + 1)]
 
-    def _add(self, name, declared, waiting=()):
-        """Add a stage behind all that it needs; InputError for one that is not declared, or waits for itself."""
+    def _add(self, name: str, declared: dict[str, Stage], waiting: tuple[str, ...] = ()) -> None:
+        """Add a stage after all that it needs. InputError if it is not declared, or if stages need each other."""
         if name in waiting or name not in declared:
             why = "waits for it" if name in waiting else "is declared nowhere"
             raise InputError(f"aepsl/paper/recipes.py: {waiting[-1]} needs {name}, which {why}")
@@ -78,42 +90,42 @@ class Graph:
         inputs = (*stage.inputs, *(source for source in reads.values() if source in given))
         self.stages[name] = stage._replace(needs=tuple(needs), inputs=inputs, paths=paths)
 
-    def checked_row(self, row):
-        """`row`; InputError if tables 3 and 4 have no such row, and we add none."""
+    def checked_row(self, row: str) -> str:
+        """`row`; InputError if neither tables 3 and 4 nor our additions have such a row."""
         if row not in self.rows:
             known = ", ".join(self.rows)
             raise InputError(f"{row}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {known}")
         return row
 
-    def needed(self, targets=("results",)):
-        """The stages that `targets` need, and those: each after all that it needs, else in the order of the paper."""
+    def needed(self, targets: Iterable[str] = ("results",)) -> list[Stage]:
+        """`targets` and the stages that they need: each after all that it needs, else in the order of the paper."""
         wanted = list(targets)
-        for name in wanted:  # grows while it is gone through
+        for name in wanted:  # grows in the loop
             wanted += [other for other in self.stages[name].needs if other not in wanted]
         return [stage for name, stage in self.stages.items() if name in wanted]
 
-    def shown(self):
-        """The stages of a whole run that take long: those that train, or go through images."""
+    def shown(self) -> list[Stage]:
+        """The stages of a whole run that take long: those that train, or process many images."""
         return [stage for stage in self.needed() if stage.is_training or stage.images]
 
-    def jobs(self, name):
+    def jobs(self, name: str) -> list[str]:
         """The names of a stage's jobs: one for each share of its images."""
         return [f"{name}.{part}" for part in self.parts] if self.stages[name].images else [name]
 
-    def marks(self, names):
+    def marks(self, names: Iterable[str]) -> list[str]:
         """The marks of all jobs of some stages, as paths from the run's folder."""
         return [records.mark_of("", job) for name in names for job in self.jobs(name)]
 
-    def is_done(self, name):
-        """Whether the marks of all jobs of a stage are there."""
+    def is_done(self, name: str) -> bool:
+        """Whether the marks of all jobs of a stage exist."""
         return all(os.path.exists(os.path.join(self.run.path, mark)) for mark in self.marks([name]))
 
-    def settings_of(self, stage):
-        """The experiment as the stage's net has changed it."""
+    def settings_of(self, stage: Stage) -> Experiment:
+        """The experiment with the changes of the stage's net."""
         return experiments.changed(self.experiment, stage.changes) if stage.changes else self.experiment
 
-    def word(self, stage):
-        """What the stage's result is made of; None where a stage that it needs has no record yet."""
+    def word(self, stage: Stage) -> Optional[str]:
+        """Identifies what the stage's result is made of; None where a stage that it needs has no record yet."""
         made = {name: records.contents(self.run.path, self.jobs(name)) for name in stage.needs}
         if None in made.values():
             return None
@@ -128,12 +140,13 @@ class Graph:
             )
         )
 
-    def undone(self, targets, dry=False):
-        """The jobs to be done of what `targets` need; what is damaged is put right.
+    def undone(self, targets: Iterable[str], dry: bool = False) -> list[str]:
+        """The jobs that must be done for `targets`. Repairs damaged results, and removes the marks of these jobs.
 
-        The marks of those jobs go: a mark says that its job is done, of what is there today. dry: only tells.
+        dry: changes no file.
         """
-        stages, jobs = set(), []
+        stages: set[str] = set()
+        jobs: list[str] = []
         for stage in self.needed(targets):
             word = None if stages.intersection(stage.needs) else self.word(stage)
             for job in self.jobs(stage.name):
@@ -145,7 +158,7 @@ class Graph:
             records.unmark(self.run.path, job)
         return jobs
 
-    def cores(self, stage, start):
+    def cores(self, stage: Stage, start: Start) -> int:
         """How many cores a job of the stage takes."""
         if stage.is_training:
             return self.experiment.data.workers + 1 if start.gpus else self.experiment.threads
@@ -153,28 +166,28 @@ class Graph:
             return max(1, start.cores // (start.gpus or len(self.parts)))
         return 1
 
-    def longest(self, seconds):
-        """{stage: seconds from its start to the end of the last that waits for it}: what waits longest starts first."""
-        waits = {}
+    def longest(self, seconds: Mapping[str, float]) -> dict[str, float]:
+        """{stage: seconds from its start to the end of the last stage that needs it}; the longest starts first."""
+        waits: dict[str, float] = {}
         for stage in reversed(list(self.stages.values())):
             own = seconds.get(stage.name, 0)
             waits[stage.name] = own + max((waits[n] for n in waits if stage.name in self.stages[n].needs), default=0)
         return waits
 
 
-def write(graph, start):
-    """Write what `read` reads into the run's folder: the settings, whole, and the Start."""
+def write(graph: Graph, start: Start) -> None:
+    """Write the complete settings and the Start into the run's folder, for `read`."""
     name = graph.experiment.name
     header = f"# The settings of the run {name}, whole, as its last start found them.\n"
-    dumped = dict(sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    dumped: dict[str, Any] = dict(sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     text = yaml.safe_dump(graph.experiment.settings(), **dumped)
     write_text(graph.run.settings, header + text)
     more = {key: {name: each._asdict() for name, each in getattr(start, key).items()} for key in ("nets", "rows")}
     write_json(graph.run.start, dict(start._asdict(), name=name, **more))
 
 
-def read(folder, root=None):
-    """(Graph, Start) of a run's folder; root: of the runs' folders."""
+def read(folder: str, root: Optional[str] = None) -> tuple[Graph, Start]:
+    """(Graph, Start) of a run's folder; root: the folder of all runs."""
     told = read_json(os.path.join(folder, "start.json"))
     experiment = experiments.of_file(os.path.join(folder, "experiment.yaml"), told.pop("name"))
     for key, kind in (("nets", recipes.Net), ("rows", recipes.Row)):
@@ -184,7 +197,7 @@ def read(folder, root=None):
     return graph, start
 
 
-def of_run(name):
-    """The settings that the run of an experiment was made with; before its first start, the experiment's."""
+def of_run(name: str) -> Experiment:
+    """The settings of the last start of an experiment's run; before its first start, the experiment's."""
     path = RunFolder(experiments.checked_name(name)).settings
     return experiments.of_file(path, name) if os.path.exists(path) else experiments.load(name)

@@ -1,99 +1,131 @@
-"""A run's folder, runs/NAME: every path in it, and what its marks say."""
+"""A run's folder, runs/NAME: every path in it, and the time and memory that its marks record."""
 
 import contextlib
 import glob
 import os
 import re
+from collections.abc import Callable
+from typing import Any, Optional
 
 from aepsl.base import commit
 from aepsl.base.errors import InputError
 from aepsl.store import records
+from aepsl.store.result import RECORD
 
 ROOT = "runs"
 MODEL = "final.caffemodel"
-DAMAGED = (InputError, OSError, KeyError, TypeError, IndexError)  # what reading a JSON file of another kind raises
-PATHS = dict(  # attributes of a RunFolder; those with {} are functions of what stands there
-    settings="experiment.yaml",  # of the run, whole: every stage, and whatever prints its figures, reads these
-    start="start.json",  # what the last start was asked for, and what its inputs hold (aepsl.graph.graph.Start)
-    queue="queue",  # the jobs that a cluster's queue has, or will be given (aepsl.run.queue)
-    data="data",  # what the demo draws
-    saliency="saliency",  # background cues
-    initial="initial.caffemodel",  # LargeFOV's initial weights, where they are made of VGG-16's
-    # train.prototxt, solver.prototxt, log.csv, train.json, final.caffemodel of an erasing step
-    classification="step{}/classification",
-    # what was mined in all steps up to this one: 16-bit PNGs, a bit for each label of the image;
-    regions="step{}/regions",  # heat/: this step's maps of the few images that the report shows
-    shares="step{}/regions.json",  # recall, precision and erased share of the regions
-    thresholds="step1/thresholds.json",  # the same with other thresholds
-    masks="masks/ae_step{}",  # made of the regions of all steps up to this one
-    background="background.json",  # how good the background cue is, and the masks of the tables' nets
-    segmentation="segmentation/{}",  # the nets of tables 3 and 4
-    # the training images segmented by a PSL net: with CRF, in crf/, the masks of another round;
-    relabelled="relabelled/{}",  # s_hat/: S_hat of the few images that the report shows
-    segmented="{}/{}",  # val or test, and a row: segmentations, without CRF in plain/ and with it in crf/
-    submission="submission/{}.tgz",  # the archive of a row
-    page="report/index.html",  # the report: made of the rest, never part of what anything is made of
-    results="results.json",  # every figure
-    calibration="calibration.json",  # those of the net trained with true masks
-)
+DAMAGED = (InputError, OSError, KeyError, TypeError, IndexError)  # errors of reading a JSON file of unexpected content
 
 
-def is_in_a_run(path):
-    """Whether a path lies in a run's folder, where everything is of our making."""
-    return os.path.dirname(os.path.relpath(path, ROOT)).split(os.sep)[0] not in ("", os.pardir)
+def is_in_a_run(path: str) -> bool:
+    """Whether a path is in a run's folder, or in one that a stage has filled: a stage made the file, not the user."""
+    folder = os.path.dirname(os.path.relpath(path, ROOT))
+    while folder and not folder.startswith(os.pardir):
+        if any(os.path.exists(os.path.join(ROOT, folder, name)) for name in ("made", RECORD)):
+            return True
+        folder = os.path.dirname(folder)
+    return False
 
 
 class RunFolder:
-    """The paths of the run of that name, below `root`: relative to the repository."""
+    """The paths of the run of that name, below `root` (ROOT): relative to the repository."""
 
-    def __init__(self, name, root=None):
+    def __init__(self, name: str, root: Optional[str] = None) -> None:
         self.path = os.path.join(root or ROOT, name)
-        for key, pattern in PATHS.items():
-            path = os.path.join(self.path.replace("{", "{{").replace("}", "}}"), pattern).format
-            setattr(self, key, path if "{" in pattern else path())
+        self.settings = self._in("experiment.yaml")  # of the run, whole: every stage and every report reads these
+        self.start = self._in("start.json")  # the options of the last start, and SHA-256 of its inputs (graph.Start)
+        self.queue = self._in("queue")  # the jobs that are given to a cluster's queue (aepsl.run.queue)
+        self.data = self._in("data")  # what the demo draws
+        self.saliency = self._in("saliency")  # background cues
+        self.initial = self._in("initial.caffemodel")  # LargeFOV's initial weights, if they are made of VGG-16's
+        self.thresholds = self._in("step1/thresholds.json")  # `shares` of the regions of other thresholds
+        self.background = self._in("background.json")  # errors of the background cue, and of the tables' nets' masks
+        self.page = self._in("report/index.html")  # the report: made of the rest, and nothing is made of it
+        self.results = self._in("results.json")  # every figure
+        self.calibration = self._in("calibration.json")  # the figures of the net trained with the true masks
+
+    def _in(self, path: str) -> str:
+        return os.path.join(self.path, path)
+
+    def classification(self, step: int) -> str:
+        """train.prototxt, solver.prototxt, log.csv, train.json, final.caffemodel of an erasing step."""
+        return self._in(f"step{step}/classification")
+
+    def regions(self, step: int) -> str:
+        """Pixels mined in the steps up to this one: 16-bit PNGs, a bit for each label of the image.
+
+        heat/ has this step's maps of the few images that the report shows.
+        """
+        return self._in(f"step{step}/regions")
+
+    def shares(self, step: int) -> str:
+        """A JSON file: recall, precision and erased share of the regions."""
+        return self._in(f"step{step}/regions.json")
+
+    def masks(self, step: int) -> str:
+        """S, made of the regions of all steps up to this one."""
+        return self._in(f"masks/ae_step{step}")
+
+    def segmentation(self, net: str) -> str:
+        """The training of a net of tables 3 and 4."""
+        return self._in(f"segmentation/{net}")
+
+    def relabelled(self, net: str) -> str:
+        """The training images segmented by a PSL net: in crf/, with CRF, the masks of another round.
+
+        s_hat/ has S_hat of the few images that the report shows.
+        """
+        return self._in(f"relabelled/{net}")
+
+    def segmented(self, split: str, row: str) -> str:
+        """The segmentations of 'val' or 'test' by a row: in plain/ without CRF, in crf/ with it."""
+        return self._in(f"{split}/{row}")
+
+    def submission(self, row: str) -> str:
+        """The archive of a row."""
+        return self._in(f"submission/{row}.tgz")
 
     @staticmethod
-    def model(folder):
+    def model(folder: str) -> str:
         """The trained weights in the folder of a training."""
         return os.path.join(folder, MODEL)
 
-    def has_begun(self):
+    def has_begun(self) -> bool:
         return os.path.isdir(self.path) and bool(os.listdir(self.path))
 
-    def images(self):
-        """{"train": how many images were checked, "val": ...}; {} before that."""
+    def images(self) -> dict[str, int]:
+        """{"train": the number of checked images, "val": ...}; {} before the check."""
         images = records.read_mark(self.path, "check").get("value")
-        is_one = isinstance(images, dict) and all(isinstance(count, int) for count in images.values())
-        return images if is_one else {}
+        return images if isinstance(images, dict) and all(isinstance(n, int) for n in images.values()) else {}
 
-    def seconds(self):
-        """{stage: seconds}; the shards of a stage, which may have run side by side, are added up."""
+    def seconds(self) -> dict[str, float]:
+        """{stage: seconds}, the sum over its shards, even if they ran at the same time."""
         return self._took("seconds", sum)
 
-    def peaks(self):
-        """{stage: MiB of memory at most}; of the shards of a stage, the largest."""
+    def peaks(self) -> dict[str, float]:
+        """{stage: peak memory in MiB}, the largest of its shards."""
         return self._took("peak_mib", max)
 
-    def commits(self):
-        """{stage: the commits that made it, a set}; see aepsl.base.commit."""
+    def commits(self) -> dict[str, set[str]]:
+        """{stage: the commits that made it}; see aepsl.base.commit."""
         return self._took("commit", set, commit.UNKNOWN)
 
-    def took(self):
-        """[(stage, what its mark says)] of every job of a stage that is done, shards one by one."""
+    def took(self) -> list[tuple[str, dict[str, Any]]]:
+        """[(stage, mark)] of every job that is done, one for each shard."""
         paths = sorted(glob.glob(os.path.join(glob.escape(self.path), "done", "*.json")))
         jobs = [os.path.basename(path)[: -len(".json")] for path in paths]
         marks = [(stage_of(job), records.read_mark(self.path, job)) for job in jobs]
         return [(stage, mark) for stage, mark in marks if "seconds" in mark]
 
-    def _took(self, what, together, unknown=0):
-        """{stage: what `together` makes of its jobs' values}; a value that is not of `unknown`'s type is left out."""
-        values = {}
+    def _took(self, what: str, together: Callable[[list[Any]], Any], unknown: Any = 0) -> dict[str, Any]:
+        """{stage: `together` of its jobs' values}; a value of another type than `unknown` is left out."""
+        values: dict[str, list[Any]] = {}
         for stage, mark in self.took():
-            with contextlib.suppress(TypeError):  # damaged: the next start puts it back
+            with contextlib.suppress(TypeError):  # damaged: the next start restores it
                 values.setdefault(stage, []).append(type(unknown)() + mark.get(what, unknown))
         return {stage: together(found) for stage, found in values.items() if found}
 
 
-def stage_of(job):
-    """'mine.step1' of 'mine.step1.2-4': the name of the stage that a job is a share of."""
+def stage_of(job: str) -> str:
+    """'mine.step1' of 'mine.step1.2-4': the name of a job's stage."""
     return re.sub(r"\.\d+-\d+$", "", job)

@@ -1,17 +1,28 @@
 """Section 3.2: the segmentation nets of tables 3 and 4, the images that they segment, and the figures of all."""
 
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Optional
+
 from aepsl.base.errors import InputError
 from aepsl.graph.stage import IMAGES, LABELLED, NET, TRAINING, Stage, initial
+from aepsl.paper.recipes import Net
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 
-TRUTH = "truth"  # in the place of a stage that makes masks: the data set's own
-# What a row may change, and a net besides: all that its stages are known to be made of.
-OF_ROWS = (*IMAGES, "psl", "crf")
-OF_NETS = (*OF_ROWS, "segmentation_start", "psl_start", "training.segmentation", "training.psl", "seed.training")
-OF_NETS += ("threads", "data.crop", "new_layer_lr")
+if TYPE_CHECKING:
+    from aepsl.graph.graph import Graph
+
+TRUTH = "truth"  # in place of a stage that makes masks: the data set's own
+STEP1 = "classification.step1"
+CLASSIFIER = "+step1"  # behind a start: its classification branch is that of step 1's net
+OF_MASKS = ("psl", "crf")  # settings that turn a net's scores into masks
+# Settings that a row may change, and those that a net may change: its stages' words depend on each of them.
+OF_ROWS = (*IMAGES, *OF_MASKS)
+OF_NETS: tuple[str, ...] = (*OF_ROWS, "segmentation_start", "psl_start", "training.segmentation", "training.psl")
+OF_NETS += ("seed.training", "threads", "data.crop", "new_layer_lr")
 
 
-def stages(of):
+def stages(of: "Graph") -> Iterator[Stage]:
     """The stages in their order: each net, the training images as a PSL net segments them, then the rows."""
     for name, net in of.nets.items():
         _check(name, net.changes, OF_NETS)
@@ -25,19 +36,19 @@ def stages(of):
     yield results(of)
 
 
-def is_of(key, keys):
-    """Whether the setting `key`, 'crf.iterations', is one of `keys`, or a part of one: of 'crf'."""
+def is_of(key: str, keys: Iterable[str]) -> bool:
+    """Whether the setting `key`, 'crf.iterations', is one of `keys`, or part of one of them, 'crf'."""
     return any(f"{key}.".startswith(f"{each}.") for each in keys)
 
 
-def _check(name, changes, free):
-    """InputError for a change of a setting that what a net or row makes is not known by."""
+def _check(name: str, changes: dict[str, Any], free: tuple[str, ...]) -> None:
+    """InputError if `changes` has a setting that is not in `free`: no word would tell the change."""
     for key in changes:
         if not is_of(key, free):
             raise InputError(f"aepsl/paper/recipes.py: {name} changes `{key}`; it may change {', '.join(free)}")
 
 
-def segmentation(of, name):
+def segmentation(of: "Graph", name: str) -> Stage:
     """A net of tables 3 and 4: segmentation alone, or with online prohibitive segmentation learning."""
     net, masks = of.nets[name], masks_of(of, name)
     is_truth = masks == TRUTH
@@ -46,16 +57,21 @@ def segmentation(of, name):
         f"segmentation.{name}",
         net.task,
         of.run.segmentation(name),
-        reads=dict(weights=start_of(of, name), masks=None if is_truth else masks),
-        settings=(*TRAINING, f"training.{net.task}"),
+        reads=dict(zip(("weights", "classifier"), starts_of(of, name)), masks=None if is_truth else masks),
+        settings=settings_of(net),
         inputs=(f"net.{net.task}", *LABELLED, *["train.masks"] * is_truth),
         options={key: value for key, value in options.items() if value},
         changes=net.changes,
     )
 
 
-def masks_of(of, name):
-    """The stage that makes the masks that a net learns from, or TRUTH; InputError for a source that there is not."""
+def settings_of(net: Net) -> tuple[str, ...]:
+    """The settings that the training of a net reads."""
+    return (*TRAINING, f"training.{net.task}", *["psl.v"] * (net.task == "psl"))
+
+
+def masks_of(of: "Graph", name: str) -> str:
+    """The stage that makes the masks that a net learns from, or TRUTH; InputError for an unknown source."""
     source, steps = of.nets[name].masks, range(1, of.experiment.mining.steps + 1)
     with_psl = [each for each, net in of.nets.items() if net.task == "psl"]
     known = {f"step{t}": f"masks.ae_step{t}" for t in steps}
@@ -67,29 +83,35 @@ def masks_of(of, name):
     return known[source]
 
 
-def start_of(of, name):
-    """What a net of tables 3 and 4 reads as its initial weights."""
+def starts_of(of: "Graph", name: str) -> tuple[Optional[str], Optional[str]]:
+    """What a net of tables 3 and 4 reads: its initial weights, and those of its classification branch, or None."""
     net = of.nets[name]
     start = start_name(net, experiments.changed(of.experiment, net.changes) if net.changes else of.experiment)
+    start, classifier = split(start)
     if start == "initial":
-        return initial(of)
-    return "classification.step1" if start == "step1" else f"segmentation.{start}"
+        return initial(of), classifier and STEP1
+    return STEP1 if start == "step1" else f"segmentation.{start}", classifier and STEP1
 
 
-def start_name(net, experiment):
-    """What a net begins with: 'initial', 'step1', or the name of another net."""
+def split(start: str) -> tuple[str, Optional[str]]:
+    """('ae_step3', '+step1') of 'ae_step3+step1', and ('psl++', None) of 'psl++'."""
+    return (start[: -len(CLASSIFIER)], CLASSIFIER) if start.endswith(CLASSIFIER) else (start, None)
+
+
+def start_name(net: Net, experiment: Experiment) -> str:
+    """The source of a net's initial weights: 'initial', 'step1', or another net; behind it CLASSIFIER, or nothing."""
     start = experiment.segmentation_start
     return net.start or (experiment.psl_start if net.task == "psl" else None) or start
 
 
-def relabel(of, name):
-    """PSL++: a PSL net segments the training images, knowing their labels; the results are masks of one more round."""
+def relabel(of: "Graph", name: str) -> Stage:
+    """PSL++: a PSL net segments the training images with their true labels; the results are masks for another round."""
     return Stage(
         f"relabel.{name}",
         "relabel",
         of.run.relabelled(name),
         reads=dict(model=f"segmentation.{name}"),
-        settings=(*NET, "psl.prohibited", "crf", "seed.report"),
+        settings=(*NET, *OF_MASKS, "seed.report"),
         inputs=("net.psl", *LABELLED),
         options=dict(list_name=of.experiment.data.train, confidence="labels"),
         images="train",
@@ -97,7 +119,7 @@ def relabel(of, name):
     )
 
 
-def segment(of, split, name):
+def segment(of: "Graph", split: str, name: str) -> Stage:
     """A row of the tables: the images of val, or those of the test server."""
     row, data = of.rows[name], of.experiment.data
     listed = split if data.list_of(split) else "val"  # `submission` packs val where there is no test
@@ -107,7 +129,7 @@ def segment(of, split, name):
         "segment",
         of.run.segmented(split, name),
         reads=dict(model=f"segmentation.{row.net}"),
-        settings=(*NET, "psl.prohibited", "crf"),
+        settings=(*NET, *OF_MASKS),
         inputs=(f"net.{of.nets[row.net].task}", f"{listed}.images", *labels),
         options=dict(list_name=data.list_of(listed), confidence=row.confidence),
         images=listed,
@@ -115,7 +137,7 @@ def segment(of, split, name):
     )
 
 
-def results(of):
+def results(of: "Graph") -> Stage:
     """Every figure of the run."""
     steps = range(1, of.experiment.mining.steps + 1)
     return Stage(
@@ -135,7 +157,7 @@ def results(of):
     )
 
 
-def nets_with_psl(of):
+def nets_with_psl(of: "Graph") -> list[str]:
     """The nets with S_hat that the experiment's rows need, in the order of tables 3 and 4."""
     needed = {of.rows[row].net for row in of.experiment.rows}
     return [name for name, net in of.nets.items() if name in needed and net.task == "psl"]

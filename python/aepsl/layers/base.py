@@ -1,10 +1,11 @@
-"""What every Python layer does: read its `param_str`, check its bottoms, and go through its blobs."""
+"""What every Python layer does: read its `param_str`, check its bottoms, and list its blobs."""
 
 import json
+from typing import Any
 
 
-def parameters(param_str, defaults):
-    """The JSON object `param_str` over `defaults`; a name that is not in `defaults` is an error."""
+def parameters(param_str: str, defaults: dict) -> dict:
+    """`defaults`, updated by the JSON object `param_str`; ValueError for a name that is not in `defaults`."""
     try:
         given = json.loads(param_str or "{}")
     except ValueError as error:
@@ -15,15 +16,15 @@ def parameters(param_str, defaults):
     return {**defaults, **given}
 
 
-def listed(blobs):
+def listed(blobs: Any) -> list:
     """Caffe's vector of bottoms or tops as a list; pycaffe can index it, but not iterate over it."""
     return [blobs[k] for k in range(len(blobs))]
 
 
-def check_bottoms(layer, bottom, **shapes):
-    """ValueError unless the layer's bottoms are these, in this order; shapes: {name: 'N K h w'}.
+def check_bottoms(layer: Any, bottom: Any, **shapes: str) -> None:
+    """ValueError unless the layer's bottoms have these shapes, in this order; shapes: {name: 'N K h w'}.
 
-    A letter is one number in all of them; K, the classes and background, is C + 1.
+    A letter has the same value in all shapes. K, the classes and background, is C + 1.
     """
     given, sizes = [tuple(blob.shape) for blob in listed(bottom)], {"1": 1}
     wanted = [tuple(letters.split()) for letters in shapes.values()]

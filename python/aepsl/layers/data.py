@@ -1,6 +1,8 @@
 """WeaklyLabelledImages: crops of images with their image labels, erased regions and masks."""
 
 import os
+from types import SimpleNamespace
+from typing import Optional
 
 import caffe
 import cv2
@@ -15,13 +17,13 @@ from aepsl.layers.prefetch import Prefetch
 
 PARAMETERS = dict(  # and their defaults
     root=None,  # the data set in VOC layout (aepsl.data.dataset)
-    list=None,  # of its ids, for example 'train_aug'
+    list=None,  # name of the data set's list of ids, for example 'train_aug'
     classes=None,  # names, in the order of the labels
     batch=1,  # images
     crop=321,  # side in pixels; smaller images are padded at the bottom and right
-    scale=1,  # of every image, as it is loaded
-    mean=[104.008, 116.669, 122.675],  # BGR; what is erased and what is padded has this colour
-    mirror=True,  # every second crop, at random
+    scale=1,  # every image is resized by this factor as it is loaded
+    mean=[104.008, 116.669, 122.675],  # BGR; erased and padded pixels have this colour
+    mirror=True,  # mirrors each crop with probability 1/2
     seed=1,  # of order, crops and mirroring
     regions=None,  # folder of mined regions ID.png, of the image's size: pixels that are not 0 are erased
     masks=None,  # folder of masks ID.png, of the image's size, in the data set's mask values
@@ -51,10 +53,10 @@ class WeaklyLabelledImages(caffe.Layer):
             )
         self.start(0)
 
-    def start(self, iteration):
-        """Go on with the batch of `iteration`; training that resumes calls this."""
+    def start(self, iteration: int) -> None:
+        """Continue with the batch of `iteration`; a training that resumes calls this."""
         self.iteration = iteration
-        self.prefetch = None
+        self.prefetch: Optional[Prefetch] = None
 
     def reshape(self, bottom, top):
         for blob, shape in zip(listed(top), self.sampler.shapes):
@@ -70,11 +72,11 @@ class WeaklyLabelledImages(caffe.Layer):
         pass
 
 
-class Sampler:
-    """Fills the batch of any iteration; holds no state that changes."""
+class Sampler(SimpleNamespace):
+    """Fills the batch of any iteration. Its attributes are PARAMETERS, and what is read once; none changes later."""
 
     def __init__(self, **settings):
-        vars(self).update(settings)
+        super().__init__(**settings)
         self.dataset = Dataset(self.root, self.classes)
         self.ids = self.dataset.ids(self.list)
         self.labels = self.dataset.labels(self.ids)
@@ -86,8 +88,8 @@ class Sampler:
         if self.masks:
             self.shapes.append((self.batch, 1, side, side))
 
-    def indices(self, iteration):
-        """The positions in the list of the batch's images: every epoch is one random order of all."""
+    def indices(self, iteration: int) -> list[int]:
+        """The batch's images, as positions in the list. Each epoch has all images once, in a random order."""
         first = iteration * self.batch
         count = len(self.ids)
         orders = {}
@@ -95,7 +97,7 @@ class Sampler:
             orders[epoch] = np.random.RandomState([self.seed, epoch]).permutation(count)
         return [orders[k // count][k % count] for k in range(first, first + self.batch)]
 
-    def fill(self, iteration, arrays):
+    def fill(self, iteration: int, arrays: list[np.ndarray]) -> None:
         """Write the batch of `iteration` into float32 arrays of the shapes `self.shapes`."""
         data, labels, *masks = arrays
         random = np.random.RandomState(0)
@@ -104,7 +106,9 @@ class Sampler:
             labels[slot] = self.labels[index]
             self.write_crop(self.ids[index], random, data[slot], *(array[slot, 0] for array in masks))
 
-    def write_crop(self, image_id, random, data, mask=None):
+    def write_crop(
+        self, image_id: str, random: np.random.RandomState, data: np.ndarray, mask: Optional[np.ndarray] = None
+    ) -> None:
         """A random crop of the image into `data`, 3 x crop x crop float32, and of its mask into `mask`, h x w."""
         image = scaled(self.dataset.image(image_id), self.scale)
         erased = self._read(self.regions, image_id, image.shape)
@@ -128,7 +132,7 @@ class Sampler:
             mask[...] = self.channel_of_value[target[:: self.mask_stride, :: self.mask_stride]]
 
     def _read(self, folder, image_id, shape):
-        """The map of `image_id` in `folder`, brought to the size of the scaled image; None without a folder."""
+        """The map of `image_id` in `folder`, at the scaled image's size; None without a folder."""
         if not folder:
             return None
         path = os.path.join(folder, image_id + ".png")

@@ -7,18 +7,18 @@ from aepsl.data.dataset import IGNORE
 from aepsl.layers.base import check_bottoms, listed
 
 
-def softmax(scores):
+def softmax(scores: np.ndarray) -> np.ndarray:
     """Softmax over axis 1, in the dtype of `scores`."""
     exponential = np.exp(scores - scores.max(axis=1, keepdims=True))
     return exponential / exponential.sum(axis=1, keepdims=True)
 
 
-def squared_classification_loss(z, y):
+def squared_classification_loss(z: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     """Squared label prediction loss (section 3.1, after its reference [30]).
 
     z: scores N x C; y: image labels N x C, 0 or 1, at least one in each row.
-    p = softmax(z), t = y / sum(y), L = 1/(2N) sum_i sum_c (p_ic - t_ic)^2, Caffe's EuclideanLoss: figure 5a's axis has
-    room for no other scale (FIDELITY.md). Between 0 and 1. Returns L and dL/dz (N x C).
+    p = softmax(z), t = y / sum(y), L = 1/(2N) sum_i sum_c (p_ic - t_ic)^2. L is in 0 ... 1. The factor 1/2 is that of
+    Caffe's EuclideanLoss; the axis of figure 5a fits no other scale (FIDELITY.md). Returns L and dL/dz (N x C).
     """
     p = softmax(z)
     r = p - y / y.sum(axis=1, keepdims=True)
@@ -26,10 +26,10 @@ def squared_classification_loss(z, y):
     return (r**2).sum() / (2 * len(z)), gradient
 
 
-def counted_pixels(mask, labels):
+def counted_pixels(mask: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The pixels that count for J: background and the image's labels.
 
-    mask: N x h x w; labels: N x C. Returns N x (C + 1) x h x w, bool: one-hot, empty where the pixel does not count.
+    mask: N x h x w; labels: N x C. Returns N x (C + 1) x h x w, bool: one-hot, all False where a pixel does not count.
     """
     n, c = labels.shape
     classes = np.arange(c + 1)[None, :, None, None]
@@ -37,7 +37,7 @@ def counted_pixels(mask, labels):
     return (mask[:, None] == classes) & allowed
 
 
-def masked_cross_entropy(scores, mask, labels):
+def masked_cross_entropy(scores: np.ndarray, mask: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
     """J(f, S) of section 3.2, f = softmax(scores).
 
     scores: N x K x h x w, background first; mask: N x h x w, values 0 ... K - 1 or 255;
@@ -59,7 +59,7 @@ def masked_cross_entropy(scores, mask, labels):
 
 
 class _Loss(caffe.Layer):
-    """A loss without parameters, whose gradient goes to its first bottom alone; bottoms: see check_bottoms."""
+    """A loss without parameters. Only its first bottom gets a gradient. bottoms: see check_bottoms."""
 
     def setup(self, bottom, top):
         pass

@@ -6,6 +6,7 @@ import mmap
 import multiprocessing
 import os
 import signal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,16 +17,16 @@ DEPTH = 2  # batches that each worker holds ready
 
 
 class Prefetch:
-    """Batches from `start` on, filled by processes into memory that they share with this one.
+    """Batches from iteration `start` on, filled by processes into memory that they share with this one.
 
-    Processes, because Caffe's solver holds the interpreter's lock while it computes. Of W workers the w-th fills
-    the iterations start + w, start + w + W, ..., so the order does not depend on their pace. The memory is anonymous
-    and mapped before the fork: neither /dev/shm nor its size matters.
+    sampler: aepsl.layers.data.Sampler. They are processes, not threads, because Caffe's solver holds the interpreter's
+    lock while it computes. Of W workers the w-th fills the iterations start + w, start + w + W, ..., so the order does
+    not depend on their speed. The memory is anonymous and mapped before the fork: /dev/shm is not needed.
     """
 
-    def __init__(self, sampler, start):
+    def __init__(self, sampler: Any, start: int) -> None:
         self.taken = 0
-        self.workers = []
+        self.workers: list[tuple] = []  # (process, pipe, slots)
         context = multiprocessing.get_context("fork")
         try:
             for w in range(sampler.workers):
@@ -36,15 +37,15 @@ class Prefetch:
                 arguments = (sampler, iterations, slots, other_end, not_its, os.getpid())
                 process = context.Process(target=_work, args=arguments, daemon=True)
                 process.start()
-                other_end.close()  # so that its death ends our wait
+                other_end.close()  # so that `recv` ends if the worker dies
                 self.workers.append((process, pipe, slots))
-        except (OSError, ValueError, OverflowError) as error:  # no memory, or no process more
+        except (OSError, ValueError, OverflowError) as error:  # no memory, or no further process
             raise InputError(
                 f"no room for batches that are decoded ahead ({error}); a smaller `batch`, `crop` or fewer `workers` "
                 "in experiment.yaml need less"
             ) from None
 
-    def next(self, arrays):
+    def next(self, arrays: list[np.ndarray]) -> None:
         """Copy the next batch into `arrays`.
 
         Raises InputError for an image that cannot be read, and for a process that ended.
@@ -63,7 +64,7 @@ class Prefetch:
             raise error
         for array, filled in zip(arrays, slots[turn % DEPTH]):
             array[...] = filled
-        with contextlib.suppress(OSError):  # one that ended after this batch is missed at its next
+        with contextlib.suppress(OSError):  # a worker that has ended is noticed at its next batch
             pipe.send("taken")
         self.taken += 1
 
@@ -73,7 +74,7 @@ def _shared(shape):
 
 
 def _work(sampler, iterations, slots, pipe, not_its, parent):
-    """Fill the slots in turn. Ends in silence when the process `parent` has, Ctrl-C or not; not_its: pipes to close."""
+    """Fill the slots in turn until the process `parent` has ended; ignore Ctrl-C. not_its: the others' pipes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     for each in not_its:

@@ -10,12 +10,21 @@ from aepsl.layers.losses import softmax
 CONFIDENCES = ("predicted", "labels", "none")
 
 
-def with_background(v):
-    """[1, v] of section 3.2: ... x C values of the classes, as ... x (C + 1) float64, background's 1 first."""
+def v_of(probabilities: np.ndarray, kind: str) -> np.ndarray:
+    """v of section 3.2, the paper's "image-level prediction", of class probabilities ... x C; `psl.v` of the settings.
+
+    'softmax': the probabilities themselves. They share 1: two equally sure classes have v = 1/2 each.
+    'of_max': the probabilities divided by the image's largest. Two equally sure classes have v = 1 each.
+    """
+    return dict(softmax=lambda p: p, of_max=lambda p: p / p.max(axis=-1, keepdims=True))[kind](probabilities)
+
+
+def with_background(v: np.ndarray) -> np.ndarray:
+    """[1, v] of section 3.2, background's 1 first. v: ... x C, one value a class; returns ... x (C + 1) float64."""
     return np.concatenate([np.ones((*np.shape(v)[:-1], 1)), v], axis=-1)
 
 
-def prohibitive_mask(scores, v, labels):
+def prohibitive_mask(scores: np.ndarray, v: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """S_hat_u = argmax_c [1, v]_c f_{u,c}, f = softmax(scores); 255 where the winner is not a label of the image.
 
     scores: N x (C + 1) x h x w, background first; v: N x C, not negative; labels: N x C, 0 or 1.
@@ -27,14 +36,31 @@ def prohibitive_mask(scores, v, labels):
     return np.where(allowed[np.arange(n)[:, None, None], winner], winner, IGNORE).astype(scores.dtype)
 
 
+class OfMax(caffe.Layer):
+    """Bottom: class probabilities N x C. Top: v N x C, each divided by the image's largest; there is no gradient."""
+
+    def setup(self, bottom, top):
+        check_bottoms(self, bottom, probabilities="N C")
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = v_of(bottom[0].data, "of_max")
+
+    def backward(self, top, propagate_down, bottom):
+        if any(propagate_down):
+            raise ValueError("OfMax has no gradient; give it propagate_down: false")
+
+
 class ProhibitiveMask(caffe.Layer):
     """Bottoms: segmentation scores N x (C + 1) x h x w, class probabilities N x C, labels N x C.
     Top: mask N x 1 x h x w for MaskedCrossEntropy; there is no gradient.
 
     Parameters, for example {"confidence": "predicted"}
 
-    confidence  what stands for v: 'predicted', the class probabilities (the paper); 'labels', the image labels; 'none',
-              ones. The last two are ablations of section 4.3.2.
+    confidence  what is taken as v: 'predicted', the class probabilities (the paper); 'labels', the image labels;
+              'none', ones. The last two are ablations of section 4.3.2.
     """
 
     def setup(self, bottom, top):

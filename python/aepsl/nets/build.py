@@ -1,4 +1,4 @@
-"""Nets and solvers of an experiment, from its settings; as a command, written as prototxts for stock Caffe.
+"""Makes the nets and solvers of an experiment from its settings. The command writes them as prototxts for stock Caffe.
 
 A net is a trunk (nets/trunks) of output stride 8, for inputs of 8k + 1 pixels, with a head (nets/heads.py): global
 average pooling and a fully connected layer for classification (section 3.1 of the paper), or a 1x1 convolution for
@@ -8,6 +8,7 @@ segmentation; for online prohibitive segmentation learning (section 3.2) both.
 import functools
 import json
 import os
+from typing import Any, Callable, Optional
 
 from caffe import layers as L
 from caffe.proto import caffe_pb2
@@ -21,9 +22,10 @@ from aepsl.nets.parts import Net
 from aepsl.nets.prototxt import net_text
 from aepsl.paper import published
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 
 STRIDE = 8
-NEW_LAYERS = ("fc8_cls", "fc8_seg")  # the heads; everything else has initial weights
+NEW_LAYERS = ("fc8_cls", "fc8_seg")  # the heads; all other layers have initial weights
 KINDS = ("train", "deploy", "solver")
 HEADER = "# Written by `make nets` from experiment.yaml beside it; a run follows that.\n"
 SOLVER_HEADER = """# From the repository's root, with PYTHONPATH=python, the data in data/{name} and a folder runs:
@@ -31,8 +33,8 @@ SOLVER_HEADER = """# From the repository's root, with PYTHONPATH=python, the dat
 """
 
 
-def data_parameters(experiment, task, **own):
-    """Those of aepsl.layers.data; own: a run's root, regions and masks, and what else is not the experiment's."""
+def data_parameters(experiment: Experiment, task: str, **own: Any) -> dict:
+    """The PARAMETERS of aepsl.layers.data, from the experiment; own: those that replace them, as a run's `root`."""
     data = experiment.data
     parameters = dict(
         root="data/" + experiment.name,
@@ -52,34 +54,35 @@ def data_parameters(experiment, task, **own):
     return {**parameters, **own}
 
 
-def data_layer(experiment, task, **own):
-    """aepsl.layers.data.WeaklyLabelledImages; own: see data_parameters."""
+def data_layer(experiment: Experiment, task: str, **own: Any) -> Any:
+    """The tops of a layer aepsl.layers.data.WeaklyLabelledImages; own: see data_parameters."""
     parameters = json.dumps(data_parameters(experiment, task, **own))
     return heads.python("data.WeaklyLabelledImages", ntop=2 if task == "classification" else 3, param_str=parameters)
 
 
-def batch_shapes(experiment, task, batch):
-    """The shapes of what a training net learns from: images, labels and, but for classification, masks."""
+def batch_shapes(experiment: Experiment, task: str, batch: int) -> list[list[int]]:
+    """The shapes of a batch: images, labels and, except for classification, masks."""
     crop, classes = experiment.data.crop, len(experiment.classes)
     side = (crop - 1) // STRIDE + 1
     return [[batch, 3, crop, crop], [batch, classes], [batch, 1, side, side]][: 2 if task == "classification" else 3]
 
 
-def train_net(experiment, task, source=data_layer, confidence="predicted"):
-    """The training net of `task` as text; source(experiment, task): the layer that gives batches, a list of tops.
+def train_net(experiment: Experiment, task: str, source: Callable = data_layer, confidence: str = "predicted") -> str:
+    """The training net of `task` as text.
 
-    confidence: what weights S_hat, one of aepsl.layers.psl.CONFIDENCES.
+    source(experiment, task): the tops of the layer that gives batches; confidence: what weights S_hat, one of
+    aepsl.layers.psl.CONFIDENCES.
     """
     return net_text(f"{experiment.name}_{task}_train", _net(experiment, task, source, confidence).to_proto())
 
 
-def deploy_net(experiment, task):
+def deploy_net(experiment: Experiment, task: str) -> str:
     """The same net for one image, as text; its input is reshaped to the image's size."""
     return net_text(f"{experiment.name}_{task}_deploy", _net(experiment, task).to_proto())
 
 
 def _net(experiment, task, source=None, confidence="predicted"):
-    """The training net with that source; without one the net for one image."""
+    """The training net with the batches of `source`; without it the net for one image."""
     n, crop = Net(), experiment.data.crop
     if source:
         n.comment("A batch: images, their labels" + " and masks" * (task != "classification"))
@@ -98,12 +101,12 @@ def _net(experiment, task, source=None, confidence="predicted"):
         if source:
             n.loss_seg = heads.segmentation_loss(n, scores, n.mask)
     if source and task == "psl":
-        n.mask_hat = heads.prohibitive_mask(n, scores, confidence)
+        n.mask_hat = heads.prohibitive_mask(n, scores, confidence, experiment.psl.v == "of_max")
         n.loss_psl = heads.segmentation_loss(n, scores, n.mask_hat)
     return n
 
 
-def solver(experiment, task, net, images, prefix):
+def solver(experiment: Experiment, task: str, net: str, images: int, prefix: str) -> str:
     """The solver of `task` as text.
 
     net: path of the training net; images: how many it is trained on, which fixes the iterations of an epoch;
@@ -129,7 +132,7 @@ def solver(experiment, task, net, images, prefix):
     return "".join(map(text_format.MessageToString, parts))
 
 
-def files(experiment):
+def files(experiment: Experiment) -> dict[str, str]:
     """{path: text} of the experiment's nets and solvers for stock Caffe, which a run does not read."""
     name, folder, texts = experiment.name, os.path.join(experiments.FOLDER, experiment.name), {}
     for task in experiments.TASKS:
@@ -144,10 +147,10 @@ def files(experiment):
     return texts
 
 
-def check(experiment):
-    """Raise InputError for a prototxt beside experiment.yaml that says something else: a run would not follow it.
+def check(experiment: Experiment) -> None:
+    """Raise InputError for a prototxt beside experiment.yaml that differs from it: a run would not follow it.
 
-    And if the batch or the crop of a task is larger than Caffe can take.
+    Also if the batch or the crop of a task is larger than Caffe can take.
     """
     for path, text in files(experiment).items():
         if read_text(path) not in (None, text):
@@ -159,12 +162,12 @@ def check(experiment):
         check_size(experiment, task, experiment.training.of(task).batch)
 
 
-def check_size(experiment, task, batch=1):
+def check_size(experiment: Experiment, task: str, batch: int = 1) -> None:
     """Raise InputError if Caffe cannot hold the net of `task`, or a batch of crops: it would end the process."""
     sizes.check(text_format.Parse(deploy_net(experiment, task), caffe_pb2.NetParameter()), experiment, task, batch)
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("experiments", nargs="*", default=[published.PAPERS_EXPERIMENT])
     for name in parser.parse_args(argv).experiments:

@@ -1,23 +1,25 @@
-"""Caffemodels, checked before Caffe sees them: it would abort, or pass over what is missing."""
+"""Reads and checks caffemodels. Caffe itself would abort at a wrong one, or ignore that a layer is missing."""
 
 import math
 import os
 import tempfile
 import warnings
+from collections.abc import Collection
+from typing import Any
 
 import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import opened
 from aepsl.nets.finite import are_finite
 
 RIGHT_WEIGHTS = "Give the weights that this net was made for (weights/README.md)"
-# What is read of a caffemodel, of the new format and of V1. Another Caffe may have given the number of any other field,
-# as DeepLab's gave a MatWrite's, to another message.
+# The fields that are read of a caffemodel, in the new format and in V1. All other fields are skipped: another Caffe may
+# use the same number for another message, as DeepLab's does for MatWrite.
 FIELDS = """
 name: "aepsl/caffemodel.proto" package: "aepsl" dependency: "%s"
 message_type {
@@ -50,28 +52,27 @@ def _message_class():
 _Net = _message_class()
 
 
-def net_of(text):
-    """The net of a prototxt, for testing, with its fillers' weights; text: what the prototxt holds."""
+def net_of(text: str) -> caffe.Net:
+    """The net of a prototxt, in phase TEST, with weights from its fillers; text: the prototxt's."""
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
         file.write(text)
         file.flush()
         return caffe.Net(file.name, caffe.TEST)
 
 
-def open_net(text, weights):
-    """The net of a deploy prototxt, given as text, with trained weights, for testing."""
+def open_net(text: str, weights: str) -> caffe.Net:
+    """The net of a deploy prototxt, in phase TEST; text: the prototxt's; weights: path of the trained caffemodel."""
     net = net_of(text)
     load_weights(net, weights, new_layers=())
     return net
 
 
-def load_weights(net, path, new_layers, computed=()):
+def load_weights(net: caffe.Net, path: str, new_layers: Collection[str], computed: Collection[str] = ()) -> list[str]:
     """Copy the caffemodel `path` into `net` by layer names.
 
-    new_layers: names of layers that may be missing in the file; computed: of those that are passed over. Returns the
-    names of those that are missing. Raises InputError, with the layer, for one that is missing, of another shape, or
-    not whole. Caffe's own copy_from is not asked: it
-    would pass over a missing layer in silence, and abort the process at a wrong shape.
+    new_layers: names of layers that may be missing in the file; computed: names of layers that are not copied. Returns
+    the names of the missing layers. Raises InputError, with the layer's name, for a layer that is missing, damaged, or
+    of another shape. Caffe's own copy_from would ignore a missing layer, and abort the process at a wrong shape.
     """
     layers = caffemodel_layers(path)
     wanted = [name for name in net.params if name not in computed]
@@ -92,17 +93,17 @@ def load_weights(net, path, new_layers, computed=()):
     return missing
 
 
-def existing(path):
-    """The path of a caffemodel; InputError if there is none."""
+def existing(path: str) -> str:
+    """`path`; InputError if no such file exists."""
     if not os.path.exists(path):
         raise InputError(f"{path}: no such caffemodel; weights/README.md says where the weights come from")
     return path
 
 
-def caffemodel_layers(path):
-    """{name: layer} of those layers of a caffemodel that have blobs: messages with `name` and `blobs`.
+def caffemodel_layers(path: str) -> dict:
+    """{name: layer} of the caffemodel's layers that have blobs; a layer is a message with `name` and `blobs`.
 
-    Raises InputError for a file that is none, and for one that holds a layer twice.
+    Raises InputError for a file that is not a caffemodel, and for one with two layers of one name.
     """
     if not os.path.isfile(existing(path)):
         raise InputError(f"{path}: is no file; give a caffemodel")
@@ -111,7 +112,7 @@ def caffemodel_layers(path):
     net = _Net()
     if not (is_read(path, net) and (net.layer or net.layers)):
         raise InputError(f"{path}: is no caffemodel or was cut short; fetch it again")
-    by_name = {}
+    by_name: dict[str, Any] = {}
     for layer in [layer for layer in [*net.layer, *net.layers] if layer.blobs]:
         if layer.name in by_name:
             raise InputError(f"{path}: has two layers {layer.name}, so it is open which one counts. {RIGHT_WEIGHTS}")
@@ -119,30 +120,30 @@ def caffemodel_layers(path):
     return by_name
 
 
-def is_read(path, message):
-    """Read a file of Caffe's into `message`; whether it was one of that kind, to its last byte."""
+def is_read(path: str, message: Message) -> bool:
+    """Read a file of Caffe's into `message`; returns whether the whole file is a message of that kind."""
     with opened(path, "rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("error")  # what protobuf says of bytes that it left out
+        warnings.simplefilter("error")  # protobuf warns of bytes that it did not read
         content = file.read()
         try:
             message.ParseFromString(content)
-        except (DecodeError, SystemError):  # the latter for such a warning, out of C++
+        except (DecodeError, SystemError):  # such a warning comes out of C++ as a SystemError
             return False
     return bool(content)
 
 
-def shape_of(blob):
-    """The shape of a BlobProto as a list; old files have ones in front, so that there are always four."""
+def shape_of(blob: caffe_pb2.BlobProto) -> list[int]:
+    """The shape of a BlobProto as a list. Old files have four sizes, with ones in front."""
     if any(map(blob.HasField, OLD_SIZES)):  # Caffe's order
         return [getattr(blob, size) for size in OLD_SIZES]
     return list(blob.shape.dim)
 
 
-def arrays(path, layer):
-    """The values of a layer that `caffemodel_layers` found in the file `path`: for each blob float32 of its shape.
+def arrays(path: str, layer: Any) -> list[np.ndarray]:
+    """The values of a layer that `caffemodel_layers` found in the file `path`: float32, one array for each blob.
 
-    Raises InputError, with the layer, for a shape that is none or not that of the values, and for values that are not
-    finite.
+    Raises InputError, with the layer's name, for a shape with a size of 0, for one that does not fit the number of
+    values, and for values that are not finite.
     """
     result = []
     for blob in layer.blobs:
@@ -162,7 +163,7 @@ def arrays(path, layer):
 
 
 def _values(blob):
-    """The values of a BlobProto as float32, out of the bytes of its message: one by one they take Python minutes."""
+    """The values of a BlobProto as float32, read from its message's bytes: one by one they would take minutes."""
     if blob.double_data:
         return np.array(blob.double_data, np.float64).astype(np.float32)
     alone = caffe_pb2.BlobProto()

@@ -4,21 +4,28 @@ import numpy as np
 from pydensecrf import densecrf
 
 from aepsl.base.errors import InputError
+from aepsl.settings.typed import Crf
 
-NORMALIZATIONS = dict(  # of what is filtered, by each pixel's sum of weights
-    symmetric=densecrf.NORMALIZE_SYMMETRIC,  # its root before and after: pydensecrf's and Krähenbühl's later code's own
-    after=densecrf.NORMALIZE_AFTER,  # DeepLab's and CRF-RNN's
+NORMALIZATIONS = dict(  # how filtered values are divided by each pixel's sum of weights
+    symmetric=densecrf.NORMALIZE_SYMMETRIC,  # by its root, before and after: pydensecrf, Krähenbühl's later code
+    after=densecrf.NORMALIZE_AFTER,  # by the sum, after: DeepLab, CRF-RNN
 )
-FINEST = 2**15  # cells of its lattice across an image: it numbers them with 16 bits
+FINEST = 2**15  # most cells of the CRF's lattice across an image: it numbers them with 16 bits
 
 
-def refined(image, probabilities, settings, name="the image", normalization="symmetric"):
+def refined(
+    image: np.ndarray,
+    probabilities: np.ndarray,
+    settings: Crf,
+    name: str = "the image",
+    normalization: str = "symmetric",
+) -> np.ndarray:
     """Mean-field marginals after `settings.iterations`.
 
     image: H x W x 3 uint8 BGR; probabilities: K x H x W float32, not negative; settings: the experiment's `crf`;
     name: of the image, for messages; normalization: one of NORMALIZATIONS.
-    Returns K x H x W float32. A channel that is zero everywhere takes no part, and stays zero. Raises InputError
-    where its widths are too small for the image.
+    Returns K x H x W float32. A channel that is zero everywhere stays zero and does not influence the others. Raises
+    InputError if the CRF's widths are too small for the image.
     """
     height, width = image.shape[:2]
     alive = probabilities.max(axis=(1, 2)) > 0

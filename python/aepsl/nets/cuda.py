@@ -1,4 +1,4 @@
-"""What CUDA says of itself and of the GPUs, asked through the very libraries that Caffe is linked with."""
+"""Asks CUDA for its versions and for the GPUs, through the same libraries that Caffe is linked with."""
 
 import ctypes
 import os
@@ -7,7 +7,7 @@ import caffe
 
 from aepsl.base.errors import InputError
 
-_caffe = ctypes.CDLL(caffe._caffe.__file__)  # symbols of whatever it depends on are found in it too
+_caffe = ctypes.CDLL(caffe._caffe.__file__)  # also has the symbols of the libraries that it depends on
 BUILT_IN = hasattr(_caffe, "cudaGetDeviceCount")  # whether Caffe is built with CUDA
 
 # cudaDeviceAttr
@@ -15,7 +15,7 @@ CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
 TF32_TENSOR_OP_MATH = 3  # cublasMath_t
 
 
-def count():
+def count() -> int:
     """How many GPUs Caffe can compute on; 0 without CUDA, a driver, or a GPU."""
     number = ctypes.c_int()
     if BUILT_IN and _caffe.cudaGetDeviceCount(ctypes.byref(number)) == 0:
@@ -23,10 +23,10 @@ def count():
     return 0
 
 
-def versions():
-    """{"driver": (12, 2), "runtime": (11, 8), "cuBLAS": (11, 11, 3)}: the driver's is the newest CUDA that it can run.
+def versions() -> dict[str, tuple[int, ...]]:
+    """{"driver": (12, 2), "runtime": (11, 8), "cuBLAS": (11, 11, 3)}; "driver": the newest CUDA that it can run.
 
-    Where there is no driver, it and the runtime say (0, 0).
+    Without a driver, "driver" and "runtime" are (0, 0).
     """
     driver, runtime = ctypes.c_int(), ctypes.c_int()
     _caffe.cudaDriverGetVersion(ctypes.byref(driver))
@@ -38,8 +38,8 @@ def versions():
     return {"driver": pair(driver), "runtime": pair(runtime), "cuBLAS": tuple(value.value for value in cublas)}
 
 
-def driver_release():
-    """The driver's own number, for example '535.104.05'; '' where NVML does not say."""
+def driver_release() -> str:
+    """The driver's release, for example '535.104.05'; '' if NVML does not give it."""
     text = ctypes.create_string_buffer(96)
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
@@ -50,14 +50,15 @@ def driver_release():
     return text.value.decode()
 
 
-def name(gpu):
+def name(gpu: int) -> str:
+    """The GPU's model, for example 'NVIDIA A100-SXM4-80GB'."""
     text = ctypes.create_string_buffer(256)
-    count()  # starts the driver, which tells nothing before
+    count()  # starts the driver, which gives no name before
     ctypes.CDLL("libcuda.so.1").cuDeviceGetName(text, len(text), gpu)
     return text.value.decode()
 
 
-def capability(gpu):
+def capability(gpu: int) -> tuple[int, ...]:
     """The compute capability, for example (8, 6)."""
     parts = []
     for attribute in (CAPABILITY_MAJOR, CAPABILITY_MINOR):
@@ -67,23 +68,25 @@ def capability(gpu):
     return tuple(parts)
 
 
-def memory(gpu):
-    """(free, total) in bytes; (0, 0) where CUDA does not start on it."""
+def memory(gpu: int) -> tuple[int, int]:
+    """(free, total) in bytes; (0, 0) if CUDA does not start on the GPU."""
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     _caffe.cudaSetDevice(gpu)
     _caffe.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total))
     return free.value, total.value
 
 
-def is_tf32_asked_for():
+def is_tf32_asked_for() -> bool:
+    """Whether the environment has TF32=1."""
     return os.environ.get("TF32") == "1"
 
 
-def allow_tf32():
-    """Let cuBLAS multiply with factors rounded to TF32, for Caffe, in this thread, on the GPU that it has chosen.
+def allow_tf32() -> None:
+    """Let cuBLAS round factors to TF32 in Caffe's products, in this thread, on the GPU that it has chosen.
 
-    NVIDIA documents both: cublasSetMathMode allows it, NVIDIA_TF32_OVERRIDE=0 forbids it whatever a program sets. The
-    handle is the first member of Caffe's class Caffe (include/caffe/common.hpp), of which each thread has one.
+    cublasSetMathMode allows TF32; NVIDIA_TF32_OVERRIDE=0 forbids it whatever a program sets (NVIDIA's documentation).
+    The handle is the first member of the class Caffe (include/caffe/common.hpp); each thread has one object of it.
+    Raises InputError if the environment or cuBLAS forbids it.
     """
     if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
         raise InputError("TF32=1: NVIDIA_TF32_OVERRIDE=0 forbids it; unset that")

@@ -1,22 +1,25 @@
-"""Where Caffe computes: on the CPU, or on a GPU that no other job has."""
+"""Where Caffe computes: on the CPU, or on a GPU that no other job uses."""
 
 import fcntl
 import os
 import tempfile
 import time
+from typing import TextIO, Union
 
 import caffe
 
 from aepsl.base.errors import InputError
 from aepsl.nets import cuda
 
-_held = []  # keeps the lock files open, and so the GPU ours, until this process ends
+Gpu = Union[int, list[int], None]  # a number, several of which a free one is taken, or None for the CPU
+
+_held: list[TextIO] = []  # lock files that stay open, so that the GPU stays ours, until this process ends
 
 
-def use(gpu):
-    """Compute on the CPU if `gpu` is None, or else on a GPU: number `gpu`, or a free one of several in a list.
+def use(gpu: Gpu) -> None:
+    """Compute on `gpu`. TF32=1 in the environment allows TF32.
 
-    Without that GPU Caffe itself would end the process. TF32=1 in the environment allows TF32.
+    Raises InputError if that GPU is missing; Caffe itself would end the process.
     """
     if gpu is None:
         caffe.set_mode_cpu()
@@ -35,10 +38,11 @@ def use(gpu):
         cuda.allow_tf32()
 
 
-def claimed(numbers):
-    """The first of the GPUs `numbers` that no other process of this user has claimed, claimed; waits for one.
+def claimed(numbers: list[int]) -> int:
+    """Claim the first of the GPUs `numbers` that no other process of this user has claimed; waits until one is free.
 
-    One alone needs no claim: snakemake, or the cluster under whose numbers it may be another GPU, sees to it.
+    A single GPU needs no claim: snakemake, or the cluster, gives it to one job at a time. On a cluster the same number
+    may be another GPU in another job.
     """
     if len(numbers) == 1:
         return numbers[0]

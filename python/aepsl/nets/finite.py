@@ -1,23 +1,25 @@
-"""Values that are not finite: which layer has them, and an end of training before Caffe computes gradients of them.
+"""Finds values that are not finite, with their layer, and ends a training before Caffe computes gradients of them.
 
-A window of Caffe's max pooling that holds no number gives -FLT_MAX and remembers no place; its backward pass on the CPU
-then writes outside its memory, and the process aborts, at once or later.
+Where a window of Caffe's max pooling holds only NaN, its output is -FLT_MAX and it has no position of a maximum. Its
+backward pass on the CPU then writes outside its memory, and the process aborts, at once or later.
 """
 
 import weakref
+from typing import Callable, NoReturn, Optional
 
+import caffe
 import numpy as np
 
 LOWEST = -np.finfo(np.float32).max
 
 
-def are_finite(array):
-    """Whether all values are finite, without another array of that size."""
+def are_finite(array: np.ndarray) -> bool:
+    """Whether all values are finite; needs no other array of that size."""
     with np.errstate(invalid="ignore"):
         return bool(np.isfinite(array.sum(dtype=np.float64)))
 
 
-def first_fault(net):
+def first_fault(net: caffe.Net) -> Optional[str]:
     """The name of the net's first layer whose output is not finite; None if all are."""
     for layer, tops in net.top_names.items():
         for top in tops:
@@ -27,7 +29,7 @@ def first_fault(net):
     return None
 
 
-def first_faulty_weights(net):
+def first_faulty_weights(net: caffe.Net) -> Optional[str]:
     """The name of the net's first layer whose weights are not finite; None if all are."""
     for layer, blobs in net.params.items():
         if not all(are_finite(blob.data) for blob in blobs):
@@ -35,12 +37,12 @@ def first_faulty_weights(net):
     return None
 
 
-def watch(net, fail, on_cpu=True):
-    """Look at a training net after each forward pass: call fail(layer) if something in it is not finite.
+def watch(net: caffe.Net, fail: Callable[[Optional[str]], NoReturn], on_cpu: bool = True) -> Callable[[int], None]:
+    """Check a training net after each forward pass; call fail(layer) if a value is not finite.
 
-    fail must raise: that ends the solver's step before the backward pass. Looked at are the losses and what they are
-    computed from; on the CPU, where it could abort, also what comes out of pooling. The watch lasts as long as what is
-    returned is kept: Caffe never frees a callback, so this one holds neither net nor solver.
+    fail must raise: that ends the solver's step before the backward pass. Checked are the losses and their first
+    bottoms; on the CPU, where Caffe could abort, also the outputs of pooling. The checks end once the caller drops the
+    function that is returned: Caffe never frees a callback, so the callback itself holds neither net nor solver.
     """
     losses = [layer for layer, tops in net.top_names.items() if any(top in net.outputs for top in tops)]
     watched = {blob: None for layer in losses for blob in (net.bottom_names[layer][0], *net.top_names[layer])}
@@ -57,5 +59,5 @@ def watch(net, fail, on_cpu=True):
             fail(first_fault(net))
 
     alive = weakref.ref(look)
-    net.before_backward(lambda layer: alive() and alive()(layer))  # once it is gone, nothing
+    net.before_backward(lambda layer: (kept := alive()) and kept(layer))  # once `look` is freed, nothing
     return look

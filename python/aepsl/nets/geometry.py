@@ -1,12 +1,15 @@
-"""Where the cells of a net's blobs lie on its input, and how many there are: from kernels, strides, pads, dilations.
+"""The positions of a blob's cells on the net's input, and their number, from kernels, strides, pads and dilations.
 
-Cell k of a blob is centred at pixel start + k * stride of the input (pixel 0's centre is 0). Of a layer whose kernel
-reaches over K pixels of its bottom, with stride S and pad P, a convolution or a pooling takes (start, stride) to
+Cell k of a blob is centred at pixel start + k * stride of the input; the centre of pixel 0 is 0. A kernel covers K
+cells of its bottom, dilation included, with stride S and pad P. A convolution or a pooling takes (start, stride) to
 (start + stride ((K - 1) / 2 - P), stride S), a deconvolution to (start - stride / S ((K - 1) / 2 - P), stride / S).
 """
 
 import math
 from dataclasses import dataclass
+from typing import Optional
+
+from caffe.proto.caffe_pb2 import LayerParameter, NetParameter
 
 CELLWISE = set(
     "AbsVal BNLL BatchNorm Bias Clip Dropout ELU Exp LRN Log MVN PReLU Power ReLU Scale Sigmoid Softmax Split Swish"
@@ -15,8 +18,8 @@ CELLWISE = set(
 WINDOWED = {"Convolution": "convolution_param", "Deconvolution": "convolution_param", "Pooling": "pooling_param"}
 KNOWN = CELLWISE | set(WINDOWED) | {"Concat", "Crop", "Eltwise", "Input", "Slice"}
 BOTH = (0, 1)  # the axes: rows and columns
-WHOLE = (0.0, 1.0, 1.0)  # where an input's cells are: start, stride, coarsest stride
-FAR = 1024  # pixels by which a side may have to grow until the net takes it
+WHOLE = (0.0, 1.0, 1.0)  # of an input: start, stride, coarsest stride
+FAR = 1024  # the most pixels by which a side is enlarged until the net takes it
 
 
 class Unfit(ValueError):
@@ -25,16 +28,16 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True)
 class Cells:
-    """Where a blob's cells lie: start and stride, each (y, x), in pixels of the input."""
+    """The positions of a blob's cells: start and stride, each (y, x), in pixels of the input."""
 
     start: tuple
     stride: tuple
 
 
-def cells(net, blob):
-    """The Cells of a blob; net: NetParameter, plain V2. Raises Unfit for a blob that has no place on the input.
+def cells(net: NetParameter, blob: str) -> Cells:
+    """The Cells of a blob; net: plain V2. Raises Unfit for a blob without a position on the input.
 
-    Where branches meet whose cells lie apart, those count that come by the path of the finer strides.
+    Where branches meet whose cells differ in position, the branch of the finer strides counts.
     """
     places = [_places(net, axis).get(blob) for axis in BOTH]
     if None in places:
@@ -43,7 +46,7 @@ def cells(net, blob):
 
 
 def _places(net, axis):
-    """{blob: (start, stride, coarsest stride on its way)} along an axis, of those that have a place."""
+    """{blob: (start, stride, coarsest stride on the way to it)} along an axis; None for a blob without a position."""
     places = dict.fromkeys(net.input, WHOLE)
     for layer in net.layer:
         below = [places.get(name) for name in layer.bottom]
@@ -70,8 +73,8 @@ def _place(layer, axis, below):
     return start + stride * middle, stride * step, max(coarsest, stride * step)
 
 
-def window(layer, axis):
-    """(pixels that the kernel reaches over, stride, pad) along an axis; the first is None for global pooling."""
+def window(layer: LayerParameter, axis: int) -> tuple[Optional[int], int, int]:
+    """(cells that the kernel covers, stride, pad) along an axis; the first is None for global pooling."""
     param = getattr(layer, WINDOWED[layer.type])
     if layer.type == "Pooling" and param.global_pooling:
         return None, 1, 0
@@ -83,7 +86,7 @@ def window(layer, axis):
 
 
 def _of_axis(param, name, axis, default):
-    """Kernel, stride, pad or dilation along an axis: Caffe has one field for both axes, repeated or not, and others."""
+    """Kernel, stride, pad or dilation along an axis: from `kernel_h` and the like, or from the field for both axes."""
     own = f"{name}_{'hw'[axis]}"
     if own in param.DESCRIPTOR.fields_by_name and param.HasField(own):
         return getattr(param, own)
@@ -96,16 +99,16 @@ def _of_axis(param, name, axis, default):
     return value[min(axis, len(value) - 1)] if value else default
 
 
-def offset(layer, axis):
-    """How many cells a Crop cuts off in front, along an axis."""
+def offset(layer: LayerParameter, axis: int) -> int:
+    """How many cells a Crop cuts off at the front, along an axis."""
     first, offsets = layer.crop_param.axis, layer.crop_param.offset
     if axis + 2 < first or not offsets:
         return 0
     return offsets[min(axis + 2 - first, len(offsets) - 1)]
 
 
-def sides(net, side, axis):
-    """{blob: its cells along an axis} for an input of `side` pixels there. Raises Unfit."""
+def sides(net: NetParameter, side: int, axis: int) -> dict[str, int]:
+    """{blob: its number of cells along an axis}; side: the input's pixels there. Raises Unfit."""
     result = dict.fromkeys(net.input, side)
     for layer in net.layer:
         below = [result[name] for name in layer.bottom if name in result]
@@ -124,19 +127,15 @@ def _side(layer, axis, below):
         if offset(layer, axis) + below[1] > count:
             raise Unfit(f"{layer.name} cuts {below[1]} cells from {offset(layer, axis)} on out of {count}")
         return below[1]
-    if layer.type == "Pooling" and _skips(layer, count, axis):
-        raise Unfit(f"{layer.name} takes every {window(layer, axis)[1]}th of {count} cells, and so not the last")
+    if layer.type == "Pooling":
+        reach, stride, _ = window(layer, axis)
+        if reach == 1 and (count - 1) % stride:  # such a pooling is there to map corners to corners
+            raise Unfit(f"{layer.name} takes every {stride}th of {count} cells, and so not the last")
     if layer.type in WINDOWED:
         count = _windows(layer, count, *window(layer, axis))
         if count < 1:
             raise Unfit(f"{layer.name} has no cell left")
     return count
-
-
-def _skips(layer, count, axis):
-    """Whether a pooling of kernel 1, which shrinks corners onto corners, does not end with the last cell."""
-    reach, stride, _ = window(layer, axis)
-    return reach == 1 and (count - 1) % stride > 0
 
 
 def _windows(layer, count, reach, stride, pad):
@@ -151,15 +150,17 @@ def _windows(layer, count, reach, stride, pad):
     return result - 1 if pad and (result - 1) * stride >= count + pad else result  # no window begins in the padding
 
 
-def channels(net, of_input=3):
-    """{blob: channels}."""
+def channels(net: NetParameter, of_input: int = 3) -> dict[str, int]:
+    """{blob: channels}, without the blobs that depend on one that no layer gives."""
     result = dict.fromkeys(net.input, of_input)
     for layer in net.layer:
-        below = [result.get(name) for name in layer.bottom] or [of_input]
-        own = [below[0]] * len(layer.top)
+        below = [result[name] for name in layer.bottom if name in result]
+        if len(below) < len(layer.bottom):
+            continue
+        own = [below[0] if below else of_input] * len(layer.top)
         if layer.type in ("Convolution", "Deconvolution"):
             own = [layer.convolution_param.num_output] * len(layer.top)
-        elif layer.type == "Concat" and None not in below:
+        elif layer.type == "Concat":
             own = [sum(below)]
         elif layer.type == "Slice":
             points = [0, *(layer.slice_param.slice_point or range(0, below[0], below[0] // len(own))[1:]), below[0]]
@@ -168,14 +169,14 @@ def channels(net, of_input=3):
     return result
 
 
-def shapes(net, height, width):
-    """{blob: (channels, height, width)} of those that have a place. Raises Unfit for a size that is not taken."""
+def shapes(net: NetParameter, height: int, width: int) -> dict[str, tuple[int, int, int]]:
+    """{blob: (channels, height, width)} of the blobs with a position. Raises Unfit for a size that the net refuses."""
     rows, columns, depth = sides(net, height, 0), sides(net, width, 1), channels(net)
     return {name: (depth[name], rows[name], columns[name]) for name in rows}
 
 
-def counts(net, height, width):
-    """{name: elements} of blobs and of Caffe's column buffers, for one image. Raises Unfit."""
+def counts(net: NetParameter, height: int, width: int) -> dict[str, int]:
+    """{name: number of elements} of blobs and of Caffe's column buffers, for one image. Raises Unfit."""
     found = shapes(net, height, width)
     result = {name: math.prod(shape) for name, shape in found.items()}
     for layer in net.layer:
@@ -191,28 +192,29 @@ def counts(net, height, width):
     return result
 
 
-def padding(net, blob, side, axis):
-    """(front, back): the fewest pixels that an image of `side` must get along an axis to have cells from end to end.
+def padding(net: NetParameter, blob: str, side: int, axis: int) -> tuple[int, int]:
+    """(front, back): the fewest pixels to add to an image of `side` pixels so that cells cover it from end to end.
 
-    In front those by which the first cell would begin within the image, as in nets that lose a margin; at the back as
-    many, and more until the net takes the size and its outermost cells lie as far from both ends, where some size has
-    that: 8k + 1 for DeepLab's LargeFOV. Raises Unfit.
+    front: as many as the first cell would otherwise begin within the image, as in nets that lose a margin. back: at
+    least as many, until the net takes the size; and, if some size allows it, until the outermost cells are equally far
+    from both ends, as at 8k + 1 for DeepLab's LargeFOV. Raises Unfit.
     """
     place = cells(net, blob)
     start, stride = place.start[axis], place.stride[axis]
-    front, taken, reason = max(0, math.ceil(start - (stride - 1) / 2)), [], None
+    front = max(0, math.ceil(start - (stride - 1) / 2))
+    taken, reasons = [], []
     if front > FAR:
         raise Unfit(f"{blob} begins {front} pixels within the image")
     for each in range(side + 2 * front, side + 2 * front + FAR):
         try:
             last = start + stride * (sides(net, each, axis)[blob] - 1)
         except Unfit as unfit:
-            reason = reason or unfit
+            reasons.append(unfit)
             continue
         taken.append(each)
         if last == each - 1 - start or each - taken[0] > stride:
             break
     if not taken:
-        raise reason
+        raise reasons[0]
     chosen = taken[-1] if last == taken[-1] - 1 - start else taken[0]
     return front, chosen - side - front

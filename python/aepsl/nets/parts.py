@@ -1,8 +1,11 @@
 """What the nets are made of: a convolution with its ReLU, pooling, dropout; and Net, a NetSpec with comments."""
 
+from typing import Optional
+
 from caffe import NetSpec
 from caffe import layers as L
 from caffe import params as P
+from caffe.net_spec import Top
 
 
 class Net(NetSpec):
@@ -10,9 +13,10 @@ class Net(NetSpec):
 
     def __init__(self):
         super().__init__()
-        self.__dict__.update(comments={}, waiting=None)  # NetSpec takes every attribute that is set for a top
+        self.__dict__.update(comments={}, waiting=None)  # not by `self.comments =`: NetSpec would make it a top
 
-    def comment(self, text):
+    def comment(self, text: Optional[str]) -> None:
+        """Put `text` before the next layer in the prototxt."""
         self.__dict__["waiting"] = text
 
     def __setattr__(self, name, top):
@@ -22,13 +26,13 @@ class Net(NetSpec):
             self.comment(None)
 
 
-def weight_and_bias(lr_mult=1):
-    """Caffe's and DeepLab's custom: the bias learns twice as fast and does not decay."""
+def weight_and_bias(lr_mult: float = 1) -> list[dict]:
+    """The two `param` of a layer. As usual in Caffe and in DeepLab, the bias learns twice as fast and has no decay."""
     return [dict(lr_mult=lr_mult, decay_mult=1), dict(lr_mult=2 * lr_mult, decay_mult=0)]
 
 
-def conv_relu(bottom, channels, size=3, dilation=1, stride=1):
-    """A convolution, padded so that only its stride changes the size, and its ReLU."""
+def conv_relu(bottom: Top, channels: int, size: int = 3, dilation: int = 1, stride: int = 1) -> tuple[Top, Top]:
+    """(a convolution, its ReLU); padded so that only the stride changes the size."""
     conv = L.Convolution(
         bottom,
         num_output=channels,
@@ -42,9 +46,10 @@ def conv_relu(bottom, channels, size=3, dilation=1, stride=1):
     return conv, L.ReLU(conv, in_place=True)
 
 
-def max_pool(bottom, stride):
+def max_pool(bottom: Top, stride: int) -> Top:
+    """VGG's max pooling as DeepLab has it: kernel 3, pad 1."""
     return L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=3, stride=stride, pad=1)
 
 
-def dropout(bottom):
+def dropout(bottom: Top) -> Top:
     return L.Dropout(bottom, dropout_ratio=0.5, in_place=True)

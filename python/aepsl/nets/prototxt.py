@@ -2,7 +2,10 @@
 
 import io
 import re
+from collections.abc import Mapping
+from typing import Optional
 
+from caffe.proto.caffe_pb2 import NetParameter
 from google.protobuf import text_format
 from google.protobuf.text_encoding import CEscape
 
@@ -11,19 +14,21 @@ STRING_OR_WHOLE = re.compile(r'"((?:[^"\\]|\\.)*)"|\.0\b')
 WHAT = ("name", "type", "bottom", "top")  # fields that say what a layer is, and where
 
 
-def net_text(name, net, comments=()):
-    """The text of `net`, a NetParameter. comments: {layer: the comment before it}, for those that have one."""
+def net_text(name: str, net: NetParameter, comments: Optional[Mapping[str, str]] = None) -> str:
+    """The text of `net`. comments: {layer: the comment before it}."""
     lines = [f'name: "{name}"']
     for layer in net.layer:
-        if layer.name in comments:
+        if comments and layer.name in comments:
             lines += ["", f"# {comments[layer.name]}"]
         lines += _lines("layer", layer)
     return "\n".join(lines) + "\n"
 
 
 def _lines(name, message, indent=""):
-    """`message` in one line; where that is too long a line says what it is, a line has the other plain fields, and
-    each of its messages follows."""
+    """The lines of `message`: one, if it is short enough.
+
+    Else a first line has the fields WHAT, a second the other plain fields, and the messages within follow.
+    """
     whole = f"{indent}{name} {{ {_plain(text_format.MessageToString(message, as_one_line=True))} }}"
     if len(whole) <= WIDTH:
         return [whole]
@@ -42,7 +47,7 @@ def _lines(name, message, indent=""):
 
 
 def _plain(text):
-    """Strings that hold double quotes, as JSON does, in single ones; whole numbers without .0."""
+    """`text` with whole numbers without .0, and with single quotes around strings that have double quotes, as JSON."""
     return STRING_OR_WHOLE.sub(lambda found: "" if found[1] is None else _quoted(found[1]), text).strip()
 
 
@@ -51,7 +56,7 @@ def _quoted(escaped):
 
 
 def _wrapped(before, escaped):
-    """A long text as pieces, one under the other; the format joins them."""
-    quotes = escaped.replace('\\"', '"')  # as wide as they are printed
+    """A long string as pieces, one below the other; a reader of the format joins them."""
+    quotes = escaped.replace('\\"', '"')  # as wide as it is printed
     pieces = re.findall(rf"(?s).{{1,{WIDTH - 3 - len(before)}}}(?: |$)|[^ ]+ ?", quotes)
     return [(" " * len(before) if k else before) + _quoted(piece.replace('"', '\\"')) for k, piece in enumerate(pieces)]

@@ -1,40 +1,44 @@
-"""How large a net's blobs become, worked out from its prototxt: at one too large Caffe would end the process."""
+"""The sizes of a net's blobs, computed from its prototxt: Caffe would end the process at one that is too large."""
 
 import math
 
+import caffe
+from caffe.proto.caffe_pb2 import NetParameter
+
 from aepsl.base.errors import InputError
 from aepsl.nets import geometry
+from aepsl.settings.typed import Experiment
 
-INT_MAX = 2**31 - 1  # elements of a blob or of a convolution's column buffer, at most
-MOST = 2**30  # floats of everything that one image needs, 4 GiB: photos of 689 x 689 pixels in voc12's net
-PIECE = 2**21  # bytes: CUDA takes a GPU's memory in such pieces; what is below a half shares one
+INT_MAX = 2**31 - 1  # most elements of a blob or of a convolution's column buffer
+MOST = 2**30  # most floats that one image may need in all, 4 GiB: a photo of 689 x 689 pixels in voc12's net
+PIECE = 2**21  # bytes: CUDA allocates a GPU's memory in such pieces; blobs of less than half a piece share them
 
 
-def counts(net, height, width, batch=1):
-    """The elements of every blob and column buffer, {name: count}; one image after the other goes through a buffer.
+def counts(net: NetParameter, height: int, width: int, batch: int = 1) -> dict[str, int]:
+    """{name: number of elements} of every blob and column buffer; a buffer holds one image at a time.
 
-    The few scores behind an InnerProduct are left out.
-    net: NetParameter of a deploy net; height, width: of its input; batch: images in it.
+    The few scores after an InnerProduct are left out.
+    net: a deploy net; height, width: of its input; batch: images in it.
     """
     blobs = {top for layer in net.layer for top in layer.top}
     found = geometry.counts(net, height, width)
     return {name: count * batch if name in blobs else count for name, count in found.items()}
 
 
-def weights(net):
-    """The elements of the weights of every convolution, {name: count}; net: NetParameter of a deploy net."""
+def weights(net: NetParameter) -> dict[str, int]:
+    """{name: number of elements} of the weights of every convolution; net: a deploy net."""
     channels = geometry.channels(net)
     convolutions = [layer for layer in net.layer if layer.type == "Convolution"]
     shapes = {each.name: (each.convolution_param, channels[each.bottom[0]]) for each in convolutions}
     return {f"{name}'s weights": own.num_output * of * own.kernel_size[0] ** 2 for name, (own, of) in shapes.items()}
 
 
-def training_bytes(net, parameter):
-    """The memory of a GPU that Caffe's solver takes for a net, less what CUDA itself takes.
+def training_bytes(net: caffe.Net, parameter: NetParameter) -> int:
+    """The bytes of a GPU's memory that Caffe's solver takes for a training net, without those that CUDA itself takes.
 
-    net: a caffe.Net of the training net; parameter: its NetParameter. Counted are data and gradients of every blob, and
-    of every parameter with its momentum; where the maxima of pooling were; dropout's random numbers; the columns that
-    each convolution keeps of its own, and the ones that it multiplies its bias with.
+    Counted are: data and gradients of every blob; every parameter with its gradient and momentum; the positions of
+    pooling's maxima; dropout's random numbers; each convolution's own columns, and the ones that its bias is multiplied
+    with. parameter: the net's prototxt.
     """
     counts = [blob.count for blob in net.blobs.values()]  # gradients
     shared = {top for name in net.top_names for top in net.top_names[name] if name.endswith("_split")}
@@ -51,8 +55,8 @@ def training_bytes(net, parameter):
     return sum(PIECE * -(-size // PIECE) for size in (small, *(size for size in sizes if size >= PIECE / 2)))
 
 
-def check(net, experiment, task, batch):
-    """Raise InputError if Caffe cannot hold the net, or a batch of `task`; net: NetParameter of its deploy net."""
+def check(net: NetParameter, experiment: Experiment, task: str, batch: int) -> None:
+    """Raise InputError if Caffe cannot hold the net, or a batch of `task`; net: its deploy net."""
     crop = experiment.data.crop
     name, count = max(weights(net).items(), key=lambda item: item[1])
     if count > INT_MAX:
@@ -68,7 +72,7 @@ def check(net, experiment, task, batch):
         )
 
 
-def takes(net, height, width):
-    """Whether one image of that size goes through the net in the memory that it may have."""
+def takes(net: NetParameter, height: int, width: int) -> bool:
+    """Whether the net can take one image of that size, in at most MOST floats."""
     floats = counts(net, height, width).values()
     return max(floats) <= INT_MAX and sum(floats) <= MOST

@@ -1,6 +1,7 @@
-"""A whole image through a net, and the net's maps grown back to the image."""
+"""Runs a net on a whole image, and resizes the net's maps to the image."""
 
 import sys
+from typing import Optional
 
 import cv2
 import numpy as np
@@ -13,23 +14,24 @@ from aepsl.images.pictures import scaled
 from aepsl.images.pixels import less_mean
 from aepsl.nets import build, caffemodel, device, finite, geometry, sizes
 from aepsl.nets.build import STRIDE
+from aepsl.settings.typed import Experiment
 
 
-def padded(image):
+def padded(image: np.ndarray) -> np.ndarray:
     """Pad H x W x ... with zeros at the bottom and right until both sides are 8k + 1."""
     more = [(0, _padded(side) - side) for side in image.shape[:2]]
     return np.pad(image, more + [(0, 0)] * (image.ndim - 2), mode="constant")
 
 
 def _padded(side):
-    """The least 8k + 1 that is not below `side`."""
+    """The smallest 8k + 1 that is at least `side`."""
     return side + -(side - 1) % STRIDE
 
 
-def grown(maps, cells, size):
-    """Maps K x h x w, of `cells` (geometry.Cells), at each pixel of `size` (height, width): K x height x width float32.
+def grown(maps: np.ndarray, cells: geometry.Cells, size: tuple[int, int]) -> np.ndarray:
+    """Maps K x h x w, resized to `size` (height, width): K x height x width float32.
 
-    Bilinear between cells; beyond the outermost the nearest counts.
+    cells: the positions of the maps' cells. Bilinear between cells; a pixel beyond the outermost takes the nearest.
     """
     rows, columns = (_weights(*each) for each in zip(maps.shape[1:], size, cells.start, cells.stride))
     maps = maps.astype(np.float32)
@@ -38,7 +40,7 @@ def grown(maps, cells, size):
 
 
 def _weights(cells, pixels, start, stride):
-    """The pixels x cells matrix of linear interpolation; where every cell is a pixel, the cell of each pixel."""
+    """The matrix of linear interpolation, pixels x cells; if every cell is a pixel, only the cell of each pixel."""
     position = np.clip((np.arange(pixels) - start) / stride, 0, cells - 1)
     if stride == 1 and start == int(start):
         return position.astype(int)
@@ -47,9 +49,9 @@ def _weights(cells, pixels, start, stride):
 
 
 class WholeImages:
-    """A deploy net of an experiment with the trained weights of the caffemodel `model`, for whole images."""
+    """The deploy net of a task, with the trained weights of the caffemodel `model`, for whole images."""
 
-    def __init__(self, experiment, task, model, gpu=None):
+    def __init__(self, experiment: Experiment, task: str, model: str, gpu: device.Gpu = None) -> None:
         device.use(gpu)
         self.settings = experiment.data
         self.model = model
@@ -57,24 +59,25 @@ class WholeImages:
         self.prototxt = build.deploy_net(experiment, task)
         self.net = caffemodel.open_net(self.prototxt, model)
         self.parameter = text_format.Parse(self.prototxt, caffe_pb2.NetParameter())
-        self.taken = {}
+        self.taken: dict[tuple[int, ...], bool] = {}
         self.cells = geometry.cells(self.parameter, self._trunk())
 
     def _trunk(self):
-        """The blob that the net's heads begin with; its cells are those of every map."""
+        """The trunk's last blob, on which the heads are; every map has its cells."""
         return next(layer.bottom[0] for layer in self.parameter.layer if layer.name in ("gap", "fc8_seg"))
 
-    def at_image_size(self, maps, small, image):
-        """The net's maps K x h x w for `image`, as K x H x W float32; small: what `forward` returned."""
+    def at_image_size(self, maps: np.ndarray, small: tuple[int, int], image: np.ndarray) -> np.ndarray:
+        """The net's maps for `image`, K x h x w, resized to K x H x W float32; small: what `forward` returned."""
         return np.stack([cv2.resize(each, image.shape[1::-1]) for each in grown(maps, self.cells, small)])
 
-    def forward(self, image, erased=None, name="the image"):
+    def forward(
+        self, image: np.ndarray, erased: Optional[np.ndarray] = None, name: str = "the image"
+    ) -> tuple[int, int]:
         """Run the net on a whole image.
 
-        image: H x W x 3 uint8 BGR; erased: H x W, pixels that are not 0 become the mean; name: what a message calls
-        the image. It is scaled and padded to 8k + 1 with the mean; one that is too large for the net is scaled down to
-        what it takes, and a line says so. Returns (height, width) of the scaled image, to which `at_image_size` brings
-        the net's maps.
+        image: H x W x 3 uint8 BGR; erased: H x W, pixels that are not 0 become the mean; name: of the image, for
+        messages. The image is scaled, and padded with the mean to sides of 8k + 1. One that is too large for the net is
+        scaled down further, and a line says so. Returns (height, width) of the scaled image, for `at_image_size`.
         """
         scale = self.fitting_scale(image.shape[:2], name)
         pixels = scaled(image, scale)
@@ -88,8 +91,8 @@ class WholeImages:
         self.net.forward()
         return height, width
 
-    def fitting_scale(self, size, name):
-        """The experiment's scale, or for an image of a `size` (height, width) too large for it a smaller one."""
+    def fitting_scale(self, size: tuple[int, int], name: str) -> float:
+        """The experiment's scale, or a smaller one if an image of `size` (height, width) is too large for the net."""
         wanted = scale = self.settings.scale
         while not self._takes(*(_padded(max(1, round(side * scale))) for side in size)):
             scale *= 0.95
@@ -99,13 +102,13 @@ class WholeImages:
         return scale
 
     def _takes(self, *sides):
-        """sizes.takes, remembered: it goes through the whole prototxt, and many images are of one size."""
+        """sizes.takes, remembered: it reads the whole prototxt, and many images have the same size."""
         if sides not in self.taken:
             self.taken[sides] = sizes.takes(self.parameter, *sides)
         return self.taken[sides]
 
-    def check(self, array, name):
-        """Raise InputError unless the values `array` that the net computed of the image `name` are all finite."""
+    def check(self, array: np.ndarray, name: str) -> None:
+        """Raise InputError unless the values `array`, which the net computed from the image `name`, are all finite."""
         if not finite.are_finite(array):
             layer = finite.first_fault(self.net) or "the last"
             raise InputError(
@@ -117,12 +120,14 @@ class WholeImages:
 class ClassificationNet(WholeImages):
     """The trained classification net of one step, for whole images."""
 
-    def __init__(self, experiment, model, gpu=None):
+    def __init__(self, experiment: Experiment, model: str, gpu: device.Gpu = None) -> None:
         super().__init__(experiment, "classification", model, gpu)
         self.features = self.net.bottom_names["gap"][0]
 
-    def cam(self, image, classes, erased=None, name="the image"):
-        """Class activation maps H_c(u) = sum_k w_ck x_k(u) of reference [34], grown to the image's size.
+    def cam(
+        self, image: np.ndarray, classes: np.ndarray, erased: Optional[np.ndarray] = None, name: str = "the image"
+    ) -> np.ndarray:
+        """Class activation maps H_c(u) = sum_k w_ck x_k(u) of reference [34], resized to the image's size.
 
         image: H x W x 3 uint8 BGR; classes: indices from 0; erased: H x W, not 0 where erased, or None; name: of the
         image, for messages. Returns len(classes) x H x W float32. Raises InputError if they are not finite.

@@ -1,10 +1,10 @@
 """What the paper says of its rows and figures (Wei et al., CVPR 2017). Its tables are in tables.yaml.
 
-mIoU and IoU are of VOC 2012, in percent, with CRF where nothing else is said.
+mIoU and IoU are of VOC 2012, in percent, with CRF unless a comment says otherwise.
 """
 
 import os
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import yaml
 
@@ -14,7 +14,7 @@ VOC_CLASSES = (
     "pottedplant sheep sofa train tvmonitor"
 ).split()
 
-PAPERS_EXPERIMENT = "voc12"  # the one whose figures stand beside the paper's
+PAPERS_EXPERIMENT = "voc12"  # the experiment whose figures are compared with the paper's
 
 # Figure 5a and section 4.3.1, about: the loss at which step t's classification converges.
 CONVERGED_LOSSES = {1: 0.05, 2: 0.08, 3: 0.10, 4: 0.15}
@@ -22,14 +22,14 @@ CONVERGED_LOSSES = {1: 0.05, 2: 0.08, 3: 0.10, 4: 0.15}
 # The same net with the true masks, as DeepLab's authors published it (arXiv 1412.7062): on val without and with CRF.
 LARGEFOV = (62.25, 67.64)
 
-# Section 4.3.2 gives two rows by their distance from "our proposed PSL design" alone. Which row that is it does not
-# say; we read "w/ PSL", 54.1, so they stand at 53.5 and 53.1.
+# Of two rows, section 4.3.2 gives only the distance from "our proposed PSL design". It does not say which row that is.
+# We read "w/ PSL", 54.1, so the two have 53.5 and 53.1.
 PSL_LESS = {
     "psl_labels": 0.6,  # "using ground-truth information leads to performance drop of 0.6%"
     "psl_none": 1.0,  # "without using image-level classification confidences and find that the performance drops 1%"
 }
 
-LABELS = "image labels"  # alone, as we: a supervision of tables 1 and 2
+LABELS = "image labels"  # the supervision of AE-PSL in tables 1 and 2
 
 
 class Method(NamedTuple):
@@ -50,6 +50,6 @@ TABLE_1, TABLE_2 = (  # on val, and on test
 TABLES_3_AND_4 = {title: tuple(numbers) for title, numbers in _tables["tables_3_and_4"].items()}
 
 
-def of_row(title):
+def of_row(title: str) -> Optional[tuple[float, ...]]:
     """The 22 numbers of a row of tables 3 and 4; None where they have no such row."""
     return TABLES_3_AND_4.get(title)

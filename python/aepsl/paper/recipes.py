@@ -1,6 +1,7 @@
 """The nets that we train and the rows that they make: tables 3 and 4 of the paper, and what we add to them."""
 
-from typing import NamedTuple, Optional
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional
 
 from aepsl.paper import published
 
@@ -12,16 +13,16 @@ class Net(NamedTuple):
     masks       what it learns from: 'step1', 'step2', ...: the regions merged up to that step (table 3); 'merged': up
                 to the step that the experiment merges to, the paper's 3; 'psl', or another net with S_hat: the
                 training images as that net segments them; 'truth': the true masks
-    confidence  of the classes, which weights the maps whose maximum S_hat is: 'predicted', v; 'labels', the image's;
-                'none', ones. None without S_hat
+    confidence  the weights of the classes' maps, whose maximum is S_hat: 'predicted', v; 'labels', the image's labels;
+                'none', ones. None for a net without S_hat
     changes     of settings, for an ablation: {'training.psl.lr': 0.01}
-    start       what it begins with, as the settings segmentation_start and psl_start say it; None for what those say
+    start       its initial weights, a value of the settings segmentation_start and psl_start; None: the setting's value
     """
 
     task: str
     masks: str
     confidence: Optional[str]
-    changes: dict = {}
+    changes: dict[str, Any] = {}
     start: Optional[str] = None
 
 
@@ -29,23 +30,23 @@ class Row(NamedTuple):
     """A row of tables 3 and 4, or one that we add to them.
 
     net              a name of `nets`
-    confidence       of the classes, which weights the maps at test: 'predicted', v with what is below p made 0 (section
-                     3.2); 'labels', the image's (the paper's GT); 'none', ones
+    confidence       the weights of the classes' maps at test: 'predicted', v with values below p set to 0 (section
+                     3.2); 'labels', the image's labels (the paper's GT); 'none', ones
     title            its name in the tables, '' where they do not have it
     published        IoU on val of background and the 20 classes, then their mean: 22 numbers, or None
-    published_miou   that mean; where section 4.3.2 gives only a distance, what follows from it (PSL_LESS); or None
-    changes          of settings, beside those of the net: {'crf.iterations': 5}
+    published_miou   that mean; computed from PSL_LESS where section 4.3.2 gives only a distance; or None
+    changes          of settings, added to those of the net: {'crf.iterations': 5}
     """
 
     net: str
     confidence: str
     title: str = ""
-    published: Optional[tuple] = None
+    published: Optional[tuple[float, ...]] = None
     published_miou: Optional[float] = None
-    changes: dict = {}
+    changes: dict[str, Any] = {}
 
 
-def nets(steps):
+def nets(steps: int) -> dict[str, Net]:
     """{name: Net}: every net of tables 3 and 4 for `steps` steps of erasing, and the calibration's."""
     return {
         **{f"ae_step{t}": Net("segmentation", f"step{t}", None) for t in range(1, steps + 1)},
@@ -57,7 +58,7 @@ def nets(steps):
     }
 
 
-def rows(steps):
+def rows(steps: int) -> dict[str, Row]:
     """{name: Row}: every row of tables 3 and 4 for `steps` steps of erasing, and those that we add."""
     return {
         **{f"ae_step{t}": _row(f"ae_step{t}", "none", f"AE-step{t}") for t in range(1, steps + 1)},
@@ -72,17 +73,17 @@ def rows(steps):
     }
 
 
-def _row(net, confidence, title):
+def _row(net: str, confidence: str, title: str) -> Row:
     """A row of the tables; without figures for a step that they do not have."""
     numbers = published.of_row(title)
     return Row(net, confidence, title, numbers, numbers[-1]) if numbers else Row(net, confidence)
 
 
-def _row_by_difference(net, confidence):
-    miou = round(published.of_row("w/ PSL")[-1] - published.PSL_LESS[net], 1)
+def _row_by_difference(net: str, confidence: str) -> Row:
+    miou = round(published.TABLES_3_AND_4["w/ PSL"][-1] - published.PSL_LESS[net], 1)
     return Row(net, confidence, published_miou=miou)
 
 
-def main_row(rows):
-    """The row that stands for a run with these rows: the paper's result, psl++, or the last of them."""
+def main_row(rows: Sequence[str]) -> str:
+    """The row that represents a run with these rows: the paper's result, psl++, or the last of them."""
     return "psl++" if "psl++" in rows else rows[-1]

@@ -1,11 +1,13 @@
-"""What a run reads, where it lies, and what it holds."""
+"""The files that a run reads: their paths, and the SHA-256 of their contents."""
 
 import os
 import sys
+from typing import Optional
 
 from aepsl.base import doors
 from aepsl.base.errors import InputError
 from aepsl.data.dataset import Dataset
+from aepsl.graph.graph import Contents
 from aepsl.graph.run_folder import RunFolder
 from aepsl.graph.stage import needs_surgery
 from aepsl.nets import build, caffemodel
@@ -13,6 +15,7 @@ from aepsl.paper import published
 from aepsl.run import new_experiment
 from aepsl.saliency import maps as user_maps
 from aepsl.settings.experiments import TASKS
+from aepsl.settings.typed import Experiment
 from aepsl.stages import surgery
 from aepsl.store import digests
 
@@ -20,11 +23,11 @@ VOC12_DATA = os.path.join("data", published.PAPERS_EXPERIMENT)  # what `make dat
 PARTS = dict(train=("images", "labels", "masks"), val=("images", "labels", "masks"), test=("images",))
 
 
-def data_of(experiment, data):
-    """The root of the data set; data: what the user named, or None.
+def data_of(experiment: Experiment, data: Optional[str]) -> str:
+    """The root of the data set; data: the user's path, or None.
 
-    A folder VOC2012 as it was unpacked is only read: VOC12_DATA links to it and has what it lacks. An experiment that
-    draws its images says so where another folder is named.
+    An unpacked folder VOC2012 is only read: VOC12_DATA links to it and has the files that it lacks. An experiment that
+    draws its images prints a warning if `data` is another folder.
     """
     name = experiment.name
     if experiment.synthetic:
@@ -40,23 +43,23 @@ def data_of(experiment, data):
     return os.path.abspath(data)
 
 
-def weights_of(experiment, weights):
-    """The caffemodel to begin with: what the user named, or the experiment's in weights/; None if it has none."""
+def weights_of(experiment: Experiment, weights: Optional[str]) -> Optional[str]:
+    """The initial caffemodel: the user's path, or the experiment's in weights/; None if that names no file."""
     own = experiment.initial_weights
     weights = weights or (own and os.path.join("weights", own))
     return os.path.abspath(caffemodel.existing(weights)) if weights else None
 
 
-def maps_of(data, saliency):
-    """The folder of the user's saliency maps, or what lies with the data set; None where they are computed."""
+def maps_of(data: str, saliency: Optional[str]) -> Optional[str]:
+    """The folder of the user's saliency maps, or the data set's own; None where they are computed."""
     beside = os.path.join(data, "saliency")
     saliency = saliency or (beside if os.path.isdir(beside) else None)
     return os.path.abspath(saliency) if saliency else None
 
 
-def contents_of(experiment, data, weights, maps):
-    """{input: SHA-256 of what it holds, or None where it is not there yet}: what stages name as their `inputs`."""
-    contents = {f"net.{task}": digests.of_value(build.deploy_net(experiment, task)) for task in TASKS}
+def contents_of(experiment: Experiment, data: str, weights: Optional[str], maps: Optional[str]) -> Contents:
+    """{input: SHA-256 of its content, or None where it is missing}, for the `inputs` of stages."""
+    contents: Contents = {f"net.{task}": digests.of_value(build.deploy_net(experiment, task)) for task in TASKS}
     contents.update({f"{key}.{part}": None for key in PARTS for part in PARTS[key]})
     contents.update(weights=digests.of_file(weights), maps=None, fc6_fc7=None, detector=None)
     if not os.path.isdir(data):
@@ -68,7 +71,7 @@ def contents_of(experiment, data, weights, maps):
             found = dataset.contents(dataset.ids(name), *parts)
             contents.update({f"{key}.{part}": value for part, value in found.items()})
     if weights and needs_surgery(experiment):
-        drawn = surgery.depends_on(caffemodel.caffemodel_layers(weights), experiment, data)
+        drawn = surgery.depends_on(weights, experiment, data)
         contents["fc6_fc7"] = digests.of_value(drawn)
     if maps:
         contents["maps"] = user_maps.contents(maps, dataset.ids(experiment.data.train))
@@ -77,18 +80,18 @@ def contents_of(experiment, data, weights, maps):
     return contents
 
 
-def _detector(experiment, contents):
-    """What the maps of the experiment's detector are made of, beside the images."""
+def _detector(experiment: Experiment, contents: Contents) -> str:
+    """The SHA-256 of what the maps of the experiment's detector depend on beside the images."""
     door = doors.load(doors.DETECTORS, experiment.background.detector)
     own = {name: digests.of_file(path) if path else contents[name] for name, path in door.INPUTS.items()}
     return digests.of_value([door.settings(), own])
 
 
-def missing(name, data, weights):
+def missing(name: str, data: Optional[str], weights: Optional[str]) -> list[str]:
     """What a run needs and scripts/ can download: 'data', and names of caffemodels in scripts/sources.yaml."""
     experiment = new_experiment.settings(name, data)
     needs = []
-    # A folder VOC2012 as it was unpacked is linked to anew: it may be another than the last time.
+    # data/voc12 is made anew for an unpacked folder VOC2012: it may be another folder than the last time.
     has_data = os.path.exists(os.path.join(data or VOC12_DATA, "image_labels.txt"))
     if name == published.PAPERS_EXPERIMENT and not has_data:
         needs.append("data")

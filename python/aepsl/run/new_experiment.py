@@ -1,9 +1,10 @@
-"""Writes an experiment for a data set of one's own.
+"""Writes an experiment for a data set of your own.
 
-Its settings are voc12's, but for the classes, the lists and the number of images, which the data set gives.
+The classes, the lists and the number of images are the data set's; all other settings are voc12's.
 """
 
 import os
+from typing import Any, Optional
 
 import yaml
 
@@ -13,17 +14,18 @@ from aepsl.base.files import write_text
 from aepsl.data.dataset import LISTS, Dataset
 from aepsl.paper import published
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 
 MODEL = published.PAPERS_EXPERIMENT
 HEADER = """# What the data set {data} gives; everything else is {model}'s, whose file explains every setting.
 """
 
 
-def run(name, data=None):
-    """Write prototxt/NAME/experiment.yaml from the data set `data`; an experiment that is there stays.
+def run(name: str, data: Optional[str] = None) -> None:
+    """Write prototxt/NAME/experiment.yaml from the data set `data`, unless the file exists.
 
-    experiment.yaml holds only what differs from voc12's. Raises InputError if there is neither experiment nor data,
-    and for what `derived` refuses.
+    The file has only the settings that differ from voc12's. Raises InputError if there is neither experiment nor data,
+    and for a data set that `derived` refuses.
     """
     folder = os.path.join(experiments.FOLDER, experiments.checked_name(name))
     path = os.path.join(folder, "experiment.yaml")
@@ -39,17 +41,17 @@ def run(name, data=None):
     print(f"{folder}: written, {MODEL}'s settings for {count} classes and {images} training images")
 
 
-def settings(name, data=None):
-    """The Experiment of that name, or that of the settings that `run` would write for it; nothing is written."""
+def settings(name: str, data: Optional[str] = None) -> Experiment:
+    """The Experiment of that name, or the one that `run` would write; nothing is written."""
     if os.path.exists(os.path.join(experiments.FOLDER, experiments.checked_name(name), "experiment.yaml")) or not data:
         return experiments.load(name)
     return experiments.of_settings(derived(Dataset(data)), data, name)
 
 
-def derived(dataset):
+def derived(dataset: Dataset) -> dict[str, Any]:
     """The complete settings of an experiment on `dataset`, checked; nothing is written.
 
-    Raises InputError for a data set of fewer than two classes, of names that cannot be classes, or without a list.
+    Raises InputError for a data set with fewer than two classes, with an invalid name of a class, or without a list.
     """
     if len(dataset.classes) < 2:
         raise InputError(
@@ -70,7 +72,7 @@ def derived(dataset):
     return experiments.complete(settings, f"{dataset.root}/classes.txt")  # the only settings that can be wrong
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, places=lambda asked: dict(written=os.path.join(experiments.FOLDER, asked.name)))
     parser.add_argument("name")
     parser.add_argument("--data", help="root of the data set, in VOC layout")

@@ -1,6 +1,7 @@
 """What a run will cost, stage by stage, before it begins: `make reproduce-dry`. See aepsl.run.costs."""
 
 import os
+from typing import Optional
 
 from aepsl import cli
 from aepsl.base.table import Table, number
@@ -9,11 +10,12 @@ from aepsl.graph.graph import Graph
 from aepsl.paper import published
 from aepsl.run import costs, new_experiment, rows
 from aepsl.settings.experiments import TASKS
+from aepsl.settings.typed import Experiment
 
 SEVERAL = (2, 4, 8)  # GPUs
 
 
-def report(experiment, gpus=0, cores=1):
+def report(experiment: Experiment, gpus: int = 0, cores: int = 1) -> str:
     """Hours and disk that the stages of the experiment are expected to take, as text; gpus: 0 for the CPU alone."""
     graph = Graph(experiment)
     took = {name: each for name, each in graph.run.seconds().items() if name in graph.stages and graph.is_done(name)}
@@ -37,24 +39,24 @@ def report(experiment, gpus=0, cores=1):
     return "\n\n".join(table.text() for table in tables)
 
 
-def _row(name, hours, disk=None, note=""):
+def _row(name: str, hours: Optional[float], disk: Optional[float] = None, note: str = "") -> list[str]:
     return [name, number(hours, 2), "" if disk is None else f"{number(disk, 2)} GB", note]
 
 
-def downloads(experiment):
-    """{file: bytes} of what `make reproduce` downloads where the user has none of it."""
+def downloads(experiment: Experiment) -> dict[str, int]:
+    """{file: bytes} of all files that `make reproduce` downloads if the user has none of them."""
     files = source_table.load()["files"]
     wanted = [experiment.initial_weights] + [name for name in files if experiment.name == published.PAPERS_EXPERIMENT]
     sizes = {name: files[name].get("size", 0) for name in wanted if name in files}
     return {name: size for name, size in sizes.items() if size and (name == wanted[0] or "unpack" in files[name])}
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("name", help="the experiment, or a new name for the data of --data")
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
     parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="numbers of GPUs; the CPU without it")
-    parser.add_argument("--row", default=os.environ.get("ROW") or None, help="rows of tables 3 and 4, psl,psl++; all")
+    parser.add_argument("--row", default=os.environ.get("ROW") or None, help="rows of tables 3 and 4: psl,psl++ (all)")
     parser.add_argument("--cores", type=cli.number(1), default=os.cpu_count())
     asked = parser.parse_args(argv)
     experiment = new_experiment.settings(asked.name, asked.data)

@@ -1,6 +1,6 @@
-"""Snakemake's output as one line a job, in place of its own, longer text (snakemake --log-handler-script).
+"""Prints one line for each job in place of snakemake's own, longer text (snakemake --log-handler-script).
 
-On a terminal another line below them tells how far the run is (aepsl.run.progress_line).
+On a terminal another line below them shows the progress of the run (aepsl.run.progress_line).
 """
 
 import contextlib
@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from typing import Any
 
 from snakemake.logging import logger
 
@@ -17,22 +18,22 @@ from aepsl.graph import graph, run_folder
 logger.log_handler.clear()
 START = time.time()
 GRAPH, ASKED = graph.read(os.environ["AEPSL_START"], os.path.abspath(run_folder.ROOT))  # snakemake works elsewhere
-state = dict(done=0, total="?", failed=False, interrupted=False, jobs={})
+state: dict[str, Any] = dict(done=0, total="?", failed=False, interrupted=False, jobs={})
 
 
-def interrupted(number, frame):
-    """Say so once: snakemake and every stage get the signal too."""
+def interrupted(number: int, frame: Any) -> None:
+    """Print one line for all: snakemake and every stage get the signal too."""
     if not state["interrupted"]:
         state["interrupted"] = True
-        _say("interrupted; typed again, the command goes on from there")
+        _say("interrupted; type the same command again to continue")
     signal.default_int_handler(number, frame)
 
 
 signal.signal(signal.SIGINT, interrupted)
 
 
-def log_handler(message):
-    """Print what a user wants to see of one of snakemake's messages."""
+def log_handler(message: dict[str, Any]) -> None:
+    """Print the part of a message of snakemake that concerns the user."""
     level, text = message["level"], str(message.get("msg"))
     if state["interrupted"]:
         return
@@ -49,22 +50,22 @@ def log_handler(message):
         state["jobs"][message["jobid"]] = name, message["name"]
     elif level == "job_finished" and message["jobid"] in state["jobs"]:
         name, stage = state["jobs"].pop(message["jobid"])
-        with contextlib.suppress(*run_folder.DAMAGED, ValueError):  # there, and a number, for trainings alone
+        with contextlib.suppress(*run_folder.DAMAGED, ValueError):  # only trainings have this file and number
             loss = read_json(os.path.join(GRAPH.stages[stage].out, "train.json"))["converged_loss"]
             _say_of(f"{name}: loss {float(loss):.3f}")
     elif level == "job_error":
         state["failed"] = True
         state["jobs"].pop(message["jobid"], None)
-        _say(f"stopped at {message['name']}; the lines above say why. Typed again, the command goes on from there")
+        _say(f"stopped at {message['name']}; the lines above say why. Type the same command again to continue")
     elif text.startswith("Nothing to be done") or level in ("error", "warning") and not state["failed"]:
         _say(text)
 
 
-def _say_of(job):
+def _say_of(job: str) -> None:
     _say(f"{time.time() - START:6.0f} s {state['done']:>4}/{state['total']}  {job}")
 
 
-def _say(line):
+def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

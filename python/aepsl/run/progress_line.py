@@ -1,7 +1,7 @@
-"""The last line of a terminal while a run goes on: what goes on, how far and how fast, and how long the rest will take.
+"""The last line of a terminal during a run: the current jobs, their progress and speed, and the time that is left.
 
-One process draws. Stages know nothing of it: what they print goes through a pipe, so that no text and no line garble
-each other, and how far they are stands in the run's folder (aepsl.run.status).
+One process draws the line. The output of the stages comes to it through a pipe, so that the two do not garble each
+other. It reads the progress of the stages from the run's folder (aepsl.run.state).
 """
 
 import atexit
@@ -10,20 +10,24 @@ import os
 import statistics
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Optional
 
+from aepsl.graph.graph import Graph, Start
+from aepsl.graph.stage import Stage
 from aepsl.run import state as status
 from aepsl.settings.experiments import TASKS
 
-PERIOD = 1  # seconds between two looks
-ENOUGH = 10  # seconds after which the speed of a stage under way says something
+PERIOD = 1  # seconds between two updates
+ENOUGH = 10  # seconds after which the measured speed of a running stage is used
 CLEAR = b"\r\x1b[K"
 
 
-def begin(graph, asked, state):
+def begin(graph: Graph, asked: Start, state: dict[str, Any]) -> None:
     """Take over the terminal, until the end of this process.
 
-    graph: with a root that holds wherever the process works; asked: its Start; state: a
-    dict that others keep up to date: done and total jobs; jobs, {anything: (its name, that of its stage)}; interrupted.
+    graph: its root is an absolute path; state: a dict that the caller updates: done and total, numbers of jobs; jobs,
+    {id: (job, stage)}; interrupted.
     """
     line = Line(graph, asked)
     terminal = Terminal(lambda width: "" if state["interrupted"] else line.text(state, width))
@@ -31,9 +35,9 @@ def begin(graph, asked, state):
 
 
 class Terminal:
-    """Passes on what this process and all that it starts print to the terminal, above a last line, `line(width)`."""
+    """Passes the output of this process and its children on to the terminal, above a last line, `line(width)`."""
 
-    def __init__(self, line):
+    def __init__(self, line: Callable[[int], str]) -> None:
         self.line, self.drawn = line, b""
         self.lock, self.closed = threading.Lock(), threading.Event()
         self.streams = [stream for stream in (1, 2) if os.isatty(stream)]
@@ -46,35 +50,35 @@ class Terminal:
         self.passing.start()
         threading.Thread(target=self._redraw, daemon=True).start()
 
-    def close(self):
-        """Clear the line and give the terminal back."""
+    def close(self) -> None:
+        """Clear the line and restore the terminal."""
         self.closed.set()
         self._write(b"")
         for stream in self.streams:
             os.dup2(self.terminal, stream)
-        self.passing.join(PERIOD)  # until all is passed on; whoever still prints keeps the pipe open
+        self.passing.join(PERIOD)  # until all is passed on; a child that still prints keeps the pipe open
 
-    def _pass_on(self, pipe):
+    def _pass_on(self, pipe: int) -> None:
         with open(pipe, "rb") as lines:
             for text in lines:
                 self._write(text)
 
-    def _redraw(self):
+    def _redraw(self) -> None:
         while not self.closed.wait(PERIOD):
             self.drawn = self._line()
             self._write(b"")
 
-    def _line(self):
+    def _line(self) -> bytes:
         with contextlib.suppress(OSError):
             width = os.get_terminal_size(self.terminal).columns or 80
             try:
                 return self.line(width - 1).encode()
-            except Exception as error:  # no line is worth a run
+            except Exception as error:  # a fault of this line must not end the run
                 return f"{type(error).__name__}: {error}"[: width - 1].encode()
         return b""
 
-    def _write(self, text):
-        with self.lock, contextlib.suppress(OSError):  # the terminal is gone; the run goes on
+    def _write(self, text: bytes) -> None:
+        with self.lock, contextlib.suppress(OSError):  # the terminal was closed; the run continues
             text = CLEAR + text + (b"" if self.closed.is_set() else self.drawn)
             while text:
                 text = text[os.write(self.terminal, text) :]
@@ -83,15 +87,15 @@ class Terminal:
 class Line:
     """The text of the line. graph: of the run; asked: its Start."""
 
-    def __init__(self, graph, asked):
+    def __init__(self, graph: Graph, asked: Start) -> None:
         self.graph, self.expected = graph, asked.seconds
-        self.lanes = asked.gpus or max(1, asked.cores // graph.experiment.threads)  # trainings side by side
+        self.lanes = asked.gpus or max(1, asked.cores // graph.experiment.threads)  # trainings at the same time
         self.stages = {stage.name: stage for stage in graph.shown()}
         self.known = {name: stage for name, stage in graph.stages.items() if stage.is_training or stage.images}
-        self.begun = {}  # {stage: (when it was seen first, how far it was then)}
+        self.begun: dict[str, tuple[float, int]] = {}  # {stage: (when it was seen first, how far it was then)}
         self.jobs_done = None
 
-    def text(self, state, width):
+    def text(self, state: dict[str, Any], width: int) -> str:
         """The line, `width` characters at most; state: see `begin`."""
         if self.jobs_done != state["done"]:
             self._look_at_what_is_done(state["done"])
@@ -106,19 +110,19 @@ class Line:
         long = [described(name, states.get(name), rates.get(name), self.known.get(name)) for name in names]
         return fitted(head, long, [described(name, states.get(name)) for name in names], width)
 
-    def _look_at_what_is_done(self, count):
+    def _look_at_what_is_done(self, count: Any) -> None:
         self.jobs_done, self.images = count, self.graph.run.images()
         self.to_do = [name for name in self.stages if not self.graph.is_done(name)]
         took = self.graph.run.seconds()
-        self.measured = {}  # {kind: how many times as long as expected its stages took}
+        self.measured: dict[str, list[float]] = {}  # {kind: measured / expected time of each of its stages}
         for name in self.expected:
             if name in took and name not in self.to_do:
                 factor = took[name] / self.lanes / self.expected[name]
                 self.measured.setdefault(self.stages[name].kind, []).append(factor)
 
-    def _rate(self, name, state):
-        """Images or iterations a second since the stage was seen first; None before it can be told."""
-        if state.done in (None, status.UNKNOWN):
+    def _rate(self, name: str, state: status.State) -> Optional[float]:
+        """Images or iterations a second since the stage was seen first; None before the second update."""
+        if state.done is None or state.done == status.UNKNOWN:
             return None
         when, done = self.begun.get(name, (0, state.done + 1))
         if state.done < done:
@@ -126,27 +130,30 @@ class Line:
             return None
         return (state.done - done) / (time.monotonic() - when) or None
 
-    def _left(self, states, rates):
-        """Seconds that the run will still take: what is not done, in as many lanes as there are, or the chain alone."""
+    def _left(self, states: Mapping[str, status.State], rates: Mapping[str, Optional[float]]) -> float:
+        """Seconds until the end of the run: the work left over all lanes, or the longest chain if that takes longer."""
         factors = {kind: statistics.median(found) for kind, found in self.measured.items()}
         for name, rate in rates.items():
             stage = self.stages.get(name)
             if stage and stage.kind not in factors and rate and time.monotonic() - self.begun[name][0] > ENOUGH:
-                lanes = 1 if stage.images else self.lanes  # parts of a stage with images go on side by side
-                factors[stage.kind] = states[name].total / rate / lanes / self.expected[name]
+                lanes = 1 if stage.images else self.lanes  # shards of a stage run at the same time
+                factors[stage.kind] = (states[name].total or 0) / rate / lanes / self.expected[name]
         trained = [factors[kind] for kind in TASKS if kind in factors]
         needed = {}
         for name in self.to_do:
             kind, state = self.stages[name].kind, states.get(name, status.State())
             like = statistics.median(trained) if trained and kind in TASKS else 1
-            left = 1 - state.done / state.total if state.done and 0 < state.done <= state.total else 1
+            done, total = state.done or 0, state.total or 0
+            left = 1 - done / total if 0 < done <= total else 1
             needed[name] = self.expected[name] * factors.get(kind, like) * left
         alone = {name: each * (1 if self.stages[name].images else self.lanes) for name, each in needed.items()}
         return max(sum(needed.values()), *self.graph.longest(alone).values())
 
 
-def described(name, state, rate=None, stage=None):
-    """'classification.step1 31/400, loss 0.123, 4.5/s'; without a stage only how far it is."""
+def described(
+    name: str, state: Optional[status.State], rate: Optional[float] = None, stage: Optional[Stage] = None
+) -> str:
+    """'classification.step1 31/400, loss 0.123, 4.5/s'; without a stage only name and progress."""
     if state is None or state.done in (None, status.UNKNOWN):
         return name
     text = f"{name} {state.counted}"
@@ -157,8 +164,8 @@ def described(name, state, rate=None, stage=None):
     return text
 
 
-def fitted(head, long, short, width):
-    """The head and as much of the jobs as has room: all of it, the first ones at length, or only the first ones."""
+def fitted(head: str, long: Sequence[str], short: Sequence[str], width: int) -> str:
+    """The head and as many jobs as fit: all in long form, only the first ones in long form, or only the first ones."""
     count = len(long)
     choices = [[head, *long[:full], *short[full:]] for full in range(count, 0, -1)]
     for first in (long, short):
@@ -167,7 +174,7 @@ def fitted(head, long, short, width):
     return next((line for line in lines if len(line) <= width), head[:width])
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """'2 d 3 h', '5 h 20 min', '12 min', 'under a minute'."""
     minutes = round(seconds / 60)
     if minutes < 1:

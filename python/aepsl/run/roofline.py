@@ -2,16 +2,16 @@
 
 import math
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple, Optional
 
-# Of the peak that cuBLAS' products of matrices reach, an image at a time. Assumed: 64 images of VGG-A, forward and
-# backward, then take 1.14 s on a GTX TITAN X, and with Caffe took 1.07 (github.com/soumith/convnet-benchmarks).
+# The share of the peak that cuBLAS' matrix products reach for one image. Assumed: 64 images of VGG-A, forward and
+# backward, then take 1.14 s on a GTX TITAN X; Caffe took 1.07 (github.com/soumith/convnet-benchmarks).
 SHARE = 0.45
 FLOAT = 4  # bytes
 
 
 class Card(NamedTuple):
-    """Single-precision peak and memory bandwidth as the maker states them; of several forms, the slowest's."""
+    """Single-precision peak and memory bandwidth as the maker states them, for the slowest variant of the card."""
 
     tflops: float
     gb_per_second: float
@@ -45,19 +45,19 @@ CARDS = {
 NAME = r"(NVIDIA )?(Tesla |GeForce |Quadro )?{}([ -](SXM\d?|PCIe|NVL|HBM\w*|\d+ ?GB))*"  # as CUDA has it
 
 
-def known(name):
-    """The key of CARDS of what CUDA calls a GPU, 'Tesla V100-SXM2-16GB'; None for another."""
+def known(name: str) -> Optional[str]:
+    """The key in CARDS of a GPU's name in CUDA, 'Tesla V100-SXM2-16GB'; None for an unknown one."""
     return next((key for key in CARDS if re.fullmatch(NAME.format(re.escape(key)), name, re.IGNORECASE)), None)
 
 
-def seconds(net, card):
-    """Of a forward pass of the net; a pass backward takes twice as long.
+def seconds(net: Any, card: Card) -> float:
+    """The time of a forward pass of the net; a backward pass takes twice as long.
 
-    A product of matrices takes as long as its arithmetic at SHARE of the peak, or as the memory that it reads and
-    writes. A convolution also unfolds its input into columns and adds its bias; any other layer reads and writes.
+    A matrix product takes the longer of two times: of its arithmetic at SHARE of the peak, and of reading and writing
+    its memory. A convolution also unfolds its input into columns and adds its bias. Any other layer reads and writes.
     """
     peak, bandwidth = SHARE * card.tflops * 1e12, card.gb_per_second * 1e9
-    took = 0
+    took = 0.0
     for name, tops in net.top_names.items():
         read, written = (sum(net.blobs[blob].count for blob in blobs) for blobs in (net.bottom_names[name], tops))
         if name not in net.params:

@@ -1,13 +1,17 @@
-"""ROW=: a run of some rows of tables 3 and 4, with what they need, and no more."""
+"""ROW=: a run of some rows of tables 3 and 4, and of the stages that they need."""
 
+from collections.abc import Sequence
+
+from aepsl.graph.graph import Graph
 from aepsl.graph.run_folder import stage_of
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 
 
-def only(graph, asked):
+def only(graph: Graph, asked: Sequence[str]) -> Experiment:
     """The graph's experiment with the rows `asked`, and the steps of erasing up to the last that they need.
 
-    InputError for a row that there is not.
+    InputError for an unknown row.
     """
     rows = [row for row in graph.rows if row in map(graph.checked_row, asked)]
     needed = {stage.name for stage in graph.needed([f"segment.val.{row}" for row in rows])}
@@ -17,7 +21,7 @@ def only(graph, asked):
     return experiments.changed(graph.experiment, changes)
 
 
-def with_done(graph, asked):
+def with_done(graph: Graph, asked: Sequence[str]) -> list[str]:
     """`asked`, and the rows of the experiment that are done and valid: the tables keep them."""
     left = {stage_of(job) for job in graph.undone(["results"], dry=True)}
     needed = {row: {stage.name for stage in graph.needed([f"segment.val.{row}"])} for row in graph.experiment.rows}

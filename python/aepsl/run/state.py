@@ -1,21 +1,23 @@
-"""How far a stage of a run is, also while it runs."""
+"""The progress of a stage, also while it runs."""
 
 import datetime
 import os
 import re
 import time
+from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_text
 from aepsl.graph.run_folder import DAMAGED, RunFolder
+from aepsl.graph.stage import Stage
 from aepsl.run import written
 
 UNKNOWN = -1  # a number that is not known yet
 
 
 class State(NamedTuple):
-    """How far a stage is: images or iterations done, and of how many; UNKNOWN, or None where it has not begun."""
+    """done, total: images or iterations; UNKNOWN for a number that is not known; None before the stage has begun."""
 
     done: Optional[int] = None
     total: Optional[int] = None
@@ -23,14 +25,14 @@ class State(NamedTuple):
     note: str = ""
 
     @property
-    def counted(self):
-        """'100/300', with ? for what is not known; '' before it has begun."""
+    def counted(self) -> str:
+        """'100/300', with ? for an unknown number; '' before the stage has begun."""
         return "" if self.done is None else f"{self.done}/{self.total}".replace(str(UNKNOWN), "?")
 
 
-def state_of(stage, images):
-    """The State of a stage; images: {list: how many}. A file that cannot be read, or does not fit, is the note."""
-    for _ in range(3):  # while it runs, files come and go between two looks at them
+def state_of(stage: Stage, images: Mapping[str, int]) -> State:
+    """The State of a stage; images: {list: how many}. Its note names a file that cannot be read or is invalid."""
+    for _ in range(3):  # a running stage may replace a file between two reads
         try:
             return of_images(stage, images) if stage.images else of_training(stage)
         except DAMAGED as error:
@@ -39,12 +41,12 @@ def state_of(stage, images):
     return State(UNKNOWN, UNKNOWN, note=fault)
 
 
-def of_training(stage):
-    """The State of a training: where it says that it is, or else its newest snapshot."""
+def of_training(stage: Stage) -> State:
+    """The State of a training: from progress.json, or else from its newest snapshot."""
     solver = os.path.join(stage.out, "solver.prototxt")
     if not os.path.exists(solver):
         return State()
-    total = int(re.search(r"^max_iter: (\d+)", read_text(solver) or "", re.M)[1])
+    total = int(re.findall(r"^max_iter: (\d+)", read_text(solver) or "", re.M)[0])
     if os.path.exists(RunFolder.model(stage.out)):
         return State(total, total)
     path, now = (os.path.join(stage.out, name) for name in ("snapshot.json", "progress.json"))
@@ -61,14 +63,14 @@ def of_training(stage):
     return State(snapshot["iteration"], total, loss, f"loss {loss:.3f}; {age}")
 
 
-def of_images(stage, images):
-    """The State of a stage that goes through images, by its results."""
+def of_images(stage: Stage, images: Mapping[str, int]) -> State:
+    """The State of a stage that processes images: the number of its results."""
     results = os.path.join(stage.out, "crf") if stage.kind in ("segment", "relabel") else stage.out
     if not os.path.isdir(results):
         return State()
     done = sum(entry.name.endswith(".png") for entry in os.scandir(results))
-    return State(done, images.get(stage.images, UNKNOWN), note=f"newest {_ago(results)}")
+    return State(done, images.get(stage.images or "", UNKNOWN), note=f"newest {_ago(results)}")
 
 
-def _ago(path):
+def _ago(path: str) -> str:
     return f"{datetime.timedelta(seconds=round(time.time() - os.stat(path).st_mtime))} ago"

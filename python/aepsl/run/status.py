@@ -1,7 +1,8 @@
-"""Where a run is; also while it runs."""
+"""Shows the progress of a run, also while it runs."""
 
 import datetime
 import os
+from typing import Optional
 
 from aepsl import cli
 from aepsl.base.errors import InputError
@@ -9,15 +10,16 @@ from aepsl.base.table import Table
 from aepsl.graph import graph
 from aepsl.run import today, written
 from aepsl.run.state import state_of
+from aepsl.settings.typed import Experiment
 
 
-def report(experiment):
-    """What is done of each stage of a run, of how much, how long it took, and what is under way, as text."""
+def report(experiment: Experiment) -> str:
+    """A table of a run's stages: the progress and time of each, as text."""
     found = graph.Graph(experiment)
     run = found.run
     if not run.has_begun():
         raise InputError(f"{run.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
-    faults = {}
+    faults: written.Faults = {}
     (seconds, _), images = written.took(run, faults), written.images(run, faults)
     rows = []
     for stage in found.shown():
@@ -37,7 +39,7 @@ def report(experiment):
     return "\n".join([Table("", [run.path, "done", "time", ""], rows).text(), *faults.values(), *notes, last])
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("experiment", type=graph.of_run, help="whose run")
+    parser.add_argument("experiment", type=graph.of_run, help="the experiment")
     print(report(parser.parse_args(argv).experiment))

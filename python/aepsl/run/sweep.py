@@ -2,12 +2,12 @@
 
     aepsl sweep demo --rows ae_step3,psl --seeds 1,2,3 --set psl_start=ae_step3 --set training.psl.lr=0.01
 
-compares the settings as they are with each --set of changes. A seed is that of the segmentation nets: their new layers,
-dropout and order of images. Data, classification, regions and masks are the run's. Each net and row is a stage of the
-run's graph, beside those of the tables; where settings and seed are the run's own, it is the run's.
+compares the experiment's settings with each --set of changes. A seed is that of the segmentation nets: their new
+layers, dropout and order of images. Data, classification, regions and masks are the run's. Each net and row is a stage
+of the run's graph, added to those of the tables; one with the run's settings and seed is the run's own stage.
 
-runs/NAME/segmentation/NET.DIGEST/, val/ROW.DIGEST/   DIGEST is of the settings that differ, so that the same net is
-                                                     trained once, and a sweep goes on where it was interrupted
+runs/NAME/segmentation/NET.DIGEST/, val/ROW.DIGEST/   DIGEST is of the settings that differ: the same net is trained
+                                                     once, and an interrupted sweep continues where it was
 runs/NAME/sweep.json     {"settings": [{"changes": ["psl_start=ae_step3"], "rows": {"psl": [by seed]}}], ...}
 """
 
@@ -15,6 +15,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Optional
 
 import numpy as np
 
@@ -22,76 +24,92 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
 from aepsl.base.table import Table, number
-from aepsl.data.dataset import Dataset
+from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.evaluation import evaluate
 from aepsl.graph.graph import Graph, read
-from aepsl.graph.segmentation import OF_NETS, OF_ROWS, is_of, start_name
+from aepsl.graph.segmentation import OF_MASKS, OF_NETS, OF_ROWS, is_of, settings_of, split, start_name
 from aepsl.graph.stage import TRAINING
+from aepsl.paper import recipes
 from aepsl.run import start
 from aepsl.settings import experiments, yaml_file
+from aepsl.settings.typed import Experiment
 from aepsl.stages import results
 from aepsl.store import digests
 from aepsl.training import psl_log
 
-# What may differ: nothing that the run's masks are made of.
+# Settings that may differ: the run's masks do not depend on them.
 FREE = [key for key in OF_NETS if key not in TRAINING]
+KINDS = ("one_class", "several_classes")  # of images, by their true masks
 
 
 class Variant:
     """The nets and rows of an experiment with other settings; changes: {'training.psl.lr': 0.01, 'seed': 2}."""
 
-    def __init__(self, experiment, changes):
+    def __init__(self, experiment: Experiment, changes: dict[str, Any]) -> None:
         self.base, self.changes = Graph(experiment), changes
         self.experiment = experiments.changed(experiment, changes)
-        self.nets, self.rows = {}, {}  # those that are not the run's own
+        self.nets: dict[str, recipes.Net] = {}  # without the run's own
+        self.rows: dict[str, recipes.Row] = {}
 
-    def net(self, name):
+    def net(self, name: str) -> str:
         """The name of a net with these settings: the run's own, or one of `nets`."""
         net = self.base.nets[name]
         starts = [start_name(net, each) for each in (self.base.experiment, self.experiment)]
-        starts[1] = self.net(starts[1]) if starts[1] in self.base.nets else starts[1]
-        key = self._key((*TRAINING, f"training.{net.task}"), *starts)
+        start, classifier = split(starts[1])
+        starts[1] = (self.net(start) if start in self.base.nets else start) + (classifier or "")
+        key = self._key(settings_of(net), *starts)
         if key:
             self.nets[name + key] = net._replace(changes=self.changes, start=starts[1])
         return name + key
 
-    def row(self, name):
+    def row(self, name: str) -> str:
         """The name of a row with these settings: the run's own, or one of `rows`.
 
-        Raises InputError for a row that there is not, and for one whose masks another net makes: those would change.
+        Raises InputError for an unknown row, and for one whose masks another net makes: those would change.
         """
         row = self.base.rows[self.base.checked_row(name)]
         if self.base.nets[row.net].masks in self.base.nets:
             raise InputError(f"{name}: learns from masks of another net; a sweep takes rows that learn from the run's")
         net = self.net(row.net)
-        key = self._key(("psl.prohibited", "crf"), row.net, net)
+        key = self._key(OF_MASKS, row.net, net)
         if key:
             changes = {each: value for each, value in self.changes.items() if is_of(each, OF_ROWS)}
             self.rows[name + key] = row._replace(net=net, changes=changes)
         return name + key
 
-    def _key(self, settings, ours, theirs):
-        """'' where these settings and what else counts are as the run has them; else '.DIGEST' of both."""
+    def _key(self, settings: Iterable[str], ours: str, theirs: str) -> str:
+        """'' if these settings, and `theirs`, are the run's own, whose value is `ours`; else '.DIGEST' of both."""
         base, own = ([each.value(key) for key in settings] for each in (self.base.experiment, self.experiment))
         return "" if (base, ours) == (own, theirs) else "." + digests.of_value([own, theirs])[:8]
 
 
-def figures(graph, data, name):
-    """A row as in results.json, of val segmented by its net; with S_hat also psl.csv, and the net's folder."""
+def figures(graph: Graph, data: str, name: str) -> dict[str, Any]:
+    """A row as in results.json, and its net's folder; for a net with S_hat also the columns of psl.csv.
+
+    'one_class', 'several_classes': mIoU with and without CRF over the images whose true masks have so many classes.
+    """
     experiment, folder = graph.experiment, graph.run
     dataset, net = Dataset(data, experiment.classes), graph.rows[name].net
-    found = results.evaluated(dataset, experiment.data.val, {name: folder.segmented("val", name)})[name]
+    ids, segmented = dataset.ids(experiment.data.val), {name: folder.segmented("val", name)}
+    found = results.evaluated(dataset, ids, segmented)[name]
     found.update(folder=folder.segmentation(net))
+    truths = evaluate.check_ids(dataset.mask_folder(), ids)
+    classes = [len(set(each) - {0, IGNORE}) for each in dataset.check_masks(ids, truths)]
+    for kind, low, high in zip(KINDS, (1, 2), (1, len(dataset.classes))):
+        own = [each for each, count in zip(ids, classes) if low <= count <= high]
+        part = results.evaluated(dataset, own, segmented)[name] if own else {}
+        found[kind] = [part.get("miou"), part.get("miou_no_crf")]
     if graph.nets[net].task == "psl":
         found["psl"] = psl_log.read(os.path.join(folder.segmentation(net), "psl.csv"))
     return found
 
 
-def changes_of(experiment, typed):
+def changes_of(experiment: Experiment, typed: Iterable[str]) -> dict[str, Any]:
     """{key: value} of ['training.psl.lr=0.01', ...].
 
-    Raises InputError for one that is no setting, cannot have that value, or changes what the run shares.
+    Raises InputError for a name that is no setting, an invalid value, and a setting that the run's masks depend on.
     """
-    changes = {}
+    changes: dict[str, Any] = {}
     for change in typed:
         key, equals, value = change.partition("=")
         if not equals:
@@ -106,34 +124,45 @@ def changes_of(experiment, typed):
     return changes
 
 
-def _summary(values):
+def _summary(values: Any) -> str:
     """'70.1 (69.0 … 71.5)': mean and range."""
     return f"{number(np.mean(values))} ({number(min(values))} … {number(max(values))})"
 
 
-def table(found):
-    """sweep.json as a Table. Of S_hat it tells the share in the first epoch and in the last, means over the seeds."""
+def _mean(rows: list[dict[str, Any]], kind: str) -> str:
+    """'46.7 / 45.5': means over the seeds with CRF and without, of one of KINDS; '' if no image is of that kind."""
+    values = [row[kind] for row in rows if None not in row.get(kind, [None])]
+    return " / ".join(map(number, np.mean(values, axis=0))) if values else ""
+
+
+def table(found: dict[str, Any]) -> Table:
+    """sweep.json as a Table. For S_hat: the share of objects in the first and last epoch, mean over the seeds."""
     first, lines = found["rows"][0], []
     for variant in found["settings"]:
-        lines.append([" ".join(variant["changes"]) or "as it is", "", "", "", ""])
+        lines.append([" ".join(variant["changes"]) or "as it is", *[""] * 6])
         base = [row["miou"] for row in variant["rows"][first]]
         for name, rows in variant["rows"].items():
             miou, plain = ([row[key] for row in rows] for key in ("miou", "miou_no_crf"))
             above = _summary(np.subtract(miou, base)) if name != first else ""
             s_hat = [np.divide(row["psl"]["S_hat_objects"], row["psl"]["S_objects"]) for row in rows if "psl" in row]
             kept = [number(share, 2) for share in np.mean(s_hat, axis=0)[[0, -1]]] if s_hat else []
-            lines.append([f"  {name}", _summary(miou), _summary(plain), above, ", then ".join(kept)])
+            by_classes = [_mean(rows, kind) for kind in KINDS]
+            cells = [_summary(miou), _summary(plain), above, *by_classes, ", then ".join(kept)]
+            lines.append([f"  {name}", *cells])
     caption = f"mIoU on val over {len(found['seeds'])} training seeds: mean (least … largest)"
-    columns = ["row", "with CRF", "without", f"above {first}, same seed", "objects in S_hat, of S's"]
-    return Table(caption, columns, lines)
+    columns = ["row", "with CRF", "without", f"above {first}, same seed", "one class", "several", "objects in S_hat"]
+    note = "One class, several: of the images with so many, with CRF / without. Objects in S_hat: of those in S."
+    return Table(caption, columns, lines, note)
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, places=start.places)
     parser.add_argument("name", help="the experiment, a folder of prototxt/")
-    parser.add_argument("--rows", default="ae_step3,psl", help="of tables 3 and 4; the first is compared with")
-    parser.add_argument("--seeds", default="1,2,3", help="of the trainings")
-    parser.add_argument("--set", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="compare this, too")
+    parser.add_argument("--rows", default="ae_step3,psl", help="of tables 3 and 4; each is compared with the first")
+    parser.add_argument("--seeds", default="1,2,3", help="seeds of the trainings")
+    parser.add_argument(
+        "--set", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="settings to compare"
+    )
     for option in ("data", "weights", "saliency", "gpu", "cores"):
         parser.add_argument("--" + option, default=os.environ.get(option.upper()) or None, help="as of `aepsl run`")
     asked = parser.parse_args(argv)
@@ -147,21 +176,23 @@ def main(argv=None):
     print(table(swept(experiment, asked, rows, seeds, [[], *asked.set])).text())
 
 
-def swept(experiment, asked, rows, seeds, sets):
-    """Have all nets trained and rows segmented; returns what sweep.json holds. sets: lists of changes, as typed."""
+def swept(
+    experiment: Experiment, asked: Any, rows: Sequence[str], seeds: Sequence[int], sets: Sequence[Sequence[str]]
+) -> dict[str, Any]:
+    """Have all nets trained and rows segmented; returns the content of sweep.json. sets: lists of changes, as typed."""
     asked.target, asked.row, asked.profile = "sweep", None, os.environ.get("PROFILE") or None
     variants = [
         [Variant(experiment, {**changes_of(experiment, each), "seed.training": seed}) for seed in seeds]
         for each in sets
     ]
     names = [{row: [variant.row(row) for variant in by_seed] for row in rows} for by_seed in variants]
-    more = {
+    more: dict[str, Any] = {
         key: {k: v for each in sum(variants, []) for k, v in getattr(each, key).items()} for key in ("nets", "rows")
     }
     wanted = {f"segment.val.{name}" for by_row in names for by_seed in by_row.values() for name in by_seed}
     command = start.prepared(asked, targets=sorted(wanted), **more)
     code = subprocess.run(command).returncode if command else 0
-    if code or not command:  # without one a queue does it, and this command is called again
+    if code or not command:  # None: a queue does the jobs, and calls this command again
         sys.exit(code)
     graph, began = read(Graph(experiment).run.path)
     settings = [

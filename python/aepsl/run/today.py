@@ -1,20 +1,24 @@
-"""What differs today from what a run's figures were made of, and which stages a start would make anew."""
+"""Compares the settings and data of today with those of a run, and lists the stages that a start would make anew."""
 
+import datetime
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any, Optional
 
 from aepsl.base.errors import InputError
 from aepsl.graph import graph
 from aepsl.graph.run_folder import DAMAGED, RunFolder
 from aepsl.run import inputs, rows
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 from aepsl.store import records
 
 DATA = tuple(f"{key}.{part}" for key, parts in inputs.PARTS.items() for part in parts)
 
 
-def lines(experiment, data=None):
-    """(lines, names of inputs of the data set that differ); experiment: the run's own; data: root that a user names."""
+def lines(experiment: Experiment, data: Optional[str] = None) -> tuple[list[str], list[str]]:
+    """(lines, names of the data set's inputs that differ); experiment: the run's own; data: the user's path."""
     run = RunFolder(experiment.name)
     if not os.path.exists(run.start):
         return [], []
@@ -43,14 +47,24 @@ def lines(experiment, data=None):
     return found, others
 
 
-def tell(experiment, data=None):
-    """Print `lines` on stderr: for a command that uses what a run has made."""
+def tell(experiment: Experiment, data: Optional[str] = None) -> None:
+    """Print `lines` on stderr: for a command that uses a run's results."""
     for line in lines(experiment, data)[0]:
         print(line, file=sys.stderr)
 
 
-def _settings(own):
-    """Today's settings of an experiment; those of the run where it has no file of its own, or was made with ROW=."""
+def tell_anew(found: graph.Graph) -> None:
+    """Say which finished stages a start makes anew, before it does, and how long they took; found: its Graph."""
+    stages = _anew(found, found)
+    if stages:
+        took = found.run.seconds()
+        seconds = datetime.timedelta(seconds=round(sum(took.get(name, 0) for name in stages)))
+        line = f"{found.run.path}: made anew, of today's settings and data: {', '.join(stages)}"
+        print(f"{line}; what is there of these took {seconds}, and is replaced", file=sys.stderr, flush=True)
+
+
+def _settings(own: Experiment) -> Experiment:
+    """Today's settings of an experiment; the run's own where there is no file of that name, or ROW= alone differs."""
     if own.name not in experiments.known():
         return own
     now = experiments.load(own.name)
@@ -60,17 +74,19 @@ def _settings(own):
     return own if few.settings() == own.settings() else now
 
 
-def _contents(settings, start, data):
-    """Today's contents of the data set that the user names, or of the run's; as they were where it is not there."""
-    has_own = settings.synthetic or not os.path.exists(os.path.join(data or "", "image_labels.txt"))
-    now = inputs.contents_of(settings, start.data if has_own else data, None, None)
+def _contents(settings: Experiment, start: graph.Start, data: Optional[str]) -> graph.Contents:
+    """Today's contents of the user's data set, or of the run's; the recorded ones for files that are missing."""
+    if not data or settings.synthetic or not os.path.exists(os.path.join(data, "image_labels.txt")):
+        data = start.data
+    now = inputs.contents_of(settings, data, None, None)
     kept = ("weights", "fc6_fc7", "maps", *["detector"] * bool(start.maps))  # of files that may not be mounted
     return {**start.contents, **{name: each for name, each in now.items() if each and name not in kept}}
 
 
-def _anew(own, now):
-    """The names of the stages that are done of `own`, and would be made again of `now`."""
-    stages, run = [], own.run.path
+def _anew(own: graph.Graph, now: graph.Graph) -> list[str]:
+    """The names of the stages that are done in `own`, and would be made again for `now`."""
+    stages: list[str] = []
+    run = own.run.path
     for stage in now.needed():
         if stage.name in own.stages and own.is_done(stage.name):
             made = [records.read_record(run, job) for job in now.jobs(stage.name)]
@@ -80,7 +96,7 @@ def _anew(own, now):
     return stages
 
 
-def flat(changes, above=()):
+def flat(changes: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """((key, key, ...), value) of nested dicts."""
     for key, value in changes.items():
         if isinstance(value, dict) and value:

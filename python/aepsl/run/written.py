@@ -1,26 +1,30 @@
-"""The files of a run that `status` and `report` show, checked by written.yaml: they may have been edited, or damaged.
+"""Reads the files of a run that `status` and `report` show, which may have been edited or damaged.
 
-What does not fit is not shown, and a line says so. The lines are gathered in `faults`: {path: line}, and of parts of a
-file {(path, part): line}.
+written.yaml has their schemas. An invalid file, or part of one, is not shown. A line about each is added to `faults`:
+{path: line}, and for a part {(path, part): line}.
 """
 
 import functools
 import glob
 import os
+from typing import Any, Union
 
 import yaml
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_json, read_table
-from aepsl.graph.run_folder import stage_of
+from aepsl.base.files import read_json, read_table, sha256
+from aepsl.graph.run_folder import RunFolder, stage_of
 from aepsl.settings.check import dotted, shown, validator
+from aepsl.settings.typed import Experiment
+from aepsl.store import records
 
+Faults = dict[Union[str, tuple[str, str]], str]
 REMEDY = "it is left out here, and the run's next start makes it anew"
-BY_NAME = ("rows", "mining", "losses", "psl", "seconds", "peak_mib")  # of results.json: each element is left out alone
+BY_NAME = ("rows", "mining", "losses", "psl", "seconds", "peak_mib")  # of results.json: one element can be left out
 
 
 @functools.cache
-def _validators():
+def _validators() -> dict[str, Any]:
     """{name of a file: its validator}."""
     with open(os.path.join(os.path.dirname(__file__), "written.yaml")) as file:
         schemas = yaml.safe_load(file)
@@ -28,8 +32,8 @@ def _validators():
     return {name: validator(dict(schema, definitions=definitions)) for name, schema in schemas.items()}
 
 
-def read(path):
-    """What a file holds; of a CSV file {column: its numbers}. InputError, in one line, unless it fits its schema."""
+def read(path: str) -> Any:
+    """The value of a JSON file; of a CSV file {column: its numbers}. InputError if it is invalid by its schema."""
     value = read_table(path, ["iteration"]) if path.endswith(".csv") else read_json(path)
     validators = _validators()
     error = next(validators.get(os.path.basename(path), validators["done"]).iter_errors(value), None)
@@ -38,8 +42,8 @@ def read(path):
     return value
 
 
-def is_sound(path, faults):
-    """Whether a file is there and fits its schema."""
+def is_sound(path: str, faults: Faults) -> bool:
+    """Whether a file exists and is valid by its schema."""
     if os.path.exists(path) and path not in faults:
         try:
             read(path)
@@ -51,23 +55,24 @@ def is_sound(path, faults):
     return False
 
 
-def took(run, faults):
-    """({stage: seconds}, {stage: MiB}) of a RunFolder, without stages that have a mark which does not fit."""
+def took(run: RunFolder, faults: Faults) -> tuple[dict[str, float], dict[str, float]]:
+    """({stage: seconds}, {stage: MiB}), without stages that have an invalid mark."""
     marks = sorted(glob.glob(os.path.join(glob.escape(run.path), "done", "*.json")))
     unsound = {stage_of(os.path.basename(path)[: -len(".json")]) for path in marks if not is_sound(path, faults)}
-    return tuple(
+    seconds, peaks = (
         {stage: value for stage, value in values.items() if stage not in unsound}
         for values in (run.seconds(), run.peaks())
     )
+    return seconds, peaks
 
 
-def images(run, faults):
-    """RunFolder.images; {} where the mark does not fit."""
+def images(run: RunFolder, faults: Faults) -> dict[str, int]:
+    """RunFolder.images; {} where the mark is invalid."""
     return run.images() if is_sound(os.path.join(run.path, "done", "check.json"), faults) else {}
 
 
-def results(run, experiment, faults):
-    """The parts of results.json that fit. Raises InputError for a file that holds none, or another run's."""
+def results(run: RunFolder, experiment: Experiment, faults: Faults) -> dict[str, Any]:
+    """The valid parts of results.json. Raises InputError for a file that has no such parts, or is another run's."""
     path, value = run.results, read_json(run.results)
     if not isinstance(value, dict):
         raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew")
@@ -82,6 +87,9 @@ def results(run, experiment, faults):
         if not part or _has_removed(value, part):  # one line for each part
             line = _line(path, error)
             faults[path, line] = line
+    record = records.read_record(run.path, "results")
+    if record and record["files"].get(os.path.relpath(path, run.path)) not in (None, sha256(path)):
+        faults[path, "changed"] = f"{path}: was changed since its stage wrote it; the run's next start puts it back"
     rows, names = value.get("rows", {}), ["background", *experiment.classes]
     absent = next(iter(rows.values()))["absent"] if rows else []
     for name in [name for name, row in rows.items() if list(row["iou"]) != [n for n in names if n not in absent]]:
@@ -90,15 +98,15 @@ def results(run, experiment, faults):
     return value
 
 
-def _has_removed(value, part):
-    """Whether there was such a part of nested dicts; it is removed."""
+def _has_removed(value: dict[str, Any], part: tuple[Any, ...]) -> bool:
+    """Remove a part of nested dicts. Returns whether it existed."""
     for key in part[:-1]:
         value = value.get(key, {})
     return value.pop(part[-1], part) is not part
 
 
-def _line(path, error):
-    """One line about what jsonschema found."""
+def _line(path: str, error: Any) -> str:
+    """One line about a fault that jsonschema found."""
     where = dotted(error.absolute_path)
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]

@@ -5,7 +5,9 @@ import functools
 import json
 import math
 import os
+from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
+from typing import Any, Optional
 
 import jsonschema
 import yaml
@@ -23,8 +25,8 @@ BOUNDS = dict(
 FIRST, LAST = ("additionalProperties",), ("required", "not")
 
 
-def fault(settings):
-    """The first fault of complete settings, one line without a file's name; None if there is none."""
+def fault(settings: dict[str, Any]) -> Optional[str]:
+    """The first fault of complete settings, one line without a file's name; None if they have no fault."""
     errors = list(_validator().iter_errors(settings))
     if not errors:
         return next(_faults_beyond_the_schema(settings), None)
@@ -33,10 +35,10 @@ def fault(settings):
 
 
 @functools.cache
-def schema():
-    """schema.yaml, and in it what the doors have: names of trunks and detectors, schemas of the rules of erasing."""
+def schema() -> dict[str, Any]:
+    """schema.yaml, completed with the names of the trunks and detectors and the schemas of the rules of erasing."""
     with open(os.path.join(os.path.dirname(__file__), "schema.yaml")) as file:
-        schema = yaml.safe_load(file)
+        schema: dict[str, Any] = yaml.safe_load(file)
     schema["properties"]["net"]["enum"] = doors.names(doors.TRUNKS)
     schema["properties"]["background"]["properties"]["detector"]["enum"] = doors.names(doors.DETECTORS)
     rules = {name: doors.load(doors.ERASING, name).SCHEMA for name in doors.names(doors.ERASING)}
@@ -44,32 +46,35 @@ def schema():
     return schema
 
 
-def validator(schema):
-    """That of a JSON schema, draft 7, but that an integer is written as one, and that nan and inf are no numbers."""
+def validator(schema: dict[str, Any]) -> Any:
+    """jsonschema's validator of a schema, draft 7, for which 1.0 is not an integer, and nan and inf are not numbers."""
     draft = jsonschema.Draft7Validator
-    integer = lambda value: isinstance(value, int) and not isinstance(value, bool)  # noqa: E731
     types = draft.TYPE_CHECKER.redefine_many(
         dict(
-            integer=lambda _, value: integer(value),
-            number=lambda _, value: integer(value) or isinstance(value, float) and math.isfinite(value),
+            integer=lambda _, value: _is_integer(value),
+            number=lambda _, value: _is_integer(value) or isinstance(value, float) and math.isfinite(value),
         )
     )
     return jsonschema.validators.extend(draft, type_checker=types)(schema)
 
 
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 @functools.cache
-def _validator():
+def _validator() -> Any:
     return validator(schema())
 
 
-def _faults_beyond_the_schema(settings):
+def _faults_beyond_the_schema(settings: dict[str, Any]) -> Iterator[str]:
     crop, mining, images = settings["data"]["crop"], settings["mining"], settings["data"]["train_images"]
     if crop % 8 != 1:
         yield f"`data.crop` is {crop}; it must be 8k + 1, for example {crop // 8 * 8 + 1}"
     if mining["merge"] > mining["steps"]:
         yield f"`mining.merge` is {mining['merge']}; it must be at most `mining.steps`, {mining['steps']}"
     start = settings.get("psl_start", "")
-    if start.startswith("ae_step") and int(start[len("ae_step") :]) > mining["steps"]:
+    if start.startswith("ae_step") and int(start[len("ae_step")]) > mining["steps"]:
         yield f"`psl_start` is {start}; it must be at most ae_step{mining['steps']}, as `mining.steps`"
     known = [*settings["classes"], *VOC_CLASSES]
     for name in settings["background"]["indoor_classes"]:
@@ -87,8 +92,8 @@ def _faults_beyond_the_schema(settings):
                 )
 
 
-def _line(error):
-    """A fault that jsonschema found, told by key, value, and what it must be."""
+def _line(error: Any) -> str:
+    """A line about a fault that jsonschema found: the key, its value, and what it must be."""
     name, value = dotted(error.absolute_path), error.instance
     rule = error.validator_value
     if error.validator == "additionalProperties":
@@ -111,18 +116,18 @@ def _line(error):
     return f"`{name}` is {shown(value)}; it must be {wanted}"
 
 
-def dotted(path):
+def dotted(path: Iterable[Any]) -> str:
     """training.psl.lr, classes[0] of ["training", "psl", "lr"], ["classes", 0]."""
     return "".join(f"[{key}]" if type(key) is int else f".{key}" for key in path).lstrip(".")
 
 
-def _wanted(part):
+def _wanted(part: dict[str, Any]) -> str:
     """What a part of the schema allows, in words."""
     if "enum" in part:
         return " or ".join(part["enum"])
     if "maxProperties" in part:
         return " or ".join(f"{{{key}: NUMBER}}" for key in part["properties"])
-    words = NOUNS[part["type"]]
+    words: str = NOUNS[part["type"]]
     if "minItems" in part:
         low, high = part["minItems"], part.get("maxItems")
         words += f" of {low}" if low == high else f" of {low} to {high}" if high else f" of {low} or more"
@@ -131,20 +136,20 @@ def _wanted(part):
     return words + (f" ({part['description']})" if "description" in part else "")
 
 
-def shown(value):
-    """A value as it would be written, in one line that is not too long."""
+def shown(value: Any) -> str:
+    """A value as a file has it, in at most 60 characters."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, default=str, skipkeys=True, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _quotes(error):
-    """The hint for text that YAML takes for something else: no, 12, 2012-01-01."""
+def _quotes(error: Any) -> str:
+    """The hint for text that YAML reads as another type: no, 12, 2012-01-01."""
     wrong = error.validator == "type" and error.validator_value == "string"
     return "; put it in quotes" if wrong and not isinstance(error.instance, (dict, list, type(None))) else ""
 
 
-def _as_numbers(text, kind):
-    """How to write the number that `text` is meant to be: YAML 1.1 takes 1e-2 for text."""
+def _as_numbers(text: str, kind: str) -> list[str]:
+    """How to write the number that `text` is meant to be: YAML 1.1 reads 1e-2 as text."""
     try:
         number = Decimal(text)
     except InvalidOperation:
@@ -157,28 +162,25 @@ def _as_numbers(text, kind):
     return [each for each in written if _validator().is_type(yaml.safe_load(each), kind)]
 
 
-def _meant(key, here):
-    """Where a key that is no setting may belong."""
+def _meant(key: Any, here: Iterable[str]) -> str:
+    """A hint about a key that is no setting: a similar key, or the place of a setting of this name."""
     elsewhere = [path for path in all_settings(schema(), ()) if path[-1] == key]
     if elsewhere and not difflib.get_close_matches(str(key), here):
         return f"; did you mean `{dotted(elsewhere[0])}`?"
     return _nearest(str(key), here) or f"; known are {', '.join(here)}"
 
 
-def _nearest(word, known):
+def _nearest(word: str, known: Iterable[str]) -> str:
     return "".join(f"; did you mean `{each}`?" for each in difflib.get_close_matches(word, known, n=1))
 
 
-def all_settings(part, path):
+def all_settings(part: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """The path of every setting in a part of the schema."""
-    for key, value in resolved("", part)[1].get("properties", {}).items():
+    for key, value in resolved(part).get("properties", {}).items():
         yield (*path, key)
         yield from all_settings(value, (*path, key))
 
 
-def resolved(name, part):
-    """(the name of a part of the schema, what it says): those of the definition that it refers to."""
-    if "$ref" in part:
-        name = part["$ref"].rsplit("/", 1)[1]
-        part = schema()["definitions"][name]
-    return name, part
+def resolved(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of the schema; the definition that it refers to, if it does."""
+    return schema()["definitions"][part["$ref"].rsplit("/", 1)[1]] if "$ref" in part else part

@@ -1,1 +1,1 @@
-"""One module a stage: run(...) reads files and writes files, and knows no other stage. Imports the rooms below."""
+"""One module a stage: run(...) reads files and writes files, and calls no other stage. Imports all folders below."""

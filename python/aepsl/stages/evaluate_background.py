@@ -1,7 +1,9 @@
-"""How good the background cue is, and the masks made with it: against the true masks of the training images."""
+"""Compares the background cue, and the masks made with it, with the true masks of the training images."""
 
 import os
 from collections import Counter
+from collections.abc import Mapping
+from typing import Optional
 
 import numpy as np
 from tqdm import tqdm
@@ -12,12 +14,13 @@ from aepsl.base.files import check_place, write_json
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.images.pictures import read_indexed
 from aepsl.saliency.drfi.measures import Cue
+from aepsl.settings.typed import Experiment
 from aepsl.stages.masks import background
 from aepsl.store.result import Made
 
 
-def counted(S, truth):
-    """Numbers of pixels of one image, for `shares`. S: H x W mask; truth: as Cue has it."""
+def counted(S: np.ndarray, truth: Optional[np.ndarray]) -> dict[str, int]:
+    """Numbers of pixels of one image, for `shares`. S: H x W mask; truth: H x W mask, or None."""
     found = dict(labelled=np.count_nonzero(S != IGNORE), pixels=S.size)
     if truth is not None:
         found.update(wrong=np.count_nonzero((truth != S) & (S != IGNORE) & (truth != IGNORE)))
@@ -25,17 +28,17 @@ def counted(S, truth):
     return found
 
 
-def shares(counts):
-    """Of all pixels of S 'labelled' and 'ignored'; of those whose truth is known 'wrong', labelled otherwise than that.
+def shares(counts: Mapping[str, int]) -> dict[str, float]:
+    """'labelled' and 'ignored': shares of all pixels of S; 'wrong': of those with a true label, wrongly labelled.
 
-    Each in 0 ... 1; counts: a Counter of all images' pixels. Without 'wrong' where no image had a mask.
+    Each in 0 ... 1; counts: a Counter of all images' pixels. Without 'wrong' where no image had a true mask.
     """
     labelled = counts["labelled"] / counts["pixels"]
     result = dict(labelled=labelled, ignored=1 - labelled)
     return dict(result, wrong=counts["wrong"] / counts["known"]) if counts["known"] else result
 
 
-def run(experiment, data, saliency, masks, out):
+def run(experiment: Experiment, data: str, saliency: str, masks: str, out: str) -> Made:
     """Compare the background and the mask S of every training image with its true mask; write the JSON file `out`.
 
     saliency: folder of maps; masks: folder of masks made with them. `out` holds {"cue": Cue's shares at the
@@ -44,10 +47,11 @@ def run(experiment, data, saliency, masks, out):
     check_place(out)
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
-    cue, counts = Cue(), Counter()
+    cue = Cue()
+    counts: Counter[str] = Counter()
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         B = background(experiment, dataset, row, saliency, image_id)
-        truth = dataset.truth(image_id, B.shape)
+        truth = dataset.truth(image_id, B.shape, os.path.join(saliency, image_id + ".png"))
         cue.add(B, truth)
         S = read_indexed(os.path.join(masks, image_id + ".png"))
         if S.shape != B.shape:
@@ -57,7 +61,7 @@ def run(experiment, data, saliency, masks, out):
     return Made([out])
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "experiment data")
     parser.add_argument("--saliency", required=True, help="folder of saliency maps")
     parser.add_argument("--masks", required=True, help="folder of the masks made with them")

@@ -1,7 +1,9 @@
-"""How much of the objects the mined regions cover, and how much else."""
+"""Recall and precision of the mined regions, against the true masks."""
 
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 import numpy as np
 from tqdm import tqdm
@@ -11,14 +13,15 @@ from aepsl.base.files import check_place, write_json
 from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.data.regions import read, unpacked
 from aepsl.nets.whole_image import ClassificationNet
+from aepsl.settings.typed import Choice, Experiment
 from aepsl.stages.mine import mined
 from aepsl.store.result import Made
 
 
-def counted(F, values, truth):
+def counted(F: np.ndarray, values: Sequence[int], truth: Optional[np.ndarray]) -> dict[str, int]:
     """Numbers of pixels of one image, for `shares`.
 
-    F: N x H x W booleans, regions of the classes of mask value `values`; truth: H x W mask, or None.
+    F: N x H x W booleans, the regions of the N classes with the mask values `values`; truth: H x W mask, or None.
     """
     found = dict(erased=np.count_nonzero(F.any(axis=0)), pixels=F[0].size)
     if truth is not None:
@@ -28,11 +31,11 @@ def counted(F, values, truth):
     return found
 
 
-def shares(counts):
+def shares(counts: Mapping[str, int]) -> dict[str, float]:
     """'recall': the share of the objects' pixels that were mined for their class; 'precision': the share of the mined
     pixels that are of their class; 'erased': the share of all pixels that were mined. Each in 0 ... 1.
 
-    counts: a Counter of all images' pixels. Only 'erased' where no image had a mask.
+    counts: a Counter of all images' pixels. Only 'erased' where no image had a true mask.
     """
     result = dict(erased=counts["erased"] / counts["pixels"])
     if counts["objects"]:
@@ -41,34 +44,42 @@ def shares(counts):
     return result
 
 
-def run(experiment, data, out, regions=None, model=None, gpu=None):
+def run(
+    experiment: Experiment,
+    data: str,
+    out: str,
+    regions: Optional[str] = None,
+    model: Optional[str] = None,
+    gpu: Optional[list[int]] = None,
+) -> Made:
     """Compare regions of every training image with its true mask and write the JSON file `out`.
 
     regions: folder of mined regions; `out` then holds their shares (see `shares`). Or model: caffemodel of a
-    classification net of step 1; `out` then holds a list of [threshold, shares], what the net would have mined with
-    each of the experiment's `mining.sensitivity`. Of the nets, only the calibration's learns from these masks.
+    classification net of step 1; `out` then holds a list of [threshold, shares] for each threshold of
+    `mining.sensitivity`. Of the nets, only the calibration's learns from these true masks.
     """
     check_place(out)
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
-    thresholds = [None] if regions else experiment.mining.sensitivity
-    net = None if regions else ClassificationNet(experiment, model, gpu)
-    counts = [Counter() for _ in thresholds]
+    thresholds: Sequence[Choice] = [Choice()] if regions else experiment.mining.sensitivity
+    net: Any = ClassificationNet(experiment, model, gpu) if model else None
+    counts: list[Counter[str]] = [Counter() for _ in thresholds]
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         classes = np.flatnonzero(row)
         if regions:
-            all_F = [unpacked(read(os.path.join(regions, image_id + ".png"), len(classes)), len(classes))]
+            path = os.path.join(regions, image_id + ".png")
+            all_F = [unpacked(read(path, len(classes)), len(classes))]
         else:
             maps = net.cam(dataset.image(image_id), classes, name=image_id)
             all_F = [mined(maps, threshold) for threshold in thresholds]
-        truth = dataset.truth(image_id, all_F[0].shape[1:])
+        truth = dataset.truth(image_id, all_F[0].shape[1:], path if regions else "")
         for count, F in zip(counts, all_F):
             count.update(counted(F, [dataset.values[c + 1] for c in classes], truth))
     write_json(out, shares(counts[0]) if regions else list(zip(thresholds, map(shares, counts))))
     return Made([out])
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "experiment data gpu")
     parser.add_argument("--out", required=True, metavar="FILE", help="JSON file to write")
     source = parser.add_mutually_exclusive_group(required=True)

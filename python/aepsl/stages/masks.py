@@ -1,23 +1,35 @@
 """Training masks S from mined regions F and background B (section 3.1)."""
 
 import os
+from collections.abc import Iterable
+from typing import Optional
 
 import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
-from aepsl.base.errors import InputError
 from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
+from aepsl.data.mask_files import wrong_size
 from aepsl.data.regions import read, unpacked
+from aepsl.images import decoding
 from aepsl.images.pictures import read_grey, write_mask
+from aepsl.settings.typed import Experiment
 from aepsl.store.result import Made, begin, has
 
 
-def run(experiment, data, regions, saliency, out, part=None, word=None):
+def run(
+    experiment: Experiment,
+    data: str,
+    regions: str,
+    saliency: str,
+    out: str,
+    part: Optional[str] = None,
+    word: Optional[str] = None,
+) -> Made:
     """Write the mask S of every training image to `out`, a PNG with VOC's palette.
 
-    regions: folder of mine, its regions merged from as many steps as wanted; saliency: folder of 8-bit maps
-    ID.png, 255 for 1; part: 'k/n' makes only that share of the masks; word: see aepsl.store.result.
+    regions: folder of `mine` for the last of the steps that S merges; saliency: folder of 8-bit maps ID.png, 255 for
+    1; part: 'k/n' makes only that share of the masks; word: see aepsl.store.result.
     """
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
@@ -32,15 +44,19 @@ def run(experiment, data, regions, saliency, out, part=None, word=None):
         B = background(experiment, dataset, row, saliency, image_id)
         F = unpacked(read(os.path.join(regions, image_id + ".png"), len(classes)), len(classes))
         if B.shape != F.shape[1:]:
-            raise InputError(f"{saliency}/{image_id}.png: does not have its image's size; delete it and make it anew")
+            size = decoding.header(dataset.image_path(image_id)).size[::-1]
+            folder, shape = (regions, F.shape[1:]) if B.shape == size else (saliency, B.shape)
+            raise wrong_size(os.path.join(folder, image_id + ".png"), shape, size)
         write_mask(path, mask(F, values[classes], B))
     return Made(in_folder(out, own))
 
 
-def background(experiment, dataset, labels, saliency, image_id):
-    """B as H x W booleans: where the map ID.png of the folder `saliency` is below the threshold.
+def background(
+    experiment: Experiment, dataset: Dataset, labels: np.ndarray, saliency: str, image_id: str
+) -> np.ndarray:
+    """B as H x W booleans: True where the map ID.png of the folder `saliency` is below the threshold.
 
-    labels: the image's, one for each of the data set's classes: any indoor one makes it an indoor scene.
+    labels: 0 or 1 for each of the data set's classes; an image with an indoor class has the indoor threshold.
     """
     settings = experiment.background
     indoor = [name in settings.indoor_classes for name in dataset.classes]
@@ -48,8 +64,8 @@ def background(experiment, dataset, labels, saliency, image_id):
     return read_grey(os.path.join(saliency, image_id + ".png")) < threshold * 255
 
 
-def mask(F, values, B):
-    """S as H x W uint8: values[k] in F[k] alone, 0 in B alone, 255 elsewhere.
+def mask(F: np.ndarray, values: Iterable[int], B: np.ndarray) -> np.ndarray:
+    """S as H x W uint8: values[k] where only F[k] is, 0 where only B is, 255 (ignored) elsewhere.
 
     F: N x H x W booleans, one region for each of the image's labels; B: H x W booleans. Ignored are pixels in the
     regions of two labels, pixels in a region and in B, and pixels in neither.
@@ -63,7 +79,7 @@ def mask(F, values, B):
     return S
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "experiment data shard")
     parser.add_argument("--regions", required=True, help="folder of mined regions")
     parser.add_argument("--saliency", required=True, help="folder of saliency maps")

@@ -10,14 +10,16 @@
      "thresholds": [[threshold, {"recall": ..., "precision": ..., "erased": ...}], ...] of step 1,
      "background": {"cue": {"share": ..., "precision": ..., "recall": ..., "error": ...},
                     "masks": {"labelled": ..., "ignored": ..., "wrong": ...}}, see evaluate_background,
-     "success": the steps before the first whose training was none,
-     "main": the row that stands for the run, "examples": {"best": ..., "worst": ..., "over_erased": ...},
-     see by_image, "images": {"train": how many, "val": ...},
+     "success": see successful_steps,
+     "main": see recipes.main_row, "examples": {"best": ..., "worst": ..., "over_erased": ...}, see by_image,
+     "images": {"train": how many, "val": ...},
      "seconds": {stage: ...}, "peak_mib": {stage: ...}, "host": see _host}
 IoU in percent, the rest in 0 ... 1.
 """
 
 import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Optional
 
 from aepsl import cli
 from aepsl.base import host
@@ -28,6 +30,7 @@ from aepsl.data.dataset import Dataset
 from aepsl.evaluation import by_image, evaluate
 from aepsl.graph.run_folder import RunFolder
 from aepsl.paper import recipes
+from aepsl.settings.typed import Experiment
 from aepsl.store import digests
 from aepsl.store.result import Made
 from aepsl.training import psl_log
@@ -35,21 +38,21 @@ from aepsl.training import psl_log
 OF_THE_MACHINE = ("seconds", "peak_mib", "host")
 
 
-def run(experiment, data, nets=(), machine=None):
+def run(experiment: Experiment, data: str, nets: Sequence[str] = (), machine: Optional[dict[str, int]] = None) -> Made:
     """Evaluate the segmentations of val that the experiment's `rows` name, gather the rest, write results.json.
 
     nets: those with S_hat, in the order of the tables; machine: {"cores": ..., "gpus": ...} that the run was given;
-    without it what is here.
+    None: this machine's cores.
     """
     folder, steps = RunFolder(experiment.name), range(1, experiment.mining.steps + 1)
     dataset = Dataset(data, experiment.classes)
     erased = erasing(folder, steps)
     converged = [row["converged_loss"] for row in erased["mining"].values()]
-    val = experiment.data.val
+    val = dataset.ids(experiment.data.val)
     rows = evaluated(dataset, val, {row: folder.segmented("val", row) for row in experiment.rows})
     main = recipes.main_row(experiment.rows)
     of_main = os.path.join(folder.segmented("val", main), "crf")
-    rows[main]["by_size"], ious = by_image.of_row(of_main, dataset, dataset.ids(val))
+    rows[main]["by_size"], ious = by_image.of_row(of_main, dataset, val)
     results = dict(
         experiment=experiment.name,
         images=folder.images(),
@@ -71,17 +74,18 @@ def run(experiment, data, nets=(), machine=None):
     return Made([], [folder.results], dict(sha256=figures))
 
 
-def _host(folder, machine):
-    """`made_on`, and {commit: the stages that it made} of other code than that of today: those are not made again."""
-    found, others = host.made_on(**machine or {}), {}
+def _host(folder: RunFolder, machine: Optional[dict[str, int]]) -> dict[str, Any]:
+    """`made_on`, and {commit: its stages} of the stages that other commits have made: those are not made again."""
+    found = host.made_on(**machine or {})
+    others: dict[str, list[str]] = {}
     for stage, commits in folder.commits().items():
         for commit in sorted(commits - {found["commit"]}) if stage != "results" else ():
             others.setdefault(commit, []).append(stage)
     return dict(found, other_commits=others)
 
 
-def _converged_loss(path):
-    """That of a training's train.json."""
+def _converged_loss(path: str) -> float:
+    """`converged_loss` of a training's train.json."""
     summary = read_json(path)
     loss = summary.get("converged_loss") if isinstance(summary, dict) else None
     if not isinstance(loss, float):
@@ -89,9 +93,12 @@ def _converged_loss(path):
     return loss
 
 
-def erasing(folder, steps, is_there=lambda path: True):
-    """{"mining": ..., "losses": ..., "thresholds": ...} of results.json, from those files that are there."""
-    mining, losses = {}, {}
+def erasing(
+    folder: RunFolder, steps: Sequence[int], is_there: Callable[[str], bool] = lambda path: True
+) -> dict[str, Any]:
+    """{"mining": ..., "losses": ..., "thresholds": ...} of results.json, from the files that `is_there` accepts."""
+    mining: dict[str, Any] = {}
+    losses: dict[str, list[list[float]]] = {}
     for t in steps:
         log, trained = (os.path.join(folder.classification(t), name) for name in ("log.csv", "train.json"))
         if is_there(log):
@@ -103,26 +110,26 @@ def erasing(folder, steps, is_there=lambda path: True):
     return dict(mining=mining, losses=losses, thresholds=thresholds)
 
 
-def read_figures(path, kind=dict):
-    """read_json for a dict, or another `kind`, that holds nothing but numbers; InputError for any other."""
+def read_figures(path: str, kind: type = dict) -> Any:
+    """read_json for a dict, or another `kind`, in which all values are numbers. InputError for any other file."""
     value = read_json(path)
     if not (isinstance(value, kind) and value != {} and _are_numbers(value)):
         raise InputError(f"{path}: does not hold the figures that its stage writes; delete it and run the stage again")
     return value
 
 
-def _are_numbers(value):
+def _are_numbers(value: Any) -> bool:
     if isinstance(value, dict):
         value = list(value.values())
     return all(map(_are_numbers, value)) if isinstance(value, list) else type(value) in (int, float)
 
 
-def evaluated(dataset, list_name, folders):
-    """The rows of results.json, {row: ...}, of the segmentations `folders` = {row: folder} of the images of a list.
+def evaluated(dataset: Dataset, ids: Sequence[str], folders: Mapping[str, str]) -> dict[str, Any]:
+    """The rows of results.json, {row: ...}, of the segmentations `folders` = {row: folder} of the images `ids`.
 
-    In each folder are plain/ and crf/. They are evaluated on all cores.
+    Each folder has plain/ and crf/. They are evaluated on all cores.
     """
-    names, ids = ["background", *dataset.classes], dataset.ids(list_name)
+    names = ["background", *dataset.classes]
     paths = [f"{folder}/{kind}" for folder in folders.values() for kind in ("plain", "crf")]
     found = in_threads(evaluate.run, [(path, dataset.mask_folder(), ids, dataset.values, names) for path in paths])
     rows = {}
@@ -132,8 +139,8 @@ def evaluated(dataset, list_name, folders):
     return rows
 
 
-def _examples(experiment, folder, dataset, ious):
-    """Which images the report shows: see by_image. ious: {id: mIoU} of the main row."""
+def _examples(experiment: Experiment, folder: RunFolder, dataset: Dataset, ious: dict[str, float]) -> dict[str, Any]:
+    """The images that the report shows: see by_image. ious: {id: mIoU} of the main row."""
     found = by_image.examples(ious)
     merged = experiment.mining.merge
     if merged < experiment.mining.steps and dataset.mask_folder():
@@ -143,13 +150,13 @@ def _examples(experiment, folder, dataset, ious):
     return found
 
 
-def successful_steps(converged, most):
-    """The stop rule of algorithm 1: how many steps came before the first whose converged loss is above `most`."""
+def successful_steps(converged: Sequence[float], most: float) -> int:
+    """The stop rule of algorithm 1: the number of steps before the first whose converged loss is above `most`."""
     return next((t for t, loss in enumerate(converged) if loss > most), len(converged))
 
 
-def main(argv=None):
-    written = lambda asked: dict(written=RunFolder(asked.experiment.name).results)  # noqa: E731
+def main(argv: Optional[list[str]] = None) -> None:
+    written: Any = lambda asked: dict(written=RunFolder(asked.experiment.name).results)  # noqa: E731
     parser = cli.parser(__doc__, "experiment data", places=written)
-    parser.add_argument("--nets", nargs="*", default=[], help="those with S_hat, whose psl.csv is gathered")
+    parser.add_argument("--nets", nargs="*", default=[], help="nets with S_hat, whose psl.csv is read")
     run(**vars(parser.parse_args(argv)))

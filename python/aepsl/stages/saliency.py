@@ -1,12 +1,13 @@
 """Background cues: a saliency map for each image, low where the background is (section 3.1 of the paper).
 
-The paper thresholds the maps of DRFI, which were never published. A folder of precomputed maps, of any detector, is
-taken as it is (aepsl.saliency.maps); without one a detector makes them, one of aepsl.saliency.detectors.
+The paper thresholds the maps of DRFI, which were never published. The maps are those of a folder of precomputed maps
+(aepsl.saliency.maps), or are computed by a detector of aepsl.saliency.detectors.
 
     OUT/ID.png   8-bit grey, the image's size: saliency = value / 255
 """
 
 import os
+from typing import Optional
 
 import cv2
 import numpy as np
@@ -20,21 +21,29 @@ from aepsl.saliency.maps import Maps
 from aepsl.store.result import Made, begin, has
 
 
-def run(data, list_name, out, detector="rbd", maps=None, part=None, word=None):
+def run(
+    data: str,
+    list_name: str,
+    out: str,
+    detector: str = "rbd",
+    maps: Optional[str] = None,
+    part: Optional[str] = None,
+    word: Optional[str] = None,
+) -> Made:
     """Write `out`/ID.png for the images of a list of the data set `data`.
 
     list_name: 'train_aug', or the path of a list; maps: a folder with ID.png or ID.jpg, grey, each of its image's size,
     on any scale: each map is brought to [0, 1] by its own minimum and maximum. None: `detector` makes the maps.
     part: 'k/n' makes only that share; word: see aepsl.store.result. One process works on one core.
     Raises InputError before the first map is written if an image or a map is missing, broken or of another size, and
-    for a detector that is none.
+    for an unknown detector.
     """
     dataset = Dataset(data)
     ids = dataset.ids(list_name)
     own = shard(ids, part)
     dataset.check(own)
     source = Maps(maps, dataset) if maps else doors.load(doors.DETECTORS, detector).Detector(dataset)
-    source.check(own)
+    (source.check_meaning if maps and word is None else source.check)(own)  # a run's start has looked at all of them
     begin(out, word, ["*.png"], part and set(own))
     cv2.setNumThreads(1)
     for image_id in tqdm(own, unit="image", desc=out, disable=None):
@@ -44,7 +53,7 @@ def run(data, list_name, out, detector="rbd", maps=None, part=None, word=None):
     return Made(in_folder(out, own))
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "data shard")
     parser.add_argument("--list", dest="list_name", required=True, help="train_aug, or the path of a list of ids")
     parser.add_argument("--out", required=True, help="folder for the maps")

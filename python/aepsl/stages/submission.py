@@ -3,6 +3,7 @@
 import gzip
 import os
 import tarfile
+from typing import Optional
 
 from aepsl import cli
 from aepsl.base.errors import InputError
@@ -10,11 +11,12 @@ from aepsl.base.files import check_place, written_whole
 from aepsl.data.dataset import Dataset, check_values, in_folder
 from aepsl.images import decoding
 from aepsl.images.pictures import VOC_PALETTE
+from aepsl.settings.typed import Experiment
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 
 
-def run(experiment, data, list_name, masks, out):
+def run(experiment: Experiment, data: str, list_name: str, masks: str, out: str) -> None:
     """Pack masks/ID.png of every image of the list into `out`, a .tgz: the same bytes for the same masks.
 
     Raises InputError, before it writes, for a mask that is missing, or has another palette, size or values.
@@ -37,15 +39,15 @@ def run(experiment, data, list_name, masks, out):
             archive.add(path, f"{FOLDER}/{image_id}.png", recursive=False, filter=_anonymous)
 
 
-def _anonymous(member):
-    """Without what differs from one machine and day to the next."""
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Clear the fields that differ between machines and days."""
     member.uid = member.gid = member.mtime = 0
     member.uname = member.gname = ""
     member.mode = 0o644
     return member
 
 
-def _check_palette(path):
+def _check_palette(path: str) -> None:
     if not os.path.exists(path):
         raise InputError(f"{path}: cannot be read; segment the image first")
     with decoding.opened(path, ["PNG"]) as mask:
@@ -53,7 +55,7 @@ def _check_palette(path):
             raise InputError(f"{path}: does not have VOC's palette; write it with aepsl.stages.segment")
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "experiment data")
     parser.add_argument("--list", dest="list_name", required=True, help="test, or the path of a list of ids")
     parser.add_argument("--masks", required=True, help="folder of segmentations")

@@ -1,12 +1,16 @@
 """LargeFOV's initial weights from VGG-16's.
 
-VGG's fc6 sees 7 x 7 cells of pool5 at stride 32, LargeFOV's 3 x 3 at stride 8 with dilation 12. Of the 7 x 7 positions
-rows and columns 0, 3 and 6 stay: they are 3 * 32 = 96 pixels apart, as LargeFOV's are, 12 * 8. Of the 4096 filters of
-fc6 and of fc7 every fourth stays, from the first on, and of fc7's inputs those that fc6 still has. fc8 goes, the
-convolutions stay. Nothing is random and nothing is scaled.
+VGG's fc6 sees 7 x 7 cells of pool5 at stride 32, LargeFOV's 3 x 3 at stride 8 with dilation 12. Of the 7 x 7 positions,
+rows and columns 0, 3 and 6 are kept: they are 3 * 32 = 96 pixels apart, as LargeFOV's are, 12 * 8. Of the 4096 filters
+of fc6 and of fc7 every fourth is kept, from the first on, and of fc7's inputs those of the kept filters of fc6. fc8 is
+left out, the convolutions are copied. Nothing is random and nothing is scaled.
 
-Of a file that holds the convolutions alone fc6 and fc7 are drawn, and scaled by the data: `drawn`.
+For a file that has only the convolutions, fc6 and fc7 are drawn, and scaled by the data: `drawn`.
 """
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 import numpy as np
 from caffe.proto import caffe_pb2
@@ -14,33 +18,39 @@ from caffe.proto import caffe_pb2
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_bytes
+from aepsl.data.lists import shown
 from aepsl.graph.stage import TRAINING
 from aepsl.layers.data import Sampler
 from aepsl.nets import build, caffemodel
+from aepsl.settings.typed import Experiment
 from aepsl.store import digests
 from aepsl.store.result import Made
 
 SIDE = 7  # of fc6 in VGG
 POSITIONS = slice(None, None, 3)
 FILTERS = slice(None, None, 4)
+CONVOLUTION = re.compile(r"conv[1-5]_\d+")
 DRAWN = ("fc6", "fc7")
-IMAGES = 16  # that say which outputs drawn weights have
+IMAGES = 16  # on which the outputs of drawn weights are measured
 
 
-def run(vgg, out, experiment, data):
+def run(vgg: str, out: str, experiment: Experiment, data: str, draw: bool = False) -> Made:
     """Write the caffemodel `out`: the layers conv1_1 ... fc7 of LargeFOV.
 
-    vgg: VGG_ILSVRC_16_layers.caffemodel, in the old format (`layers`) or the new; or a file that is LargeFOV's already,
-    such as DeepLab's vgg16_20M.caffemodel, whose values stay; or one that has VGG's convolutions alone. experiment,
-    data: settings and data set that fc6 and fc7 are then drawn for, else not looked at. Raises InputError for the
-    weights of another net.
+    vgg: VGG_ILSVRC_16_layers.caffemodel, in the old format (`layers`) or the new; or a file of LargeFOV, such as
+    DeepLab's vgg16_20M.caffemodel, whose values are copied; or one that has only VGG's convolutions. experiment, data:
+    used in the last case alone, to draw fc6 and fc7. draw: draw them also if a file without them has other layers.
+    Raises InputError for the weights of another net.
     """
     check_place(out)
     layers = caffemodel.caffemodel_layers(vgg)
-    is_vgg = _is_vgg(vgg, layers)
-    names = [name for name in layers if name.startswith("conv") or name in DRAWN]
-    arrays = {name: _weights_and_bias(vgg, layers[name], is_vgg and name in DRAWN) for name in names}
-    if _is_trunk(layers):
+    is_trunk = _is_trunk(vgg, layers, draw)
+    is_vgg = not is_trunk and _is_vgg(vgg, layers)
+    names = [name for name in layers if CONVOLUTION.fullmatch(name) or name in DRAWN]
+    arrays: dict[str, Sequence[np.ndarray]] = {
+        name: _weights_and_bias(vgg, layers[name], is_vgg and name in DRAWN) for name in names
+    }
+    if is_trunk:
         arrays.update(drawn(vgg, experiment, data))
     net = caffe_pb2.NetParameter(name="LargeFOV")
     for name, blobs in arrays.items():
@@ -51,17 +61,24 @@ def run(vgg, out, experiment, data):
     return Made([out])
 
 
-def _is_trunk(layers):
-    """Whether these are VGG's convolutions alone."""
-    return "conv5_3" in layers and not set(DRAWN) & set(layers)
+def _is_trunk(path: str, layers: Mapping[str, Any], draw: bool = False) -> bool:
+    """Whether the layers are VGG's convolutions alone. InputError if there are other layers, unless `draw`.
 
-
-def depends_on(layers, experiment, data):
-    """What drawn fc6 and fc7 depend on: settings and contents, {name: JSON value}; {} for a file that has them.
-
-    layers: {name: layer} of the file that LargeFOV's weights are made of.
+    The other layers may be fc6 and fc7 under names that this net does not know.
     """
-    if not _is_trunk(layers):
+    if "conv5_3" not in layers or set(DRAWN) & set(layers):
+        return False
+    others = [name for name in layers if not CONVOLUTION.fullmatch(name)]
+    if others and not draw:
+        line = f"has no fc6 and fc7, but {len(others)} layers that this net does not know: {shown(others)}"
+        remedy = "name its layers as VGG-16's; or `aepsl surgery --draw` writes a file for WEIGHTS= with both drawn"
+        raise InputError(f"{path}: {line}; {remedy}")
+    return True
+
+
+def depends_on(vgg: str, experiment: Experiment, data: str) -> dict[str, Any]:
+    """The settings and contents that drawn fc6 and fc7 depend on, {name: JSON value}; {} if the file `vgg` has them."""
+    if not _is_trunk(vgg, caffemodel.caffemodel_layers(vgg)):
         return {}
     sampler = _sampler(experiment, data)
     ids = [sampler.ids[k] for k in sampler.indices(0)]
@@ -70,14 +87,14 @@ def depends_on(layers, experiment, data):
     return dict(settings, net=net, **sampler.dataset.contents(ids, "images"))
 
 
-def drawn(vgg, experiment, data):
+def drawn(vgg: str, experiment: Experiment, data: str) -> dict[str, list[np.ndarray]]:
     """fc6 and fc7 for the convolutions of the file `vgg`: {name: [weights, bias]}, float32.
 
-    Normally distributed, from the experiment's seed; then each filter is scaled, and given a bias, so that its outputs,
-    before the ReLU, have mean 0 and standard deviation 1 over the positions of the first IMAGES crops that a training
-    with this seed would see (Kraehenbuehl et al., Data-dependent initializations of CNNs, ICLR 2016). VGG's conv5_3 is
-    far from unit size, and none of its values is negative: with He's variance and no bias a filter's outputs would be
-    far from unit size, too, and almost the same for every image.
+    Normally distributed, from the experiment's seed. Then each filter is scaled, and given a bias, so that its outputs
+    before the ReLU have mean 0 and standard deviation 1 over the positions of the first IMAGES crops of a training with
+    this seed (Kraehenbuehl et al., Data-dependent initializations of CNNs, ICLR 2016). VGG's conv5_3 is far from unit
+    size, and has no negative value. With He's variance and no bias, a filter's outputs would also be far from unit
+    size, and almost the same for every image.
     """
     build.check_size(experiment, "classification")
     net = caffemodel.net_of(build.deploy_net(experiment, "classification"))
@@ -103,28 +120,26 @@ def drawn(vgg, experiment, data):
     return {name: [np.array(blob.data) for blob in net.params[name]] for name in DRAWN}
 
 
-def _outputs(net, name, images):
+def _outputs(net: Any, name: str, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each filter of the layer `name` over images and positions: float64 arrays."""
     sums = squares = 0
     for image in images:
         net.blobs["data"].data[...] = image
-        net.forward(end=name)  # the ReLU behind it, which is in place, is left out
+        net.forward(end=name)  # without the ReLU after it, which is in place
         values = net.blobs[name].data[0].reshape(net.blobs[name].channels, -1).astype(np.float64)
         sums, squares = sums + values.mean(1), squares + np.square(values).mean(1)
     mean = sums / len(images)
     return mean, (squares / len(images) - mean**2) ** 0.5
 
 
-def _sampler(experiment, data):
+def _sampler(experiment: Experiment, data: str) -> Sampler:
     """The crops of the training images, IMAGES in a batch."""
     return Sampler(**build.data_parameters(experiment, "classification", root=data, batch=IMAGES))
 
 
-def _is_vgg(path, layers):
-    """Whether the layers of the file `path` are VGG-16's; InputError where they are neither that nor LargeFOV's."""
+def _is_vgg(path: str, layers: Mapping[str, Any]) -> bool:
+    """Whether the layers of the file `path` are VGG-16's; InputError where they are neither VGG-16's nor LargeFOV's."""
     shapes = {name: caffemodel.shape_of(layers[name].blobs[0]) for name in ("conv5_3", *DRAWN) if name in layers}
-    if _is_trunk(layers):
-        return False
     if len(shapes) == 3 and all(shapes.values()):
         channels, fc6, fc7 = shapes["conv5_3"][0], shapes["fc6"], shapes["fc7"]
         if fc6[-2:] == [fc7[-1], channels * SIDE**2] and fc7[-2:] == [fc7[-1]] * 2:
@@ -135,15 +150,19 @@ def _is_vgg(path, layers):
     raise InputError(f"{path}: holds neither VGG-16 nor LargeFOV: its weights are {found}. {caffemodel.RIGHT_WEIGHTS}")
 
 
-def _weights_and_bias(path, layer, is_row):
+def _weights_and_bias(path: str, layer: Any, is_row: bool) -> tuple[np.ndarray, np.ndarray]:
     """The two arrays of a layer of the file `path`, as LargeFOV has them; is_row: it is fully connected, as in VGG.
 
-    Raises InputError if they are not two, not finite, or if there is not one bias for each filter.
+    Raises InputError if there are not two, if a value is not finite, if all are the same, or if there is not one bias
+    for each filter.
     """
     if len(layer.blobs) != 2:
         fault = f"holds {len(layer.blobs)} arrays in place of weights and biases"
         raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
     weights, bias = caffemodel.arrays(path, layer)
+    if weights.size > 1 and weights.min() == weights.max():
+        fault = f"has the value {weights.flat[0]:g} throughout: it was never trained"
+        raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
     filters = weights.shape[-2 if is_row else 0]
     if bias.size != filters:
         fault = f"has {bias.size} biases for {filters} filters"
@@ -151,7 +170,7 @@ def _weights_and_bias(path, layer, is_row):
     return decimated(layer.name, weights, bias) if is_row else (weights, bias.ravel())
 
 
-def decimated(name, weights, bias):
+def decimated(name: str, weights: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """fc6 or fc7 of VGG as a convolution of LargeFOV.
 
     weights: ... x F x inputs, bias: ... x F float32, of the layer `name`. Returns F/4 x C x 3 x 3 (fc6, which has
@@ -165,8 +184,10 @@ def decimated(name, weights, bias):
     return kept, bias.ravel()[FILTERS]
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "experiment data")
-    parser.add_argument("--vgg", required=True, help="VGG_ILSVRC_16_layers.caffemodel, or LargeFOV's already")
+    parser.add_argument("--vgg", required=True, help="VGG_ILSVRC_16_layers.caffemodel, or LargeFOV's own weights")
     parser.add_argument("--out", required=True, help="caffemodel to write")
+    what = "draw fc6 and fc7 where the file lacks them, whatever other layers it has"
+    parser.add_argument("--draw", action="store_true", help=what)
     run(**vars(parser.parse_args(argv)))

@@ -1,47 +1,58 @@
-"""One run of Caffe's solver (aepsl.training.solve).
+"""Trains a net with Caffe's solver (aepsl.training.solve).
 
-Its folder then holds the train.prototxt and solver.prototxt that it used, log.csv, train.json and final.caffemodel,
-with PSL also psl.csv (aepsl.training.psl_log);
-`caffe train -solver FOLDER/solver.prototxt -weights WEIGHTS` repeats it. Interrupted and started again it goes on
-from its last snapshot (aepsl.training.snapshots), and ends, on the CPU, with the same bytes.
+Its folder has train.prototxt, solver.prototxt, log.csv, train.json, final.caffemodel, and with PSL also psl.csv
+(aepsl.training.psl_log). `caffe train -solver FOLDER/solver.prototxt -weights WEIGHTS` repeats the training. After an
+interruption it continues from its last snapshot (aepsl.training.snapshots); on the CPU the result has the same bytes.
 """
 
 import os
+from collections.abc import Sequence
+from typing import Optional
 
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder
 from aepsl.base.locks import only_one
 from aepsl.data.dataset import Dataset, in_folder
-from aepsl.data.regions import check_bits
+from aepsl.data.regions import check_bits, check_count
 from aepsl.layers.psl import CONFIDENCES
 from aepsl.nets import build, caffemodel, device
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 from aepsl.store.result import Made, begin, has
 from aepsl.training import snapshots, solve
 from aepsl.training.observers import clear_progress
 from aepsl.training.prototxts import NET, SOLVER, write_prototxts
 
 FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "progress.json", "train.json"]
-TRUTH = "truth"  # as a folder of masks: the data set's own
+TRUTH = "truth"  # in place of a folder of masks: the data set's own
 
 
 def run(
-    experiment, task, data, out, weights=None, regions=None, masks=None, confidence="predicted", gpu=None, word=None
-):
-    """Train the net of `task` on the data set `data` and write the folder `out`.
+    experiment: Experiment,
+    task: str,
+    data: str,
+    out: str,
+    weights: Optional[str] = None,
+    classifier: Optional[str] = None,
+    regions: Optional[str] = None,
+    masks: Optional[str] = None,
+    confidence: str = "predicted",
+    gpu: Optional[list[int]] = None,
+    word: Optional[str] = None,
+) -> Made:
+    """Train the net of `task` on the data set `data`; write the folder `out`.
 
-    experiment: settings; weights: initial caffemodel, None to start from the fillers alone;
-    regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl), or
-    TRUTH; confidence: what weights S_hat (psl): predicted, labels or none; word: see aepsl.store.result. Raises
-    InputError for bad inputs, before Caffe starts, for a training that diverges, and for a classification that
-    saturates.
+    weights: initial caffemodel, None: all layers are drawn; classifier: caffemodel of a classification net, for the
+    last layer of the classification branch (psl), None: it is drawn; regions: folder of regions to erase from the
+    images; masks: folder of masks to learn from (segmentation, psl), or TRUTH; confidence: the weights for S_hat (psl):
+    predicted, labels or none; word: see aepsl.store.result. InputError for bad inputs, and if the training fails.
     """
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
     masks = dataset.mask_folder() if masks == TRUTH else masks
-    _check(dataset, ids, weights, regions, masks)
-
+    initial = [path for path in (_checked(classifier), weights) if path]
+    _check(dataset, ids, initial, regions, masks)
     logs = ["log.csv"] + ["psl.csv"] * (task == "psl")
     results = [os.path.join(out, name) for name in ("final.caffemodel", *logs)]
     summary, *prototxts = (os.path.join(out, name) for name in ("train.json", NET, SOLVER))
@@ -53,36 +64,51 @@ def run(
             write_prototxts(experiment, task, data, len(ids), out, regions, masks, confidence)
         if not is_trained:
             device.use(gpu)
-            solve.run(task, dataset.labels(ids), out, weights, on_cpu=gpu is None)
+            solve.run(task, dataset.labels(ids), out, initial, on_cpu=gpu is None)
         snapshots.clear(out)
         clear_progress(out)
     return Made(results, [summary, *prototxts])
 
 
-def _check(dataset, ids, weights, regions, masks):
-    """Raise InputError unless all images can be read, and what goes with them, and the initial weights are there."""
+def _checked(classifier: Optional[str]) -> Optional[str]:
+    """`classifier`; InputError for a caffemodel of another net."""
+    if classifier and "fc8_cls" not in caffemodel.caffemodel_layers(classifier):
+        raise InputError(f"{classifier}: has no layer fc8_cls; give the caffemodel of a classification net")
+    return classifier
+
+
+def _check(
+    dataset: Dataset, ids: Sequence[str], initial: Sequence[str], regions: Optional[str], masks: Optional[str]
+) -> None:
+    """InputError if an image, a region, a mask or the initial weights are missing or invalid."""
     if masks:
         dataset.check_masks(ids, masks)
+    elif regions:
+        found = dataset.check(ids, [regions])
+        for path, (values,), labels in zip(in_folder(regions, ids), found, dataset.labels(ids)):
+            check_bits(path)
+            check_count(path, values.max(initial=0), labels.sum())
     else:
-        dataset.check(ids, [regions] if regions else [])
-    for path in in_folder(regions, ids) if regions else ():
-        check_bits(path)
-    if weights:
-        caffemodel.existing(weights)
+        dataset.check(ids)
+    for path in initial:
+        caffemodel.existing(path)
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "experiment data gpu")
     parser.add_argument("--task", required=True, choices=experiments.TASKS)
     parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--weights", help="initial caffemodel")
+    parser.add_argument("--classifier", help="caffemodel of a classification net: --weights lacks its last layer")
     parser.add_argument("--regions", help="folder of mined regions, erased from the images")
     parser.add_argument("--masks", help=f"folder of masks to learn from, or '{TRUTH}': the data set's own")
-    parser.add_argument("--confidence", choices=CONFIDENCES, default="predicted", help="what weights S_hat")
+    parser.add_argument("--confidence", choices=CONFIDENCES, default="predicted", help="the weights for S_hat")
     arguments = parser.parse_args(argv)
     if (arguments.task == "classification") != (arguments.masks is None):
         needs = "learns from no masks: leave --masks out" if arguments.masks else "learns from masks: give --masks"
         raise InputError(f"--task {arguments.task} {needs}")
+    if arguments.classifier and (arguments.task != "psl" or not arguments.weights):
+        raise InputError("--classifier is of --task psl, beside --weights: leave it out")
     if arguments.regions and arguments.task != "classification":
         raise InputError(f"--task {arguments.task} erases nothing: leave --regions out")
     build.check(arguments.experiment)

@@ -1,1 +1,1 @@
-"""What is kept of a run: contents of files, records of jobs, what heals. Imports base."""
+"""SHA-256 of inputs, records of jobs, and the repair of damaged results. Imports base."""

@@ -1,49 +1,52 @@
-"""What a job has made, file by file: RUN/made/JOB.json, and its mark, RUN/done/JOB.json.
+"""The record of a job, RUN/made/JOB.json, and its mark, RUN/done/JOB.json.
 
-A job is a stage, or a share of the images of one. Its mark says that it is done, what it took, and which value it gave.
-Its record holds the word of what its result was made of, the mark, the SHA-256 of every file, and the text of small
-ones. A start looks at all records before any job begins: a text that is damaged or missing is put back; any other such
-file goes, and its job makes it again, of the same and so with the same bytes.
+A job is a stage, or a share of a stage's images. Its mark says that it is done, its time and memory, and its value. Its
+record holds the word, which identifies what the result was made of, the mark, the SHA-256 of every file, and the text
+of small files. Each start checks all records before any job begins. A text that is damaged or missing is restored from
+the record. Any other such file is deleted, and its job makes it again, from the same inputs and so with the same bytes.
 """
 
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Optional
 
 from aepsl.base.files import LEFTOVER, flush_all, read_text, write_json, write_text
 from aepsl.store import digests
-from aepsl.store.result import RECORD, read
+from aepsl.store.result import RECORD, Made, read
 
 TEXTS = (".json", ".csv", ".prototxt", ".txt")
 MOST_TEXT = 1 << 22  # bytes
-NOTED = dict(word=str, mark=dict, results=list, texts=dict, files=dict)  # what a record holds
+NOTED = dict(word=str, mark=dict, results=list, texts=dict, files=dict)  # the keys of a record and their types
+Record = dict[str, Any]
 
 
-def path_of(run, job):
+def path_of(run: str, job: str) -> str:
     return os.path.join(run, "made", job + ".json")
 
 
-def mark_of(run, job):
+def mark_of(run: str, job: str) -> str:
     return os.path.join(run, "done", job + ".json")
 
 
-def done(run, job, word, make):
-    """Have a job done, by make() -> (Made, what it took), unless its record says that it was, of the same word.
+def done(run: str, job: str, word: str, make: Callable[[], tuple[Made, dict[str, Any]]]) -> bool:
+    """Have a job done by make(), which returns (Made, what it took); not if its record has the same word.
 
-    Returns whether there was something to do.
+    Returns whether make() was called.
     """
     before = read_record(run, job)
-    is_of_today = before is None or before["word"] == word  # else another share may have begun to replace what is there
-    if is_of_today and heal(run, job) == word:
+    is_current = before is None or before["word"] == word  # else another share may have begun to replace the result
+    if is_current and heal(run, job) == word:
         return False
     made, took = make()
-    flush_all(run)  # what was made is on the disk before anything says so
+    flush_all(run)  # the files are on the disk before the record names them
     keep(run, job, word, made, took, before)
     return True
 
 
-def keep(run, job, word, made, took, before=None):
-    """Write record and mark. before: the last record; what took its job stays where this one has only mended."""
+def keep(run: str, job: str, word: str, made: Made, took: dict[str, Any], before: Optional[Record] = None) -> None:
+    """Write record and mark. before: the last record. If the job made the same result, its mark of then is kept."""
     paths = [*made.results, *made.beside]
     names = [os.path.relpath(path, run) for path in paths]
     texts = {
@@ -52,15 +55,16 @@ def keep(run, job, word, made, took, before=None):
         if path.endswith(TEXTS) and os.path.getsize(path) < MOST_TEXT
     }
     results, files = names[: len(made.results)], dict(zip(names, digests.of(paths)))
-    is_mended = before and before["word"] == word and all(before["files"].get(name) == files[name] for name in results)
-    mark = dict(before["mark"] if is_mended else took, value=made.value)
+    if before and before["word"] == word and all(before["files"].get(name) == files[name] for name in results):
+        took = before["mark"]
+    mark = dict(took, value=made.value)
     write_json(path_of(run, job), dict(word=word, mark=mark, results=results, texts=texts, files=files))
     write_json(mark_of(run, job), mark)
 
 
-def contents(run, jobs):
-    """One SHA-256 of the results of several jobs, however their images were shared; None if one has no record."""
-    found = {}
+def contents(run: str, jobs: Iterable[str]) -> Optional[str]:
+    """One SHA-256 of the results of several jobs, for any number of shares; None if a job has no record."""
+    found: dict[str, str] = {}
     for record in (read_record(run, job) for job in jobs):
         if record is None:
             return None
@@ -68,8 +72,8 @@ def contents(run, jobs):
     return digests.of_value(sorted(found.items()))
 
 
-def read_record(run, job):
-    """The record of a job; None for one that is missing or damaged, or names files that are not the run's."""
+def read_record(run: str, job: str) -> Optional[Record]:
+    """The record of a job; None if it is missing or damaged, or names files outside the run's folder."""
     record = read(path_of(run, job))
     if not isinstance(record, dict) or not all(isinstance(record.get(key), kind) for key, kind in NOTED.items()):
         return None
@@ -80,16 +84,16 @@ def read_record(run, job):
     return record if is_known and is_inside and is_ours else None
 
 
-def read_mark(run, job):
-    """What the mark of a job holds; {} for one that is missing or damaged."""
+def read_mark(run: str, job: str) -> dict[str, Any]:
+    """The mark of a job; {} if it is missing or damaged."""
     mark = read(mark_of(run, job))
     return mark if isinstance(mark, dict) else {}
 
 
-def heal(run, job, dry=False):
-    """Put right what is damaged or missing of what a job has made, with a line for each fault; dry: the lines alone.
+def heal(run: str, job: str, dry: bool = False) -> Optional[str]:
+    """Restore the texts of a job that are damaged or missing, delete its other damaged files, print a line for each.
 
-    Returns the word of what is there, None where some of it is missing now.
+    dry: print the lines alone. Returns the record's word; None where the result is not complete.
     """
     path, mark = path_of(run, job), mark_of(run, job)
     record = read_record(run, job)
@@ -99,7 +103,7 @@ def heal(run, job, dry=False):
         _remove(path, dry)
         _remove(mark, dry)
         return None
-    if _is_of_something_else(run, record):
+    if _is_being_replaced(run, record):
         return None
     differing = _differing(run, record)
     texts = [name for name in differing if name in record["texts"]]
@@ -120,40 +124,46 @@ def heal(run, job, dry=False):
     return None if faulty else record["word"]
 
 
-def unmark(run, job):
-    """Remove a job's mark: its result is not of what is there today."""
+def unmark(run: str, job: str) -> None:
+    """Remove a job's mark: its result is not up to date."""
     _remove(mark_of(run, job))
 
 
-def _is_of_something_else(run, record):
-    """Whether a stage has begun to make the job's files of another word; what it has made so far stays."""
+def _is_being_replaced(run: str, record: Record) -> bool:
+    """Whether a stage has begun to make the job's files for another word. Its new files must not be deleted."""
     names = [os.path.join(run, name) for name in record["texts"] if os.path.basename(name) == RECORD]
     known = [each for each in map(read, names) if isinstance(each, dict) and "word" in each]
     return any(each["word"] != record["word"] for each in known)
 
 
-def _differing(run, record):
-    """The files of a record that are not as it says."""
+def differing(run: str, job: str) -> list[str]:
+    """The files of a job whose SHA-256 is not the recorded one; none without a record."""
+    record = read_record(run, job)
+    return _differing(run, record) if record else []
+
+
+def _differing(run: str, record: Record) -> list[str]:
+    """The files of a record whose SHA-256 is not the recorded one."""
     found = digests.of([os.path.join(run, name) for name in record["files"]])
     return [name for (name, value), now in zip(record["files"].items(), found) if value != now]
 
 
-def _told(run, names):
-    """'runs/x/masks/ae_step1: 3 files are damaged or missing', or the file's own name if it is one."""
+def _told(run: str, names: list[str]) -> str:
+    """'runs/x/masks/ae_step1: 3 files are damaged or missing', or the name of a single file."""
     if len(names) == 1:
         return f"{run}/{names[0]}: is damaged or missing"
     common = os.path.commonpath([os.path.dirname(name) for name in names])
     return f"{os.path.join(run, common).rstrip(os.sep)}: {len(names)} files are damaged or missing"
 
 
-def remove_leftovers(run):
-    """Remove what killed processes had begun to write."""
+def remove_leftovers(run: str) -> None:
+    """Remove the unfinished files of killed processes."""
     for folder, _, names in os.walk(run):
         for name in filter(LEFTOVER.search, names):
             _remove(os.path.join(folder, name))
 
 
-def _remove(path, dry=False):
+def _remove(path: str, dry: bool = False) -> None:
     if dry or not os.path.lexists(path):
         return
     if os.path.isdir(path) and not os.path.islink(path):
@@ -162,5 +172,5 @@ def _remove(path, dry=False):
         os.unlink(path)
 
 
-def _say(line):
+def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

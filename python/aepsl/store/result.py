@@ -1,7 +1,7 @@
-"""What a stage makes, and how it goes on with what an earlier start has left of it.
+"""What a stage makes, and how it continues an unfinished result.
 
-A stage is given an opaque word, which says what its result is made of. It keeps the word beside the result: what is
-there of the same word stays, and what was made of another goes first. By hand, without a word, a stage begins anew.
+A stage is given an opaque word, which identifies what its result is made of. It keeps the word beside the result: files
+of the same word are kept, files of another word are deleted first. By hand, without a word, a stage begins anew.
 """
 
 import contextlib
@@ -10,7 +10,8 @@ import glob
 import json
 import os
 import sys
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple, Optional
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder, opened, read_text, write_json
@@ -19,21 +20,32 @@ RECORD = "made_of.json"
 
 
 class Made(NamedTuple):
-    """The files that a stage has made. What stands on the stage is made of `results`; in those `beside` paths and times
-    may stand. value: JSON, what the stage's mark holds; without it, what the results hold."""
+    """The paths of the files that a stage has made.
 
-    results: list
-    beside: list = ()
+    results: what later stages read, the same bytes in every run; beside: files with paths or times in them; value: what
+    the stage's mark holds beside its time and memory, as JSON.
+    """
+
+    results: Sequence[str]
+    beside: Sequence[str] = ()
     value: Any = None
 
 
-def begin(folder, word, patterns, share=None, is_locked=False):
-    """Make `folder` ready for files of these patterns, made of `word`; those made of anything else go.
+def begin(
+    folder: str,
+    word: Optional[str],
+    patterns: Sequence[str],
+    share: Optional[Collection[str]] = None,
+    is_locked: bool = False,
+) -> None:
+    """Make `folder` ready for files of these patterns that belong to `word`; delete such files of another word.
 
-    word: None where a stage runs by hand; share: the ids of the images that it then makes, of which alone the files go;
-    None for all; is_locked: whether the caller keeps others out of the folder. Raises InputError, by hand, for a folder
-    with such files and without a record of them: they are not ours to remove.
+    word: None where a stage runs by hand. It then deletes the files of the images `share`, ids, or of all if that is
+    None. is_locked: whether the caller has locked the folder. Raises InputError, by hand, for a folder that has such
+    files and no record: they may be the user's.
     """
+    if not (share is None or share or word):
+        print(f"{folder}: nothing to make: there are fewer images than shares of them", file=sys.stderr, flush=True)
     make_folder(folder)
     record = os.path.join(folder, RECORD)
     with contextlib.nullcontext() if is_locked else _locked(folder):  # shards of one stage begin at the same time
@@ -55,30 +67,30 @@ def begin(folder, word, patterns, share=None, is_locked=False):
         write_json(record, dict(word=word))
 
 
-def has(*paths):
-    """Whether all of these files are there, whole; of one that is damaged a line says so."""
+def has(*paths: str) -> bool:
+    """Whether all of these files exist and are whole; prints a line for each that is damaged."""
     faults = [path for path in paths if not is_whole(path)]
     for path in filter(os.path.exists, faults):
         print(f"{path}: is damaged; made again", file=sys.stderr, flush=True)
     return not faults
 
 
-def is_whole(path):
-    """Whether a file is there to its end, if PNG or JSON; of others, which are written whole, whether it holds data."""
+def is_whole(path: str) -> bool:
+    """Whether a file exists and is not cut short. Only PNG and JSON show that; of other files, whether it is empty."""
     try:
         if path.endswith(".json"):
             return read(path) is not None
         with opened(path, "rb") as file:
             if path.endswith(".png"):
                 file.seek(-8, os.SEEK_END)
-                return file.read(4) == b"IEND"
+                return bool(file.read(4) == b"IEND")
             return bool(file.read(1))
     except OSError:
         return False
 
 
-def read(path):
-    """The JSON value of a file; None for one that is missing or holds none."""
+def read(path: str) -> Any:
+    """The JSON value of a file; None if it is missing or not JSON."""
     try:
         return json.loads(read_text(path) or "")
     except (OSError, ValueError, RecursionError):
@@ -86,7 +98,7 @@ def read(path):
 
 
 @contextlib.contextmanager
-def _locked(folder):
+def _locked(folder: str) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # some network file systems lock no folders

@@ -1,7 +1,9 @@
-"""Sets the baselines that were run, and AE-PSL's runs of the same images, in one table with intervals."""
+"""Compares the baselines that were run with AE-PSL's runs on the same images, in one table with intervals."""
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 from aepsl import cli, places
 from aepsl.base.errors import InputError
@@ -19,11 +21,11 @@ from aepsl.tools.comparison_tables import DIFFERENCE, difference_cells
 PAGE = os.path.join(folder.ROOT, "index.html")
 
 
-def run(data, list_name="val", draws=bootstrap.DRAWS):
-    """The table, which is also written to PAGE; data: root of the data set; list_name: of its lists, or a path.
+def run(data: str, list_name: str = "val", draws: int = bootstrap.DRAWS) -> Table:
+    """The table, which is also written to PAGE; data: root of the data set; list_name: one of its lists, or a path.
 
-    What has no masks of these images, or other classes, is left out, and a line says so. Of a run of AE-PSL its main
-    row is taken. Raises InputError where fewer than two are left.
+    A run of AE-PSL is represented by its main row. Runs and baselines without masks of these images, or with other
+    classes, are left out; a line on stderr names them. Raises InputError where fewer than two are left.
     """
     dataset = Dataset(data)
     ids = dataset.ids(list_name)
@@ -38,7 +40,7 @@ def run(data, list_name="val", draws=bootstrap.DRAWS):
     return table
 
 
-def _runs(dataset):
+def _runs(dataset: Dataset) -> list[str]:
     """[runs/NAME:ROW] of the runs with the data set's classes."""
     found = []
     names = sorted(os.listdir(run_folder.ROOT)) if os.path.isdir(run_folder.ROOT) else []
@@ -52,24 +54,24 @@ def _runs(dataset):
     return found
 
 
-def _masks_of(text):
+def _masks_of(text: str) -> str:
     path, _, row = text.rpartition(":")
     return run_folder.RunFolder(os.path.basename(path)).segmented("val", row) + "/crf"
 
 
-def _has(name, masks, ids):
+def _has(name: str, masks: str, ids: Sequence[str]) -> bool:
     missing = [path for path in in_folder(masks, ids) if not os.path.exists(path)]
     if missing:
         _say(f"{name}: has no {missing[0]}")
     return not missing
 
 
-def _say(line):
+def _say(line: str) -> None:
     print(f"{line}; it is left out", file=sys.stderr)
 
 
-def _table(result, baselines):
-    """result: compare.compared's; baselines: {name: its results.json}."""
+def _table(result: dict[str, Any], baselines: Mapping[str, dict[str, Any]]) -> Table:
+    """result: of compare.compared; baselines: {name: its results.json}."""
     rows = []
     for name, row in result["methods"].items():
         known = baselines.get(name, dict(published=[]))
@@ -80,17 +82,17 @@ def _table(result, baselines):
     return Table(f"{result['images']} images", ["method", "mIoU", *DIFFERENCE, "published"], rows, note)
 
 
-def _places(asked):
+def _places(asked: Any) -> dict[str, Any]:
     return dict(places.of_run(), written=PAGE)
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, places=_places)
     data = os.environ.get("DATA") or None
     parser.add_argument("--data", default=data, help="root of the data set, in VOC layout")
     parser.add_argument("--list", dest="list_name", default="val", help="its name, or the path of a list of ids (val)")
     parser.add_argument("--draws", type=cli.number(1), default=bootstrap.DRAWS, help="of the bootstrap (%(default)s)")
-    parser.add_argument("--profiles", action="store_true", help="print, as Markdown, what profiles there are")
+    parser.add_argument("--profiles", action="store_true", help="print a table of all profiles, as Markdown")
     asked = parser.parse_args(argv)
     if asked.profiles:
         print(tables.of_profiles(map(profile.load, profile.known())).markdown())
@@ -98,4 +100,4 @@ def main(argv=None):
     if not asked.data:
         parser.error("--data is needed, or DATA=")
     print(run(asked.data, asked.list_name, asked.draws).text())
-    print(f"\nThe same to look at: {PAGE}")
+    print(f"\nThe same as a page: {PAGE}")

@@ -1,4 +1,6 @@
-"""What `compare.compared` found, as tables."""
+"""The result of `compare.compared` as tables."""
+
+from typing import Any, Optional
 
 from aepsl.base.table import Table, number
 from aepsl.evaluation import bootstrap, evaluate
@@ -6,7 +8,7 @@ from aepsl.evaluation import bootstrap, evaluate
 DIFFERENCE = ("difference", "interval", "beyond 0")  # columns
 
 
-def tables(result):
+def tables(result: dict[str, Any]) -> list[Table]:
     """[Table]: all classes together, each class, and the images in which each method differs most."""
     methods, differences, paper = (result[key] for key in ("methods", "differences", "paper"))
     rows = []
@@ -30,7 +32,7 @@ def tables(result):
     return every
 
 
-def _by_class(result):
+def _by_class(result: dict[str, Any]) -> Table:
     ours, papers = result["methods"][result["reference"]], result["paper"]["rows"]
     columns = ["class", result["reference"]]
     rows = [[label, number(ours["iou"].get(label), 2)] for label in result["classes"]]
@@ -46,7 +48,7 @@ def _by_class(result):
     return Table("IoU by class", columns, rows)
 
 
-def difference_cells(cell):
+def difference_cells(cell: Optional[dict[str, float]]) -> list[str]:
     """Cells of DIFFERENCE; cell: a difference with its interval, or None."""
     if cell is None:
         return [""] * len(DIFFERENCE)

@@ -1,6 +1,10 @@
 """Trains DRFI, the paper's detector of salient objects, and compares detectors with masks."""
 
+from collections.abc import Callable
+from typing import Any, Optional
+
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
@@ -13,14 +17,14 @@ from aepsl.saliency.drfi.photos import Photos
 from aepsl.saliency.maps import read_map
 
 
-def run_train(images, masks, list_path, out, test, seed, workers):
-    """Train on the photos of a list, write the model `out`, print how good it is on them, and on the list `test`."""
+def run_train(images: str, masks: str, list_path: str, out: str, test: Optional[str], seed: int, workers: int) -> None:
+    """Train on the photos of a list, write the model `out`, print its measures on them, and on the list `test`."""
     check_place(out)
     photos = Photos(images, masks, list_path)
-    held_out = Photos(images, masks, test) if test else None
+    held_out: Any = Photos(images, masks, test) if test else None
     both = set(photos.ids).intersection(held_out.ids if test else ())
     if both:
-        raise InputError(f"{test}: names {min(both)}, as {list_path} does; what was trained on tests nothing")
+        raise InputError(f"{test}: names {min(both)}, as {list_path} does; test on photos that were not trained on")
     model, found = train.trained(photos, seed, workers)
     model.save(out)
     print(measures.HEADER)
@@ -29,10 +33,10 @@ def run_train(images, masks, list_path, out, test, seed, workers):
         print(measures.line("held out", compared(held_out, lambda k: load(out).saliency(held_out.image(k)))))
 
 
-def run_evaluate(images, masks, list_path, model, maps):
+def run_evaluate(images: str, masks: str, list_path: str, model: str, maps: Optional[str]) -> None:
     """Print the measures of the maps of DRFI, of RBD, and of those in the folder `maps`, on the photos of a list."""
-    photos, model = Photos(images, masks, list_path), load(model)
-    detectors = dict(drfi=lambda k: model.saliency(photos.image(k)), rbd=lambda k: rbd.saliency(photos.image(k)))
+    photos, trained = Photos(images, masks, list_path), load(model)
+    detectors = dict(drfi=lambda k: trained.saliency(photos.image(k)), rbd=lambda k: rbd.saliency(photos.image(k)))
     if maps:
         detectors["maps"] = lambda k: read_map(maps, photos.ids[k], photos.image(k).shape[1::-1])
         for k in range(len(photos)):
@@ -42,15 +46,15 @@ def run_evaluate(images, masks, list_path, model, maps):
         print(measures.line(name, compared(photos, detector)), flush=True)
 
 
-def compared(photos, detector):
-    """Measures of the maps that `detector` draws of photo k."""
+def compared(photos: Photos, detector: Callable[[int], np.ndarray]) -> Any:
+    """Measures of the maps detector(k), one for each photo k."""
     found = measures.Measures()
     for k in tqdm(range(len(photos)), unit="image", disable=None):
         found.add(measures.grey(detector(k)), photos.is_object(k))
     return found.figures()
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run in (("train", run_train), ("evaluate", run_evaluate)):
@@ -58,15 +62,15 @@ def main(argv=None):
         command.set_defaults(call=run)
         command.add_argument("--images", required=True, metavar="DIR", help="photos, ID.jpg or ID.png")
         command.add_argument("--masks", required=True, metavar="DIR", help="ID.png: white is the object")
-        command.add_argument("--list", dest="list_path", required=True, metavar="FILE", help="one ID a line")
+        command.add_argument("--list", dest="list_path", required=True, metavar="FILE", help="a list: one ID a line")
     train_, evaluate = commands.choices["train"], commands.choices["evaluate"]
     train_.add_argument("--test", metavar="FILE", help="a list of photos that are held out, to evaluate")
     train_.add_argument("--out", required=True, metavar="MODEL", help="the file to write")
-    train_.add_argument("--seed", type=cli.number(0), default=1, help="of the trees (1)")
+    train_.add_argument("--seed", type=cli.number(0), default=1, help="seed of the trees (1)")
     train_.add_argument(
         "--workers", type=cli.number(1, 256), default=1, help="threads (1); with any number the same model"
     )
-    evaluate.add_argument("--model", default=MODEL, help=f"({MODEL})")
+    evaluate.add_argument("--model", default=MODEL, help=f"the trained model ({MODEL})")
     evaluate.add_argument("--maps", metavar="DIR", help="a folder of others' maps, ID.png or ID.jpg")
     arguments = vars(parser.parse_args(argv))
     del arguments["command"]

@@ -1,16 +1,18 @@
-"""Writes what a run has mined in the formats that other projects train from.
+"""Writes the regions and masks of a run in the formats that other projects train from.
 
 irn     OUT/cam/ID.npy, what irn's step/make_cam.py writes: heat maps of the image's classes, each divided by its
         maximum; of the net of one step, computed anew, as runs keep regions only
 mmseg   OUT/SegmentationClass/ID.png and OUT/ImageSets/Segmentation/train.txt, and mmsegmentation's setting for them
 sec     OUT/localization_cues.pickle, the masks S as SEC's and DSRG's AnnotationLayer read them, and OUT/input_list.txt,
         the images and their numbers there, for Caffe's ImageData
-png     OUT/ID.png, the training masks S with VOC's palette, 255 where they say nothing
+png     OUT/ID.png, the training masks S with VOC's palette, 255 for ignored pixels
 """
 
 import os
 import pickle
 import shutil
+from collections.abc import Sequence
+from typing import Optional
 
 import cv2
 import numpy as np
@@ -27,6 +29,7 @@ from aepsl.images.pictures import read_indexed
 from aepsl.nets.whole_image import ClassificationNet
 from aepsl.run import today
 from aepsl.run.inputs import data_of
+from aepsl.settings.typed import Experiment
 
 KINDS = ("irn", "mmseg", "png", "sec")
 MASKS = "SegmentationClass"
@@ -35,11 +38,18 @@ GRID = 41  # cells a side of SEC's cues: a net of stride 8 on images warped to 3
 EPSILON = 1e-5  # that irn adds to a maximum
 
 
-def run(experiment, kind, out, step=None, data=None, gpu=None):
-    """Write the folder `out`, which must not be there yet.
+def run(
+    experiment: Experiment,
+    kind: str,
+    out: str,
+    step: Optional[int] = None,
+    data: Optional[str] = None,
+    gpu: Optional[list[int]] = None,
+) -> str:
+    """Write the folder `out`, which must not exist, or be empty.
 
-    kind: of KINDS; step: of erasing: for irn the net's (1), for the others up to which regions are merged (the
-    experiment's `merge`). Returns a line to print. Raises InputError for a step that the run has not done.
+    kind: of KINDS; step: of erasing: for irn the step of the net (1), for the others the last step whose regions are
+    merged (the experiment's `merge`). Returns a line to print. Raises InputError for a step that the run has not done.
     """
     folder = RunFolder(experiment.name)
     step = step or (1 if kind == "irn" else experiment.mining.merge)
@@ -58,15 +68,15 @@ def run(experiment, kind, out, step=None, data=None, gpu=None):
     return dict(mmseg=_mmseg, png=_png, sec=_sec)[kind](dataset, ids, masks, out)
 
 
-def _png(dataset, ids, masks, out):
+def _png(dataset: Dataset, ids: Sequence[str], masks: Sequence[str], out: str) -> str:
     with folder_whole(out) as beside:
         for path in masks:
             shutil.copy(path, beside)
     return f"{out}: {len(ids)} masks, those of {os.path.dirname(masks[0])}"
 
 
-def _mmseg(dataset, ids, masks, out):
-    """Returns the dataset of an mmsegmentation config (1.x): its images stay where they are."""
+def _mmseg(dataset: Dataset, ids: Sequence[str], masks: Sequence[str], out: str) -> str:
+    """Returns the dataset of an mmsegmentation config (1.x). It refers to the images, which are not copied."""
     endings = sorted({os.path.splitext(dataset.image_path(image_id))[1] for image_id in ids})
     if len(endings) > 1:
         raise InputError(f"{dataset.root}: has images that end in {' and '.join(endings)}; mmsegmentation takes one")
@@ -84,8 +94,8 @@ def _mmseg(dataset, ids, masks, out):
     )
 
 
-def _sec(dataset, ids, masks, out):
-    found = {}
+def _sec(dataset: Dataset, ids: Sequence[str], masks: Sequence[str], out: str) -> str:
+    found: dict[str, np.ndarray] = {}
     for number, (path, row) in enumerate(zip(tqdm(masks, unit="image", desc=out, disable=None), dataset.labels(ids))):
         found[f"{number}_labels"] = np.array(dataset.values)[np.flatnonzero(row) + 1]
         found[f"{number}_cues"] = cues(read_indexed(path))
@@ -98,17 +108,25 @@ def _sec(dataset, ids, masks, out):
     return f"{out}: cues of {len(ids)} images"
 
 
-def cues(mask):
+def cues(mask: np.ndarray) -> np.ndarray:
     """A mask S as SEC's cues: 3 x N int16, channel (the mask's value, 0 is background), y and x of the GRID's cells.
 
-    Cells lie as the net's maps: those at the border on the image's border. Where S says nothing there is no cue.
+    Cells are spaced as in the net's maps: the outer ones are on the image's border. Ignored pixels of S give no cue.
     """
     small = mask[np.ix_(*(np.round(np.linspace(0, side - 1, GRID)).astype(int) for side in mask.shape))]
     y, x = np.nonzero(small != IGNORE)
     return np.stack([small[y, x], y, x]).astype(np.int16)
 
 
-def _irn(experiment, folder, dataset, ids, step, out, gpu):
+def _irn(
+    experiment: Experiment,
+    folder: RunFolder,
+    dataset: Dataset,
+    ids: Sequence[str],
+    step: int,
+    out: str,
+    gpu: Optional[list[int]],
+) -> str:
     net = ClassificationNet(experiment, folder.model(folder.classification(step)), gpu)
     with folder_whole(out) as beside:
         os.makedirs(os.path.join(beside, "cam"))
@@ -121,8 +139,8 @@ def _irn(experiment, folder, dataset, ids, step, out, gpu):
     return f"{out}/cam: {len(ids)} files of heat maps of the net of step {step}"
 
 
-def as_irn(maps, keys):
-    """The dict that irn reads. maps: N x H x W float32; keys: of their classes, the mask value less one.
+def as_irn(maps: np.ndarray, keys: np.ndarray) -> dict[str, np.ndarray]:
+    """The dict that irn reads. maps: N x H x W float32; keys: N, the mask values of their classes, minus 1.
 
     'keys': N int64; 'high_res': N x H x W float32 in 0 ... 1; 'cam': the same with a cell for each 4 x 4 pixels.
     """
@@ -132,16 +150,16 @@ def as_irn(maps, keys):
     return dict(keys=keys.astype(np.int64), cam=_normalised(small), high_res=_normalised(maps))
 
 
-def _normalised(maps):
+def _normalised(maps: np.ndarray) -> np.ndarray:
     return maps / (maps.max(axis=(1, 2), keepdims=True) + EPSILON)
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "gpu", places=lambda asked: places.of_run(asked.experiment.name))
     parser.add_argument("--run", dest="experiment", required=True, type=of_run, metavar="NAME")
-    parser.add_argument("--to", dest="kind", required=True, choices=KINDS, help="for whom")
+    parser.add_argument("--to", dest="kind", required=True, choices=KINDS, help="the format")
     parser.add_argument("--out", required=True, help="folder to write, in runs/ or one that WRITABLE= names")
-    step = "of erasing; irn: the net's (1), else the last that is merged"
+    step = "step of erasing; irn: of the net (1), else the last one that is merged"
     parser.add_argument("--step", type=cli.number(1), help=step)
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, in VOC layout")
     print(run(**vars(parser.parse_args(argv))))

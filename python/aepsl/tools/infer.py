@@ -2,6 +2,8 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Optional
 
 import cv2
 import numpy as np
@@ -13,17 +15,26 @@ from aepsl.base.files import make_folder
 from aepsl.graph.graph import of_run
 from aepsl.images.pictures import palette, read_picture, within, write_colour, write_mask
 from aepsl.run import today
+from aepsl.settings.typed import Experiment
 from aepsl.stages.segment import SegmentationNet
 
-LONGEST = 500  # pixels of a picture's longer side: no photo of VOC, whose objects the nets know, has more
+LONGEST = 500  # pixels of a picture's longer side, as in VOC: the nets know objects of this size
 
 
-def run(experiment, paths, model, out, confidence="predicted", overlay=False, gpu=None):
+def run(
+    experiment: Experiment,
+    paths: Sequence[str],
+    model: str,
+    out: str,
+    confidence: str = "predicted",
+    overlay: bool = False,
+    gpu: Optional[list[int]] = None,
+) -> None:
     """Segment pictures into `out`/NAME.png, with CRF and VOC's palette; with `overlay` also `out`/NAME_overlay.png.
 
     paths: of the pictures; model: caffemodel; confidence: predicted or none. Mask values are 0 for background and k for
     the experiment's k-th class. Raises InputError, before the first is segmented, for a picture that cannot be read and
-    for a result that would overwrite another result.
+    for two results of the same name.
     """
     written = Counter(result for path in paths for result in results(path, out, overlay))
     for path in paths:
@@ -45,25 +56,25 @@ def run(experiment, paths, model, out, confidence="predicted", overlay=False, gp
             write_colour(each, np.where(mask[:, :, None] > 0, drawn, image))
 
 
-def results(path, out, overlay):
-    """The files that a picture gets: its segmentation, and with `overlay` that drawn over it."""
+def results(path: str, out: str, overlay: bool) -> list[str]:
+    """The files that are written for a picture: its segmentation, and with `overlay` the picture with it drawn over."""
     name = os.path.join(out, os.path.splitext(os.path.basename(path))[0])
     return [name + ".png"] + [name + "_overlay.png"] * overlay
 
 
-def places(asked):
-    """The files in OUT; one that is there can be a link to a picture (aepsl.places)."""
+def places(asked: Any) -> dict[str, Any]:
+    """The files in OUT; an existing one can be a link to a picture (aepsl.places)."""
     return dict(written=[each for path in asked.paths for each in results(path, asked.out, asked.overlay)])
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "gpu", places=places)
-    told = "settings: those that its run was made with, or of prototxt/NAME"
+    told = "the settings of its run, or without a run of prototxt/NAME"
     parser.add_argument("--experiment", required=True, type=of_run, metavar="NAME", help=told)
     parser.add_argument("paths", nargs="+", metavar="IMAGE", help=f"pictures; segmented at {LONGEST} pixels at most")
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--overlay", action="store_true", help="also draw each picture with its segmentation")
-    weights = "what weights the classes' maps (predicted); nets without a classification head need none"
+    weights = "the weights of the classes' maps (predicted); give none for a net without a classification head"
     parser.add_argument("--confidence", choices=("predicted", "none"), default="predicted", help=weights)
     run(**vars(parser.parse_args(argv)))

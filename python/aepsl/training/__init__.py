@@ -1,1 +1,1 @@
-"""A training: the loop, its snapshots, and who watches it. Imports nets and below."""
+"""A training: the loop, its snapshots and its observers. Imports nets and below."""

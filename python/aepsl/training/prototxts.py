@@ -2,15 +2,29 @@
 
 import functools
 import os
+from typing import Optional
 
 from aepsl.base.files import write_text
 from aepsl.nets import build
+from aepsl.settings.typed import Experiment
 
 NET, SOLVER = "train.prototxt", "solver.prototxt"
 
 
-def write_prototxts(experiment, task, data, images, out, regions=None, masks=None, confidence="predicted"):
-    """Write the run's train.prototxt and solver.prototxt: the experiment's, with the run's data filled in."""
+def write_prototxts(
+    experiment: Experiment,
+    task: str,
+    data: str,
+    images: int,
+    out: str,
+    regions: Optional[str] = None,
+    masks: Optional[str] = None,
+    confidence: str = "predicted",
+) -> None:
+    """Write train.prototxt and solver.prototxt of a training to the folder `out`.
+
+    data: root of the data set; images: how many it trains on; regions, masks: folders of PNGs, see layers.data.
+    """
     build.check_size(experiment, task, experiment.training.of(task).batch)
     source = functools.partial(build.data_layer, root=data, regions=regions, masks=masks)
     net_path = os.path.join(out, NET)

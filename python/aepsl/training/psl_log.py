@@ -1,13 +1,14 @@
 """What S_hat does to the objects, epoch by epoch: psl.csv in the folder of a PSL training.
 
-J(f, S) is a mean over the share r of pixels that S labels, J(f, S_hat) one over nearly all: a pixel weighs 1 / r in the
-first where it weighs 1 in the second. Where S says c and S_hat background, f_c then rests at 1 / (1 + r), and
-[1, v] (x) f goes on saying background if v_c < r: S_hat overrules S. Where it does so nearly everywhere, the net loses
-the objects.
+J(f, S) is a mean over the share r of pixels that S labels, J(f, S_hat) a mean over nearly all. So a pixel's weight is
+1 / r in the first and 1 in the second. If S is c at a pixel and S_hat is background, both losses together are smallest
+at f_c = 1 / (1 + r). There [1, v] (x) f is still largest for background if v_c < r: S_hat overrules S. If it does so
+nearly everywhere, the net loses the objects.
 """
 
 import os
 import sys
+from typing import Optional
 
 import numpy as np
 
@@ -22,32 +23,33 @@ COLUMNS = (
     "S_objects",  # share of objects among the pixels of S that count
     "S_hat_objects",  # the same of S_hat
 )
-# An S_hat that keeps S's objects, and takes all else for background, has r times S's share, and r is .65 on the
-# demo: below a fifth, more than two thirds of them are gone.
+# If S_hat keeps S's objects, and has background everywhere else, its share of objects is r times that of S; r is .65 on
+# the demo. Below a fifth of S's share, more than two thirds of the objects are lost.
 LOST = 0.2
 
 
 class AuxiliaryMasks(Observer):
-    """Writes psl.csv: COLUMNS by epoch, from 1; and says when the objects are lost. An entry: `sums` of the batch."""
+    """Writes psl.csv: COLUMNS by epoch, from 1. Warns when the objects are lost. An entry: `sums` of the batch."""
 
     name = "psl"
 
-    def __init__(self, folder, epoch):
-        self.folder, self.epoch, self.entries = folder, epoch, []
+    def __init__(self, folder: str, epoch: int) -> None:
+        self.folder, self.epoch = folder, epoch
+        self.entries: list[list[float]] = []
 
-    def after(self, iteration):
+    def after(self, iteration: int) -> None:
         S, S_hat, v, labels = (self.net.blobs[name].data for name in ("mask", "mask_hat", "v", "labels"))
         self.entries.append(sums(S[:, 0], S_hat[:, 0], v, labels))
         line = warning(self.entries, self.epoch)
         if line:
             print(f"warning: {self.folder}: {line}", file=sys.stderr, flush=True)
 
-    def end(self):
+    def end(self) -> None:
         numbered = [[epoch, *row] for epoch, row in enumerate(rows(self.entries, self.epoch), start=1)]
         write_table(os.path.join(self.folder, "psl.csv"), ["epoch", *COLUMNS], numbered)
 
 
-def sums(S, S_hat, v, labels):
+def sums(S: np.ndarray, S_hat: np.ndarray, v: np.ndarray, labels: np.ndarray) -> list[float]:
     """What one batch adds to its epoch's row: 9 numbers. S, S_hat: N x h x w; v, labels: N x C."""
     S, S_hat = (counted_pixels(mask, labels) for mask in (S, S_hat))
     r = S.any(axis=1).mean(axis=(1, 2))
@@ -57,12 +59,14 @@ def sums(S, S_hat, v, labels):
     return [float(each) for each in (len(r), r.sum(), present.sum(), v[present].sum(), below.sum(), *pixels)]
 
 
-def rows(batches, epoch):
-    """A row of COLUMNS for each epoch, the last one perhaps unfinished.
+def rows(batches: list[list[float]], epoch: int) -> list[list[float]]:
+    """A row of COLUMNS for each epoch.
 
-    batches: the `sums` of every iteration so far; epoch: iterations.
+    batches: the `sums` of every iteration so far; epoch: its number of iterations. Less than half an epoch at the end
+    counts as part of the epoch before it: a row of a single batch would say little.
     """
-    return [_row(*np.sum(batches[k : k + epoch], axis=0)) for k in range(0, len(batches), epoch)]
+    starts = epoch * np.arange(max(1, (2 * len(batches) + epoch) // (2 * epoch)))
+    return [_row(*np.sum(batches[k:end], axis=0)) for k, end in zip(starts, [*starts[1:], None])]
 
 
 def _row(images, r, labels, v, below, S_objects, S_pixels, S_hat_objects, S_hat_pixels):
@@ -70,14 +74,14 @@ def _row(images, r, labels, v, below, S_objects, S_pixels, S_hat_objects, S_hat_
     return [part / whole if whole else 0.0 for part, whole in parts]
 
 
-def read(path):
+def read(path: str) -> dict[str, list[float]]:
     """{column: its numbers, by epoch} of a psl.csv."""
     table = read_table(path, COLUMNS)
     return {column: table[column] for column in COLUMNS}
 
 
-def warning(batches, epoch):
-    """What to say of the epoch that has just ended, if it is the first in which S_hat has lost the objects; or None."""
+def warning(batches: list[list[float]], epoch: int) -> Optional[str]:
+    """The warning after the first epoch in which S_hat has lost the objects; None after any other iteration."""
     if len(batches) % epoch:
         return None
     found = rows(batches, epoch)

@@ -1,14 +1,14 @@
-"""Snapshots: a training that was interrupted goes on from the newest one, and ends, on the CPU, with the same bytes.
+"""Snapshots: an interrupted training continues from the newest one. On the CPU it ends with the same bytes.
 
 Caffe's solverstate has the weights, the momentum and the iteration. A batch is a function of (seed, iteration), see
-aepsl.layers.data. So are the random numbers of dropout between two snapshots, because each snapshot starts them anew.
-The logs up to the snapshot are in snapshot.json:
+aepsl.layers.data. So are the random numbers of dropout, because they are seeded anew at each snapshot. The logs up to
+the snapshot are in snapshot.json:
 
     {"iteration": of the newest, "rows": a log's entries, and so for each log,
      "snapshots": [{"iteration": ..., "files": {name: [bytes, SHA-256]}}, ...], the two newest, the newest first}
 
-A snapshot counts once snapshot.json names it; its files are on the disk then. What is half-written or damaged is never
-restored.
+A snapshot is used only if snapshot.json names it; its files are on the disk then. A file that is half-written or
+damaged is never restored.
 """
 
 import contextlib
@@ -29,15 +29,16 @@ FILES = "snapshot_iter_{}.{}"  # as Caffe writes them after the step, see `snaps
 
 
 class Snapshots(Observer):
-    """Resumes a training, and names each snapshot that is kept; before Caffe writes one, there must be room for it."""
+    """Resumes a training, and records its snapshots in snapshot.json. Checks that there is room for the next one."""
 
-    def __init__(self, folder, settings, logs):
+    def __init__(self, folder: str, settings: caffe_pb2.SolverParameter, logs: list) -> None:
+        """logs: the observers with `name` and `entries`."""
         self.folder, self.settings, self.logs = folder, settings, logs
         self.record = os.path.join(folder, RECORD)
-        self.snapshots = []
+        self.snapshots: list[dict] = []
 
-    def begin(self, solver):
-        """Go on from the newest snapshot that is whole, if there is one; what is damaged is said."""
+    def begin(self, solver: caffe.SGDSolver) -> None:
+        """Restore the newest snapshot that is whole, if there is one; warn of a damaged one."""
         super().begin(solver)
         self._resume(solver)
         self._check_room(solver.iter)
@@ -54,7 +55,7 @@ class Snapshots(Observer):
             print(f"{fault}: is damaged or missing; {next_one}", file=sys.stderr)
 
     def _read(self):
-        """The entries of each log, and the snapshots; none if snapshot.json is missing or damaged."""
+        """({log: its entries}, the snapshots) of snapshot.json; both empty if it is missing or damaged."""
         try:
             state = read_json(self.record)
             return {log.name: state[log.name] for log in self.logs}, state["snapshots"]
@@ -70,7 +71,7 @@ class Snapshots(Observer):
             log.entries = logged[log.name][:iteration]
         _seed(self.settings.random_seed, iteration)
 
-    def after(self, iteration):
+    def after(self, iteration: int) -> None:
         if is_kept(self.settings, iteration):
             self._keep(iteration)
         self._check_room(iteration)
@@ -94,12 +95,12 @@ class Snapshots(Observer):
         _seed(self.settings.random_seed, iteration)
 
 
-def is_kept(settings, iteration):
-    """Whether Caffe has written a snapshot after this step, and one that is kept: that of the last step is not."""
+def is_kept(settings: caffe_pb2.SolverParameter, iteration: int) -> bool:
+    """Whether Caffe's snapshot after this step is kept: every one, except that of the last step."""
     return iteration % settings.snapshot == 0 and iteration < settings.max_iter
 
 
-def clear(folder):
+def clear(folder: str) -> None:
     """Remove all snapshots of a training that is done."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(folder, RECORD))
@@ -115,7 +116,7 @@ def _remove_others(folder, snapshots):
 
 
 def _fault(folder, snapshot):
-    """The first file of a snapshot that is not as it was written, or None."""
+    """The first file of a snapshot that is missing or has changed, or None."""
     for name, (size, value) in snapshot["files"].items():
         path = os.path.join(folder, name)
         if not os.path.exists(path) or os.path.getsize(path) != size or sha256(path) != value:
@@ -124,27 +125,27 @@ def _fault(folder, snapshot):
 
 
 def _seed(seed, iteration):
-    """Dropout after a snapshot is a function of (seed, iteration), in a resumed run as in one that was not."""
+    """Seed Caffe's random numbers from (seed, iteration), so that dropout is the same in a resumed run."""
     caffe.set_random_seed((seed * 1_000_003 + iteration) % 2**31)
 
 
-# On a disk that may be full, where Caffe would abort, or write half a file in silence.
+# For a disk that may be full: Caffe would abort, or write half a file without a message.
 
 
-def check_room_for(net, folder):
+def check_room_for(net: caffe.Net, folder: str) -> None:
     """Raise InputError unless a snapshot of the net has room in `folder`."""
     size = 4 * sum(blob.count for blobs in net.params.values() for blob in blobs)
     check_room(folder, 2 * size + (1 << 20))  # the solver's state is as large
 
 
-def check_whole(path):
-    """FullDisk for weights, or a solver's state, that Caffe has just written and that a full disk has cut short."""
+def check_whole(path: str) -> None:
+    """Raise FullDisk if the file that Caffe has just written, weights or a solver's state, was cut short."""
     kind = caffe_pb2.SolverState if path.endswith(".solverstate") else caffe_pb2.NetParameter
     if not caffemodel.is_read(path, kind()):
         raise no_room(os.path.dirname(path), os.path.getsize(path))
 
 
-def save(net, path):
+def save(net: caffe.Net, path: str) -> None:
     """Write the net's weights, whole or not at all; InputError for a full disk."""
     check_room_for(net, os.path.dirname(path))
     with written_whole(path) as beside:

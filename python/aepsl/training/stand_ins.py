@@ -1,8 +1,9 @@
-"""Generated data of the size of photos, and nets on them, for what is measured without data: bench, plan, check-gpu."""
+"""Generated data of the size of photos, and nets on them, for measuring without data: bench, plan, check-gpu."""
 
 import os
 import tempfile
 import time
+from typing import Optional
 
 import caffe
 import cv2
@@ -14,16 +15,20 @@ from aepsl.data import synthetic
 from aepsl.images.pictures import read_image, read_indexed, write_mask
 from aepsl.nets import build, caffemodel, cuda, device
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 from aepsl.training.prototxts import write_prototxts
 
 PHOTO = (500, 375)  # width and height of most of VOC's images
-RATE = 1e-9  # of trainings: from fillers' weights a real one may diverge, and Caffe's max pooling crashes on NaN
-WARM_UP = 3  # iterations: the first allocates, and compiles where there is no binary; then the decoding is ahead
-EPOCH = 10**5  # iterations: a snapshot ends each, and would be written while something is measured
+RATE = 1e-9  # learning rate: with a real one the fillers' weights may diverge, and Caffe's max pooling crashes on NaN
+WARM_UP = 3  # iterations: the first allocates memory, and may compile kernels; the others fill the queue of batches
+EPOCH = 10**5  # iterations: so many that no snapshot is written during a measurement
 
 
-def data_for(experiment, folder, count=32):
-    """The experiment on `count` generated training images in `folder`/data, photos where its own images are photos."""
+def data_for(experiment: Experiment, folder: str, count: int = 32) -> tuple[Experiment, str]:
+    """(the experiment, its data set `folder`/data) with `count` generated training images.
+
+    They have the size of photos unless the experiment's own images are generated.
+    """
     data = os.path.join(folder, "data")
     synthetic.run(data, train=count, val=1, seed=1)
     if not experiment.synthetic:
@@ -44,10 +49,10 @@ def _enlarge(data):
         write_mask(path, cv2.resize(read_indexed(path), PHOTO, interpolation=cv2.INTER_NEAREST))
 
 
-def solver(experiment, task, folder, batch=None):
-    """A solver of `task` that goes through generated images in `folder`, with steps too small to learn by.
+def solver(experiment: Experiment, task: str, folder: str, batch: Optional[int] = None) -> caffe.SGDSolver:
+    """A solver of `task` on generated images in `folder`, with a learning rate near 0.
 
-    batch: in place of the experiment's.
+    batch: replaces the experiment's.
     """
     batch = batch or experiment.training.of(task).batch
     experiment = experiments.changed(experiment, {f"training.{task}": dict(lr=RATE, batch=batch)})
@@ -57,8 +62,8 @@ def solver(experiment, task, folder, batch=None):
     return caffe.get_solver(os.path.join(folder, "run", "solver.prototxt"))
 
 
-def trained(gpu, name, task, batch, iterations):
-    """(seconds, bytes of the GPU's memory in use) of so many iterations of training, after some to warm up."""
+def trained(gpu: int, name: str, task: str, batch: int, iterations: int) -> tuple[float, int]:
+    """(seconds, bytes of the GPU's memory in use) of `iterations` of training, after WARM_UP."""
     device.use(gpu)
     with tempfile.TemporaryDirectory() as folder:
         training = solver(experiments.load(name), task, folder, batch)
@@ -70,15 +75,18 @@ def trained(gpu, name, task, batch, iterations):
     return seconds, total - free
 
 
-def net(experiment, task, batch):
-    """The training net of `task`, opened for testing, with inputs in place of its data layer."""
+def net(experiment: Experiment, task: str, batch: int) -> caffe.Net:
+    """The training net of `task`, in phase TEST, with inputs instead of its data layer."""
     shapes = build.batch_shapes(experiment, task, batch)
     layer = dict(ntop=len(shapes), input_param=dict(shape=[dict(dim=shape) for shape in shapes]))
     return caffemodel.net_of(build.train_net(experiment, task, lambda *_: L.Input(**layer)))
 
 
-def model(experiment, task, folder):
-    """A caffemodel of the deploy net of `task` in `folder`, with the fillers' weights; heads without a sign."""
+def model(experiment: Experiment, task: str, folder: str) -> str:
+    """The path of a new caffemodel of the deploy net of `task`, in `folder`, with weights from the fillers.
+
+    The heads' weights are made positive.
+    """
     caffe.set_random_seed(1)
     net = caffemodel.net_of(build.deploy_net(experiment, task))
     for head in set(build.NEW_LAYERS).intersection(net.params):

@@ -2,14 +2,17 @@
 
 from caffe import layers as L
 from caffe import params as P
+from caffe.net_spec import Top
 
-from aepsl.nets.parts import conv_relu, dropout, max_pool
+from aepsl.nets.parts import Net, conv_relu, dropout, max_pool
+from aepsl.settings.typed import Experiment
 
 NEEDS_SURGERY = True  # on VGG-16's weights (aepsl.stages.surgery)
 
 
-def trunk(n, x, experiment):
+def trunk(n: Net, x: Top, experiment: Experiment) -> Top:
     """From the image `x` to fc7."""
+    assert experiment.channels and experiment.convs and experiment.fc and experiment.fc6_dilation  # see schema.yaml
     if experiment.input_scale:
         n.input = x = L.Power(x, scale=experiment.input_scale)
     for block, (channels, convs) in enumerate(zip(experiment.channels, experiment.convs), start=1):

@@ -1,11 +1,13 @@
 """SqueezeNet v1.0 under the official layer names, made stride 8: pool8 has stride 1, fire9 is dilated in exchange."""
 
 from caffe import layers as L
+from caffe.net_spec import Top
 
-from aepsl.nets.parts import conv_relu, dropout, max_pool
+from aepsl.nets.parts import Net, conv_relu, dropout, max_pool
+from aepsl.settings.typed import Experiment
 
 
-def trunk(n, x, experiment):
+def trunk(n: Net, x: Top, experiment: Experiment) -> Top:
     """From the image `x` to fire9."""
     n.comment("SqueezeNet v1.0")
     n.conv1, n.relu_conv1 = conv_relu(x, 96, size=7, stride=2)
@@ -16,12 +18,12 @@ def trunk(n, x, experiment):
         if k in (4, 8):
             n[f"pool{k}"] = x = max_pool(x, stride=2 if k == 4 else 1)
     n.drop9 = dropout(x)
-    # The released weights give fire9 a mean of 11; scaled, the heads' fillers and rates of LargeFOV serve here too.
+    # With the released weights, fire9 has a mean of 11. Scaled down, LargeFOV's fillers and rates fit its heads too.
     n.scaled9 = L.Power(n.drop9, scale=0.05)
     return n.scaled9
 
 
-def fire(n, name, x, squeezed, dilation):
+def fire(n: Net, name: str, x: Top, squeezed: int, dilation: int) -> Top:
     """SqueezeNet's module: 1x1 to `squeezed` channels, then 1x1 and 3x3 to four times as many, side by side."""
     layers = [("squeeze1x1", squeezed, 1), ("expand1x1", 4 * squeezed, 1), ("expand3x3", 4 * squeezed, 3)]
     for part, channels, size in layers:

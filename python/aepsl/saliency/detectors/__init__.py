@@ -1,1 +1,1 @@
-"""Detectors of salient objects. One file a detector, what it costs and needs included; docs/extending.md."""
+"""Detectors of salient objects, a file each, with the detector's cost and inputs; see docs/extending.md."""

@@ -1,35 +1,38 @@
-"""The true masks' background, of which a real cue has a part: to see how much there is to win."""
+"""The background of the true masks, in place of a detector's: shows how much a better detector could gain."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from aepsl.base.errors import InputError
-from aepsl.data.dataset import IGNORE, in_folder
+from aepsl.data.dataset import IGNORE, Dataset, in_folder
 from aepsl.images.pictures import read_indexed
 
 SECONDS = 0.01  # of one core, for a photo of 500 x 375
 INPUTS = {"train.masks": None}
 
 
-def settings():
+def settings() -> dict:
     return {}
 
 
-def ready():
-    """It has no model; whether there are masks is for the data set to say."""
+def ready() -> None:
+    """It needs no model. Detector checks that the data set has masks."""
 
 
 class Detector:
-    """Background 0, objects 1, what is ignored between."""
+    """Background 0, objects 1, ignored pixels 0.5."""
 
-    def __init__(self, dataset):
+    def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        self.folder = dataset.mask_folder()
-        if self.folder is None:
+        folder = dataset.mask_folder()
+        if folder is None:
             raise InputError(f"{dataset.root}: has no masks for `background.detector: truth`; take drfi or rbd")
+        self.folder = folder
 
-    def check(self, ids):
+    def check(self, ids: Sequence[str]) -> None:
         self.dataset.check(ids, [self.folder])
 
-    def saliency(self, image_id):
+    def saliency(self, image_id: str) -> np.ndarray:
         truth = read_indexed(in_folder(self.folder, [image_id])[0])
         return np.where(truth == IGNORE, 0.5, truth > 0).astype(np.float32)

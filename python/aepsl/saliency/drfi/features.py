@@ -1,8 +1,8 @@
 """The 93 features of a region: Jiang et al., Salient Object Detection: A Discriminative Regional Feature Integration
 Approach, CVPR 2013, section 4.
 
-    29  contrast: of the region to its neighbours, which count by their areas
-    29  backgroundness: the same, to the image's rim, 15 pixels wide at a side of 400
+    29  contrast: differences between the region and its neighbours, weighted by their areas
+    29  backgroundness: differences between the region and the image's rim, 15 pixels wide at a side of 400
     35  property: 10 of geometry and 25 variances
 
 A contrast is 24 differences of means (RGB, HSV, Lab, 15 filter responses) and 5 chi-squared distances of histograms
@@ -21,19 +21,19 @@ RIM = 15 / 400  # of the longest side
 BINS = 8  # of each colour channel: a histogram has 512
 SUPPORT = 19  # pixels of a filter
 ORIENTATIONS = 6
-SPREAD = 2**0.5  # of edge and bar filters across, in pixels; along them three times that
+SPREAD = 2**0.5  # s.d. of edge and bar filters across, in pixels; along them three times that
 SPOTS = (2**0.5, 2, 2 * 2**0.5)  # spreads of the Laplacians
 COUNT = 93
 
 
 class Pixels:
-    """What features are made of: of each pixel (P in all, row by row) of an H x W x 3 uint8 BGR image.
+    """The values that features are computed from, of the P pixels of an H x W x 3 uint8 BGR image, row by row.
 
-    means: P x 24 float32, of which a region has the mean; values: P x 25, and the binary pattern: of which it has the
-    variance. bins: five histograms' bin of each pixel, P ints, and how many bins there are.
+    means: P x 24 float32, averaged over a region; values: P x 25, `means` and the binary pattern, whose variance in a
+    region is taken; bins: for each of five histograms (the bin of each pixel, P ints; the number of bins).
     """
 
-    def __init__(self, image):
+    def __init__(self, image: np.ndarray) -> None:
         self.shape = image.shape[:2]
         bgr = image.astype(np.float32) / 255
         hsv = cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV) / np.float32([360, 1, 1])
@@ -48,15 +48,18 @@ class Pixels:
         self.bins += [(texture.argmax(axis=2).ravel(), texture.shape[2]), (patterns.ravel().astype(int), 256)]
 
 
-def responses(grey):
+def responses(grey: np.ndarray) -> np.ndarray:
     """Absolute responses to the 15 filters: H x W x 15 float32."""
     filtered = [cv2.filter2D(grey, cv2.CV_32F, each, borderType=cv2.BORDER_REFLECT_101) for each in filters()]
     return np.abs(np.stack(filtered, axis=2))
 
 
 @functools.lru_cache(maxsize=1)
-def filters():
-    """Of Leung and Malik's kinds: edges and bars of six orientations, and three spots; sum 0, sum of sizes 1."""
+def filters() -> list[np.ndarray]:
+    """Filters like Leung and Malik's: edges and bars of six orientations, and three spots.
+
+    A filter's values have the sum 0; their absolute values have the sum 1.
+    """
     half = SUPPORT // 2
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
     found = []
@@ -69,7 +72,7 @@ def filters():
     return [(each / np.abs(each).sum()).astype(np.float32) for each in found]
 
 
-def binary_patterns(grey):
+def binary_patterns(grey: np.ndarray) -> np.ndarray:
     """The local binary pattern of each pixel, 0 ... 255: a bit for each neighbour that is not darker; H x W uint8."""
     height, width = grey.shape
     padded = cv2.copyMakeBorder(grey, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
@@ -80,13 +83,13 @@ def binary_patterns(grey):
     return patterns
 
 
-def colour_bins(channels):
+def colour_bins(channels: np.ndarray) -> np.ndarray:
     """The bin of each pixel of H x W x 3 in [0, 1]."""
     bins = np.clip(channels * BINS, 0, BINS - 1).astype(int)
     return (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
 
 
-def of_regions(pixels, labels):
+def of_regions(pixels: Pixels, labels: np.ndarray) -> np.ndarray:
     """The features of the N regions of `labels` (H x W, 0 ... N - 1): N x 93 float32."""
     flat = labels.ravel()
     areas = np.bincount(flat).astype(np.float32)
@@ -117,8 +120,8 @@ def of_regions(pixels, labels):
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def geometry(labels, areas):
-    """N x 9: centre, 10th and 90th percentile (y and x), perimeter, aspect ratio, area, in parts of the image's."""
+def geometry(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """N x 9: centre, 10th and 90th percentile (y and x), perimeter, aspect ratio, area, as shares of the image's."""
     height, width = labels.shape
     spans = [_span(labels, areas, axis) for axis in (0, 1)]
     padded = np.pad(labels, 1, constant_values=-1)
@@ -131,7 +134,7 @@ def geometry(labels, areas):
 
 
 def _span(labels, areas, axis):
-    """Of each region along an axis: mean, 10th and 90th percentile, and how far it reaches; in parts of the image."""
+    """Each region's mean, 10th and 90th percentile, and length along an axis, as shares of the image's side."""
     size = labels.shape[axis]
     place = np.arange(size)[:, None] if axis == 0 else np.arange(size)[None]
     counts = np.bincount((labels * size + place).ravel(), minlength=len(areas) * size).reshape(-1, size)

@@ -1,25 +1,28 @@
-"""A forest of regression trees as arrays, and what it says of regions; neither its files nor its use need scikit-learn.
+"""A forest of regression trees as arrays. Only training it needs scikit-learn, not its files or its use.
 
-Features come as bins, 0 ... 255, and thresholds are bins too: nothing is lost where trees are written in bytes. Trees
-stand breadth first, one behind the other, so that a tree's k-th inner node has the nodes 2k + 1 and 2k + 2 below it.
+Features are given as bins, 0 ... 255, and thresholds are bins too, so that bytes hold a tree without loss. A tree's
+nodes are in breadth-first order, one tree after the other. So the k-th inner node's children are nodes 2k + 1, 2k + 2.
 """
+
+from typing import Any, Optional
 
 import numpy as np
 
 from aepsl.saliency.drfi.features import COUNT
 
 BINS = 256
-LEAF = 255  # in place of a feature
+LEAF = 255  # instead of a feature
 
 
 class Forest:
-    """features: of each of K nodes the feature that it looks at, or LEAF; values: the last bin that goes to the left,
-    or what a leaf says, 255 for 1; both K uint8. sizes: nodes of each of T trees, int32.
+    """The K nodes of T trees.
 
-    Raises ValueError for arrays that are no forest: a walk down a tree would leave it, or never end.
+    features: the feature that a node compares, or LEAF, K uint8; values: the largest bin for its left child, or a
+    leaf's value, 255 for 1, K uint8; sizes: the number of nodes of each tree, T int32. Raises ValueError for invalid
+    arrays: a walk down a tree would leave it, or never end.
     """
 
-    def __init__(self, features, values, sizes):
+    def __init__(self, features: np.ndarray, values: np.ndarray, sizes: np.ndarray) -> None:
         self.features, self.values, self.sizes = features, values, sizes
         ends, inner = np.cumsum(sizes), features != LEAF
         self.roots = ends - sizes
@@ -31,10 +34,10 @@ class Forest:
         if not (adds_up and whole.all() and (self.below > np.arange(len(features)))[inner].all()):
             raise ValueError("these arrays are no forest")
 
-    def scores(self, bins, trees=None):
-        """The mean of what the trees say of N regions, `bins` being N x COUNT uint8: N float32 in [0, 1].
+    def scores(self, bins: np.ndarray, trees: Optional[np.ndarray] = None) -> np.ndarray:
+        """The mean of the trees' values for N regions: N float32 in [0, 1].
 
-        trees: the numbers of those that are asked; all without it.
+        bins: N x COUNT uint8, the regions' features; trees: the indices of the trees that count, all for None.
         """
         roots = self.roots if trees is None else self.roots[trees]
         total = np.zeros(len(bins), np.int64)
@@ -49,10 +52,10 @@ class Forest:
         return (total / (255 * len(roots))).astype(np.float32)
 
 
-def written_out(tree):
-    """(features, values) of a tree of scikit-learn that was grown on bins, as Forest has them."""
+def written_out(tree: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(features, values), as Forest has them, of a tree of scikit-learn that was trained on bins."""
     order = [0]
-    for node in order:  # grows while it is gone through
+    for node in order:  # the loop appends to it
         if tree.children_left[node] >= 0:
             order += [tree.children_left[node], tree.children_right[node]]
     leaf = tree.children_left[order] < 0
@@ -61,13 +64,13 @@ def written_out(tree):
     return features.astype(np.uint8), np.where(leaf, says, np.floor(tree.threshold[order])).astype(np.uint8)
 
 
-def edges_of(values):
-    """Where the bins of each feature begin: COUNT x (BINS - 1) float32, that part the regions `values` (N x COUNT)."""
+def edges_of(values: np.ndarray) -> np.ndarray:
+    """The edges between the bins of each feature, COUNT x (BINS - 1) float32: quantiles of `values`, N x COUNT."""
     shares = np.arange(1, BINS) / BINS
     return np.quantile(values, shares, axis=0).T.astype(np.float32)
 
 
-def binned(values, edges):
+def binned(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """N x COUNT uint8: how many of a feature's edges are below each value."""
     columns = [np.searchsorted(edge, column) for edge, column in zip(edges, values.T)]
     return np.stack(columns, axis=1).astype(np.uint8)

@@ -1,4 +1,6 @@
-"""How good saliency maps are: the measures of the field, and what they are worth as background cues."""
+"""The quality of saliency maps: the usual measures, and the quality of the background cue that they give."""
+
+from typing import Optional
 
 import numpy as np
 
@@ -21,15 +23,15 @@ class Cue:
     def __init__(self):
         self.counts = np.zeros(6, int)
 
-    def add(self, B, truth):
-        """B: H x W booleans; truth: H x W mask, 0 for background and IGNORE for what is not known, or None."""
+    def add(self, B: np.ndarray, truth: Optional[np.ndarray]) -> None:
+        """B: H x W booleans; truth: H x W mask, 0 for background, IGNORE for unknown pixels; None without a mask."""
         truth = np.full(B.shape, IGNORE) if truth is None else truth
         ground, objects = truth == 0, (truth != 0) & (truth != IGNORE)
         sets = B, B | True, B & ground, ground, B & objects, objects
         self.counts += [np.count_nonzero(each) for each in sets]
 
-    def shares(self):
-        """Only 'share' where no image had a mask."""
+    def shares(self) -> dict[str, float]:
+        """{name: share}; only 'share' if no image had a mask."""
         taken, pixels, right, ground, wrong, objects = self.counts.tolist()
         if not ground + objects:
             return dict(share=taken / pixels)
@@ -38,11 +40,11 @@ class Cue:
 
 
 class Measures:
-    """Over all maps that `add` is given: 8-bit values, thresholds 0 ... 255.
+    """Measures of all maps that `add` was given; maps have 8 bits, thresholds are 0 ... 255.
 
     AUC: the mean of the areas below the maps' ROC curves; F: the largest on the mean precision-recall curve, with
-    beta^2 = .3; MAE: the mean of |map - mask|. An image counts as any other, whatever its size. Then, over all pixels
-    together, what is below each of THRESHOLDS (see Cue).
+    beta^2 = .3; MAE: the mean of |map - mask|. In these, every image has the same weight. Then, over all pixels
+    together, the Cue of the pixels below each of THRESHOLDS.
     """
 
     def __init__(self):
@@ -50,7 +52,7 @@ class Measures:
         self.recall, self.precision = np.zeros((2, 257))
         self.tallies = [Cue() for _ in THRESHOLDS]
 
-    def add(self, saliency, is_object):
+    def add(self, saliency: np.ndarray, is_object: np.ndarray) -> None:
         """saliency: H x W uint8; is_object: H x W booleans, with both kinds of pixels."""
         counts = (np.bincount(saliency[pixels], minlength=256) for pixels in (is_object, ~is_object))
         # Taken as salient: values of at least 256 (none), 255, 254 ... 0.
@@ -63,7 +65,7 @@ class Measures:
         for tally, threshold in zip(self.tallies, THRESHOLDS):
             tally.add(saliency < threshold * 255, is_object.astype(np.uint8))
 
-    def figures(self):
+    def figures(self) -> dict:
         """{"AUC": ..., "F": ..., "MAE": ..., "cue": [Cue's shares]}, each in 0 ... 1."""
         recall, precision = self.recall / self.images, self.precision / self.images
         F = (1 + BETA2) * precision * recall / np.maximum(BETA2 * precision + recall, 1e-12)
@@ -71,12 +73,12 @@ class Measures:
         return dict(AUC=self.area / self.images, F=F.max(), MAE=self.absolute / self.images, cue=cue)
 
 
-def grey(saliency):
+def grey(saliency: np.ndarray) -> np.ndarray:
     """A map in [0, 1] as it is written: H x W uint8."""
     return np.rint(saliency * 255).astype(np.uint8)
 
 
-def line(name, figures):
+def line(name: str, figures: dict) -> str:
     """A row below HEADER: shares in percent."""
     cells = "".join(f"{figures[key]:7.3f}" for key in ("AUC", "F", "MAE"))
     for cue in figures["cue"]:

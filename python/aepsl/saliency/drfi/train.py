@@ -1,7 +1,7 @@
-"""Training DRFI: regions of photos with known objects, a forest, and the scale of its maps.
+"""Trains DRFI: regions of photos with known objects, a forest, and the scale of its maps.
 
-Each tree learns from a part of the photos, from all regions of them, so that each photo has trees that never saw it.
-What those say of it is what all say of a new photo: the scale of the maps comes from there, and no photo is held back.
+Each tree learns from all regions of some of the photos, so that each photo has trees that did not see it. Their map of
+it is like that of a new photo. So the scale of the maps is computed from these maps, and no photo is held back.
 """
 
 import cv2
@@ -13,21 +13,22 @@ from aepsl.base.parallel import in_threads
 from aepsl.saliency.drfi import features, forest, segments
 from aepsl.saliency.drfi.measures import Measures, grey
 from aepsl.saliency.drfi.model import SHARES, Model, unscaled
+from aepsl.saliency.drfi.photos import Photos
 
-PURITY = 0.75  # of a region's pixels are of one kind, or it does not train
-PART = 0.6  # of the photos that a tree learns from
+PURITY = 0.75  # a region is trained on if at least this share of its pixels is of one kind
+PART = 0.6  # share of the photos that a tree learns from
 TREES = 60
-LEAST = 12  # regions of a leaf
-TRIED = 15  # features at each node
-SAMPLES = 100_000  # regions that the bins are taken from
-LEAST_STEP = 1e-3  # of the scale, where photos are so easy that more than the shares are at the maps' ends
+LEAST = 12  # the fewest regions of a leaf
+TRIED = 15  # features that are tried at each node
+SAMPLES = 100_000  # regions from which the bins are computed
+LEAST_STEP = 1e-3  # smallest step of the scale, for photos so easy that most values of their maps are 0 or 1
 
 
-def trained(photos, seed, workers=1):
-    """(a Model, figures of Measures on the photos that it learnt from, each by the trees that did not see it).
+def trained(photos: Photos, seed: int, workers: int = 1) -> tuple[Model, dict]:
+    """(a Model, figures of Measures on the same photos, each with the trees that did not see it).
 
-    photos: Photos; seed: the same gives the same model, with any number of `workers`. Raises InputError for photos
-    that are too few: where all trees saw a photo, nothing tells how good they are on new ones.
+    seed: the same seed gives the same model, with any number of `workers`. Raises InputError for too few photos: if all
+    trees saw a photo, nothing shows how good they are on a new one.
     """
     sees = drawn_photos(len(photos), seed)
     if sees.all(axis=0).any():
@@ -42,25 +43,26 @@ def trained(photos, seed, workers=1):
     pure = np.maximum(share, 1 - share) >= PURITY
     if not all((pure & own[photo]).any() for own in sees):
         raise InputError("these photos are too few or too small: a tree has no region to learn from; give more")
-    jobs = [(bins, share > 0.5, pure & own[photo], seed + k) for k, own in enumerate(sees)]
-    trees = in_threads(grown, jobs, workers, "trees")
-    sizes = np.array([len(tree[0]) for tree in trees], np.int32)
-    trees = forest.Forest(*map(np.concatenate, zip(*trees)), sizes)
+    calls = [(bins, share > 0.5, pure & own[photo], seed + k) for k, own in enumerate(sees)]
+    nodes = in_threads(grown, calls, workers, "trees")
+    of_nodes, of_values = zip(*nodes)
+    sizes = np.array([len(each) for each in of_nodes], np.int32)
+    trees = forest.Forest(np.concatenate(of_nodes), np.concatenate(of_values), sizes)
 
     parts = np.split(bins, np.cumsum(counts)[:-1])
     jobs = [(photos, k, trees, parts[k], np.flatnonzero(~sees[:, k])) for k in range(len(photos))]
     return scaled(edges, trees, in_threads(unseen, jobs, workers, "scale"))
 
 
-def reduced(photos, k):
-    """(photo k, its object as H x W booleans), both at the reduced size."""
+def reduced(photos: Photos, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(photo k, H x W x 3 uint8; its object, H x W booleans), both at the reduced size."""
     small = segments.reduced(photos.image(k))
     mask = photos.is_object(k).astype(np.uint8)
     return small, cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
-def described(photos, k):
-    """Of the regions of all levels of photo k: features (N x 93 float32), and the object's share of each (N)."""
+def described(photos: Photos, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(features, N x 93 float32; the object's share, N) of the regions of all levels of photo k."""
     small, is_object = reduced(photos, k)
     pixels, levels = features.Pixels(small), segments.levels(small)
     values = np.concatenate([features.of_regions(pixels, labels) for labels in levels])
@@ -69,29 +71,31 @@ def described(photos, k):
     return values, np.concatenate(share)
 
 
-def drawn_photos(count, seed):
+def drawn_photos(count: int, seed: int) -> np.ndarray:
     """TREES x count booleans: the photos that each tree learns from."""
     part = max(1, round(PART * count))
     ranks = np.random.RandomState(seed).rand(TREES, count).argsort(axis=1).argsort(axis=1)
     return ranks < part
 
 
-def grown(bins, is_object, own, seed):
-    """A tree that learns from the regions `own`, as Forest has it."""
+def grown(bins: np.ndarray, is_object: np.ndarray, own: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A tree trained on the regions `own`: (features, values) as Forest has them."""
     tree = DecisionTreeRegressor(min_samples_leaf=LEAST, max_features=TRIED, random_state=seed)
     tree.fit(bins[own].astype(np.float32), is_object[own])
     return forest.written_out(tree.tree_)
 
 
-def unseen(photos, k, trees, bins, asked):
-    """(map, mask) of photo k at its reduced size, by the trees `asked`; the map float16, not scaled yet."""
+def unseen(
+    photos: Photos, k: int, trees: forest.Forest, bins: np.ndarray, asked: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(map, mask) of photo k at its reduced size, with the trees `asked`; the map is float16 and not scaled yet."""
     small, is_object = reduced(photos, k)
     saliency = unscaled(segments.levels(small), trees.scores(bins, asked), small.shape)
     return saliency.astype(np.float16), is_object
 
 
-def scaled(edges, trees, maps):
-    """A Model whose scale is that of `maps`, [(map, mask)], and the figures of their Measures."""
+def scaled(edges: np.ndarray, trees: forest.Forest, maps: list) -> tuple[Model, dict]:
+    """(a Model whose scale is computed from `maps`, [(map, mask)]; the figures of their Measures)."""
     values = np.concatenate([saliency.ravel() for saliency, _ in maps])
     low, high = np.quantile(values.astype(np.float32), list(SHARES.values()))
     low = np.clip(low, LEAST_STEP, 1 - 3 * LEAST_STEP)
