@@ -243,52 +243,6 @@ def test_an_experiment_that_draws_its_images_says_that_it_takes_no_others(capsys
     assert data_of(demo, own) == data_of(demo, None) == own and capsys.readouterr().err == ""
 
 
-SBATCH = """#!/bin/sh
-echo "$*" >>{0}/asked
-id=$(wc -l <{0}/asked)
-for script; do :; done
-(setsid sh -c "sh $script >{0}/$id.log 2>&1 && echo COMPLETED >{0}/$id.state || echo FAILED >{0}/$id.state" &) >&- 2>&-
-echo $id
-"""
-SACCT = """#!/bin/sh
-while [ "$1" != --jobs ]; do shift; done
-cat {0}/$2.state 2>/dev/null || echo RUNNING
-"""
-
-
-def test_slurm_runs_the_jobs_and_tells_of_those_that_fail(tree, made, small_set, tmp_path):
-    """With an sbatch that runs its script in the background, and a sacct that knows how it ended."""
-    for name, text in (("sbatch", SBATCH), ("sacct", SACCT)):
-        (tmp_path / name).write_text(text.format(tmp_path))
-        (tmp_path / name).chmod(0o755)
-    weights = f"{made.folder}/{standins.VGG}"
-    # That GPU 0 is asked for, and none visible, is the fault that is told.
-    environment = dict(EXPERIMENT="flock", DATA=str(small_set), WEIGHTS=weights, GPU="0", CUDA_VISIBLE_DEVICES="")
-    environment["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
-
-    def start(until):
-        process = make(
-            tree,
-            "reproduce",
-            "PROFILE=profiles/slurm",
-            "CORES=2",
-            f"ARGS=--until {until} --latency-wait 5",
-            **environment,
-        )
-        return process.communicate()[0], process.returncode
-
-    output, code = start("surgery")
-    assert code == 0, output
-    asked = (tmp_path / "asked").read_text().splitlines()
-    assert len(asked) == 1 and "--job-name aepsl.surgery --cpus-per-task 1 --gres gpu:0" in asked[0]
-    assert json.loads((tree / "runs/flock/done/check.json").read_text())["value"] == dict(train=6, val=3)
-
-    output, code = start("classification.step1")
-    assert code != 0 and "stopped at classification.step1" in output
-    asked = (tmp_path / "asked").read_text().splitlines()[1:]
-    assert any("aepsl.classification.step1" in line and "--gres gpu:1" in line for line in asked)
-
-
 @pytest.fixture
 def begun(tree, made, monkeypatch):
     """A function that starts the run `own` of a data set in the tree: the words of snakemake's command."""
