@@ -73,8 +73,7 @@ def places(asked: Any) -> dict[str, Any]:
 def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[list[str]]:
     """Draw and check the data, write the files that the run's stages read, and return snakemake's command.
 
-    asked: parsed by `main`; options: of snakemake, -n: print the jobs, return None; more: fields of graph.Start.
-    None also if the jobs are written for the queue of a cluster (aepsl.run.queue).
+    asked: of `main`; options: of snakemake; more: of graph.Start. None after -n, or if a queue has the jobs (queue.py).
     """
     dry, others = _parted(options)
     gpus, cores = queue.gpus(asked, others), cores_of(asked.cores)
