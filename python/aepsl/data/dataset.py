@@ -181,7 +181,7 @@ class Dataset:
         return os.path.join(self.root, *parts)
 
 
-def _by_stem(folder):
+def _by_stem(folder: str) -> dict[str, list[str]]:
     """{stem: [file names]} of the images in a folder."""
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; the images go there")
