@@ -1,4 +1,4 @@
-"""Thin layouts of other authors' nets: the same kernels, strides, pads and crops, two channels, and a square's way."""
+"""Narrow layouts of other authors' nets, with their kernels, strides, pads and crops; where a square's image lands."""
 
 import re
 

@@ -13,7 +13,7 @@ import tempfile
 from conftest import copy_of_repository
 
 A = "python/aepsl/"
-MUTATIONS = {  # what is wrong then: file, what stands there, what takes its place, the test files that should see it
+MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that should fail)}
     # Section 3.1: mining
     "CAM of the image before it was erased": (A + "stages/mine.py", "erased, image_id)", "None, image_id)", "method"),
     "maps of another class": (A + "nets/whole_image.py", ".data[classes]", ".data[classes * 0]", "method"),
@@ -258,7 +258,7 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     ),
     "the images that differ least": (A + "tools/compare.py", "-np.abs(means[1]", "np.abs(means[1]", "compare"),
     "predictions without a class count": (A + "tools/compare.py", "if confusion[:, -1].any()", "if False", "compare"),
-    "two files for an id": (A + "data/predictions.py", "if len(found[image_id]) > 1", "if False", "compare"),
+    "two files for an id": (A + "data/predictions.py", "if len(pngs or paths) > 1", "if False", "predictions"),
     "a kernel's middle is its first cell": (A + "nets/geometry.py", "(reach - 1) / 2", "(reach - 2) / 2", "geometry"),
     "a dilation is forgotten": (A + "nets/geometry.py", "return dilation * (side", "return 1 * (side", "geometry"),
     "a pad is forgotten": (A + "nets/geometry.py", "/ 2 - pad", "/ 2", "geometry"),
@@ -311,8 +311,8 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
     ),
     "initial weights do not reach the net": (
         A + "training/solve.py",
-        "    if weights:\n        caffemodel.load",
-        "    if False:\n        caffemodel.load",
+        "for path in initial:",
+        "for path in ():",
         "method",
     ),
     "regions do not reach the net": (
@@ -410,7 +410,7 @@ MUTATIONS = {  # what is wrong then: file, what stands there, what takes its pla
 
 
 def survives(tree, file, old, new, tests):
-    """Whether the tests pass with `new` in place of `old`, the first time that it stands in `file`."""
+    """Whether the tests pass with `new` in place of `old`, the first time that it occurs in `file`."""
     path = os.path.join(tree, file)
     with open(path) as opened:
         text = opened.read()

@@ -309,7 +309,7 @@ def test_bad_weights_of_vgg_are_one_line(tmp_path, fault):
 # --- Prototxts -------------------------------------------------------------------------------------------------------
 
 OTHER = "is not what experiment.yaml beside it says, and a run follows experiment.yaml; remove it, or write it anew: "
-PROTOTXTS = {  # what becomes of a prototxt
+PROTOTXTS = {  # what is done to a prototxt
     "empty": lambda text: b"",
     "binary": lambda text: b"\xff\xfe\x00",
     "a brace less": lambda text: text.rstrip()[:-1].encode(),
@@ -366,7 +366,7 @@ def test_sizes_are_those_of_caffe(name, task, size):
 
 
 def test_a_photo_that_caffe_cannot_hold_is_too_large():
-    """conv1_2 of VGG takes 64 * 9 numbers a pixel through its buffer: 3.7 million pixels are its end."""
+    """conv1_2 of VGG takes 64 * 9 numbers a pixel through its buffer: 3.7 million pixels are too many."""
     parameter = text_format.Parse(build.deploy_net(experiments.load("voc12"), "psl"), caffe_pb2.NetParameter())
     assert max(sizes.counts(parameter, 2001, 3001).values()) == 576 * 2001 * 3001 > sizes.INT_MAX
     assert sizes.takes(parameter, 505, 505) and sizes.takes(parameter, 641, 481)

@@ -1,4 +1,4 @@
-"""Predictions of other projects beside ours: where they lie, the differences and their intervals, the page."""
+"""Predictions of other projects beside ours: where they are found, the differences and their intervals, the page."""
 
 import json
 import os

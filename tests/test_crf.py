@@ -25,7 +25,7 @@ def test_without_pairwise_terms_nothing_changes(rng):
 @pytest.mark.parametrize("kind, width", [("bilateral", "xy"), ("bilateral", "rgb"), ("gaussian", "xy")])
 @pytest.mark.parametrize("value", [1e-300, 1e-30, 1e-6, 1e-3])
 def test_one_too_narrow_is_one_line(rng, kind, width, value):
-    """pydensecrf would write where nothing is, or mix up pixels."""
+    """pydensecrf would write outside its memory, or mix up pixels."""
     settings = replace(SETTINGS, **{kind: replace(getattr(SETTINGS, kind), **{width: value})})
     probabilities = rng.dirichlet(np.ones(3), (12, 50)).transpose(2, 0, 1).astype(np.float32)
     with pytest.raises(InputError, match="image7: 50 x 12 pixels are too many for a CRF as narrow as"):
@@ -54,7 +54,7 @@ def test_many_pixels_are_segmented_scaled_down_and_that_is_said(rng, monkeypatch
         assert mask.shape == (40, 60) and (mask[:, :29] == 7).all() and (mask[:, 31:] == 2).all()
 
 
-SCALES = {  # of what a pixel hears, before and after filtering, from the sums of its weights
+SCALES = {  # factors of a pixel's input, before and after filtering, from the sum of its weights
     "symmetric": lambda sums: (1 / np.sqrt(sums), 1 / np.sqrt(sums)),
     "after": lambda sums: (np.ones_like(sums), 1 / sums),
 }

@@ -157,6 +157,14 @@ def test_a_gpu_older_than_the_code_is_refused():
         check_gpu.code_for((5, 0), IMAGE)
 
 
+def test_a_caffe_without_the_images_list_of_architectures_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(check_gpu, "ARCHITECTURES", str(tmp_path / "architectures"))
+    with pytest.raises(InputError, match="architectures: is missing; .* `make image-cuda` builds"):
+        check_gpu.architectures()
+    (tmp_path / "architectures").write_text("compute_80 sm_70\n")
+    assert check_gpu.architectures() == ["compute_80", "sm_70"]
+
+
 def test_a_check_that_ends_its_process_fails_with_a_line(capfd):
     assert not check_gpu.report("abort", os.abort)
     assert "abort             FAILED  Caffe ended the process" in capfd.readouterr().out

@@ -105,7 +105,7 @@ def healed(run, folder, before):
 @pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_finished_run_heals(run, kept, damage):
-    """All kinds at once: each of their stages, and whatever stands on it, sees to its own."""
+    """All kinds at once: each of their stages, and each that depends on one, makes its own files again."""
     before = state(kept)
     for name in FILES:
         damage(kept / name)

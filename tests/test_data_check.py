@@ -787,7 +787,7 @@ PICTURES = {  # a file of the ramp, or the text of the one line
     ),
     "float to 1.tif": (saved(np.float32(RAMP)), None),
     "float to 255.tif": (saved(np.float32(RAMP * 255)), None),
-    "float to 1000.tif": (saved(np.float32(RAMP * 1000)), "has values from 0 to 1000, of which nothing says"),
+    "float to 1000.tif": (saved(np.float32(RAMP * 1000)), "has values from 0 to 1000, and nothing says"),
     "negative.tif": (saved(np.float32(RAMP - 0.5)), "has values from -0.5 to 0.5"),
     "nan.tif": (saved(np.float32(RAMP) * np.nan), "has values from nan to nan"),
     "32 bits.tif": (saved(np.int32(RAMP * 1e6)), "has values from 0 to 1e+06"),

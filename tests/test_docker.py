@@ -4,14 +4,19 @@ No test can rely on a real engine, let alone one with a GPU.
 """
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
 import os
+import pty
 import re
 import shutil
+import signal
 import subprocess
 import tarfile
+import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +24,7 @@ import pytest
 pytestmark = pytest.mark.skipif(os.path.exists("/etc/aepsl.env"), reason="docker/run runs nothing in an engine here")
 
 ENGINE = r"""#!/usr/bin/env python3
-import json, os, sys, tarfile
+import json, os, sys, tarfile, time
 arguments = sys.argv[1:]
 with open(os.environ["ASKED"], "a") as file:
     file.write(json.dumps([arguments, dict(os.environ)]) + "\n")
@@ -27,8 +32,12 @@ if arguments[:2] == ["image", "inspect"]:
     if "IMAGE" not in os.environ or arguments[2] == "aepsl:cuda" and os.environ.get("IMAGES") == "cpu":
         sys.exit("no such image")
     print("PATH=/bin\nQUOTED=it's = quoted")
+elif arguments[0] == "info":
+    print(os.environ.get("SECURITY", "[name=seccomp,profile=default]"))
 elif arguments[0] == "run" and os.environ.get("REFUSES"):
     sys.exit("a line before\n" + os.environ["REFUSES"])
+elif arguments[0] == "run" and os.environ.get("RUNS"):
+    time.sleep(float(os.environ["RUNS"]))
 elif arguments[0] == "create":
     print("container1")
 elif arguments[0] == "export":
@@ -64,13 +73,16 @@ class Repository:
             text = text.replace(f"[ -e {sign} ]", "false").replace(f"command -v {sign}", "false")
         script.write_text(text)
 
+    def environment(self):
+        """A user's, with the engines on its PATH."""
+        keep = {key: os.environ[key] for key in ("HOME", "LANG") if key in os.environ}
+        path = f"{self.root / 'bin'}:{os.environ['PATH']}"
+        return {"ENGINE": "docker", "IMAGE": "1", "ASKED": str(self.root / "asked"), **keep, "PATH": path}
+
     def call(self, script, *arguments, **environment):
         """Run docker/`script`; returns the process and [(arguments, environment)] of the engine's calls."""
-        asked = self.root / "asked"
-        asked.write_text("")
-        keep = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-        environment = {"ENGINE": "docker", "IMAGE": "1", "ASKED": str(asked), **keep, **environment}
-        environment["PATH"] = f"{self.root / 'bin'}:{environment['PATH']}"
+        (self.root / "asked").write_text("")
+        environment = {**self.environment(), **environment}
         process = subprocess.run(
             [str(self.root / "docker" / script), *arguments],
             cwd=self.root,
@@ -78,7 +90,11 @@ class Repository:
             capture_output=True,
             text=True,
         )
-        return process, [json.loads(line) for line in asked.read_text().splitlines()]
+        return process, [[call, given] for call, given in self.asked() if not ends(call)]
+
+    def asked(self):
+        """[(arguments, environment)] of the engine's calls until now."""
+        return [json.loads(line) for line in (self.root / "asked").read_text().splitlines()]
 
     def run(self, **environment):
         """The arguments and environment of the engine that docker/run hands `caffe --version` to."""
@@ -87,6 +103,11 @@ class Repository:
         arguments, environment = asked[-1]
         assert arguments[0] == "run" and arguments[-2:] == ["caffe", "--version"]
         return arguments, environment
+
+
+def ends(arguments):
+    """Whether that call of an engine removes a container of docker/run, which it does some time after its own end."""
+    return arguments[:2] == ["rm", "--force"] and arguments[2].startswith("aepsl-")
 
 
 @pytest.fixture
@@ -194,6 +215,8 @@ OTHERS = dict(NETWORK="host", TARGET="arm64", IMAGE="x", BASE="/srv", MIRROR="ht
 def test_variables_of_other_software_mean_nothing(repository):
     expected, clean = repository.run()
     arguments, environment = repository.run(**OTHERS)
+    for each in (arguments, expected):
+        del each[each.index("--name") + 1]  # a new one each time
     assert arguments == expected and "--network=none" in arguments
     _, asked = repository.call("build", "cpu", **OTHERS)
     _, plain = repository.call("build", "cpu")
@@ -202,18 +225,100 @@ def test_variables_of_other_software_mean_nothing(repository):
 
 def test_every_variable_that_is_read_of_the_shell_is_documented():
     """Scripts read them as ${NAME:-...}, make as NAME ?=, Python by their names."""
-    scripts = (
-        "docker/run docker/build docker/engine docker/rootfs scripts/gpu_session scripts/reproduce Makefile".split()
-    )
+    scripts = [f"docker/{name}" for name in ("run", "mounts", "build", "engine", "rootfs")]
+    scripts += ["scripts/gpu_session", "scripts/reproduce", "Makefile"]
     text = "\n".join(Path(path).read_text() for path in scripts)
     read = set(re.findall(r"(?:\$\{|--env )([A-Z_0-9]{2,})(?::?-|[ \n])", text) + re.findall(r"([A-Z]+) \?=", text))
     for path in Path("python").rglob("*.py"):
         read.update(re.findall(r"environ\.get\(\"([A-Z_0-9]+)\"", path.read_text()))
     ours = "AEPSL_ENGINE AEPSL_IMAGE AEPSL_NAMESPACE AEPSL_START PYTHONPATH FAKECUDA_GPUS".split()  # set, not asked for
-    ours += "CUDA_CACHE_PATH CUDA_VISIBLE_DEVICES HOME NVIDIA_TF32_OVERRIDE OPENBLAS_CORETYPE".split()
+    ours += "CUDA_CACHE_PATH CUDA_VISIBLE_DEVICES HOME NVIDIA_TF32_OVERRIDE OPENBLAS_CORETYPE MAKELEVEL".split()
     told = "\n".join(path.read_text() for path in (Path("README.md"), Path("SECURITY.md"), *Path("docs").glob("*.md")))
     assert not [name for name in sorted(read.difference(ours)) if not re.search(rf"\b{name}\b", told)]
     assert {"DATA", "AEPSL_NETWORK", "ENGINE", "SOURCES", "SSL_CERT_FILE", "AEPSL_MIRROR", "ROW", "TF32"} <= read
+
+
+@pytest.mark.parametrize(
+    "security, given",
+    [
+        ("[name=seccomp,profile=default]", ["--user"]),
+        ("[name=seccomp,profile=default name=userns]", ["--user", "--userns=host"]),
+        ("[name=seccomp,profile=default name=rootless]", []),
+    ],
+)
+def test_files_belong_to_the_caller_whatever_the_daemon_does_with_users(repository, security, given):
+    arguments, _ = repository.run(SECURITY=security)
+    assert [each for each in arguments if each in ("--user", "--userns=host")] == given
+    assert values(arguments, "--user") == [f"{os.getuid()}:{os.getgid()}"] * ("--user" in given)
+
+
+def ended_after(repository, how, **environment):
+    """Whether docker/run's container is removed within some seconds of `how`, a function of its process and parent."""
+    (repository.root / "asked").write_text("")
+    given = dict(repository.environment(), RUNS="20", **environment)
+    command = 'docker/run true & echo "$!"; wait'
+    with subprocess.Popen(
+        ["sh", "-c", command], cwd=repository.root, env=given, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as parent:
+        pid = int(parent.stdout.readline())
+        try:
+            assert within(20, lambda: [call for call, _ in repository.asked() if call[0] == "run"])
+            how(pid, parent.pid)
+            removed = within(5, lambda: [call for call, _ in repository.asked() if ends(call)])
+            (name,) = values(next(call for call, _ in repository.asked() if call[0] == "run"), "--name")
+            assert removed in (None, [["rm", "--force", name]])
+            return bool(removed)
+        finally:
+            os.killpg(parent.pid, signal.SIGKILL)
+
+
+def within(seconds, found):
+    """What `found` returns as soon as that is true; None after so many seconds."""
+    end = time.time() + seconds
+    while time.time() < end:
+        result = found()
+        if result:
+            return result
+        time.sleep(0.1)
+    return None
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_no_container_outlives_docker_run(repository, number):
+    assert ended_after(repository, lambda pid, parent: os.kill(pid, number))
+
+
+def test_no_container_outlives_the_make_that_began_it(repository):
+    """Outside of make a command may outlive the shell that it was typed in: nohup docker/run ... &"""
+    kill_parent = lambda pid, parent: os.kill(parent, signal.SIGKILL)  # noqa: E731
+    assert ended_after(repository, kill_parent, MAKELEVEL="1")
+    assert not ended_after(repository, kill_parent, MAKELEVEL="")
+
+
+def test_no_container_outlives_its_terminal(repository):
+    """The kernel tells the first process of the session alone that it is gone, and make does not tell docker run."""
+    (repository.root / "asked").write_text("")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["sh", "-c", "trap '' HUP; docker/run true; :"],
+        cwd=repository.root,
+        env=dict(repository.environment(), RUNS="20"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    try:
+        calls = within(20, lambda: [call for call, _ in repository.asked() if call[0] == "run"])
+        assert "--tty" in calls[0]
+        assert not within(3, lambda: [call for call, _ in repository.asked() if ends(call)])
+        os.close(ours)
+        assert within(5, lambda: [call for call, _ in repository.asked() if ends(call)])
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def test_root_overrides_rights_only_among_files_of_others(repository):
@@ -494,7 +599,7 @@ def test_a_base_made_here_is_taken_from_debians_archive_too(repository, mirror, 
     program(repository, "mmdebstrap", f'echo "${{@: -1}}" >> {repository.root}/asked; [[ ${{@: -1}} = *{answers}* ]]')
     done = subprocess.run(
         [str(repository.root / "docker" / "build")],
-        env=dict(os.environ, PATH=f"{repository.root / 'bin'}:{os.environ['PATH']}", ENGINE="docker", MIRROR=mirror),
+        env=dict(repository.environment(), AEPSL_ENGINE="docker", AEPSL_MIRROR=mirror),
         capture_output=True,
         text=True,
     )

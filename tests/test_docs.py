@@ -238,7 +238,7 @@ def blocks(text):
 
 
 def inline(text):
-    """What stands in backticks outside the blocks."""
+    """The texts in backticks outside the blocks."""
     outside = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.findall(r"`([^`]+)`", " ".join(outside.split()))
 
@@ -395,7 +395,7 @@ def test_the_baselines_are_as_many_as_the_readme_says():
 @pytest.mark.long
 @pytest.mark.skipif(os.environ.get("AEPSL_IMAGE") != "cpu", reason="README.md gives the size of the image cpu")
 def test_the_image_is_as_large_as_the_readme_says():
-    """What lies on the file system of /, without what is mounted."""
+    """The paths on the file system of /, without mounted ones."""
     size = int(subprocess.run(["du", "-sxB1", "/"], stdout=subprocess.PIPE, text=True).stdout.split()[0])
     (said,) = re.findall(r"\(about ([\d.]+) GB\)", README_TEXT)
     assert abs(float(said) - size / 1e9) < 0.15

@@ -99,7 +99,7 @@ def test_an_edge_answers_the_filter_of_its_orientation():
     step = np.zeros((41, 41), np.float32)
     step[:, 20:] = 1
     upright, level = (features.responses(each)[20, 20] for each in (step, np.ascontiguousarray(step.T)))
-    assert upright.argmax() == 0 and level.argmax() == 6  # edges stand at even places, by 30 degrees
+    assert upright.argmax() == 0 and level.argmax() == 6  # edges have the even indices, 30 degrees apart
     assert features.responses(np.full((41, 41), 0.7, np.float32)).max() < 1e-6
 
 

@@ -1,4 +1,4 @@
-"""Where cells lie and how many there are, against Caffe's own: a ramp through its layers, and its shapes."""
+"""The positions and numbers of cells, against Caffe's own: a ramp through its layers, and its shapes."""
 
 import numpy as np
 import pytest

@@ -6,7 +6,7 @@ import pytest
 
 from aepsl.images import jpeg
 
-PIXELS = b"\x12\xff\x00\xff\xd0\x34"  # 255 and a restart stand within
+PIXELS = b"\x12\xff\x00\xff\xd0\x34"  # 255 and a restart occur within
 
 
 def segment(marker, content):

@@ -130,7 +130,7 @@ FAULTS = {
     "a softmax": (
         lambda text: text + 'layers { name: "prob" type: SOFTMAX bottom: "fc8_cat" top: "prob" }',
         "prob",
-        "prob comes out of a softmax, which is done here; name the blob before it",
+        "prob comes out of a softmax, which is added here; name the blob before it",
     ),
     "a softmax in place": (
         lambda text: text + 'layers { name: "prob" type: SOFTMAX bottom: "fc8_cat" top: "fc8_cat" }',
@@ -206,7 +206,7 @@ def test_too_large_an_image_is_scaled_down_and_that_is_said(old, rng, capsys):
     found = net.probabilities(image, name="large")
     assert "large: is too large" in capsys.readouterr().err and found.shape == plain.shape
     net.most = 10
-    with pytest.raises(InputError, match="needs more memory than 40 bytes for whatever image"):
+    with pytest.raises(InputError, match="needs more memory than 40 bytes for an image of any size"):
         net.probabilities(image)
     net.most = 50 * 40 * 60
     net.probabilities(image)

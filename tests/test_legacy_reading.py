@@ -173,6 +173,22 @@ def test_bn_is_a_scale_of_its_statistics(tmp_path, rng, blobs):
     assert legacy.net.layer[1].type == "Scale"
 
 
+@pytest.mark.parametrize("sizes", [[], [3, 3, 3], [3, 3, 2, 3]])
+def test_a_bn_without_its_four_blobs_is_one_line(tmp_path, sizes):
+    layout = [("BN", "bn", "data", "bn", "bn_param { eps: 0.01 }"), conv("fc8", "bn", 1, channels=3)]
+    path, model = written(tmp_path, layout, 1), caffe_pb2.NetParameter()
+    for name, shapes in (("bn", [[size] for size in sizes]), ("fc8", [[3, 3, 1, 1], [3]])):
+        layer = model.layer.add(name=name)
+        for shape in shapes:
+            layer.blobs.add(shape=dict(dim=shape), data=np.ones(np.prod(shape)))
+    weights = tmp_path / "w.caffemodel"
+    weights.write_bytes(model.SerializeToString())
+    line = f"its layer bn has the shapes {[[size] for size in sizes]}, which are not the net's"
+    with pytest.raises(InputError) as error:
+        LegacyNet(legacy_nets.experiment(), str(path), "fc8", str(weights), 3)
+    assert str(error.value).startswith(f"{weights}: {line if sizes else 'has no layer bn'}. Give the weights")
+
+
 def test_an_image_does_not_depend_on_the_one_before(tmp_path, rng):
     path = written(tmp_path, list(legacy_nets.fcn(16, crops=False)), 1)
     net = legacy_nets.opened(path, reader.read(str(path)))
@@ -261,7 +277,7 @@ def test_all_that_is_impossible_is_in_one_line(tmp_path):
 
 
 def test_a_layer_behind_an_impossible_one_does_not_hide_it(tmp_path):
-    """A Slice of what cannot be had has no channels; the Interp beside it asks for its own."""
+    """The Slice's blobs have no known channels; the Interp beside it asks for those of conv1."""
     layout = [
         conv("conv1", "data", 4),
         ("Unpooling", "unpool", "conv1", "unpool", ""),

@@ -79,9 +79,9 @@ def wrong(path, case):
 @pytest.mark.parametrize(
     "folder, case, message",
     [
-        ("saliency", "16 bits", "image1.png: is no PNG of 8 bits of grey; `aepsl saliency --maps` makes"),
-        ("saliency", "one bit", "image1.png: is no PNG of 8 bits of grey"),
-        ("saliency", "palette", "image1.png: is no PNG of 8 bits of grey"),
+        ("saliency", "16 bits", "image1.png: is not an 8-bit grey PNG; `aepsl saliency --maps` converts"),
+        ("saliency", "one bit", "image1.png: is not an 8-bit grey PNG"),
+        ("saliency", "palette", "image1.png: is not an 8-bit grey PNG"),
         ("regions", "8 bits", "image1.png: has 8 bits, and mined regions have 16"),
         ("regions", "palette", "image1.png: has 8 bits"),
         ("regions", "a third label", "image1.png: has regions of more labels than the image's"),

@@ -53,7 +53,7 @@ def voc(tmp_path_factory):
 
 @pytest.mark.parametrize("task", experiments.TASKS)
 def test_stock_caffe_trains_the_committed_solvers(voc, task):
-    """As they stand, but for one iteration of two small crops."""
+    """As they are, except for one iteration of two small crops."""
     solver, net = voc / f"prototxt/voc12/{task}_solver.prototxt", voc / f"prototxt/voc12/{task}_train.prototxt"
     solver.write_text(solver.read_text().replace("max_iter: 5291", "max_iter: 1"))
     net.write_text(net.read_text().replace('"batch": 30', '"batch": 2').replace('"crop": 321', '"crop": 65'))

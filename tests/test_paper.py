@@ -1,4 +1,4 @@
-"""What stands in aepsl.paper.published against what the paper's sentences say of it."""
+"""The figures in aepsl.paper.published against the paper's sentences about them."""
 
 import pytest
 

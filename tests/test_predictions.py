@@ -1,4 +1,4 @@
-"""Predictions of other projects: their names, their formats, and what is said of what is none."""
+"""Predictions of other projects: their names, their formats, and the messages about files that are not predictions."""
 
 import functools
 import io
@@ -210,23 +210,23 @@ REFUSED = {
     "cells of DeepLab": ("{}_blob_0.mat", mat(dict(data=np.zeros((6, 4, 4)))), "6 x 4 cells, its image 41 x 30 pixels"),
     "other channels": ("{}.mat", mat(dict(data=np.zeros((41, 30, 21)))), "has 21 channels; 4 are needed"),
     "no data": ("{}.mat", mat(dict(label=np.zeros(3))), "has no array `data`, but label"),
-    "a text": ("{}.mat", b"Not a MATLAB file at all", "is damaged, or no MATLAB file"),
+    "a text": ("{}.mat", b"Not a MATLAB file at all", "is damaged, or not a MATLAB file"),
     "MATLAB 7.3": ("{}.mat", b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + b"\x89HDF", "save it with -v7"),
-    "cut short": ("{}.npy", npy(np.zeros((4, 5, 6)))[:300], "is damaged, or no array"),
+    "cut short": ("{}.npy", npy(np.zeros((4, 5, 6)))[:300], "is damaged, or not an array"),
     "channels last": ("{}.npy", npy(np.zeros((30, 41, 4), np.float32)), "scores have channels x rows x columns"),
     "not finite": ("{}.npy", npy(np.full((4, 5, 6), np.nan)), "has scores that are not finite"),
     "heat maps of psa": ("{}.npy", npy({0: np.ones((30, 41)), 2: np.eye(30, 41)}), "by a threshold"),
     "heat maps of irn": ("{}.npy", npy(HEAT), "holds a dict of keys, cam; give masks"),
     "psa, of other classes": ("{}.npy", npy({0: np.ones((30, 41)), 20: np.zeros((30, 41))}), "a channel 20"),
-    "code in an array": ("{}.npy", npy(np.array([Harm("harm")], object)), "holds io.open, no array of NumPy"),
+    "code in an array": ("{}.npy", npy(np.array([Harm("harm")], object)), "holds io.open, not an array of NumPy"),
     "code in a list": ("results.pkl", pickle.dumps([Harm("harm")]), "holds io.open, no masks"),
     "too few": ("results.pkl", pickle.dumps([np.zeros((30, 41))]), "holds a list of 1; it must be a list of one mask"),
     "a dict": ("results.pkl", pickle.dumps({"mIoU": 0.5}), "holds a dict; it must be a list"),
     "another size": ("results.pkl", pickle.dumps([np.zeros((30, 40), int)] * 2), "2007_000042: is 40 x 30, the ground"),
-    "shares": ("results.pkl", pickle.dumps([np.full(size, 0.5) for size in SIZES]), "values that are no classes"),
-    "another pickle": ("results.pkl", b"no pickle", "is damaged, or no pickle"),
-    "another archive": ("results.tgz", b"no archive", "is damaged or cut short, or no tar archive"),
-    "a picture": ("results.zip", b"PK", "is no folder, .tgz or .pkl"),
+    "shares": ("results.pkl", pickle.dumps([np.full(size, 0.5) for size in SIZES]), "values that are not classes"),
+    "another pickle": ("results.pkl", b"no pickle", "is damaged, or not a pickle"),
+    "another archive": ("results.tgz", b"no archive", "is damaged or cut short, or not a tar archive"),
+    "a picture": ("results.zip", b"PK", "is not a folder, .tgz or .pkl"),
 }
 
 

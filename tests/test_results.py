@@ -63,7 +63,7 @@ def test_submission_holds_every_image_under_vocs_names(small_set, tmp_path):
     assert not (tmp_path / "out.tgz").exists()
 
 
-FIGURES = [  # of a stage: its file, what stands in it, and the line
+FIGURES = [  # a stage's file, its content, and the line
     ("step1/classification/train.json", "[]", "has no `converged_loss`"),
     ("step1/classification/train.json", '{"converged_loss": "0.1"}', "has no `converged_loss`"),
     ("step1/regions.json", "[1]", "does not hold the figures"),

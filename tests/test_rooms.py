@@ -1,4 +1,4 @@
-"""The floors of the house: each room imports those below it alone."""
+"""The order of the package's folders: each imports only those below it."""
 
 import ast
 import graphlib
@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 PACKAGE = pathlib.Path("python/aepsl")
-# From the ground up. cli and places are files.
+# From the lowest to the highest. cli and places are files.
 FLOORS = (
     "base erasing store paper settings graph places cli images data layers nets legacy saliency training evaluation"
     " stages run report baselines bench gpu tools"
@@ -47,7 +47,7 @@ def test_a_file_imports_no_room_above_its_own(path):
 
 
 def test_no_stage_knows_another_but_for_what_they_share():
-    """mine's `mined` and `shown` are what regions are evaluated and pictures kept by."""
+    """mine's `mined` and `shown` are used to evaluate regions and to keep pictures."""
     known = {}
     for path in (PACKAGE / "stages").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

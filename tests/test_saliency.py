@@ -165,7 +165,7 @@ def test_a_bad_image_ends_the_command_with_one_line(data, tmp_path):
 
 
 def test_maps_of_two_kinds_do_not_mix(data, maps, tmp_path):
-    """Maps that were made in another way go before the first new one is there."""
+    """Maps that were made in another way are removed before the first new one is written."""
     out = tmp_path / "out"
     saliency.run(data, "train_aug", str(out), "rbd", word="rbd")
     saliency.run(data, "train_aug", str(out), "rbd", maps, "1/5", word="maps")
@@ -176,7 +176,7 @@ def test_maps_of_two_kinds_do_not_mix(data, maps, tmp_path):
 
 
 def test_by_hand_maps_are_made_anew_but_for_those_of_other_shares(data, maps, tmp_path):
-    """Also where those that are there are whole; a share makes its own anew alone."""
+    """Also if they are whole; a share makes only its own anew."""
     out, drawn, given = tmp_path / "out", tmp_path / "drawn", tmp_path / "given"
     for folder, source in ((out, None), (drawn, None), (given, maps)):
         saliency.run(data, "train_aug", str(folder), "rbd", source)

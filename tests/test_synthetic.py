@@ -115,7 +115,7 @@ def test_an_empty_list_is_refused(tmp_path, capsys):
 
 
 def test_plants_stand_beside_their_class_and_elsewhere():
-    """Told by their hue, since they bear no label: that of class k's plant lies 90 degrees from the next one's."""
+    """Told by their hue, since they bear no label: that of class k's plant is 90 degrees from the next one's."""
     beside, elsewhere = [], []
     for number in range(400):
         value = 1 + number % 4
@@ -149,7 +149,7 @@ def test_the_head_tells_most_and_the_plant_least():
 
 
 def hues(image, parts):
-    """5 x 36: how far pixels lie in 12 directions of hue, summed over the bare ground and one part, or no part."""
+    """5 x 36: how far pixels are in 12 directions of hue, summed over the bare ground and one part, or no part."""
     lab = cv2.cvtColor(cv2.blur(image, (3, 3)).astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
     angle = np.arange(12) * np.pi / 6
     along = lab[..., 1:].reshape(-1, 2) @ np.stack([np.cos(angle), np.sin(angle)]).astype(np.float32)

@@ -276,7 +276,7 @@ def test_a_mask_of_another_image(out, made, sources):
     first, *others = sorted(sizes)
     other = next(i for i in others if sizes[i] != sizes[first])
     shutil.copy(out / f"SBD/cls/{other}.mat", out / f"SBD/cls/{first}.mat")
-    with pytest.raises(InputError, match=rf"{first}\.mat: is no mask of .*{first}\.jpg; unpack SBD's archive again"):
+    with pytest.raises(InputError, match=rf"{first}\.mat: is not a mask of .*{first}\.jpg; unpack SBD's archive again"):
         voc.run(str(out), sources=sources)
     assert not os.path.exists(out / f"SegmentationClassAug/{first}.png")
 

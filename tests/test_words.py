@@ -36,7 +36,7 @@ def differing(one, other):
 
 
 def test_each_seed_is_of_its_own_stages():
-    """The data's changes what the images hold, which words say by their contents."""
+    """seed.data changes the images, and words have the images' contents."""
     stages = graph.Graph(DEMO).stages
     expected = {
         "seed.data": set(),

@@ -235,7 +235,7 @@ def kills_on_purpose(tree, expected, moments=MOMENTS):
     return len(moments)
 
 
-# What lies in a run's folder, a file of each kind.
+# The files of a run's folder, one of each kind.
 KINDS = (
     "data/JPEGImages/train_000002.jpg",
     "data/SegmentationClassAug/val_000001.png",

@@ -4,6 +4,8 @@ import glob
 import json
 import os
 import sys
+from collections.abc import Sequence
+from typing import Optional
 
 import cv2
 import numpy as np
@@ -30,19 +32,28 @@ from aepsl.store.result import begin, has
 CHECKSUMS = ("md5", "sha1", "sha256")
 
 
-def run(name, model, data, deploy=None, list_name="val", changes=(), part=None, workers=1, gpu=None):
-    """Segment the images of a list into runs/baselines/NAME and evaluate them; returns what results.json holds.
+def run(
+    name: str,
+    model: str,
+    data: str,
+    deploy: Optional[str] = None,
+    list_name: str = "val",
+    changes: Sequence[str] = (),
+    part: Optional[str] = None,
+    workers: int = 1,
+    gpu: Optional[list[int]] = None,
+) -> Optional[dict]:
+    """Segment the images of a list into runs/baselines/NAME and evaluate them; returns the content of results.json.
 
     name: of a profile; model: caffemodel, or a folder that has it and its prototxt `deploy`; data: root of the data
-    set, whose own classes count; changes: see profile.load; part: 'k/n' segments only that share, and evaluates
-    nothing: None is returned; workers: processes for the CRF. What an interrupted call has left counts. Raises
-    InputError before anything is segmented for files that do not fit.
+    set, with its own classes; changes: see profile.load; part: 'k/n' segments only that share, evaluates nothing, and
+    returns None; workers: processes for the CRF. Segmentations of an interrupted call are kept. Raises InputError
+    before anything is segmented for files that do not fit.
     """
     how, (deploy, model) = profile.load(name, changes), files_of(model, deploy)
     dataset = Dataset(data)
     ids, values = dataset.ids(list_name), how.values(dataset)
-    evaluate.check_ids(dataset.mask_folder(), ids)
-    dataset.check(ids, [dataset.mask_folder()])
+    dataset.check(ids, [evaluate.check_ids(dataset.mask_folder(), ids)])
     net = _opened(how, deploy, model, len(values), gpu)
     used = dict(deploy=_identity(deploy, {}), weights=_identity(model, how.weights))
     out, own = folder.path(how.name), shard(ids, part)
@@ -51,25 +62,31 @@ def run(name, model, data, deploy=None, list_name="val", changes=(), part=None, 
     _segment(net, how, dataset, own, values, out, workers)
     if part:
         return None
-    found = dict(
-        baseline=how.name,
-        title=how.title,
-        list=list_name,
-        images=len(ids),
-        rows=_evaluated(dataset, ids, out, how),
-        published=[dict(each) for each in how.published],
-        profile=how.settings(),
-        changes=list(net.legacy.changes),
-        host=host.made_on(gpus=len(gpu or ())),
-        **used,
-    )
+    rows, made_on = _evaluated(dataset, ids, out, how), host.made_on(gpus=len(gpu or ()))
+    found = _results(how, list_name, len(ids), rows, list(net.legacy.changes), made_on, used)
     write_json(folder.path(how.name, "results.json"), found)
     text = page.rendered("compare.html", reference=f"{how.title} as published", tables=tables.of_baseline(found))
     write_text(folder.path(how.name, "index.html"), text)
     return found
 
 
-def files_of(model, deploy=None):
+def _results(how, list_name, images, rows, changes, made_on, used):
+    """The content of results.json."""
+    return dict(
+        baseline=how.name,
+        title=how.title,
+        list=list_name,
+        images=images,
+        rows=rows,
+        published=[dict(each) for each in how.published],
+        profile=how.settings(),
+        changes=changes,
+        host=made_on,
+        **used,
+    )
+
+
+def files_of(model: str, deploy: Optional[str] = None) -> tuple[str, str]:
     """(prototxt, caffemodel); model: the caffemodel, or a folder that has one, and the one prototxt unless `deploy`."""
     if os.path.isdir(model):
         deploy, model = deploy or _only(model, "*.prototxt", "DEPLOY="), _only(model, "*.caffemodel", "MODEL=")
@@ -87,7 +104,7 @@ def _only(where, pattern, option):
 
 
 def _opened(how, deploy, model, channels, gpu):
-    """The LegacyNet, of which is known that it takes what the profile gives it. It prints what was changed in it."""
+    """The LegacyNet; InputError unless it takes the profile's sizes. Changes of the net in reading are printed."""
     experiment = experiments.load(PAPERS_EXPERIMENT)
     net = LegacyNet(experiment, deploy, how.scores, model, channels, gpu=gpu, variables=how.define)
     side, remedy = how.pad, "--set pad= gives another"
@@ -104,7 +121,7 @@ def _opened(how, deploy, model, channels, gpu):
 
 
 def _identity(path, published):
-    """{"file", "sha256"}, and whether it is that of the checksum that the profile knows, if it knows one."""
+    """{"file", "sha256"} and, if the profile has a checksum, "as_published": whether it is the file's."""
     found = dict(file=os.path.basename(path), sha256=sha256(path))
     known = {kind: published[kind] for kind in CHECKSUMS if kind in published}
     if known:
@@ -119,7 +136,7 @@ def _segment(net, how, dataset, ids, values, out, workers):
     kinds = folder.KINDS if how.crf else folder.KINDS[:1]
 
     def segmented():
-        """What `_write_masks` is given of each image that has no masks yet."""
+        """The arguments of `_write_masks` for each image that has no masks yet."""
         for image_id in tqdm(ids, unit="image", desc=out, disable=None):
             paths = [os.path.join(out, kind, image_id + ".png") for kind in kinds]
             if not has(*paths):
@@ -132,7 +149,8 @@ def _segment(net, how, dataset, ids, values, out, workers):
 
 
 def _write_masks(paths, image, f, settings, values, size):
-    """Masks of the probabilities `f` without and, if there are `settings` of it, with CRF, grown to (width, height)."""
+    """Write the masks of the probabilities `f`, resized to `size` (width, height): without CRF, and with it if it has
+    `settings`."""
     maps = [f]
     if settings:
         least = np.maximum(f, settings.least)
@@ -142,7 +160,7 @@ def _write_masks(paths, image, f, settings, values, size):
 
 
 def _evaluated(dataset, ids, out, how):
-    """{"plain": as evaluate.run returns, "crf": the same, None where the profile has no CRF}."""
+    """{"plain": evaluate.run's result, "crf": the same with CRF, None if the profile has no CRF}."""
     kinds = folder.KINDS if how.crf else folder.KINDS[:1]
     names = ["background", *dataset.classes]
     calls = [(os.path.join(out, kind), dataset.mask_folder(), ids, dataset.values, names) for kind in kinds]
@@ -158,15 +176,15 @@ def _options():
         parser.add_argument("--" + key, default=value, required=not value and key != "deploy", help=helps[key])
     parser.add_argument("--list", dest="list_name", default="val", help="its name, or the path of a list of ids (val)")
     several = dict(nargs="+", default=[])
-    parser.add_argument("--set", dest="changes", metavar="KEY=VALUE", help="other than the profile", **several)
+    parser.add_argument("--set", dest="changes", metavar="KEY=VALUE", help="replaces a value of the profile", **several)
     parser.add_argument("--define", type=cli.pair, metavar="NAME=VALUE", help="${NAME} of the prototxt", **several)
     parser.add_argument("--workers", type=cli.number(1, 256), default=1, help="processes for the CRF (this one)")
-    gpus = ",".join(map(str, range(cli.count(os.environ.get("GPU") or ""))))  # here they are counted from 0
+    gpus = ",".join(map(str, range(cli.count(os.environ.get("GPU") or ""))))  # in the container counted from 0
     parser.set_defaults(gpu=gpus or None)
     return parser
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     asked = _options().parse_args(argv)
     asked.changes = [*asked.changes, *(f"define.{key}={json.dumps(value)}" for key, value in vars(asked).pop("define"))]
     found = run(**vars(asked))

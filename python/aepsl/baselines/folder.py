@@ -1,7 +1,7 @@
-"""What `make baseline` leaves of a net: runs/baselines/NAME.
+"""The results of `make baseline` for a net: the folder runs/baselines/NAME.
 
-plain/ID.png, crf/ID.png   segmentations without and with CRF; no crf/ where the profile has none
-results.json               figures, and what they were made of
+plain/ID.png, crf/ID.png   segmentations without and with CRF; no crf/ if the profile has no CRF
+results.json               figures, and the inputs and settings that they were made with
 index.html                 the page
 """
 
@@ -16,23 +16,24 @@ ROOT = os.path.join(run_folder.ROOT, "baselines")
 KINDS = ("plain", "crf")
 
 
-def path(name, *parts):
+def path(name: str, *parts: str) -> str:
+    """A path in the folder of the baseline `name`."""
     return os.path.join(ROOT, name, *parts)
 
 
-def results(name):
-    """results.json of a baseline. Raises InputError for one that was not run."""
+def results(name: str) -> dict:
+    """The content of a baseline's results.json. Raises InputError for a baseline that was not run."""
     if not os.path.exists(path(name, "results.json")):
         runs = ", ".join(known()) or "none"
         raise InputError(f"{path(name)}: no such baseline was run; `make baseline` runs one; there are: {runs}")
     return read_json(path(name, "results.json"))
 
 
-def masks(name):
-    """The folder of a baseline's segmentations: with CRF where its profile has one."""
+def masks(name: str) -> str:
+    """The folder of a baseline's segmentations: with CRF if its profile has one."""
     return path(name, "crf" if results(name)["rows"].get("crf") else "plain")
 
 
-def known():
+def known() -> list[str]:
     """The names of the baselines that were run to their end, sorted."""
     return sorted(each.split(os.sep)[-2] for each in glob.glob(path("*", "results.json")))

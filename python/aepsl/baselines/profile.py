@@ -1,28 +1,31 @@
 """A baseline's profile, prototxt/legacy/NAME.yaml: how its authors ran it, and what they published.
 
-What a profile may hold, and what each of its fields is for, says schema.yaml beside this file.
+schema.yaml beside this file explains each of its fields.
 """
 
 import dataclasses
 import functools
 import os
-from typing import Optional
+from collections.abc import Sequence
+from typing import Optional, Union
 
 import jsonschema
 import yaml
 
 from aepsl.base.errors import InputError
-from aepsl.data.dataset import VOC_CLASSES
+from aepsl.data.dataset import VOC_CLASSES, Dataset
 from aepsl.settings import check, experiments, yaml_file
 from aepsl.settings.typed import Bilateral, Gaussian, Part, typed
 
 FOLDER = os.path.join("prototxt", "legacy")
-VOC = "voc"  # stands for background and VOC's classes in the order of its masks
-WHOLE = ("resize", "classes")  # a change takes the place of all that the profile has there
+VOC = "voc"  # background and VOC's classes, in the order of its mask values
+WHOLE = ("resize", "classes")  # a change replaces the profile's whole value
 
 
 @dataclasses.dataclass(frozen=True)
 class Tiles(Part):
+    """See schema.yaml; in pixels."""
+
     side: int
     step: int
     border: int = 0
@@ -30,7 +33,7 @@ class Tiles(Part):
 
 @dataclasses.dataclass(frozen=True)
 class Crf(Part):
-    """As aepsl.settings.typed.Crf; normalization: see crf.refined; least: probabilities below it become it."""
+    """As aepsl.settings.typed.Crf; normalization: see crf.refined; least: probabilities below it are raised to it."""
 
     iterations: int
     bilateral: Bilateral
@@ -52,22 +55,22 @@ class Profile(Part):
     mean: tuple
     softmax: str
     published: tuple
-    classes: object = VOC
+    classes: Union[str, tuple] = VOC
     channel_order: str = "bgr"
     scores: Optional[str] = None
     define: Optional[dict] = None
     resize: Optional[dict] = None
     kernel: str = "linear"
     pad: Optional[int] = None
-    tiles: Tiles = None
+    tiles: Optional[Tiles] = None
     offset: float = 0
     mirror: bool = False
     join: str = "sum"
-    crf: Crf = None
+    crf: Optional[Crf] = None
     note: Optional[str] = None
 
-    def values(self, dataset):
-        """The mask value of each channel in a data.dataset.Dataset. InputError where that has other classes."""
+    def values(self, dataset: Dataset) -> list[int]:
+        """The mask value of each channel in a data set. InputError if it has other classes."""
         names = ["background", *VOC_CLASSES] if self.classes == VOC else list(self.classes)
         known = {"background": 0, **dict(zip(dataset.classes, dataset.values[1:]))}
         if set(names) != set(known):
@@ -79,20 +82,21 @@ class Profile(Part):
         return [known[name] for name in names]
 
 
-def known():
-    """The names of the profiles that there are, sorted."""
+def known() -> list[str]:
+    """The names of all profiles, sorted."""
     files = os.listdir(FOLDER) if os.path.isdir(FOLDER) else []
     return sorted(file[: -len(".yaml")] for file in files if file.endswith(".yaml"))
 
 
-def path_of(name):
+def path_of(name: str) -> str:
+    """The file of the profile `name`."""
     return os.path.join(FOLDER, experiments.checked_name(name) + ".yaml")
 
 
-def load(name, changes=()):
+def load(name: str, changes: Sequence[str] = ()) -> Profile:
     """The Profile of that name; changes: texts KEY=VALUE that replace its values, as 'pad=505', 'crf.iterations=5'.
 
-    Raises InputError for a name that is none, and for the first fault in the file or in a change.
+    Raises InputError for an unknown name, and for the first fault in the file or in a change.
     """
     path = path_of(name)
     try:
@@ -116,7 +120,7 @@ def load(name, changes=()):
 
 
 def _changed(settings, text):
-    """Settings with 'a.b=VALUE' laid over them; VALUE: YAML, null removes what is there."""
+    """`settings` with the value of a.b replaced; text: 'a.b=VALUE', VALUE in YAML; null removes the setting."""
     key, is_set, value = text.partition("=")
     try:
         change = yaml.safe_load(value)

@@ -1,25 +1,29 @@
 """Runs a net on an image as its authors did, by a profile: resizes, pads or tiles it, mirrors, joins sizes.
 
-The net is an aepsl.legacy.net.LegacyNet. Images are H x W x 3 uint8 BGR, maps K x H x W float32, data 3 x H x W
-float32. No result depends on the image before.
+Images are H x W x 3 uint8 BGR, maps K x H x W float32, data 3 x H x W float32. No result depends on an earlier image.
 """
 
 import sys
+from typing import Optional
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from aepsl.baselines.profile import Profile
 from aepsl.layers import losses
+from aepsl.legacy.net import LegacyNet
 from aepsl.nets.geometry import Cells
 from aepsl.nets.whole_image import grown
 
+Size = tuple[int, int]  # (height, width)
 KERNELS = dict(linear=cv2.INTER_LINEAR, cubic=cv2.INTER_CUBIC)
 
 
-def probabilities(net, image, profile, name="the image"):
-    """Those of each channel at each pixel of `image`; name: of the image, for messages."""
-    joined, planes = None, np.float32(image).transpose(2, 0, 1)
+def probabilities(net: LegacyNet, image: np.ndarray, profile: Profile, name: str = "the image") -> np.ndarray:
+    """The probability of each channel at each pixel of `image`, K x H x W; name: of the image, for messages."""
+    joined: Optional[np.ndarray] = None
+    planes = np.float32(image).transpose(2, 0, 1)
     mean = np.float32(profile.mean)[:, None, None]
     for size in sizes(net, image.shape[:2], profile, name):
         data = (resized(planes, size, profile.kernel) - mean) * net.input_scale
@@ -29,19 +33,19 @@ def probabilities(net, image, profile, name="the image"):
         joined = maps if joined is None else (np.add if profile.join == "sum" else np.maximum)(joined, maps)
     if profile.softmax == "joined":
         return softmax(joined)
-    joined = np.maximum(joined, 0)  # cubic curves overshoot
+    joined = np.maximum(joined, 0)  # cubic interpolation may be below 0
     return joined / joined.sum(axis=0)
 
 
-def softmax(maps):
-    """Over the channels of K x H x W."""
+def softmax(maps: np.ndarray) -> np.ndarray:
+    """softmax over the channels of maps."""
     return losses.softmax(maps[None])[0].astype(np.float32)
 
 
-def sizes(net, size, profile, name="the image"):
-    """The sizes (height, width) that an image of `size` is resized to, by `profile.resize`.
+def sizes(net: LegacyNet, size: Size, profile: Profile, name: str = "the image") -> list[Size]:
+    """The sizes that an image of `size` is resized to, by `profile.resize`.
 
-    Of one that is larger than `profile.pad`, or than the net takes, a smaller one; a line says so.
+    A size that is larger than `profile.pad`, or too large for the net, is reduced, and a line says so.
     """
     ((kind, values),) = (profile.resize or {"by": (1,)}).items()
     found = []
@@ -68,8 +72,8 @@ def _is_taken(net, sides, profile):
     return bool(profile.tiles) or net.takes(*sides)
 
 
-def resized(planes, size, kernel):
-    """K x H x W float32 at `size`, (height, width); kernel: 'corners', or one of KERNELS."""
+def resized(planes: np.ndarray, size: Size, kernel: str) -> np.ndarray:
+    """K x H x W float32, resized to `size`; kernel: 'corners', or one of KERNELS."""
     old = planes.shape[1:]
     if old == tuple(size):
         return planes
@@ -82,7 +86,7 @@ def resized(planes, size, kernel):
 def _padded(net, data, profile, name):
     """Maps of `data`, 3 x H x W less the mean, padded at the bottom and right with 0: to profile.pad, or as needed.
 
-    Where a net loses margins, those above and on the left are reflections.
+    If a net loses margins, those above and on the left are filled with reflections.
     """
     height, width = data.shape[1:]
     if profile.pad:
@@ -97,8 +101,8 @@ def _padded(net, data, profile, name):
 def _tiled(net, data, profile, name):
     """Maps of `data`, 3 x H x W less the mean: means over the tiles that cover a pixel.
 
-    Without a border the last tile ends where the image does; with one there are whole steps, as DilatedNet's authors
-    have it, and what lies beyond the image is its reflection.
+    Without a border the last tile ends at the image's end. With a border there are whole steps, as DilatedNet's authors
+    have it, and pixels beyond the image are its reflection.
     """
     tiles, (height, width) = profile.tiles, data.shape[1:]
     border, inner = tiles.border, tiles.side - 2 * tiles.border
@@ -121,14 +125,14 @@ def _tiled(net, data, profile, name):
 
 
 def _bordered(data, more, kind):
-    """more: rows or columns above, below, left and right; kind: of OpenCV's borders, a constant one is 0."""
+    """`data` with more rows or columns above, below, left and right; kind: OpenCV's border; a constant one is 0."""
     return np.stack([cv2.copyMakeBorder(each, *more, kind, value=0) for each in data])
 
 
 def _maps(net, data, front, size, profile, name):
-    """Maps at the pixels of `data`, 3 x H x W of a size that the net takes, from `front` (y, x) on: K x `size`.
+    """Maps at the `size` pixels of `data` from `front` (y, x) on; data: of a size that the net takes.
 
-    Those of the mirrored data are added.
+    With profile.mirror, the maps of the mirrored data are added.
     """
     maps = _grown(net, data, front, size, profile, name)
     if profile.mirror:

@@ -1,27 +1,30 @@
-"""What a baseline's results.json holds, as tables."""
+"""A baseline's results.json as tables."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
 from aepsl.base.table import Table, number
+from aepsl.baselines.profile import Profile
 
 NAMES = dict(plain="without CRF", crf="with CRF")
 
 
-def of_baseline(found):
-    """[Table]: mIoU beside what its authors published, IoU by class, how it was run."""
+def of_baseline(found: dict) -> list[Table]:
+    """The tables of a results.json: mIoU beside its authors' figures, IoU by class, how it was run."""
     return [_miou(found), _by_class(found), _how(found)]
 
 
-def shown(published):
-    """What was published, each a text: '62.25 without CRF on VOC 2012 val'."""
+def shown(published: Iterable[dict]) -> list[str]:
+    """The published figures as texts: '62.25 without CRF on VOC 2012 val'."""
     return [f"{each['miou']:g} {NAMES['crf' if each['crf'] else 'plain']} on {each['images']}" for each in published]
 
 
-def of_profiles(profiles):
-    """What each profile.Profile does to an image, and what was published of its net."""
+def of_profiles(profiles: Iterable[Profile]) -> Table:
+    """Each profile's protocol, and the published figures of its net."""
     rows = []
     for how in profiles:
-        by_images = {}
+        by_images: dict[str, dict[bool, list[str]]] = {}
         for each in how.published:
             by_images.setdefault(each["images"], {False: [], True: []})[each["crf"]].append(f"{each['miou']:g}")
         texts = [
@@ -29,12 +32,12 @@ def of_profiles(profiles):
             for images, found in by_images.items()
         ]
         rows.append([how.title, how.name, protocol_of(how), "; ".join(texts) or "unknown"])
-    note = "Published: mIoU without / with CRF; '?' is none that we know of. Sources are in the profiles."
+    note = "Published: mIoU without / with CRF; '?': unknown to us. Sources are in the profiles."
     return Table("", ["net", "profile", "protocol", "published"], rows, note)
 
 
-def protocol_of(how):
-    """In words, with the CRF's bilateral weight/xy/rgb and Gaussian weight/xy."""
+def protocol_of(how: Profile) -> str:
+    """A profile's protocol in words, with the CRF's bilateral weight/xy/rgb and Gaussian weight/xy."""
     parts = []
     for kind, values in (how.resize or {}).items():
         words = dict(warp="warped to", longest="longer side", by="by")[kind]

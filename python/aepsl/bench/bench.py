@@ -1,16 +1,16 @@
-"""Speed of every stage against its bound, what a whole run makes of its cores, and memory: `make bench`.
+"""Measures the speed of every stage against its bound, memory, and a run's use of its cores: `make bench`.
 
 Prints tables and writes the same to runs/bench.json: {part: {"title": text, "host": {name: text}, "rows": [{...}]}}.
-A part that is measured again takes the place of its last; the others stay. All data are generated; a stage and its
-bound are measured in turns, with one thread, in a process and in two at once, as shards of a run are. What a GPU does
-is measured in one process at a time, whose memory is all that it takes.
+A part that is measured again replaces its last figures; the others stay. All data are generated. A stage and its bound
+are measured in turns, with one thread, in one process and in two at once, as a run's shards are. On a GPU only one
+process at a time is measured, so that the GPU's memory is its own.
 
-A ratio is of images/s: 1 is as fast as the bound. A row of a stage holds
-    net, stage              the experiment, and what of it; bound: what it is measured against
-    images_per_second, bound_images_per_second, ratio, wanted (a ratio, where one is asked for), peak_mib
+A ratio is of images/s: 1 is as fast as the bound. The row of a stage has
+    net, stage, bound       the experiment, the stage, and the bound that it is measured against
+    images_per_second, bound_images_per_second, ratio, wanted (the ratio that is the aim, if any), peak_mib
     two_images_per_second, two_ratio, scaling      of two processes at once; scaling: two over one
 
-training     an iteration, images decoded and all, against `caffe time` on data that is there already
+training     an iteration, with decoding of the images, against `caffe time` on data in memory
 mining       against the net's forward pass on the same pixels; segmentation: the same, to the mask without CRF
 data         the data layer's batches in one process, against cv2.imread and Pillow of the same files
 saliency     maps of photos, against the segmentation into regions alone by scikit-image
@@ -23,6 +23,7 @@ run NAME     of a finished run, --run NAME: the bounds of its stages' work again
 
 import argparse
 import os
+from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple, Optional
 
 from aepsl import cli
@@ -37,7 +38,7 @@ from aepsl.run import measured
 from aepsl.settings import experiments
 
 OUT = os.path.join(run_folder.ROOT, "bench.json")
-PUBLISHED = 4.84  # images/s of training LargeFOV, as DeepLab's paper states it
+PUBLISHED = 4.84  # images/s of training LargeFOV, as DeepLab's paper has it
 HEADINGS = dict(
     images_per_second="images/s",
     bound_images_per_second="bound's",
@@ -48,7 +49,7 @@ HEADINGS = dict(
 
 
 class Stage(NamedTuple):
-    """What is measured: prepare(folder, *arguments), of aepsl.bench.cases, gives it."""
+    """A stage to measure; prepare(folder, *arguments), of aepsl.bench.cases, gives its Case."""
 
     net: str
     stage: str
@@ -59,8 +60,8 @@ class Stage(NamedTuple):
     gpu: Optional[int] = None
 
 
-def stages(gpu=None):
-    """{part: [Stage, ...]}; gpu: the number of a GPU, on which voc12's nets are measured too, or None."""
+def stages(gpu: Optional[int] = None) -> dict[str, list[Stage]]:
+    """{part: [Stage, ...]}; gpu: None, or the number of a GPU; there voc12's nets are measured too."""
     batches = dict(demo=(None, 5), rehearsal=(4, 2), photos=(1, 1))  # images, and iterations of a turn
     counts = dict(demo=100, rehearsal=20, photos=2)  # images
     if gpu is not None:
@@ -106,8 +107,8 @@ TITLES = dict(
 )
 
 
-def row(stage, repeats=3):
-    """Measure a Stage alone and twice at once, medians of `repeats`; see the top of this file."""
+def row(stage: Stage, repeats: int = 3) -> dict:
+    """Measure a Stage in one process, and in two at once: medians of `repeats`. The row is explained above."""
     ours, bound, peak = processes.measured(stage.prepare, stage.arguments, repeats)
     two, two_bound = None, None
     if stage.gpu is None and len(os.sched_getaffinity(0)) > 1:
@@ -121,49 +122,49 @@ def row(stage, repeats=3):
         ratio=ours / bound,
         wanted=stage.wanted,
         two_images_per_second=two,
-        two_ratio=two and two / two_bound,
+        two_ratio=two / two_bound if two and two_bound else None,
         scaling=two and two / ours,
         peak_mib=peak,
     )
 
 
-def rows_of(part, gpu):
-    """The rows of a part of `stages`; on a GPU also what is published of training, and what gpu-session measured."""
+def rows_of(part: str, gpu: Optional[int]) -> Iterator[dict]:
+    """The rows of a part of `stages`; with a GPU also those of the published speed and of gpu-session's."""
     for stage in stages(gpu)[part]:
         found = row(stage)
         yield found
         if part == "training" and stage.net == published.PAPERS_EXPERIMENT:
-            others = {run.OTHERS[0]: PUBLISHED, run.OTHERS[1]: measured.images_per_second(gpu).get(stage.stage)}
+            others = {run.OTHERS[0]: PUBLISHED, run.OTHERS[1]: measured.images_per_second(gpu or 0).get(stage.stage)}
             for bound, rate in others.items():
                 if rate:
                     ratio = found["images_per_second"] / rate
                     yield dict(found, bound=bound, bound_images_per_second=rate, ratio=ratio, two_ratio=None)
 
 
-def table(title, rows):
+def table(title: str, rows: list[dict]) -> Table:
     """The rows as a Table: a column for each of their keys."""
     names = [HEADINGS.get(name, name.replace("_", " ")) for name in rows[0]]
     return Table(title, names, [list(map(text, each.values())) for each in rows])
 
 
-def text(value: Any):
-    """A figure with two decimals where it is below 100, else without; nothing for None."""
+def text(value: Any) -> str:
+    """A figure with two decimals below 100, else without; '' for None."""
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
     return "" if value is None else str(value)
 
 
-def kept(path=OUT):
-    """What the JSON file `path` holds; {} where there is none."""
+def kept(path: str = OUT) -> dict:
+    """The content of the JSON file `path`; {} if it is missing."""
     return read_json(path) if os.path.exists(path) else {}
 
 
-def keep(part, title, rows, path=OUT):
-    """Put a part into the JSON file `path`, with what it was measured on."""
+def keep(part: str, title: str, rows: list[dict], path: str = OUT) -> None:
+    """Put a part into the JSON file `path`, with the machine that it was measured on."""
     write_json(path, {**kept(path), part: dict(title=title, host=dict(host.made_on(), **processes.blas()), rows=rows)})
 
 
-def measure(part, gpu):
+def measure(part: str, gpu: Optional[int]) -> tuple[str, list[dict]]:
     """(title, rows) of a part."""
     if part in sizes.PARTS:
         title, rows = sizes.PARTS[part]
@@ -177,12 +178,12 @@ def _publish(part, title, rows):
     print("\n" + table(title, rows).text(), flush=True)
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parts = [*TITLES, *sizes.PARTS]
     parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without it")
-    parser.add_argument("--run", metavar="NAME", help="measure a run in runs/ instead, or too")
-    parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="the CPU without it")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(parts)} (all)")
+    parser.add_argument("--run", metavar="NAME", help="a run in runs/ that is measured, alone or with PARTs")
+    parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="the GPU's number (none: the CPU)")
     asked = parser.parse_args(argv)
     unknown = [part for part in asked.parts if part not in parts]
     if unknown:

@@ -1,12 +1,13 @@
-"""What `aepsl bench` measures of each stage, and the bound of each: what the stage cannot do without, called directly.
+"""The work of each stage that `aepsl bench` measures, and its bound: the necessary part of the work, called directly.
 
-Every function here prepares a processes.Case; folder: an empty one to work in.
+Every function prepares a processes.Case; folder: an empty one to work in.
 """
 
 import itertools
 import os
 import re
 import subprocess
+from typing import Optional
 
 import cv2
 import numpy as np
@@ -27,16 +28,19 @@ from aepsl.saliency.detectors import rbd
 from aepsl.saliency.drfi import model as drfi
 from aepsl.saliency.drfi import segments
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 from aepsl.stages import mine
 from aepsl.stages.segment import SegmentationNet
 from aepsl.training import stand_ins
 
 
-def training(folder, name, task, batch, iterations, gpu=None):
-    """Iterations of training, images decoded and all, against `caffe time` of the same net on data that is there.
+def training(
+    folder: str, name: str, task: str, batch: Optional[int], iterations: int, gpu: Optional[int] = None
+) -> Case:
+    """Iterations of training, with decoding of the images, against `caffe time` of the same net on data in memory.
 
-    batch: in place of the experiment's, if given: images/s hardly depend on it. On a GPU each has a process of its own,
-    so that their memory does not add up.
+    batch: None for the experiment's; images/s hardly depend on it. On a GPU both have their own processes, so that
+    their memory does not add up.
     """
     experiment = experiments.load(name)
     batch = batch or experiment.training.of(task).batch
@@ -51,24 +55,25 @@ def training(folder, name, task, batch, iterations, gpu=None):
     return Case(batch * iterations, ours, lambda: caffe_time(bound, iterations, gpu))
 
 
-def without_data(experiment, task, batch):
-    """The training net of `task` on batches that are there already."""
+def without_data(experiment: Experiment, task: str, batch: int) -> str:
+    """The training net of `task` on constant batches, as text."""
     shapes = [dict(dim=shape) for shape in build.batch_shapes(experiment, task, batch)]
     fillers = [dict(type="gaussian", std=60), dict(type="constant", value=1), dict(type="constant", value=1)]
     filled = dict(shape=shapes, data_filler=fillers[: len(shapes)])
     return build.train_net(experiment, task, lambda *_: L.DummyData(ntop=len(shapes), dummy_data_param=filled))
 
 
-def caffe_time(prototxt, iterations, gpu):
-    """Seconds of so many forward and backward passes of a net, as `caffe time` measures them."""
+def caffe_time(prototxt: str, iterations: int, gpu: Optional[int]) -> float:
+    """Seconds of `iterations` forward and backward passes of a net, as `caffe time` measures them."""
     command = ["caffe", "time", "-model", prototxt, "-iterations", str(iterations)]
     command += [] if gpu is None else ["-gpu", str(gpu)]
     environment = dict(os.environ, GLOG_minloglevel="0", GLOG_logtostderr="1")
     report = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment, check=True).stderr
-    return float(re.search(r"Average Forward-Backward: ([\d.e+]+) ms", report).group(1)) * iterations / 1000
+    (milliseconds,) = re.findall(r"Average Forward-Backward: ([\d.e+]+) ms", report)
+    return float(milliseconds) * iterations / 1000
 
 
-def mining(folder, name, count, gpu=None):
+def mining(folder: str, name: str, count: int, gpu: Optional[int] = None) -> Case:
     """Mining of images as `aepsl mine` does it, against the net's forward pass on the same pixels."""
     experiment, dataset, ids = _images(folder, name, count)
     net = ClassificationNet(experiment, stand_ins.model(experiment, "classification", folder), gpu)
@@ -82,8 +87,8 @@ def mining(folder, name, count, gpu=None):
     return Case(count, ours, _forward_of(net, map(dataset.image, ids)))
 
 
-def segmentation(folder, name, count, gpu=None):
-    """What a segmentation net says of images, grown to their size, against its forward pass on the same pixels."""
+def segmentation(folder: str, name: str, count: int, gpu: Optional[int] = None) -> Case:
+    """The probabilities of a segmentation net, at the images' size, against its forward pass on the same pixels."""
     experiment, dataset, ids = _images(folder, name, count)
     net = SegmentationNet(experiment, stand_ins.model(experiment, "segmentation", folder), gpu)
 
@@ -95,14 +100,14 @@ def segmentation(folder, name, count, gpu=None):
 
 
 def _images(folder, name, count):
-    """(the experiment `name` on `count` generated images, their Dataset, their IDs)."""
+    """(the experiment `name` for `count` generated images, their Dataset, their ids)."""
     experiment, data = stand_ins.data_for(experiments.load(name), folder, count)
     dataset = Dataset(data, experiment.classes)
     return experiment, dataset, dataset.ids("train_aug")
 
 
 def _forward_of(net, images):
-    """A function that runs the net on what it sees of the images."""
+    """A function that runs the net on the images' input blobs, which are prepared here."""
     pixels = []
     for image in images:
         net.forward(image)
@@ -116,10 +121,10 @@ def _forward_of(net, images):
     return bound
 
 
-def data_layer(folder, name, with_masks, batch=20, batches=5):
-    """Batches as the data layer fills them, in one process, against decoding of the same files alone.
+def data_layer(folder: str, name: str, with_masks: bool, batch: int = 20, batches: int = 5) -> Case:
+    """Batches as the data layer fills them, in one process, against only decoding the same files.
 
-    The bound of images is cv2.imread, that of masks Pillow, since OpenCV cannot read indices of a palette.
+    The bound is cv2.imread for images, and Pillow for masks, since OpenCV cannot read the indices of a palette.
     """
     cv2.setNumThreads(0)
     experiment, dataset, ids = _images(folder, name, batch)
@@ -146,7 +151,7 @@ def data_layer(folder, name, with_masks, batch=20, batches=5):
     return Case(len(images), ours, bound)
 
 
-def saliency(folder, detector, count):
+def saliency(folder: str, detector: str, count: int) -> Case:
     """Maps of a detector for photos, against the segmentation into regions alone, as scikit-image does it."""
     cv2.setNumThreads(1)
     _, dataset, ids = _images(folder, "rehearsal", count)
@@ -168,8 +173,8 @@ def _rbd(small):
     return rbd.saliency, rbd.superpixels, lab
 
 
-def dense_crf(folder, labels, count):
-    """The CRF of photos with so many labels and background, against pydensecrf called directly on the same energies."""
+def dense_crf(folder: str, labels: int, count: int) -> Case:
+    """The CRF of photos with `labels` and background, against pydensecrf called directly on the same energies."""
     settings = experiments.load("voc12").crf
     bilateral, gaussian = settings.bilateral, settings.gaussian
     width, height = stand_ins.PHOTO
@@ -191,7 +196,7 @@ def dense_crf(folder, labels, count):
     return Case(count, lambda: [crf.refined(image, own, settings) for _ in range(count)], bound)
 
 
-def evaluation(folder, count):
+def evaluation(folder: str, count: int) -> Case:
     """Confusion matrices of masks of photos, read from their files, against bincount of the pairs of decoded ones."""
     _, dataset, ids = _images(folder, "rehearsal", count)
     paths = in_folder(dataset.mask_folder(), ids)

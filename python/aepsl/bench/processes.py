@@ -1,4 +1,4 @@
-"""Measures what a stage does and its bound in turns, in processes of their own."""
+"""Measures a stage's work and its bound in turns, in their own processes."""
 
 import ctypes
 import multiprocessing
@@ -9,21 +9,21 @@ import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 from aepsl.base.errors import InputError
 
-ENVIRONMENT = dict(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # as of a stage with one thread
+ENVIRONMENT = dict(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # as in a stage with one thread
 SPAWN = multiprocessing.get_context("spawn")
 
 
 class Case(NamedTuple):
-    """ours: does the work of a stage on `images` images; bound: the least that it needs, on as many.
+    """ours: does the work of a stage on `images` images; bound: does the necessary part of it, on as many.
 
-    Either may return the seconds that count, where those are not all that it took.
+    Either may return the seconds that count, if these are not all that it took.
     """
 
     images: int
@@ -31,11 +31,13 @@ class Case(NamedTuple):
     bound: Callable
 
 
-def measured(prepare, arguments, repeats, processes=1):
+def measured(
+    prepare: Callable[..., Case], arguments: tuple, repeats: int, processes: int = 1
+) -> tuple[float, float, float]:
     """(images/s, the bound's images/s, peak MiB of a process) of `processes` at once, medians of `repeats`.
 
-    prepare(folder, *arguments) gives the Case, in each process in a folder of its own; it is found by name. The rates
-    of the processes are added up. Raises InputError if one of them fails, after it has said why.
+    prepare(folder, *arguments), a function of a module, gives the Case; each process has its own folder. The rates of
+    the processes are added up. Raises InputError if one of them fails; its traceback is printed before.
     """
     before = dict(os.environ)
     os.environ.update(ENVIRONMENT)  # the libraries read it as they load
@@ -65,37 +67,37 @@ def _measure(prepare, arguments, repeats, barrier):
 
 
 def _in_turns(case, repeats, barrier):
-    """Images/s of both sides of a Case; the processes begin each turn together."""
+    """Images/s of a Case's work and bound; the processes begin each turn together."""
     seconds = {work: [] for work in (case.ours, case.bound)}
     for repeat in range(repeats + 1):
         for work, took in seconds.items():
             barrier.wait(timeout=300)
             start = time.perf_counter()
             own = work()
-            if repeat:  # the first is there to warm up
+            if repeat:  # the first is a warm-up
                 took.append(own if isinstance(own, float) else time.perf_counter() - start)
     return [case.images / float(np.median(took)) for took in seconds.values()]
 
 
-def in_a_process(function, *arguments):
-    """What the function returns, run in a fresh process, so that its memory is its own.
+def in_a_process(function: Callable, *arguments: Any) -> Any:
+    """The result of the function, run in a new process, so that its memory is its own.
 
-    Raises InputError where Caffe ends that process.
+    Raises InputError if Caffe ends that process.
     """
-    with ProcessPoolExecutor(1, SPAWN) as pool:  # a multiprocessing.Pool's may have no children: no data layer
+    with ProcessPoolExecutor(1, SPAWN) as pool:  # a process of multiprocessing.Pool could have no data layer's workers
         try:
             return pool.submit(function, *arguments).result()
         except BrokenProcessPool:
-            raise InputError("Caffe ended the process; what it said stands above") from None
+            raise InputError("Caffe ended the process; its message is above") from None
 
 
-def peak_mib():
+def peak_mib() -> float:
     """Peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def blas():
-    """{'blas': the library that this process has loaded, 'blas_kernel': which of its kernels it has taken}."""
+def blas() -> dict[str, str]:
+    """{'blas': the library that this process has loaded, 'blas_kernel': the kernel that it has chosen}."""
     for library in threadpool_info():
         if library["internal_api"] == "openblas":
             kernel = ctypes.CDLL(library["filepath"]).openblas_get_corename

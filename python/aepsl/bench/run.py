@@ -1,30 +1,34 @@
-"""What a finished run made of its cores: its stages' work and the bounds of that, against cores times wall clock."""
+"""How well a finished run used its cores: its stages' work and its bounds, against cores times wall clock."""
+
+from collections.abc import Iterable
+from typing import Optional
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json
 from aepsl.graph.graph import Graph
+from aepsl.graph.run_folder import RunFolder
 from aepsl.settings import experiments
 
-OTHERS = ("published", "gpu-session")  # what a training is set beside, in the place of a bound, and is none
-PAUSE = 60  # seconds without any job: the run was not going on
-# {kind of stage: the part of bench.json, and the stage in it, that say how near its work is to its bound}
+OTHERS = ("published", "gpu-session")  # figures that a training is compared with, and that are not bounds
+PAUSE = 60  # seconds without a job after which the run counts as interrupted
+# {kind of stage: (part of bench.json, stage in it) with the ratio of its work to its bound}
 MEASURED = {**{task: ("training", task) for task in experiments.TASKS}, "mine": ("mining", "mine")}
 TITLE = "The run {}: core-seconds, and what they are of its cores times its wall clock"
 
 
-def rows(name, bench):
+def rows(name: str, bench: dict) -> list[dict]:
     """[{'what': ..., 'jobs': ..., 'core_seconds': ..., 'ratio': ..., 'bound_core_seconds': ..., 'share': ...}]
 
-    One for each kind of stage, for what starting the jobs took and for what no job used, and the sum, whose share is
-    the bounds' part of cores times wall clock. bench: bench.json's value; a stage of which it has no ratio is its own
-    bound. Raises InputError for a run that does not say when its jobs began.
+    One for each kind of stage, one for starting the jobs, one for the time without a job, and the sum. The sum's share
+    is that of the bounds in cores times wall clock. bench: the content of bench.json; a stage without a ratio in it is
+    its own bound. Raises InputError for a run without the times when its jobs began.
     """
     graph = Graph(experiments.load(name))
     run = graph.run
     jobs = jobs_of(run)
     kinds = {stage.name: stage.kind for stage in graph.stages.values()}
     cores, clock = read_json(run.results)["host"]["cores"], wall_clock([took for _, took in jobs])
-    found = {}
+    found: dict[str, list[float]] = {}
     for stage, took in jobs:
         found.setdefault(kinds.get(stage, stage.split(".")[0]), []).append(took["cpu_seconds"])
     result = []
@@ -44,8 +48,8 @@ def rows(name, bench):
     return result
 
 
-def jobs_of(run):
-    """[(stage, what it took)] of every job that says when it began, shards one by one."""
+def jobs_of(run: RunFolder) -> list[tuple[str, dict]]:
+    """[(stage, its times)] of every job; a shard is a job."""
     found = run.took()
     for stage, took in found:
         if "started" not in took:
@@ -55,7 +59,7 @@ def jobs_of(run):
     return found
 
 
-def wall_clock(jobs):
+def wall_clock(jobs: Iterable[dict]) -> float:
     """Seconds from the first job's start to the last one's end, without pauses of more than PAUSE."""
     total, last = 0.0, 0.0
     for started, ended in sorted((took["started"], took["ended"]) for took in jobs):
@@ -66,8 +70,8 @@ def wall_clock(jobs):
     return total
 
 
-def ratio_of(bench, name, kind):
-    """How near a kind of stage is to its bound, by bench.json, with two processes at once; None if unknown."""
+def ratio_of(bench: dict, name: str, kind: str) -> Optional[float]:
+    """The ratio of a kind of stage to its bound, with two processes at once, by bench.json; None if unknown."""
     part, stage = MEASURED.get(kind, (None, None))
     for row in bench.get(part, {}).get("rows", []):
         if (row["net"], row["stage"]) == (name, stage) and row["bound"] not in OTHERS:

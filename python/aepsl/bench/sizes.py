@@ -1,10 +1,11 @@
-"""Seconds and memory of the full-size nets, and memory of the stages that go through images."""
+"""Measures seconds and memory of the full-size nets, and memory of the per-image stages."""
 
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -28,8 +29,8 @@ evaluate --pred {0}/segmented/crf --gt {0}/data/SegmentationClassAug --classes {
 evaluate-regions --experiment demo --data {0}/data --regions {0}/mined --out {0}/shares.json"""
 
 
-def full_size(name=published.PAPERS_EXPERIMENT):
-    """Of each net of the experiment `name`, on the CPU:
+def full_size(name: str = published.PAPERS_EXPERIMENT) -> list[dict]:
+    """The rows of each net of the experiment `name`, on the CPU:
 
     [{'net': name, 'stage': task, 'forward_s': ..., 'backward_s': ..., 'two_iterations_s': ..., 'peak_mib': ...}]
     """
@@ -48,7 +49,7 @@ def _full_size(name, task):
     return dict(net=name, stage=task, **seconds, peak_mib=peak_mib())
 
 
-def memory(counts=(1000, 10582)):
+def memory(counts: Sequence[int] = (1000, 10582)) -> list[dict]:
     """[{'stage': ..., 'peak_mib_of_1000': ..., 'peak_mib_of_10582': ..., 'ratio': ...}]"""
     first, second = map(_peaks, counts)
     names = [f"peak_mib_of_{count}" for count in counts]
@@ -59,7 +60,7 @@ def memory(counts=(1000, 10582)):
 
 
 def _peaks(count):
-    """{stage: peak MiB} of each of COMMANDS on `count` images of 24 x 24 pixels that are links to one."""
+    """{stage: peak MiB} of each of COMMANDS on `count` images of 24 x 24 pixels, all links to one file."""
     with tempfile.TemporaryDirectory() as folder:
         _draw(os.path.join(folder, "data"), [f"image{k:05}" for k in range(count)])
         for task in ("classification", "segmentation"):
@@ -90,7 +91,7 @@ def _peak_of_command(arguments):
     return usage.ru_maxrss / 1024
 
 
-PARTS = {  # part: title, what measures its rows
+PARTS: dict[str, tuple[str, Callable]] = {  # {part: (title, function that returns its rows)}
     "full-size": ("The full-size nets on the CPU, batch 2, crops of 321, seconds", full_size),
     "memory": ("Peak memory of the per-image stages, by the images that they go through", memory),
 }

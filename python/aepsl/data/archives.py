@@ -1,9 +1,10 @@
-"""Unpacking tar archives that come from elsewhere: nothing is written but plain files in one new folder."""
+"""Unpacks tar archives that others made. Only plain files are written, and only into one new folder."""
 
 import os
 import posixpath
 import tarfile
 import zlib
+from collections.abc import Sequence
 
 from tqdm import tqdm
 
@@ -11,11 +12,12 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import folder_whole
 
 
-def unpack(archive, out, top, only=()):
-    """Unpack the archive's folder `top`, or what `only` names of it (files and folders), into the folder `out`.
+def unpack(archive: str, out: str, top: str, only: Sequence[str] = ()) -> None:
+    """Unpack the archive's folder `top`, or of it the files and folders `only`, into the folder `out`.
 
-    `out` appears whole or not at all; it must not be there yet. Raises InputError for an archive that is damaged, that
-    holds a path out of its own folder, a link or device among what is wanted, or nothing wanted, and for a full disk.
+    `out` appears whole or not at all; it must not exist yet. Raises InputError for a full disk, and for an archive that
+    is damaged, that has a path out of its own folder, whose wanted members include a link or a device, or that has no
+    wanted member.
     """
     wanted = [posixpath.join(top, name) for name in only] or [top]
     count = 0
@@ -37,7 +39,7 @@ def unpack(archive, out, top, only=()):
             if not count:
                 raise InputError(f"{archive}: holds no {wanted[0]}; it is another archive, remove it and start again")
     except (tarfile.TarError, zlib.error, EOFError, RecursionError, OSError) as error:
-        if getattr(error, "errno", None):  # gzip tells damage by an OSError without a number
+        if isinstance(error, OSError) and error.errno:  # for damage gzip raises an OSError without a number
             raise InputError(f"{out}: {error.strerror} while unpacking; mend that, and start again") from None
-        # RecursionError: a thousand folders in one another
+        # RecursionError: a thousand nested folders
         raise InputError(f"{archive}: is damaged or cut short; remove it and start again") from None

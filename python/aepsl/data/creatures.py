@@ -1,14 +1,14 @@
-"""Draws the demo's made-up creatures on cluttered ground.
+"""Draws the demo's invented creatures on cluttered ground.
 
-The method's premise, drawn: a creature's parts all tell its class, but not equally loudly. The head is small and vivid.
-The body is several times as large and muted, and bodies of different classes look alike, as a cow's and a horse's do.
-The limbs are hardly louder than the ground. A classification net needs them only once the head is erased.
+They fit the method's premise: every part of a creature shows its class, but some more clearly. The head is small and
+vivid. The body is several times as large and muted, and looks much like other classes', as a cow's and a horse's do.
+The limbs hardly differ from the ground. A classification net needs body and limbs only once the head is erased.
 
-What misleads it is drawn as well: each class has its plant, which often stands beside it, as rails lie below trains,
-and now and then without it. Once little of the creatures is left, the net looks there: over-erasing. The masks then
-call plants creatures, and a segmentation net learns that of each plant, whatever is in the image.
+Each class also has a plant, often beside it, as rails are below trains. Once little of the creatures is left, the net
+looks at the plants: over-erasing. The masks then have plants as creatures, and a segmentation net learns that.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -18,27 +18,27 @@ from aepsl.data.dataset import IGNORE
 
 
 class Part(NamedTuple):
-    """How loudly a part tells its class; colours are Lab's, in which distance is what an eye sees."""
+    """How clearly a part shows its class. Colours are CIELAB's, where distances are those that an eye sees."""
 
     name: str
-    vividness: float  # how far its hue stands from grey; the ground reaches GROUND_VIVIDNESS
-    contrast: float  # lightness the class's pattern adds and takes
-    apart: float  # degrees between the hues of one class and the next
-    wander: float  # degrees its hue strays from an object to the next (s.d.)
+    vividness: float  # distance of its colour from grey; the ground's is at most GROUND_VIVIDNESS
+    contrast: float  # amplitude of the class's pattern in lightness
+    apart: float  # degrees of hue between one class and the next
+    wander: float  # degrees of hue by which objects differ (s.d.)
     lightness: float
-    turn: float  # degrees from the first class's head to its hue here: no part teaches another
+    turn: float  # degrees of hue from the first class's head to its part here; parts differ, so none teaches another
 
 
-# Of a creature's pixels the first three have about a sixth, more than half, and a quarter.
+# The first three are about a sixth, more than half, and a quarter of a creature's pixels.
 PARTS = (
     Part("head", vividness=58, contrast=24, apart=90, wander=6, lightness=62, turn=0),
     Part("body", vividness=15, contrast=7, apart=30, wander=15, lightness=70, turn=45),
     Part("limbs", vividness=13, contrast=4, apart=90, wander=12, lightness=34, turn=180),
     Part("plant", vividness=24, contrast=8, apart=90, wander=10, lightness=48, turn=225),
 )
-PLANT = len(PARTS)  # its number; it is no part of a creature, but of the ground
-SIDES = 112, 145  # of images: from, and below
-BESIDE, ELSEWHERE = 0.6, 0.2  # how often a class's plant stands in an image with the class, and without
+PLANT = len(PARTS)  # its number; it belongs to the ground, not to a creature
+SIDES = 112, 145  # of images, in pixels: the smallest, and one more than the largest
+BESIDE, ELSEWHERE = 0.6, 0.2  # probability of a class's plant in an image with the class, and in one without it
 GROUND_VIVIDNESS = 7
 
 
@@ -64,11 +64,11 @@ CLASSES = tuple(kind.name for kind in KINDS)
 PATTERNS = ("stripes", "checks", "rings", "dots")
 
 
-def render(rng, classes):
-    """Draw one image of an object of each of `classes` (mask values 1..4, at most two).
+def render(rng: np.random.Generator, classes: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw one image with an object of each of `classes` (mask values 1..4, at most two).
 
-    rng: numpy Generator. Returns image (H x W x 3 uint8, BGR), mask (H x W uint8: 0, class value, 255 on the
-    1 px around each object) and parts (H x W uint8: 0 for bare ground, or 1 + index in PARTS); H and W are 112..144.
+    Returns image (H x W x 3 uint8, BGR), mask (H x W uint8: 0, a class's value, 255 on the 1 px around each object) and
+    parts (H x W uint8: 0 for bare ground, or 1 + index in PARTS); H and W are 112..144.
     """
     height, width = rng.integers(*SIDES, 2)
     canvas = _ground(rng, height, width)
@@ -86,14 +86,14 @@ def render(rng, classes):
         mask[own > 0] = value
         parts[own > 0] = own[own > 0]
     mask[cv2.dilate(mask, np.ones((3, 3), np.uint8)) > mask] = IGNORE
-    canvas[..., 0] *= rng.uniform(0.85, 1.15)  # the light of the day
+    canvas[..., 0] *= rng.uniform(0.85, 1.15)  # brighter or darker light
     image = cv2.cvtColor(canvas, cv2.COLOR_LAB2BGR) * 255
     image = cv2.GaussianBlur(image, (3, 3), 0.6) + rng.normal(0, 5, image.shape)
     return np.clip(image, 0, 255).round().astype(np.uint8), mask, parts
 
 
 def _apart(rng, kinds, shape):
-    """Objects of `kinds` as _place gives them, tried until none comes near another."""
+    """Objects of `kinds`, see _place, drawn again until no two are neighbours."""
     cover = (0.12, 0.36) if len(kinds) == 1 else (0.09, 0.13)
     while True:
         placed = [_place(rng, kind, rng.uniform(*cover), shape) for kind in kinds]
@@ -102,7 +102,7 @@ def _apart(rng, kinds, shape):
 
 
 def _place(rng, kind, cover, shape):
-    """One object that covers `cover` of an image of `shape`, or as much as its frame leaves room for.
+    """One object that covers the share `cover` of an image of `shape`, or less if it would leave the frame.
 
     Returns its parts (H x W uint8, numbered as in render) and each pixel's place u, v on it (H x W).
     """
@@ -122,7 +122,7 @@ def _place(rng, kind, cover, shape):
 
 
 def _plant(rng, shape):
-    """Where a tuft of five leaves stands in an image of `shape`: H x W booleans. Creatures may stand before it."""
+    """The pixels of a tuft of five leaves in an image of `shape`: H x W booleans. A creature may cover some."""
     size = np.sqrt(rng.uniform(0.05, 0.10) * shape[0] * shape[1])
     centre = rng.uniform(0.1, 0.9, 2) * shape[::-1]
     leaf, first = _ellipse((0.45, 0), (0.45, 0.2)), rng.uniform(0, 72)
@@ -138,7 +138,7 @@ def _draw(outlines, size, centre, shape):
 
 
 def _outlines(rng, kind):
-    """(part number, N x 2 points) from back to front, y downwards, with the pose of the day."""
+    """(part number, N x 2 points) from back to front, y downwards, in a random pose."""
     a, b = kind.body
     limbs = []
     for place in np.linspace(-0.7, 0.7, kind.legs) if kind.legs > 1 else [0]:
@@ -172,7 +172,7 @@ def _along(angle):
 
 
 def _skin(rng, number, value, u, v):
-    """Lab colours (N x 3) of the pixels of a part, by its number, of the class `value`, whose coordinates are u, v."""
+    """Lab colours, N x 3, of the pixels of part `number` of the class `value`; u, v: the pixels' coordinates on it."""
     part, kind = PARTS[number - 1], KINDS[value - 1]
     wave = _pattern(PATTERNS[(PATTERNS.index(kind.pattern) + number - 1) % len(PATTERNS)], u, v)
     hue = np.deg2rad(30 + part.apart * (value - 1) + part.turn + rng.normal(0, part.wander))

@@ -1,7 +1,7 @@
-"""Downloads, each file checked before it gets its name, and unpacked.
+"""Downloads files, checks each before it gets its name, and unpacks archives.
 
-A download that breaks off stays beside as NAME.part, and the next start continues it. What is there already is not
-fetched again, and what is unpacked already needs its archive no more.
+The bytes of a download that broke off stay in NAME.part, and the next start continues it. A file that is there is not
+downloaded again. An archive that was unpacked is no longer needed.
 """
 
 import hashlib
@@ -9,6 +9,8 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from typing import Optional
 
 import requests
 import urllib3
@@ -21,10 +23,10 @@ from aepsl.base.locks import only_one
 from aepsl.data import source_table
 from aepsl.data.archives import unpack
 
-ROUNDS = 4  # through all mirrors without a new byte, before a start gives up
+ROUNDS = 4  # rounds through all mirrors without a new byte, after which it gives up
 PAUSE = 1  # seconds after the first such round; doubled after each
 TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
-REASONS = {  # of an error: what a mirror does; the first that is its kind
+REASONS = {  # {kind of error: what the mirror does}; the first kind that fits counts
     requests.Timeout: "does not answer in time",
     urllib3.exceptions.TimeoutError: "does not answer in time",
     requests.exceptions.SSLError: "shows a certificate that this machine does not trust",
@@ -33,11 +35,11 @@ REASONS = {  # of an error: what a mirror does; the first that is its kind
 }
 
 
-def run(names, out, sources=None, optional=False):
-    """Bring the files `names` of the table of sources to the folder `out`, and unpack those that say `unpack`.
+def run(names: Sequence[str], out: str, sources: Optional[str] = None, optional: bool = False) -> None:
+    """Download the files `names` of the table of sources into the folder `out`, and unpack those with `unpack`.
 
-    sources: path of the table, None for the usual one; optional: a file that cannot be downloaded, but only be had by
-    hand, is a note on stderr and no error. Raises InputError.
+    sources: path of the table, None for the usual one; optional: a missing file that can only be fetched by hand is a
+    note on stderr, not an error. Raises InputError, see `fetch`.
     """
     table = source_table.load(sources)
     entries = {name: source_table.entry(table, name) for name in names}
@@ -55,10 +57,11 @@ def run(names, out, sources=None, optional=False):
                 unpack(path, os.path.join(out, folder["folder"]), folder["from"], folder.get("only", ()))
 
 
-def fetch(path, entry):
-    """Download one file to `path` and check it, unless it is there; `entry` is its entry in the table of sources.
+def fetch(path: str, entry: dict) -> None:
+    """Download one file to `path` and check it; a file that is there is only checked.
 
-    Raises InputError: no mirror gives the file, its checksum is wrong, the disk is full, or it must be had by hand.
+    entry: its entry in the table of sources. Raises InputError if no mirror gives the file, if its checksum is wrong,
+    if the disk is full, or if it can only be fetched by hand.
     """
     if os.path.exists(path):
         fault = _fault(path, entry)
@@ -74,7 +77,7 @@ def fetch(path, entry):
 
 
 def _from_mirrors(mirrors, path, entry):
-    """Try the URLs in order, again and again while more bytes come; InputError if none gives the file."""
+    """Try the URLs in order, and again while more bytes come; InputError if none gives the file."""
     part, reasons, idle = path + ".part", {}, 0
     most = _size(part)
     while mirrors and idle < ROUNDS:
@@ -90,7 +93,7 @@ def _from_mirrors(mirrors, path, entry):
                 os.replace(part, path)
                 return
             os.unlink(part)
-            if not resumed:  # else what another mirror or an earlier start began may be wrong by no fault of this one
+            if not resumed:  # else the wrong bytes may come from another mirror, or from an earlier start
                 mirrors.remove(url)
         idle = 0 if _size(part) > most else idle + 1
         most = max(most, _size(part))
@@ -101,20 +104,20 @@ def _from_mirrors(mirrors, path, entry):
         remedy = f"the {kept:,} bytes that came are kept. Start again, it continues there"
         raise InputError(f"{path}: is not whole yet ({told}); {remedy}")
     hand = entry.get("by_hand", "fetch it by other means and put it there")
-    raise InputError(f"{path}: could not be had ({told}). Check the network and start again, or {hand}")
+    raise InputError(f"{path}: could not be downloaded ({told}). Check the network and start again, or {hand}")
 
 
 def _get(url, part, size):
-    """Append to `part` what is missing of `url`; OSError or HTTPError if that breaks off."""
+    """Append to `part` the missing bytes of `url`; OSError or HTTPError if the connection breaks off."""
     have = _size(part)
-    # No encoding: the bytes are to be those of the file, also where a server calls a .tgz an encoded .tar.
+    # No encoding: the bytes must be those of the file, even if a server calls a .tgz an encoded .tar.
     headers = {"User-Agent": "aepsl", "Accept-Encoding": "identity", "Range": f"bytes={have}-"}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if have and answer.status_code == 416:
-            return  # there is nothing beyond what is there
+            return  # `part` has all bytes already
         answer.raise_for_status()
         if answer.status_code != 206:
-            have = 0  # this server sends the whole file, always
+            have = 0  # this server always sends the whole file
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise OSError("sends another part than asked for")
         length = answer.headers.get("Content-Length")
@@ -127,19 +130,19 @@ def _get(url, part, size):
 
 
 def _append(answer, part, have, end):
-    """Write what an open answer holds behind the first `have` of `end` bytes of `part`."""
+    """Write the content of an open answer after the first `have` bytes of `part`; end: all bytes of the file."""
     bar = dict(desc=os.path.basename(part)[: -len(".part")], initial=have, total=end, disable=None)
     try:
         with tqdm.wrapattr(answer, "read", **bar) as counted, open(part, "ab") as file:
             file.truncate(have)
             shutil.copyfileobj(counted, file)
-    except OSError as error:  # of the file: those of the connection are urllib3's
+    except OSError as error:  # of the file: urllib3 has its own errors for the connection
         kept = f"{error.strerror} after {_size(part):,} bytes; they are kept"
         remedy = "Make room, or give a folder that you may write to, and start again, it continues there"
         raise InputError(f"{part}: {kept}. {remedy}") from None
 
 
-def checksums(entry):
+def checksums(entry: dict) -> dict[str, str]:
     """{kind: checksum in hexadecimal} of an entry."""
     return {kind: entry[kind] for kind in sorted(hashlib.algorithms_available & set(entry))}
 
@@ -170,10 +173,10 @@ def _size(path):
     return os.path.getsize(path) if os.path.exists(path) else 0
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, places=lambda asked: dict(out=[os.path.join(asked.out, name) for name in asked.names]))
     parser.add_argument("names", nargs="+", metavar="NAME", help="a file of the table of sources")
-    parser.add_argument("--out", required=True, help="folder for the files, and for what is unpacked of them")
+    parser.add_argument("--out", required=True, help="folder for the files, and for the folders unpacked from them")
     source_table.add_option(parser)
-    parser.add_argument("--optional", action="store_true", help="a file that must be had by hand is no error")
+    parser.add_argument("--optional", action="store_true", help="a file that must be fetched by hand is no error")
     run(**vars(parser.parse_args(argv)))

@@ -1,41 +1,42 @@
-"""Reads what users write by hand: lists of ids, image labels, class names.
+"""Reads files that users write by hand: lists of ids, image labels, class names.
 
-All are UTF-8, with a byte order mark or without, lines ended in any way. Empty lines and spaces at the ends do not
+All are UTF-8, with or without a byte order mark, with any line ends. Empty lines, and spaces at a line's ends, do not
 count.
 """
 
 import collections
 import os
 import re
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Optional
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_bytes
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
 MOST_CLASSES = 254  # 0 is background, 255 is not counted
-LONGEST_ID = 200  # bytes: files are written under ID.partNUMBER.png first, of at most 255
-PRESENT, ABSENT = ("1", "0"), "-1"  # VOC's Main lists: an object, a difficult one, none
+LONGEST_ID = 200  # bytes: files are first written as ID.partNUMBER.png, and a name has at most 255
+PRESENT, ABSENT = ("1", "0"), "-1"  # VOC's Main lists: an object, a difficult one, no object
 
 _FOLDER = re.compile(r"^/?(JPEGImages|SegmentationClass\w*)/")
 
 
 class List(NamedTuple):
-    """ids: of the images; absent: how many more the file names only to say that a class is not in them."""
+    """ids: of the images; absent: how many further images the file names, each to say that a class is not in it."""
 
     ids: list
     absent: int
 
 
-def read_list(path):
+def read_list(path: str) -> List:
     """A List of a text file with one image a line.
 
-    A line is ID or ID.jpg (.jpeg, .png), with JPEGImages/ before it or not; several columns must name one id, as
-    `/JPEGImages/ID.jpg /SegmentationClassAug/ID.png` does. `ID 1`, `ID 0`, `ID -1` are VOC's Main lists, which say
-    whether a class is in the image: where these differ, images with -1 are left out. Raises InputError for what is no
-    such list, for an id twice, and for one that could lead out of a folder.
+    A line is ID or ID.jpg (.jpeg, .png), with JPEGImages/ before it or not. Several columns must name the same id, as
+    in `/JPEGImages/ID.jpg /SegmentationClassAug/ID.png`. `ID 1`, `ID 0` and `ID -1` are the lines of VOC's Main lists,
+    which say whether a class is in the image: images with -1 are left out, unless all have it. Raises InputError for
+    any other file, for an id that occurs twice, and for one that could lead out of a folder.
     """
-    flags = {}
+    flags: dict[str, Optional[str]] = {}
     for number, line in lines(path, "the ids of the images, one a line"):
         words = re.split("[ \t]+", line)
         flag = words.pop() if len(words) == 2 and words[1] in (*PRESENT, ABSENT) else None
@@ -47,26 +48,26 @@ def read_list(path):
             raise InputError(f"{path}: names {image_id} twice; remove one of the two lines")
         flags[image_id] = flag
     ids = [image_id for image_id, flag in flags.items() if flag != ABSENT]
-    ids = ids or list(flags)  # the same flag in each line tells nothing apart
+    ids = ids or list(flags)  # -1 in every line selects nothing
     return List(ids, len(flags) - len(ids))
 
 
-def twice(names):
-    """What is there more than once, or None."""
+def twice(names: Iterable[str]) -> Optional[str]:
+    """The first of `names` that occurs more than once, or None."""
     return next((name for name, count in collections.Counter(names).items() if count > 1), None)
 
 
-def shown(ids):
+def shown(ids: Sequence[str]) -> str:
     """The first of some ids, for a message."""
     return ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
 
 
-def read_labels(path, classes):
+def read_labels(path: str, classes: Sequence[str]) -> dict[str, list[str]]:
     """{id: [names]} of a file with lines `ID NAME NAME ...`; several lines for one id are united.
 
-    Where names are parted by tabs or commas, each that `classes` has may be of several words; else a word is a name.
+    Between tabs or commas a name that is in `classes` may have several words; otherwise each word is a name.
     """
-    rows = {}
+    rows: dict[str, list[str]] = {}
     for _, line in lines(path, "each image's labels: ID NAME NAME ..."):
         first, *fields = re.split("[\t,]", line)
         image_id, _, name = first.strip().partition(" ")
@@ -77,15 +78,15 @@ def read_labels(path, classes):
     return rows
 
 
-def read_classes(path):
-    """The class names of a file with one a line, of one or more words. Raises InputError for what cannot be names."""
+def read_classes(path: str) -> list[str]:
+    """The class names of a file, one a line, of one or more words. Raises InputError for an invalid name."""
     rows = lines(path, "the class names, one a line")
     if len(rows) == 1 and " " in rows[0][1]:
         raise InputError(f"{path}: has all on one line; give one name a line")
     names = [re.sub(" +", " ", line) for _, line in rows]
     for (number, _), name in zip(rows, names):
         if name.strip("_").lower() == "background":
-            fault = f"names {name!r}, which is there unasked, as value 0; remove the line: the first name is of value 1"
+            fault = f"names {name!r}, which always has the value 0; remove the line: the first name has the value 1"
             raise InputError(f"{path}: line {number} {fault}")
         if "," in name or not name.isprintable():
             raise InputError(f"{path}: line {number} is {name!r}; a name has no commas and no tabs")
@@ -97,7 +98,7 @@ def read_classes(path):
     return names
 
 
-def plain_id(word):
+def plain_id(word: str) -> str:
     """The id that a word of a list names: without a leading JPEGImages/ or the like, and without its extension."""
     word = _FOLDER.sub("", word)
     stem, extension = os.path.splitext(word)
@@ -105,7 +106,7 @@ def plain_id(word):
 
 
 def _fault(word, image_id, others):
-    """Why a line names no image: `word`, which gives the id, cannot be a file's name, or other words give other ids."""
+    """Why a line names no image, or None: `word`, which gives the id, is no file's name, or `others` are other ids."""
     if image_id in ("", ".", "..") or "/" in image_id or "\\" in image_id:
         return f"names {word!r}; an id is the name of an image in JPEGImages, without folders"
     if not image_id.isprintable():
@@ -116,13 +117,13 @@ def _fault(word, image_id, others):
     return other and f"names {image_id!r} and {other!r}; give one id a line, without spaces in it"
 
 
-def lines(path, what):
-    """[(number, line)] of what is not empty in a text file; what: it gives, for the InputError."""
+def lines(path: str, what: str) -> list[tuple[int, str]]:
+    """[(number, line)] of the lines of a text file that are not empty; what: the file's content, for messages."""
     try:
         text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = error.object[: error.start].count(b"\n") + 1
-        fault = f"line {number} is no UTF-8, but UTF-16, Latin-1 or the like"
+        fault = f"line {number} is not UTF-8, but UTF-16, Latin-1 or the like"
         raise InputError(f"{path}: {fault}; save it as UTF-8") from None
     except (OSError, ValueError):
         raise InputError(f"{path}: cannot be read; it gives {what}") from None

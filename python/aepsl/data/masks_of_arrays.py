@@ -1,8 +1,10 @@
-"""Masks of the arrays that other projects write in place of PNGs: scores, labels, lists of them.
+"""Masks from the arrays that other projects write instead of PNGs: scores, labels, lists of them.
 
-Of an image of `size`, (height, width), each gives H x W uint8 of mask values; values: an array of the K mask values of
-the classes, which channels of scores stand for. InputError for anything else, naming the file and what it holds.
+Each function returns the mask of an image, H x W uint8 mask values. size: the image's; values: K, the mask value of
+each channel of scores. Raises InputError, with the file and what it has, for anything else.
 """
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,10 +12,11 @@ import numpy as np
 from aepsl.base.errors import InputError
 from aepsl.data import arrays
 
+Size = tuple[int, int]  # (height, width)
 REMEDY = "give masks as PNGs named ID.png, with a class at each pixel"
 
 
-def of_pickle(path, ids, sizes):
+def of_pickle(path: str, ids: Sequence[str], sizes: Sequence[Size]) -> list[np.ndarray]:
     """The masks of a pickled list, one for each of `ids`; sizes: of their images."""
     try:
         masks = arrays.read_pickle(path)
@@ -26,8 +29,8 @@ def of_pickle(path, ids, sizes):
     return [_classes(f"{path}: {name}", np.asarray(mask), size) for name, mask, size in zip(ids, masks, sizes)]
 
 
-def of_mat(path, size, values):
-    """Of `data` as DeepLab's layer MatWrite writes it: W x H x K scores or W x H labels of an image that was padded."""
+def of_mat(path: str, size: Size, values: np.ndarray) -> np.ndarray:
+    """From `data` as DeepLab's layer MatWrite writes it: W x H x K scores, or W x H labels, of a padded image."""
     data = arrays.read_mat(path, "data")
     if data.ndim > 4 or data.shape[3:] not in ((), (1,)) or data.dtype.kind not in "fiu":
         raise InputError(f"{path}: `data` has the shape {data.shape}; MatWrite writes width x height x channels")
@@ -35,20 +38,20 @@ def of_mat(path, size, values):
     if min(np.subtract(maps.shape[1:], size)) < 0:
         what = f"has {maps.shape[2]} x {maps.shape[1]} cells, its image {size[1]} x {size[0]} pixels"
         raise InputError(f"{path}: {what}; write the blob that comes out of the net's last Interp")
-    maps = maps[:, : size[0], : size[1]]  # what was padded is at the bottom and right
+    maps = maps[:, : size[0], : size[1]]  # the padding is at the bottom and right
     return _classes(path, maps[0], size) if len(maps) == 1 else _best(path, maps, values)
 
 
-def of_npy(path, size, values):
-    """Of labels H x W, of scores K x h x w of cells that cover the image, or of a dict of psa."""
+def of_npy(path: str, size: Size, values: np.ndarray) -> np.ndarray:
+    """From labels H x W, from scores K x h x w whose cells cover the image, or from a dict of psa."""
     try:
         found = arrays.read_npy(path)
     except arrays.ForeignName as error:
-        raise InputError(f"{path}: holds {error}, no array of NumPy; {REMEDY}") from None
+        raise InputError(f"{path}: holds {error}, not an array of NumPy; {REMEDY}") from None
     if isinstance(found, dict):
         return _of_dict(path, found, size, values)
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
-        raise InputError(f"{path}: holds a {type(found).__name__}, no array of numbers; {REMEDY}")
+        raise InputError(f"{path}: holds a {type(found).__name__}, not an array of numbers; {REMEDY}")
     if found.ndim == 2:
         return _classes(path, found, size)
     if found.ndim != 3 or max(np.subtract(found.shape[1:], size)) > 0:
@@ -59,7 +62,7 @@ def of_npy(path, size, values):
 
 
 def _of_dict(path, found, size, values):
-    """psa's {channel: H x W}, background at 0, whose values add up to 1 at each pixel."""
+    """From psa's {channel: H x W}, channel 0 the background; the values of a pixel must have the sum 1."""
     maps = [np.asarray(each) for each in found.values()]
     if not all(type(key) is int for key in found) or not maps or any(each.shape != size for each in maps):
         keys = ", ".join(map(str, list(found)[:3]))
@@ -73,7 +76,7 @@ def _of_dict(path, found, size, values):
 
 
 def _best(path, maps, values):
-    """H x W uint8: the mask value of the channel with the largest score. InputError for other than K channels."""
+    """The mask value of the channel with the largest score. InputError unless there are K channels."""
     if len(maps) != len(values):
         what = f"has {len(maps)} channels; {len(values)} are needed, background and one for each class"
         raise InputError(f"{path}: {what}")
@@ -83,12 +86,12 @@ def _best(path, maps, values):
 
 
 def _classes(name, mask, size):
-    """H x W uint8 of an array of mask values. InputError for another size, or for what are no such values."""
+    """The mask of an array of mask values. InputError for another size, and for values that are not 0 ... 255."""
     if mask.shape != tuple(size):
         shape = " x ".join(map(str, mask.shape[::-1]))
         raise InputError(f"{name}: is {shape}, the ground truth {size[1]} x {size[0]}; segment the image at its size")
     if mask.dtype.kind not in "fiu" or not np.array_equal(mask, mask.astype(np.uint8)):
-        raise InputError(f"{name}: holds values that are no classes; each pixel needs a whole number from 0 to 255")
+        raise InputError(f"{name}: has values that are not classes; each pixel needs a whole number from 0 to 255")
     return mask.astype(np.uint8)
 
 

@@ -1,8 +1,8 @@
-"""Finds the predictions of other projects by the ids of the images, and makes PNGs of those that are none.
+"""Finds the predictions of other projects by the images' ids, and converts those that are not PNGs.
 
 ID.png               mmsegmentation's `test.py CONFIG MODEL --out DIR`, irn's result/sem_seg
 results/VOC2012/Segmentation/comp6_val_cls/ID.png    DeepLab's MATLAB scripts, VOC's server; below any folder
-ID_blob_0.png        what was made of the blobs that DeepLab's Caffe writes
+ID_blob_0.png        made from the blobs that DeepLab's Caffe writes
 ID_seg.png           OAA's eval.py
 b'ID'.png            TensorFlow DeepLab's vis.py, in raw_segmentation_results
 ID_blob_0.mat        DeepLab's layer MatWrite: scores W x H x K of the padded image, or classes W x H
@@ -16,6 +16,7 @@ import os
 import re
 import tarfile
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -30,7 +31,7 @@ from aepsl.images.pictures import write_mask
 
 NAMES = [re.compile(pattern) for pattern in (r"(.*)_blob_0", r"(.*)_seg", r"b'(.*)'", r'b"(.*)"')]
 ARCHIVES = (".tgz", ".tar", ".gz")
-KNOWN = {  # what others write that is no prediction: how its name begins or ends, and what to do
+KNOWN = {  # other files of these projects, which are not predictions: {end of the name: what it is, and the remedy}
     "_prediction.png": "TensorFlow DeepLab's pictures: its folder raw_segmentation_results has the masks",
     "logits.npy": "one file of all images, of an early deeplab-pytorch: take `main.py test` of a later one",
     ".bin": "DeepLab's binary blobs: take the .mat, or the PNGs that its MATLAB scripts make of them",
@@ -40,12 +41,12 @@ KNOWN = {  # what others write that is no prediction: how its name begins or end
 }
 
 
-def find(source, ids, truths, values, folder):
-    """The paths of PNGs of `ids`, in their order; those that are made of other files are written into `folder`.
+def find(source: str, ids: Sequence[str], truths: Sequence[str], values: Sequence[int], folder: str) -> list[str]:
+    """The paths of the predictions of `ids` as PNGs, in their order; converted ones are written into `folder`.
 
-    source: a folder, searched with those below it, or an archive or pickle; truths: paths of the true masks, whose size
-    a prediction has; values: the K mask values of the classes, which channels of scores stand for. Raises InputError
-    for ids without a prediction or with two, and for files that hold something else.
+    source: a folder, which is searched with all folders below it, an archive, or a pickle; truths: paths of the true
+    masks, whose size a prediction must have; values: the K mask values of the classes, in the order of the channels of
+    scores. Raises InputError for an id without a prediction or with two, and for a file with other content.
     """
     if os.path.isdir(source):
         found = _in_folder(source, ids)
@@ -56,7 +57,7 @@ def find(source, ids, truths, values, folder):
     elif source.lower().endswith((".pkl", ".pickle")):
         return _of_pickle(source, ids, truths, folder)
     else:
-        raise InputError(f"{source}: is no folder, .tgz or .pkl; {REMEDY}")
+        raise InputError(f"{source}: is not a folder, .tgz or .pkl; {REMEDY}")
     paths = []
     for image_id, truth in zip(tqdm(ids, desc=source, unit="image", disable=None), truths):
         path = found[image_id]
@@ -69,7 +70,7 @@ def find(source, ids, truths, values, folder):
 
 
 def _in_folder(folder, ids):
-    """{id: path}; of an id that has a PNG and another file the PNG counts."""
+    """{id: path}; for an id with a PNG and another file, the PNG."""
     files = [os.path.join(top, file) for top, _, names in os.walk(folder) for file in names]
     found, wanted = {}, set(ids)
     for path in sorted(files):
@@ -86,7 +87,7 @@ def _in_folder(folder, ids):
 
 
 def _id_of(path, ids):
-    """The id whose prediction the name of a file says it is; None for another file."""
+    """The one of `ids` that the name of a file has, see NAMES; None for any other file."""
     stem, extension = os.path.splitext(os.path.basename(path))
     if extension.lower() not in (".png", *READERS):
         return None
@@ -105,7 +106,7 @@ def _check_all(source, ids, found, files):
 
 
 def _described(files):
-    """What some files are, in words: a kind that is known, else how many there are of each ending."""
+    """What the files are, in words: one of KNOWN, or else the number of files with each ending."""
     for ending, what in KNOWN.items():
         example = next((path for path in sorted(files) if path.lower().endswith(ending)), None)
         if example:
@@ -117,7 +118,7 @@ def _described(files):
 
 
 def _in_archive(path, ids, truths, folder):
-    """{id: path} of the PNGs of `ids` in a tar archive, which are unpacked into `folder`; nothing else is."""
+    """{id: path} of the PNGs of `ids` in a tar archive; only they are unpacked, into `folder`."""
     found, wanted, files = {}, set(ids), []
     try:
         with tarfile.open(path) as archive:
@@ -130,7 +131,7 @@ def _in_archive(path, ids, truths, folder):
                     found[image_id] = os.path.join(folder, image_id + ".png")
                     write_bytes(found[image_id], archive.extractfile(member).read(), flushed=False)
     except (tarfile.TarError, EOFError, zlib.error, OSError):
-        raise InputError(f"{path}: is damaged or cut short, or no tar archive; get it again") from None
+        raise InputError(f"{path}: is damaged or cut short, or not a tar archive; get it again") from None
     _check_all(path, ids, found, files)
     for image_id, truth in zip(ids, truths):
         sizes = [decoding.header(each)[:2] for each in (found[image_id], truth)]
@@ -141,7 +142,7 @@ def _in_archive(path, ids, truths, folder):
 
 
 def _of_pickle(source, ids, truths, folder):
-    """The paths of the masks that a pickled list holds, one for each id in the order of the list of images."""
+    """The paths of the masks of a pickled list, which has one for each of `ids`, in their order."""
     sizes = [decoding.header(truth)[1::-1] for truth in truths]
     paths = [os.path.join(folder, image_id + ".png") for image_id in ids]
     for path, mask in zip(paths, masks_of_arrays.of_pickle(source, ids, sizes)):

@@ -31,14 +31,14 @@ def check_bits(path):
         raise InputError(f"{path}: has {bits} bits, and mined regions have 16; name the folder that `aepsl mine` made")
 
 
-def packed(regions):
-    """N x H x W booleans as H x W uint16 bit sets; N at most 16."""
+def packed(regions: np.ndarray) -> np.ndarray:
+    """H x W uint16 bit sets from `regions`, N x H x W booleans; InputError if N is above 16."""
     if len(regions) > MOST_LABELS:
         raise InputError(f"an image has {len(regions)} labels; regions have room for {MOST_LABELS}")
     bits = np.arange(len(regions), dtype=np.uint16)[:, None, None]
     return np.bitwise_or.reduce(regions.astype(np.uint16) << bits, axis=0)
 
 
-def unpacked(bits, count):
-    """The inverse of `packed` for `count` regions."""
+def unpacked(bits: np.ndarray, count: int) -> np.ndarray:
+    """The inverse of `packed`: count x H x W booleans."""
     return (bits[None] >> np.arange(count, dtype=np.uint16)[:, None, None] & 1).astype(bool)

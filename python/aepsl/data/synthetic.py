@@ -1,6 +1,7 @@
-"""The demo's data set, in VOC layout: images of made-up creatures, see aepsl.data.creatures."""
+"""Draws the demo's data set, in VOC layout: images of invented creatures, see aepsl.data.creatures."""
 
 import os
+from typing import Optional
 
 import cv2
 import numpy as np
@@ -12,13 +13,15 @@ from aepsl.data.creatures import CLASSES, render
 from aepsl.images.pictures import write_mask
 
 
-def run(out, train=320, val=80, seed=1):
-    """Write the folder `out` in VOC layout (see aepsl.data.dataset), with the lists train_aug and val, 1 image or more.
+def run(out: str, train: int = 320, val: int = 80, seed: int = 1) -> None:
+    """Write the folder `out` in VOC layout (see aepsl.data.dataset), with the lists train_aug and val.
 
-    It appears whole or not at all; same arguments, same bytes. Raises InputError if `out` is not empty.
+    train, val: their numbers of images, 1 or more. `out` appears whole or not at all. The same arguments give the same
+    bytes. Raises InputError if `out` is not empty.
     """
     with folder_whole(out) as beside:
-        labels, lists = [], {"train_aug": [], "val": []}
+        labels: list[str] = []
+        lists: dict[str, list[str]] = {"train_aug": [], "val": []}
         names = ["train_aug"] * train + ["val"] * val
         for number, name in enumerate(tqdm(names, desc="drawing", unit="image", disable=None)):
             rng = np.random.default_rng([seed, number])
@@ -36,7 +39,7 @@ def run(out, train=320, val=80, seed=1):
         write_text(os.path.join(beside, "classes.txt"), "\n".join(CLASSES) + "\n")
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--out", required=True, help="the folder to make, in VOC layout")
     parser.add_argument("--train", type=cli.number(1), default=320, help="training images (320)")

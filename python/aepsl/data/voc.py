@@ -1,17 +1,19 @@
 """The paper's data set, VOC 2012 with SBD's masks, in this project's layout.
 
-OUT/VOC2012, OUT/SBD, OUT/VOC2012test     what scripts/get_{voc,sbd,voc_test}.sh unpack; or folders elsewhere
+OUT/VOC2012, OUT/SBD, OUT/VOC2012test     unpacked by scripts/get_{voc,sbd,voc_test}.sh; or folders elsewhere
 OUT/JPEGImages/ID.jpg                     links to VOC's images
-OUT/SegmentationClassAug/ID.png           links to VOC's masks; of images that only SBD has masks of, those as PNGs
-OUT/ImageSets/Segmentation/LIST.txt       train, val, train_aug, and test if its images are there
-OUT/image_labels.txt                      from VOC's XML; written last, when all else is whole
+OUT/SegmentationClassAug/ID.png           links to VOC's masks; for images with a mask only in SBD, PNGs made from it
+OUT/ImageSets/Segmentation/LIST.txt       train, val, train_aug; test, if its images are there
+OUT/image_labels.txt                      from VOC's XML; written last, when all else is complete
 
-The folders that it is made of are only read. Lists and labels are compared with what the table of sources expects.
+VOC's and SBD's folders are only read. Lists and labels are compared with those in the table of sources.
 """
 
+import argparse
 import collections
 import hashlib
 import os
+from typing import Optional
 from xml.etree import ElementTree
 
 import numpy as np
@@ -30,13 +32,19 @@ from aepsl.images import decoding
 from aepsl.images.pictures import write_mask
 
 
-def run(out, voc=None, sbd=None, test=None, sources=None):
-    """Make the data set `out`, or the rest of it if an earlier start was interrupted.
+def run(
+    out: str,
+    voc: Optional[str] = None,
+    sbd: Optional[str] = None,
+    test: Optional[str] = None,
+    sources: Optional[str] = None,
+) -> None:
+    """Make the data set `out`, or its missing files if an earlier start was interrupted.
 
     voc: a folder VOC2012 (JPEGImages, Annotations, SegmentationClass, ImageSets/Segmentation), with
     SegmentationClassAug if there is no sbd; sbd: SBD's folder `dataset` (cls, train.txt, val.txt); test: a folder
-    VOC2012 of the test images; None for what is in `out`. sources: the table of sources, None for the usual one.
-    Raises InputError before anything is written for lists or labels that are not as expected, and for a missing file.
+    VOC2012 of the test images; None for the folders in `out`. sources: the table of sources, None for the usual one.
+    Raises InputError for lists or labels that are not as expected, and for a missing file, before it writes anything.
     """
     voc, sbd, unpacked_test = _sources(out, voc, sbd, test)
     test = test or next((each for each in (unpacked_test, voc) if os.path.exists(_list(each, "test"))), None)
@@ -49,7 +57,7 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
     labels = {image_id: _names(voc, image_id) for image_id in tqdm(ids, "labels", unit="image", disable=None)}
     _compare_labels(out, lists, labels, expected.get("labels", {}), remedy)
     images = {image_id: os.path.join(voc, "JPEGImages", image_id + ".jpg") for image_id in ids}
-    images.update({i: os.path.join(test, "JPEGImages", i + ".jpg") for i in lists.get("test", ())})
+    images.update({i: os.path.join(test or "", "JPEGImages", i + ".jpg") for i in lists.get("test", ())})
     masks = {image_id: _mask(voc, sbd, image_id) for image_id in ids}
     for path in [*images.values(), *masks.values()]:
         if not os.path.exists(path):
@@ -64,7 +72,7 @@ def run(out, voc=None, sbd=None, test=None, sources=None):
 
 
 def _fill(out, images, masks):
-    """Link or convert the files {id: path} of images and masks, but what is there already."""
+    """Link or convert the files {id: path} of images and masks that are not there yet."""
     for image_id, path in images.items():
         _link(path, os.path.join(out, "JPEGImages", image_id + ".jpg"))
     to_convert = []
@@ -77,15 +85,15 @@ def _fill(out, images, masks):
     in_threads(_convert, to_convert, what="masks")
 
 
-def places(asked):
-    """The folders that OUT gets, and what they are made of: that may lie in OUT too (aepsl.places)."""
+def places(asked: argparse.Namespace) -> dict:
+    """{option: folders or files that the command reads or writes}; VOC's and SBD's may be in OUT too (aepsl.places)."""
     parts = ("JPEGImages", "SegmentationClassAug", LISTS, "image_labels.txt")
     found = dict(zip(("voc", "sbd", "test"), _sources(asked.out, asked.voc, asked.sbd, asked.test)))
     return dict(found, out=[os.path.join(asked.out, part) for part in parts])
 
 
 def _sources(out, *given):
-    """What is given of VOC, SBD and VOC's test images, or where the scripts unpack it."""
+    """The folders of VOC, SBD and VOC's test images: those given, or those that the scripts unpack."""
     return [each or os.path.join(out, name) for each, name in zip(given, ("VOC2012", "SBD", "VOC2012test"))]
 
 
@@ -94,7 +102,7 @@ def _list(root, name):
 
 
 def _lists(voc, sbd, test):
-    """{name: sorted ids}; train_aug is all of VOC's train and of SBD, but for VOC's val."""
+    """{name: sorted ids}; train_aug is VOC's train and all of SBD, without VOC's val."""
     if not os.path.isdir(voc):
         raise InputError(f"{voc}: no such folder; run scripts/get_voc.sh, or name your folder VOC2012 with --voc")
     paths = dict(train=_list(voc, "train"), val=_list(voc, "val"), **(dict(test=_list(test, "test")) if test else {}))
@@ -132,7 +140,7 @@ class _Plain(ElementTree.TreeBuilder):
 
 
 def _mask(voc, sbd, image_id):
-    """The file of an image's mask: VOC's own before others."""
+    """The file of an image's mask: VOC's own if it has one, else SegmentationClassAug's, else SBD's."""
     own = (os.path.join(voc, folder, image_id + ".png") for folder in ("SegmentationClass", "SegmentationClassAug"))
     return next(filter(os.path.exists, own), os.path.join(sbd, "cls", image_id + ".mat"))
 
@@ -141,15 +149,15 @@ def _convert(path, image, target):
     """Write one of SBD's MATLAB masks as a PNG with VOC's palette, after checking it against its image."""
     try:
         mask = scipy.io.loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"]
-    except Exception:  # scipy raises whatever broken bytes lead it to
+    except Exception:  # scipy raises errors of any kind for damaged bytes
         raise InputError(f"{path}: holds no GTcls.Segmentation; unpack SBD's archive again") from None
     if mask.shape != decoding.header(image).size[::-1] or mask.dtype != np.uint8 or mask.max() > len(VOC_CLASSES):
-        raise InputError(f"{path}: is no mask of {image}; unpack SBD's archive again")
+        raise InputError(f"{path}: is not a mask of {image}; unpack SBD's archive again")
     write_mask(target, mask)
 
 
 def _link(path, target):
-    """Make `target` a link to `path`: relative within one data set, which can so be moved."""
+    """Make `target` a link to `path`: a relative one within a data set, so that it can be moved."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(target)))
     path = os.path.abspath(path)
     text = os.path.relpath(path, os.path.dirname(target)) if path.startswith(root + os.sep) else path
@@ -184,7 +192,7 @@ def _compare_labels(out, lists, labels, expected, remedy):
 
 
 def _write(path, lines):
-    """Write a text file, but where it is there already, so that another start changes nothing."""
+    """Write a text file, unless it has this text already, so that another start changes nothing."""
     text = _text(lines)
     if read_text(path) != text:
         write_text(path, text)
@@ -194,14 +202,16 @@ def _text(lines):
     return "".join(line + "\n" for line in lines)
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, places=places)
     parser.add_argument("--out", required=True, help="the data set")
     parser.add_argument("--voc", help="folder VOC2012 with images, XML, masks and lists (OUT/VOC2012)")
     parser.add_argument("--sbd", help="SBD's folder `dataset` (OUT/SBD); not needed with VOC2012/SegmentationClassAug")
     parser.add_argument("--test", help="folder VOC2012 with the test images and their list (OUT/VOC2012test, if there)")
     source_table.add_option(parser)
-    parser.add_argument("--check", action="store_true", help="only see that OUT and what it is made of stand apart")
+    parser.add_argument(
+        "--check", action="store_true", help="only check that no output contains an input, or is in one"
+    )
     asked = vars(parser.parse_args(argv))
     if not asked.pop("check"):
         run(**asked)

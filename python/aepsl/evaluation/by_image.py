@@ -1,7 +1,7 @@
 """Results by image: wrong pixels by size of object, the best and the worst images, over-erased ones."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from skimage import measure
@@ -25,7 +25,7 @@ def of_row(folder: str, dataset: Dataset, ids: Sequence[str]) -> tuple[list[dict
     with background, that the image's truth or prediction has.
     """
     pixels, objects, ious = np.zeros((len(OBJECT_SIZES), 3), np.int64), np.zeros(len(OBJECT_SIZES), int), {}
-    truths = dataset.mask_folder()
+    truths = evaluate.check_ids(dataset.mask_folder(), ids)
     for image_id in ids:
         truth, predicted = (read_indexed(os.path.join(place, image_id + ".png")) for place in (truths, folder))
         ious[image_id] = miou(evaluate.confusion(predicted, truth, dataset.values, image_id))
@@ -51,7 +51,7 @@ def miou(confusion: np.ndarray) -> float:
     return float(np.nan_to_num(evaluate.iou(sums))[has].mean()) if has.any() else 0.0
 
 
-def examples(ious: dict[str, float]) -> dict[str, list[dict]]:
+def examples(ious: Mapping[str, float]) -> dict[str, list[dict]]:
     """{'best': [{'id': ..., 'miou': ...}, ...], 'median': ..., 'worst': ...}: EXAMPLES of each, ordered by mIoU.
 
     ious: {id: mIoU}.

@@ -1,8 +1,8 @@
-"""What a session on a GPU shows, the most important first: checks, agreement, speed with memory, TF32, a training.
+"""A session on a GPU, the most important step first: checks, agreement, speed with memory, TF32, a training.
 
-Each step is a command with a log of its own in runs/gpu/NAME/, NAME the experiment whose nets it takes. One that ended
-well is not run again; the training goes on from its snapshot. summary.json there holds how each step ended, and what
-it measured: `aepsl plan` and `aepsl bench` read that.
+Each step is a command with its own log in runs/gpu/NAME/; NAME is the experiment whose nets are used. A step that ended
+well is not run again; the training continues from its snapshot. summary.json there has how each step ended, and what
+it measured, for `aepsl plan` and `aepsl bench`:
 
     {step: {"ended": "ok", "FAILED", "cut short" or "not begun", "seconds": ..., "last": line of its log,
             "figures": {"card": ..., "rows": [[what, expected, seen], ...], "images_per_second": {task: ...}}}}
@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any, Optional
 
 from aepsl import cli
 from aepsl.base.errors import InputError
@@ -26,16 +27,19 @@ from aepsl.paper import published
 from aepsl.run import costs, measured, roofline
 from aepsl.settings import experiments
 from aepsl.settings.experiments import TASKS
+from aepsl.settings.typed import Experiment
 from aepsl.training.stand_ins import trained
 
-PHOTOS = {published.PAPERS_EXPERIMENT: "photos_full"}  # what is trained; another experiment itself
+Step = tuple[list[str], dict[str, Optional[str]]]  # a command, and changes of the environment, where None unsets
+
+PHOTOS = {published.PAPERS_EXPERIMENT: "photos_full"}  # the experiment that is trained instead of this one
 LINE = "{:12}{:46}{:>16}{:>16}"
-ITERATIONS = 20  # that speed is measured of
+ITERATIONS = 20  # whose speed is measured
 GRACE = 30  # seconds for a step to end by itself after its time
 
 
-def steps_of(name):
-    """{step: (command, changes of the environment, None unsets)} of a session with the nets of an experiment."""
+def steps_of(name: str) -> dict[str, Step]:
+    """{step: Step} of a session with the nets of the experiment `name`."""
     aepsl = [sys.executable, "-m", "aepsl"]
     part = [*aepsl, "gpu-session", "--experiment", name, "--part"]
     return {
@@ -47,11 +51,11 @@ def steps_of(name):
     }
 
 
-def session(minutes, steps, folder):
-    """Run the steps that have not ended well yet, in their order; print and keep what each shows.
+def session(minutes: float, steps: dict[str, Step], folder: str) -> bool:
+    """Run the steps that have not ended well yet, in their order; print the results, and keep them in `folder`.
 
-    minutes: for all together; what has begun is ended then, and the rest is not begun. Returns whether none failed and
-    all were begun.
+    minutes: for all steps together. Then a running step is ended, and the others are not begun. Returns whether all
+    steps were begun and none failed.
     """
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "summary.json")
@@ -74,10 +78,10 @@ def session(minutes, steps, folder):
 
 
 def _run(command, environment, path, seconds):
-    """How a command ended within that time, its output in `path`.log, with its figures where it leaves them in
-    `path`.json.
+    """Run a command for at most `seconds`. Returns how it ended, with the figures of `path`.json if it wrote them.
 
-    After its time it is asked to end, so that snakemake tidies up; at the end all that it has started is killed.
+    Its output is in `path`.log. After its time it gets SIGINT, so that snakemake can clean up; then all processes that
+    it started are killed.
     """
     begun, log, figures = time.time(), path + ".log", path + ".json"
     with contextlib.suppress(FileNotFoundError):
@@ -102,9 +106,9 @@ def _run(command, environment, path, seconds):
     return dict(ended=ended, seconds=round(time.time() - begun, 1), last="".join(last), **more)
 
 
-def compare(gpu, experiment):
-    """{"rows"} of all blobs and gradients of the experiment's nets, at batch 2, against the CPU's."""
-    device.use(gpu)  # says at once if it is not there
+def compare(gpu: int, experiment: Experiment) -> dict:
+    """{"rows"} that compare all blobs and gradients of the experiment's nets, at batch 2, with the CPU's."""
+    device.use(gpu)  # fails at once if it is missing
     rows = []
     for task in TASKS:
         for each in agreement.largest_differences(agreement.net_with_inputs(experiment, task), gpu):
@@ -115,18 +119,20 @@ def compare(gpu, experiment):
     return dict(rows=rows)
 
 
-def speed(gpu, experiment):
-    """{"rows", "images_per_second"} of the experiment's trainings at their batch, computed and measured; and memory."""
-    in_a_process(device.use, gpu)  # says at once if it is not there; a context of this process would count as used
-    card, rates, memory = roofline.known(cuda.name(gpu)), {}, []
+def speed(gpu: int, experiment: Experiment) -> dict:
+    """{"rows", "images_per_second"} of the experiment's trainings: speed and memory, computed and measured."""
+    in_a_process(device.use, gpu)  # fails at once if it is missing; a context of this process would count as used
+    card = roofline.known(cuda.name(gpu))
+    rates: dict[str, float] = {}
+    memory: list[list[Any]] = []
     for task in TASKS:
         print(f"{task}, {ITERATIONS} iterations", flush=True)
         batch = experiment.training.of(task).batch
-        seconds, used = in_a_process(trained, gpu, experiment.name, task, batch, ITERATIONS)  # its memory is its own
+        seconds, used = in_a_process(trained, gpu, experiment.name, task, batch, ITERATIONS)  # with no other's memory
         rates[task] = round(ITERATIONS * batch / seconds, 2)
         memory.append([f"{task}, GiB", costs.memory_of_training(experiment, task) / GIB, used / GIB])
     of_another = "" if card else f", expected of a {costs.REFERENCE}"
-    rows = [
+    rows: list[list[Any]] = [
         [f"{task}, images/s{of_another}", costs.images_per_second(experiment, task, card), rates[task]]
         for task in TASKS
     ]
@@ -137,8 +143,8 @@ def speed(gpu, experiment):
 PARTS = {"agreement": compare, "speed": speed, "speed-tf32": speed}
 
 
-def part(name, experiment, gpu=0):
-    """Do a part of a session, and leave its figures for it; InputError if what is seen is not allowed."""
+def part(name: str, experiment: Experiment, gpu: int = 0) -> None:
+    """Do a part of a session, and write its figures; InputError for a difference that is not allowed."""
     found = PARTS[name](gpu, experiment)
     write_json(os.path.join(measured.folder(experiment.name), name + ".json"), dict(found, card=cuda.name(gpu)))
     off = [what for what, _, seen in found["rows"] if "TOO MUCH" in seen]
@@ -146,9 +152,9 @@ def part(name, experiment, gpu=0):
         raise InputError(f"{', '.join(off)}: further from the CPU's than allowed; with TF32=1 that is to be expected")
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--minutes", type=cli.number(1, 600), default=15, help="after which all ends (15)")
+    parser.add_argument("--minutes", type=cli.number(1, 600), default=15, help="for all steps together (15)")
     parser.add_argument("--experiment", type=experiments.load, default=published.PAPERS_EXPERIMENT, help="whose nets")
     parser.add_argument("--part", choices=PARTS, help="one step of the session")
     asked = parser.parse_args(argv)

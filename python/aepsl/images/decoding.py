@@ -1,13 +1,14 @@
-"""Opens image files of any kind: what the header says, and the decoded picture, whole or not at all.
+"""Opens image files of any kind: the header, and the decoded picture, whole or not at all.
 
-Whatever reads an image, mask or map goes through here: a file that is none, that no decoder knows, or that would fill
-the memory ends in one line, before anything of it is decoded.
+All images, masks and maps are read through this module. A file that is not an image, that no decoder knows, or that
+would fill the memory is refused in one line, before anything of it is decoded.
 """
 
 import contextlib
 import io
 import os
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,53 +19,54 @@ from aepsl.base.files import read_bytes
 from aepsl.images import jpeg
 
 MOST_PIXELS = 2**27  # 134 million; the largest cameras of telephones have 108
-LARGEST_SIDE = 20000  # pixels: growing a net's maps takes its square
+LARGEST_SIDE = 20000  # pixels: resizing a net's maps takes memory by the square of it
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # no EPS: it is a program
-JPEGS = ("JPEG", "MPO")  # MPO: a JPEG with others behind it, for example in stereo
+JPEGS = ("JPEG", "MPO")  # MPO: a JPEG followed by others, for example in stereo
 ORIENTATION = 0x0112  # EXIF's tag
 NAMES_OF_EXIF = (b"eXIf", b"exif", b"adobe.xmp", b"APP1")  # in PNGs: of chunks and texts
 
-Image.MAX_IMAGE_PIXELS = None  # MOST_PIXELS is asked instead, which warns of nothing
+Image.MAX_IMAGE_PIXELS = None  # MOST_PIXELS is used instead, without Pillow's warnings
 warnings.filterwarnings("ignore", module="PIL")
 
 
 class Header(NamedTuple):
-    """What an image file says of itself."""
+    """The facts in an image file's header."""
 
     width: int  # as stored
     height: int
     orientation: int  # EXIF's: 1 is upright, 2 ... 8 are mirrored and turned
-    plain: bool  # 8 bits of grey, colours or palette in JPEG or PNG: OpenCV gives all of it
-    bits: int  # of a channel, where the file is JPEG or PNG
+    plain: bool  # 8 bits of grey, colours or palette in JPEG or PNG: OpenCV reads it without loss
+    bits: int  # of a channel, if the file is JPEG or PNG
 
     @property
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """(width, height) when turned as `orientation` says."""
         return (self.height, self.width) if self.orientation > 4 else (self.width, self.height)
 
 
-def header(path):
-    """The Header of an image file; InputError for what is no image, or has more than MOST_PIXELS pixels."""
+def header(path: str) -> Header:
+    """The Header of an image file; InputError for a file that is not an image, or is too large, see `opened`."""
     with opened(path) as image:
+        width, height = image.size
         if image.format != "PNG":
             plain = image.format in JPEGS and image.mode in ("L", "RGB")
-            return Header(*image.size, _orientation(image), plain, 8)
-        # Some programs write EXIF behind the pixels, which Pillow decodes to look there: too long for every mask.
+            return Header(width, height, _orientation(image), plain, 8)
+        # Some programs write EXIF after the pixels. Pillow would decode these to find it, too slow for every mask.
         data = read_bytes(path)
         orientation = _orientation(image) if any(name in data for name in NAMES_OF_EXIF) else 1
-        return Header(*image.size, orientation, data[24] <= 8, data[24])
+        return Header(width, height, orientation, data[24] <= 8, data[24])
 
 
 def _orientation(image):
-    """EXIF's orientation of an open Pillow image, 1 ... 8; 1 where there is none or what stands there is none."""
+    """EXIF's orientation of an open Pillow image, 1 ... 8; 1 if it is missing or invalid."""
     try:
         value = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # broken EXIF turns nothing
+    except Exception:  # damaged EXIF
         return 1
     return value if value in range(2, 9) else 1
 
 
-def turned(image, orientation):
+def turned(image: np.ndarray, orientation: int) -> np.ndarray:
     """An H x W ... array turned as EXIF's orientation says."""
     if orientation > 4:
         image = image.swapaxes(0, 1)
@@ -72,16 +74,16 @@ def turned(image, orientation):
     return np.ascontiguousarray(image[::down, ::right])
 
 
-def opened(path, formats=FORMATS):
-    """The file as a Pillow image of which only the header is read, for `with`.
+def opened(path: str, formats: Sequence[str] = FORMATS) -> Image.Image:
+    """The file as a Pillow image, for `with`; only its header is read.
 
-    Raises InputError for what cannot be opened as one of `formats`, or is larger than MOST_PIXELS or LARGEST_SIDE.
+    Raises InputError for a file that is not in one of `formats`, or is larger than MOST_PIXELS or LARGEST_SIDE.
     """
     try:
         if not os.path.isfile(path):  # opening a pipe would wait for ever
             raise ValueError
         image = Image.open(path, formats=formats)
-    except Exception:  # the decoders raise whatever broken bytes lead them to
+    except Exception:  # decoders raise errors of any kind for damaged bytes
         raise unreadable(path, formats) from None
     if image.width * image.height > MOST_PIXELS or max(image.size) > LARGEST_SIDE:
         most = f"more than {MOST_PIXELS:,}, or a side of more than {LARGEST_SIDE:,}"
@@ -89,8 +91,8 @@ def opened(path, formats=FORMATS):
     return image
 
 
-def load(image, path):
-    """Decode an image that is `opened`; unlike OpenCV, Pillow refuses a file that was cut short. Returns it."""
+def load(image: Image.Image, path: str) -> Image.Image:
+    """Decode an `opened` image, and return it. Unlike OpenCV, Pillow refuses a file that was cut short."""
     try:
         image.load()
     except Exception:
@@ -98,11 +100,11 @@ def load(image, path):
     return image
 
 
-def check_whole(path):
+def check_whole(path: str) -> Header:
     """Decode an image and return its Header; InputError for one that was cut short.
 
-    Unlike `load`, refuse also a JPEG that ends, with its mark of an end, before its last row or scan. Not seen is a
-    file of several scans whose last one ends early.
+    Unlike `load`, also refuse a JPEG whose end marker comes before its last row or scan. A file of several scans whose
+    last scan ends early is not recognized.
     """
     with opened(path) as image:
         if image.format in JPEGS:
@@ -114,8 +116,8 @@ def check_whole(path):
     return header(path)
 
 
-def unreadable(path, formats=FORMATS):
-    """The InputError for an image file that did not open as one of `formats`: what is wrong with it, and the remedy."""
+def unreadable(path: str, formats: Sequence[str] = FORMATS) -> InputError:
+    """The InputError for an image file that did not open as one of `formats`: the fault, and the remedy."""
     if os.path.islink(path) and not os.path.exists(path):
         where = f"is a link to {os.readlink(path)}, which is not there, or not below the folder that DATA= names"
         return InputError(f"{path}: {where}; copy the file itself")

@@ -1,6 +1,8 @@
-"""Images, masks and their palette: reading and writing."""
+"""Reads and writes images, masks and their palette."""
 
+import os
 import re
+from typing import Optional
 
 import cv2
 import numpy as np
@@ -11,31 +13,36 @@ from aepsl.base.files import read_bytes, write_bytes, written_whole
 from aepsl.images import decoding
 
 
-def read_image(path, header=None):
-    """The image as H x W x 3 uint8, BGR, upright: turned as its EXIF orientation says, as viewers show it.
+def read_image(path: str, header: Optional[decoding.Header] = None) -> np.ndarray:
+    """The image as H x W x 3 uint8, BGR, turned as its EXIF orientation says, as viewers show it.
 
-    header: decoding.header(path), if the caller has it. What a data set's masks belong to, Dataset.image finds out.
-    Pictures of any depth and kind, with their full range. Raises InputError for a file that is no image.
+    header: decoding.header(path), if the caller has it. Images of any depth and kind are read with their full range.
+    Dataset.image checks that a data set's masks fit the turned image. Raises InputError for any other file.
     """
     header = header or decoding.header(path)
-    image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
+    image = _by_opencv(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
     if image is None:
         image = _of_any_kind(path, header.bits)
     return decoding.turned(image, header.orientation)
 
 
-def _of_any_kind(path, bits):
-    """A picture of any kind as H x W x 3 uint8, BGR, as stored, with its full range.
+def _by_opencv(path: str, flags: int) -> Optional[np.ndarray]:
+    """The picture as OpenCV decodes it, or None. cv2.imread would end the process at a name that is not UTF-8."""
+    return cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), flags)
 
-    bits: of a channel, by its header. 16 bits are divided by 257; floating point is taken as 0 ... 1, or as 0 ... 255
-    where more than 1 occurs; CMYK and palettes become colours; transparency is dropped. Raises InputError for others.
+
+def _of_any_kind(path, bits):
+    """A picture of any kind as H x W x 3 uint8, BGR, not turned, with its full range.
+
+    bits: of a channel, by its header. 16 bits are divided by 257. Floating point has the range 0 ... 1, or 0 ... 255 if
+    a value is above 1. CMYK and palettes become RGB; transparency is dropped. Raises InputError for any other kind.
     """
     with decoding.opened(path) as image:
         decoding.load(image, path)
         if image.format == "PPM":
             _refuse_other_whites(path)
         if bits == 16:
-            array = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+            array = _by_opencv(path, cv2.IMREAD_UNCHANGED)
             if array is None:
                 raise decoding.unreadable(path)
             return _eight_bits(path, array)
@@ -48,7 +55,7 @@ def _of_any_kind(path, bits):
 
 
 def _refuse_other_whites(path):
-    """InputError for a file of PPM's family in which white is neither 255 nor 65535; Pillow would not look."""
+    """InputError for a PPM or PGM in which white is neither 255 nor 65535; Pillow ignores that value."""
     words = re.sub(rb"#[^\n]*", b"", read_bytes(path)[:1000]).split()[:4]
     if words[0] in (b"P5", b"P6") and words[-1] not in (b"255", b"65535"):
         raise InputError(f"{path}: white is neither 255 nor 65535 in it; save it as PNG")
@@ -59,22 +66,24 @@ def _eight_bits(path, array):
     low, high = float(array.min()), float(array.max())
     is_float = array.dtype.kind == "f"
     if not (low >= 0 and high <= (255 if is_float else 65535)):  # NaN too
-        fault = f"has values from {low:g} to {high:g}, of which nothing says what is white"
+        fault = f"has values from {low:g} to {high:g}, and nothing says which one is white"
         raise InputError(f"{path}: {fault}; save it with 8 or 16 bits, or as floating point from 0 to 1")
     scale = (255 if high <= 1 else 1) if is_float else 1 / 257
     array = np.rint(array * scale).astype(np.uint8)
     return cv2.cvtColor(array, cv2.COLOR_GRAY2BGR) if array.ndim == 2 else np.ascontiguousarray(array[:, :, :3])
 
 
-def read_picture(path):
-    """read_image for a picture of the user's own, which nobody has checked; InputError if it was cut short."""
-    return read_image(path, decoding.check_whole(path))  # OpenCV would fill in what a file cut short lacks
+def read_picture(path: str) -> np.ndarray:
+    """read_image for a user's picture that was not checked before; InputError if it is missing or was cut short."""
+    if not os.path.lexists(path):
+        raise InputError(f"{path}: no such picture; name one in this folder, or below the one that DATA= names")
+    return read_image(path, decoding.check_whole(path))  # OpenCV would fill the missing rows
 
 
-def read_indexed(path):
-    """An indexed or grey PNG as H x W uint8 or uint16: palette indices, or grey values as stored; not colours.
+def read_indexed(path: str) -> np.ndarray:
+    """An indexed or grey PNG as H x W uint8 or uint16: palette indices, or grey values as stored.
 
-    Raises InputError also for indices that are no class values, see `_refuse_reordered`.
+    Raises InputError for colours, and for a reordered palette, see `_refuse_reordered`.
     """
     with decoding.opened(path, ["PNG"]) as image:  # OpenCV would turn a palette PNG into colours
         refuse_colours(path, image)
@@ -87,9 +96,9 @@ def read_indexed(path):
 
 
 def _refuse_reordered(path, array, colours):
-    """InputError if what occurs has VOC's colours, but at other indices: a program has reordered the palette.
+    """InputError if all indices in `array` have VOC's colours, but some have another index's: a reordered palette.
 
-    array: H x W indices; colours: 768 bytes, RGB of each index. Other palettes say nothing of classes.
+    array: H x W indices; colours: 768 bytes, RGB of each index. A palette of other colours is not checked.
     """
     places = {k: VOC_INDEX.get(colours[3 * k : 3 * k + 3]) for k in np.flatnonzero(np.bincount(array.ravel()))}
     if None not in places.values() and any(place and place != k for k, place in places.items()):
@@ -97,40 +106,40 @@ def _refuse_reordered(path, array, colours):
         raise InputError(f"{path}: {fault}; save it with VOC's palette as it is, or as grey")
 
 
-def read_grey(path):
-    """An 8-bit grey PNG as H x W uint8; InputError for any other, whose values would not be shares of 255."""
+def read_grey(path: str) -> np.ndarray:
+    """An 8-bit grey PNG as H x W uint8; InputError for any other file: its values would not be shares of 255."""
     with decoding.opened(path, ["PNG"]) as image:
         if image.mode != "L" or decoding.header(path).bits != 8:
-            raise InputError(f"{path}: is no PNG of 8 bits of grey; `aepsl saliency --maps` makes such maps of others")
+            raise InputError(f"{path}: is not an 8-bit grey PNG; `aepsl saliency --maps` converts other maps")
         return np.array(decoding.load(image, path))
 
 
-def refuse_colours(path, image):
-    """InputError for an open Pillow image that does not hold class indices."""
+def refuse_colours(path: str, image: Image.Image) -> None:
+    """InputError for an open Pillow image in colours: it has no class indices."""
     if image.mode not in ("P", "L", "I", "I;16", "1"):
-        raise InputError(f"{path}: has colours ({image.mode}), no class indices; save it as an indexed or grey PNG")
+        raise InputError(f"{path}: has colours ({image.mode}), not class indices; save it as an indexed or grey PNG")
 
 
-def write_grey(path, array):
-    """A grey PNG of H x W values, 8 or 16 bits by dtype; of H x W x 3 uint8, BGR, one in colours."""
+def write_grey(path: str, array: np.ndarray) -> None:
+    """Write H x W values as a grey PNG, with 8 or 16 bits by their dtype; H x W x 3 uint8, BGR, as one in colours."""
     write_bytes(path, cv2.imencode(".png", array)[1], flushed=False)  # cv2.imwrite overlooks a full disk
 
 
 write_colour = write_grey
 
 
-def palette():
-    """VOC's colour map, 256 x 3 uint8 RGB: the bits of the index spread over the channels."""
+def palette() -> np.ndarray:
+    """VOC's colour map, 256 x 3 uint8 RGB: the bits of an index are distributed over the channels."""
     index = np.arange(256)[:, None, None] >> (3 * np.arange(8))[None, None, :]
     bits = (index >> np.arange(3)[None, :, None]) & 1
     return (bits << (7 - np.arange(8))).sum(-1).astype(np.uint8)
 
 
 VOC_PALETTE = palette().tobytes()
-VOC_INDEX = {palette()[k].tobytes(): k for k in (*range(21), 255)}  # of the classes and what is not counted
+VOC_INDEX = {palette()[k].tobytes(): k for k in (*range(21), 255)}  # {RGB: index} of background, classes, and 255
 
 
-def write_mask(path, mask):
+def write_mask(path: str, mask: np.ndarray) -> None:
     """Write H x W uint8 class values as a PNG with VOC's palette."""
     image = Image.fromarray(mask, "P")
     image.putpalette(VOC_PALETTE)
@@ -138,13 +147,13 @@ def write_mask(path, mask):
         image.save(beside)
 
 
-def within(image, longest):
-    """The image itself, or shrunk so that its longer side is `longest` pixels: H x W x 3 uint8."""
+def within(image: np.ndarray, longest: int) -> np.ndarray:
+    """The image, H x W x 3 uint8, reduced if its longer side has more than `longest` pixels."""
     return scaled(image, min(1, longest / max(image.shape[:2])))
 
 
-def scaled(array, scale):
-    """`array` (H x W or H x W x 3) at `scale`: averaged if an image, nearest pixel if indices."""
+def scaled(array: np.ndarray, scale: float) -> np.ndarray:
+    """`array` resized by `scale`: an image, H x W x 3, by averages; indices, H x W, by the nearest pixel."""
     if scale == 1:
         return array
     height, width = (max(1, int(round(side * scale))) for side in array.shape[:2])

@@ -1,14 +1,18 @@
-"""The end of a net: which blob has the scores, and what of the layers behind is left to this program."""
+"""The end of a net: the blob of its scores, and the layers after it that this program replaces."""
+
+from typing import Optional
 
 from aepsl.base.errors import InputError
+from aepsl.legacy.layers import Layer
 from aepsl.settings.typed import Bilateral, Crf, Gaussian
 
-# Kinds that nobody reads on from when a net is tested; losses too.
+# Kinds of layers that end a net in testing; losses do, too.
 ENDS = set(
     "Accuracy ArgMax DenseCRF HDF5Output MatWrite MultiStageMeanfield Python SegAccuracy Silence Softmax".split()
 )
-ITERATIONS = 10  # of a CRF whose layer does not say how many
-# Fields of a CRF's layer: DeepLab's, CCNN's, CRF-RNN's. Iterations; weight, xy, rgb of the bilateral; weight, xy.
+ITERATIONS = 10  # of a CRF whose layer does not give them
+# {message: its fields} of the CRF layers of DeepLab, CCNN and CRF-RNN: iterations; weight, xy, rgb of the bilateral
+# kernel; weight, xy of the Gaussian one.
 CRFS = dict(
     dense_crf_param="max_iter bi_w bi_xy_std bi_rgb_std pos_w pos_xy_std",
     densecrf_param="max_iter wt_bilateral x_bilateral r_bilateral wt_gauss x_gauss",
@@ -18,13 +22,15 @@ CRFS = dict(
 )
 
 
-def is_end(layer):
+def is_end(layer: Layer) -> bool:
+    """Whether the layer ends a net in testing."""
     return layer.kind in ENDS or "Loss" in layer.kind
 
 
-def last_scores(deploy, layers):
-    """The blob of scores: what the last layer gives that is no end and reads, through a convolution, an input."""
-    live, last = set(), None
+def last_scores(deploy: str, layers: list[Layer]) -> str:
+    """The blob of scores: the top of the last layer that depends on a convolution and does not end the net."""
+    live: set[str] = set()
+    last = None
     for layer in layers:
         if live & set(layer.bottoms) or layer.kind == "Convolution":
             live.update(layer.tops)
@@ -35,9 +41,9 @@ def last_scores(deploy, layers):
     return last.tops[0]
 
 
-def without_growth(layers, scores):
-    """(the blob of scores before growth, crops and copies at its end, the layers of those)."""
-    grown = []
+def without_growth(layers: list[Layer], scores: str) -> tuple[str, list[Layer]]:
+    """(the blob of scores before upsampling, Dropout and Split at its end, these layers)."""
+    grown: list[Layer] = []
     for layer in reversed(layers):
         if scores not in layer.tops:
             continue
@@ -50,7 +56,7 @@ def without_growth(layers, scores):
 
 
 def _grows(layer):
-    """Whether the layer's cells lie between its bottom's, so that growing those gives the same."""
+    """Whether the layer only upsamples or crops its bottom, so that resizing the bottom gives the same."""
     if layer.kind == "Interp":
         param = layer.fields.message("interp_param")
         keys = [key for key, value, _ in param if (key, param.number(key)) not in (("pad_beg", 0), ("pad_end", 0))]
@@ -59,8 +65,8 @@ def _grows(layer):
     return layer.kind == "Padding" and max(param.number("pad_beg", 0), param.number("pad_end", 0)) <= 0
 
 
-def crf_of(layers):
-    """(the layer of the net's CRF, its values as an experiment's `crf`), or None."""
+def crf_of(layers: list[Layer]) -> Optional[tuple[Layer, Crf]]:
+    """(the layer of the net's CRF, its values as an experiment's `crf`); None for a net without one."""
     for layer in reversed(layers):
         for key, names in CRFS.items():
             if layer.fields.messages(key):

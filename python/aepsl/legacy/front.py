@@ -1,4 +1,4 @@
-"""The front of a net: data layers become one input, and what they say of images is read out of them."""
+"""The front of a net: its data layers become one input; their mean, scale and size are read."""
 
 import ast
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from aepsl.legacy import layers
 from aepsl.legacy.layers import Layer
 from aepsl.legacy.text import Fields
 
-SIDE = 321  # pixels of an input whose size the prototxt does not say
+SIDE = 321  # pixels of an input whose size the prototxt does not give
 
 
 @dataclass(frozen=True)
 class Front:
-    """A net's input `blob`, and what the prototxt says of it.
+    """A net's input `blob`, and the prototxt's values for it, None where it has none.
 
-    mean: of its channels, B G R; scale: what pixels less the mean are multiplied by; crop: (height, width); mean_file:
-    where a mean image is, which is not read; each None where it is not said.
+    mean: of the channels B, G, R; scale: the factor of pixels less the mean; crop: (height, width); mean_file: the path
+    of a mean image, which is not read.
     """
 
     blob: str
@@ -26,24 +26,24 @@ class Front:
     mean_file: Optional[str] = None
     channels: int = 3
 
-    def size(self):
-        """(height, width) that the prototxt gives the input, or one like it."""
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the input; SIDE each if the prototxt does not give them."""
         return self.crop or (SIDE, SIDE)
 
-    def layer(self):
+    def layer(self) -> Layer:
         """The Input layer."""
         dims = Fields([("dim", str(each), 0) for each in (1, self.channels, *self.size())])
         return Layer("input", "Input", [], [self.blob], Fields([("input_param", Fields([("shape", dims, 0)]), 0)]), 0)
 
-    def said(self):
-        """What the prototxt says of it, in words."""
+    def said(self) -> str:
+        """The prototxt's values for it, in words."""
         said = {"mean": self.mean, "scale": self.scale, "size": self.crop, "not the mean of": self.mean_file}
         words = [f"{name} {value}" for name, value in said.items() if value]
         return ", ".join(words) or "of which the file says nothing"
 
 
-def fronts(fields, every):
-    """({blob: Front} of the inputs and of what data layers give, the layers of `every` without those)."""
+def fronts(fields: Fields, every: list[Layer]) -> tuple[dict[str, Front], list[Layer]]:
+    """({blob: Front} of the inputs and of the tops of data layers, the layers of `every` without data layers)."""
     found, rest = dict(_declared(fields)), []
     for layer in every:
         reads = layer.kind == "Python" and set(layer.bottoms) <= set(found)  # e.g. SEC's annotations of images
@@ -56,8 +56,8 @@ def fronts(fields, every):
     return found, rest
 
 
-def of_training(fields):
-    """{blob: Front} of data layers that a net has for training alone."""
+def of_training(fields: Fields) -> dict[str, Front]:
+    """{blob: Front} of the data layers that a net has only in training."""
     return fronts(Fields(), layers.trained(fields))[0]
 
 
@@ -92,7 +92,7 @@ def _of_layer(top, layer, before):
 
 
 def _python_mean(fields):
-    """The mean in the param_str of a data layer like FCN's, a dict as Python writes it; never run."""
+    """The mean in the param_str of a data layer like FCN's, a dict in Python's notation; it is never run."""
     try:
         said = ast.literal_eval(fields.message("python_param").get("param_str", "{}"))
         return tuple(map(float, said["mean"]))

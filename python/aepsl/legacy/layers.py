@@ -1,6 +1,7 @@
-"""The layers that a prototxt has when a net is tested, named as in V2; V1's types are words like SOFTMAX_LOSS."""
+"""The layers that a prototxt has in testing, with their types as in V2; V1's are words like SOFTMAX_LOSS."""
 
 from dataclasses import dataclass
+from typing import Any, Optional
 
 import caffe
 
@@ -15,7 +16,8 @@ OTHER_NAMES = {"softmaxloss": "SoftmaxWithLoss"}  # V1's name is not V2's
 OF_TRAINING = "blobs_lr weight_decay loss_weight propagate_down blob_share_mode strict_dim".split()
 
 
-def plain(word):
+def plain(word: str) -> str:
+    """A type's name without underlines and capitals: the same in V1 and V2, except for OTHER_NAMES."""
     return word.replace("_", "").lower()
 
 
@@ -24,7 +26,7 @@ KINDS = {**{plain(kind): kind for kind in [*caffe.layer_type_list(), *FORKS]}, *
 
 @dataclass
 class Layer:
-    """fields: what else it has, without what is for training alone."""
+    """A layer; fields: its other fields, without those that only matter in training; line: in the prototxt."""
 
     name: str
     kind: str
@@ -33,27 +35,28 @@ class Layer:
     fields: Fields
     line: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.name} ({self.kind}, line {self.line})"
 
-    def made(self, kind, fields=None, **changes):
-        """A layer of plain Caffe in this one's place."""
+    def made(self, kind: str, fields: Optional[Fields] = None, **changes: Any) -> "Layer":
+        """A layer of plain Caffe that replaces this one."""
         own = dict(name=self.name, bottoms=self.bottoms, tops=self.tops, line=self.line)
         return Layer(kind=kind, fields=Fields() if fields is None else fields, **{**own, **changes})
 
-    def text(self):
+    def text(self) -> str:
+        """The layer's fields as a prototxt has them."""
         words = [("name", self.name), ("type", self.kind)]
         words += [("bottom", each) for each in self.bottoms] + [("top", each) for each in self.tops]
         return f"{Fields((key, Text(value), 0) for key, value in words)} {self.fields}"
 
 
-def tested(fields):
+def tested(fields: Fields) -> list[Layer]:
     """The layers of a prototxt's Fields that Caffe has in phase TEST, in their order."""
     return [_layer(value, line) for value, line in _messages(fields) if _is_tested(value)]
 
 
-def trained(fields):
-    """Those that it has in phase TRAIN alone."""
+def trained(fields: Fields) -> list[Layer]:
+    """The layers of a prototxt's Fields that Caffe does not have in phase TEST."""
     return [_layer(value, line) for value, line in _messages(fields) if not _is_tested(value)]
 
 

@@ -1,8 +1,9 @@
 """Other authors' prototxts, of any Caffe since 2013, as nets of plain Caffe: see `read`."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
@@ -14,16 +15,16 @@ from aepsl.nets import geometry
 from aepsl.nets.geometry import BOTH, Unfit
 from aepsl.settings.typed import Crf
 
-SHOWN = 3  # layers that a line names; of more it says how many
+SHOWN = 3  # layers that a line names; the others are counted
 
 
 @dataclass(frozen=True)
 class Legacy:
-    """What a prototxt holds.
+    """A prototxt that was read.
 
-    net: NetParameter, V2, of plain Caffe; scores: its blob of scores; input: see front.Front; crf: the values of its
-    CRF, None without one; changes: lines that say what was translated or left out; fixed: {layer: function} of weights
-    that are not as the caffemodel has them, see weights.load; only: (height, width), where the net takes no other.
+    net: V2, of plain Caffe; scores: its blob of scores; input: see front.Front; crf: the values of its CRF, None
+    without one; changes: lines about layers that were translated or left out; fixed: {layer: function} of weights that
+    are not copied from the caffemodel, see weights.load; only: (height, width), if the net takes no other size.
     """
 
     net: caffe_pb2.NetParameter
@@ -35,13 +36,19 @@ class Legacy:
     only: Optional[tuple] = None
 
 
-def read(deploy, scores=None, model=None, variables=None, channels=None):
-    """The net of the prototxt `deploy` that gives `scores`, and nothing else.
+def read(
+    deploy: str,
+    scores: Optional[str] = None,
+    model: Optional[str] = None,
+    variables: Optional[Mapping[str, Any]] = None,
+    channels: Optional[int] = None,
+) -> Legacy:
+    """The net of the prototxt `deploy`, with the layers that `scores` depend on.
 
-    scores: without it, the last blob that is not of a softmax, a CRF or a loss. Where such scores are only grown or
-    cropped at their end, those layers are left out: scores are grown to the image anyway. model: caffemodel, whose
-    names tell what ${EXP} stands for; variables: {name: value} of others; channels: what ${NUM_LABELS} stands for.
-    Raises InputError, one line with all that cannot be had.
+    scores: their blob; None for the last one that is not of a softmax, a CRF or a loss. Layers that only upsample or
+    crop the scores are left out: scores are resized to the image anyway. model: the caffemodel, whose layers' names
+    give the value of ${EXP}; variables: {name: value} of other ${name}; channels: the value of ${NUM_LABELS}.
+    Raises InputError, one line with all that is impossible in plain Caffe.
     """
     try:
         return _read(deploy, scores, model, variables, channels)
@@ -81,7 +88,7 @@ def _names(names):
 
 
 def _needed(rest, scores):
-    """The layers of which the scores come, in their order."""
+    """The layers that the scores depend on, in their order."""
     wanted, needed = {scores}, []
     for layer in reversed(rest):
         if wanted & set(layer.tops):
@@ -91,7 +98,7 @@ def _needed(rest, scores):
 
 
 def _left(every, rest, needed, grown, blob):
-    """(what is left out, or stands for what, names of layers) for the list of changes."""
+    """(what was done, names of layers) of the layers that are left out or replaced, for the list of changes."""
     kept = {id(layer) for layer in [*rest, *needed]}
     data = [layer for layer in every if id(layer) not in kept and layer.kind != "Input" and blob.blob in layer.tops]
     names = list(dict.fromkeys(layer.name for layer in data))
@@ -120,7 +127,7 @@ def _translated(deploy, found, needed):
                 raise Impossible(f"reads {', '.join(lacking)}, which no layer before it gives")
             if broken & set(layer.bottoms):
                 broken.update(layer.tops)
-                if layer.kind in ("Crop", "Interp"):  # of which nothing can be computed
+                if layer.kind in ("Crop", "Interp"):  # their translation needs the bottoms' sizes
                     continue
             for each in translator.plain(layer, net):
                 net.layer.add().CopyFrom(_parsed(each))
@@ -129,12 +136,12 @@ def _translated(deploy, found, needed):
             faults.setdefault((layer.kind, str(error)), []).append(f"{layer.name}, line {layer.line}")
     if faults:
         lines = [f"{kind} ({_names(of)}) {reason}" for (kind, reason), of in faults.items()]
-        raise InputError(f"{deploy}: cannot be had in plain Caffe: {'; '.join(lines)}")
+        raise InputError(f"{deploy}: is impossible in plain Caffe: {'; '.join(lines)}")
     return translator, net, blob
 
 
 def _sized(deploy, net, scores):
-    """Give the net's input a size that the net takes, where its own is too small for its margins or another net's."""
+    """Give the net's input a size that the net takes, if its own is too small for the margins, or is another net's."""
     dims = net.layer[0].input_param.shape[0].dim
     geometry.cells(net, scores)
     try:
@@ -164,7 +171,7 @@ def _unknown(fields, descriptor):
 
 
 def _input(deploy, found, needed):
-    """The one input that the layers read."""
+    """The Front of the only input that the layers read; InputError for none, or for several."""
     written = {top for layer in needed for top in layer.tops}
     bottoms = dict.fromkeys(bottom for layer in needed for bottom in layer.bottoms)
     read = [name for name in bottoms if name in found or name not in written]
@@ -180,7 +187,7 @@ def _input(deploy, found, needed):
 
 
 def _named_once(needed):
-    """The layers, each with a name of its own: Caffe's authors called several of a net `crop`."""
+    """The layers, each with a unique name: in some nets several are called `crop`."""
     seen = {}
     for layer in needed:
         count = seen[layer.name] = seen.get(layer.name, 0) + 1

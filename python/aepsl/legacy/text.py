@@ -1,10 +1,12 @@
-"""A prototxt as fields, names and values, of whatever Caffe: protobuf's own messages know BVLC's fields alone."""
+"""A prototxt of any Caffe as fields, names and values: protobuf's own messages know only BVLC's fields."""
 
 import math
 import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 from google.protobuf import text_format
 from google.protobuf.text_encoding import CEscape
@@ -21,16 +23,18 @@ class Text(str):
 
 
 class Fields(list):
-    """The fields of a message, in order: (name, value, line), where a value is Text, another word, or Fields.
+    """The fields of a message, in order: (name, value, line); a value is Text, another word, or Fields.
 
-    ValueError, with the line, where a word is asked for and a message stands, and the other way round.
+    The methods raise ValueError, with the line, for a message that should be a word, and for a word that should be a
+    message.
     """
 
-    def words(self, name):
+    def words(self, name: str) -> list[str]:
         """The values of that name, as they are written."""
         return self._all(name, str, "one word")
 
-    def messages(self, name):
+    def messages(self, name: str) -> list["Fields"]:
+        """The messages of that name."""
         return self._all(name, Fields, "a message in brackets")
 
     def _all(self, name, kind, wanted):
@@ -39,15 +43,16 @@ class Fields(list):
                 raise ValueError(f"line {line}: `{name}` must be {wanted}")
         return [value for key, value, _ in self if key == name]
 
-    def get(self, name, default=None):
-        """The last value of that name."""
+    def get(self, name: str, default: Any = None) -> Any:
+        """The last value of that name, or `default`."""
         return (self.words(name) or [default])[-1]
 
-    def message(self, name):
+    def message(self, name: str) -> "Fields":
+        """The last message of that name, or an empty one."""
         return (self.messages(name) or [Fields()])[-1]
 
-    def numbers(self, name, kind=float):
-        """The values as numbers of that kind; ValueError for others, and for what is not finite."""
+    def numbers(self, name: str, kind: type = float) -> list:
+        """The values as numbers of that kind; ValueError for any other value, and for one that is not finite."""
         words = self.words(name)
         try:
             found = [kind(word) for word in words]
@@ -58,16 +63,17 @@ class Fields(list):
         wanted = "whole, finite" if kind is int else "finite"
         raise ValueError(f"`{name}` is {', '.join(words)}; it must be a {wanted} number") from None
 
-    def number(self, name, default=None, kind=float):
+    def number(self, name: str, default: Any = None, kind: type = float) -> Any:
         return (self.numbers(name, kind) or [default])[-1]
 
-    def without(self, *names):
+    def without(self, *names: str) -> "Fields":
+        """The fields with other names."""
         return Fields(field for field in self if field[0] not in names)
 
-    def put(self, name, value):
+    def put(self, name: str, value: Any) -> None:
         self.append((name, value, 0))
 
-    def __str__(self):
+    def __str__(self) -> str:
         return " ".join(f"{name} {{ {value} }}" if isinstance(value, Fields) else f"{name}: {_word(value)}"
                         for name, value, _ in self)  # fmt: skip
 
@@ -76,10 +82,10 @@ def _word(value):
     return f'"{CEscape(value.encode(), as_utf8=False)}"' if isinstance(value, Text) else value
 
 
-def read(path, variables):
-    """The fields of the prototxt `path`, at least V1, and what its names have left of ${...}.
+def read(path: str, variables: Mapping[str, Any]) -> Fields:
+    """The fields of the prototxt `path`; one of V0 is upgraded.
 
-    variables: {name: value} for ${name}. Raises InputError with the line.
+    variables: {name: value} for ${name}; others stay as they are. Raises InputError with the line.
     """
     text = read_text(path)
     if text is None:
@@ -92,7 +98,7 @@ def read(path, variables):
 
 
 def _parsed(path, text):
-    lines = text.split("\n")  # not where Unicode has its other ends of lines
+    lines = text.split("\n")  # not splitlines: Unicode has other line ends
     tokens = text_format.Tokenizer(lines)
     try:
         return _fields(tokens, None)
@@ -150,7 +156,7 @@ def _scalar(tokens):
 
 
 def _upgraded(path, text):
-    """A prototxt of 2013 (V0) as V2, by Caffe's own tool."""
+    """The text of a prototxt of 2013 (V0) as V2, by Caffe's own tool."""
     with tempfile.TemporaryDirectory() as folder:
         before, after = (os.path.join(folder, name) for name in ("v0.prototxt", "v2.prototxt"))
         with open(before, "w") as file:

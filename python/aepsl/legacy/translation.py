@@ -1,20 +1,23 @@
 """Layers of other Caffes as layers of plain Caffe.
 
-A translation is a function of the layer, the net of the layers before it (NetParameter) and the size of its input; it
-gives the layers that take its place, adds to `said` what it did, and to `fixed` the weights that no caffemodel has.
-It raises Impossible, with the reason.
+A translation is a method of the layer and of the net before it. It returns the layers that replace the layer. It adds
+to `said` what it did, and to `fixed` the weights that no caffemodel has. It raises Impossible, with the reason.
 """
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import Optional
 
 import numpy as np
+from caffe.proto.caffe_pb2 import NetParameter
 
+from aepsl.legacy.layers import Layer
 from aepsl.legacy.text import Fields
 from aepsl.nets import geometry
 from aepsl.nets.geometry import BOTH
 
-EPS = 1e-5  # of PSPNet's BN, where its bn_param says none
+EPS = 1e-5  # of PSPNet's BN, if its bn_param has none
 # Why plain Caffe, and so this reader, has no such layer.
 REASONS = dict(
     Unpooling="puts values back where a max pooling found them (by its mask), which no layer of plain Caffe can",
@@ -22,8 +25,8 @@ REASONS = dict(
     MultiStageMeanfield="is a mean field with layers behind it; only one at the end can be left to our CRF",
     DenseCRF="is a CRF with layers behind it; only one at the end can be left to our CRF",
     Python="is code of the net's authors, which is not run",
-    ROIPooling="works on object proposals, which are no part of an image",
-    Proposal="works on object proposals, which are no part of an image",
+    ROIPooling="needs object proposals, which an image does not have",
+    Proposal="needs object proposals, which an image does not have",
     InnerProduct="takes images of one size; make it a convolution",
     Reshape="takes images of one size; make it a convolution",
     Flatten="takes images of one size; make it a convolution",
@@ -31,23 +34,27 @@ REASONS = dict(
 
 
 class Impossible(Exception):
-    """What this layer would need."""
+    """The layer has no translation; the message says why."""
 
 
 class Translator:
-    """size: (height, width) of the input as the prototxt has it; only: that size, where the net takes no other.
+    """size: (height, width) of the input in the prototxt; only: the same, if the net takes no other size, else None.
 
     said: {what was done: [layers]}; fixed: {layer: function(its blobs in the caffemodel or None, shapes) -> arrays}.
     """
 
-    def __init__(self, size):
-        self.size, self.said, self.fixed, self.only = size, {}, {}, None
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+        self.only: Optional[tuple[int, int]] = None
+        self.said: dict[str, list[str]] = {}
+        self.fixed: dict[str, Callable] = {}
 
-    def say(self, what, layer):
+    def say(self, what: str, layer: Layer) -> None:
+        """Note what was done with the layer."""
         self.said.setdefault(f"{layer.kind}: {what}", []).append(layer.name)
 
-    def plain(self, layer, net):
-        """The layers of plain Caffe that take the layer's place; net: those before it."""
+    def plain(self, layer: Layer, net: NetParameter) -> list[Layer]:
+        """The layers of plain Caffe that replace the layer; net: those before it."""
         own = getattr(self, f"_{layer.kind.lower()}", None)
         if own:
             return own(layer, net)
@@ -56,7 +63,7 @@ class Translator:
         return [layer]
 
     def _convolution(self, layer, net):
-        """DeepLab's `hole` is dilation; fillers count where the caffemodel has no weights: CCNN's is FCN's."""
+        """DeepLab's `hole` becomes dilation. Fillers are used if the caffemodel has no weights, as CCNN's from FCN."""
         param = layer.fields.message("convolution_param")
         holes = param.words("hole")
         if param.words("hole_h") or param.words("hole_w"):
@@ -77,7 +84,7 @@ class Translator:
     _deconvolution = _convolution
 
     def _crop(self, layer, net):
-        """Where BVLC cuts nothing off, the Caffe of FCN's authors laid the cells over those of the second bottom."""
+        """A Crop without crop_param: FCN's authors align its cells with the second bottom's, BVLC crops at offset 0."""
         if layer.fields.messages("crop_param"):
             return [layer]
         ours, theirs = (geometry.cells(net, bottom) for bottom in layer.bottoms)
@@ -92,7 +99,7 @@ class Translator:
         return [layer.made("Crop", Fields([("crop_param", param, 0)]))]
 
     def _interp(self, layer, net):
-        """Corners on corners: a Deconvolution makes zoom cells of one, a pooling takes every shrink-th."""
+        """Corners are kept: a Deconvolution makes `zoom` cells of one, a pooling takes every shrink-th cell."""
         param = layer.fields.message("interp_param")
         if param.number("pad_beg", 0) or param.number("pad_end", 0):
             raise Impossible("pads before it interpolates")
@@ -108,7 +115,7 @@ class Translator:
         return [zoomed, layer.made("Pooling", _every(shrink), bottoms=[between])]
 
     def _zoomed(self, layer, zoom, single, net):
-        """The layer as a Deconvolution; along an axis where a single cell becomes all, its weights are ones."""
+        """The layer as a Deconvolution; along an axis with a single cell its weights are ones."""
         count = str(geometry.channels(net)[layer.bottoms[0]])
         kernel = [z if one else 2 * z - 1 for z, one in zip(zoom, single)]
         pad = [0 if one else z - 1 for z, one in zip(zoom, single)]
@@ -131,7 +138,7 @@ class Translator:
         return (*zip(*ratios), [count == 1 for count in cells])
 
     def _bn(self, layer, net):
-        """Statistics that do not depend on the image: slope (x - mean) / sqrt(variance + eps) + bias."""
+        """BN with fixed statistics becomes a Scale: slope (x - mean) / sqrt(variance + eps) + bias."""
         param = layer.fields.message("bn_param")
         if param.get("bn_mode", "INFERENCE" if not param.messages("scale_filler") else "LEARN") != "INFERENCE":
             raise Impossible("normalises by the image's own statistics; its authors make it one of bn_mode INFERENCE")
@@ -142,13 +149,14 @@ class Translator:
 
 
 def _or(made):
-    """The caffemodel's blobs of the layer, or what `made` gives for the net's shapes."""
+    """A function for `fixed`: the layer's blobs in the caffemodel, or else made(shapes)."""
     return lambda blobs, shapes: made(shapes) if blobs is None else blobs
 
 
 def _folded(blobs, eps):
-    if len(blobs) == 2:
-        return [blob.ravel() for blob in blobs]
+    """A Scale's slope and bias; blobs that are not BN's four are returned as they are, for weights.load to check."""
+    if blobs is None or len(blobs) != 4 or len({blob.size for blob in blobs}) > 1:
+        return [blob.ravel() for blob in blobs or ()]
     slope, bias, mean, variance = (blob.ravel() for blob in blobs)
     slope = slope / np.sqrt(variance + eps)
     return [slope, bias - mean * slope]

@@ -1,15 +1,19 @@
-"""The weights of other authors' nets: what ${...} in their layers' names stands for, and weights that are computed."""
+"""The weights of other authors' nets: the values of ${...} in their layers' names, and weights that are computed."""
 
 import re
+from collections.abc import Callable, Iterable, Mapping
+
+import caffe
 
 from aepsl.base.errors import InputError
 from aepsl.legacy.text import VARIABLE
 from aepsl.nets import caffemodel
 
 
-def variables(deploy, names, model):
-    """{variable: value} of those ${...} that layers' `names` have, as the caffemodel `model` names its layers."""
-    names, found = [name for name in names if VARIABLE.search(name)], {}
+def variables(deploy: str, names: Iterable[str], model: str) -> dict[str, str]:
+    """{variable: value} of the ${...} in the layers' `names`, by the names of the layers in the caffemodel `model`."""
+    names = [name for name in names if VARIABLE.search(name)]
+    found: dict[str, set[str]] = {}
     known = set(caffemodel.caffemodel_layers(model)) if names else ()
     for name in names:
         parts = VARIABLE.split(name)  # text and variables in turn
@@ -26,15 +30,15 @@ def variables(deploy, names, model):
     return {variable: values.pop() for variable, values in found.items()}
 
 
-def load(net, path, fixed):
+def load(net: caffe.Net, path: str, fixed: Mapping[str, Callable]) -> None:
     """Copy the caffemodel `path` into `net`.
 
-    fixed: {layer: function} of those whose weights are computed, from its arrays in the caffemodel, None where there
-    are none, and the shapes of the net's; giving an array for each, or None for those of the fillers. Raises
-    InputError as caffemodel.load_weights.
+    fixed: {layer: function} of the layers whose weights are computed. A function takes the layer's arrays in the
+    caffemodel, or None, and the net's shapes. It returns an array for each shape, or None for the fillers' weights.
+    Raises InputError, see caffemodel.load_weights.
     """
     caffemodel.load_weights(net, path, new_layers=(), computed=fixed)
-    layers = caffemodel.caffemodel_layers(path) if fixed else ()
+    layers = caffemodel.caffemodel_layers(path) if fixed else {}
     for name, function in fixed.items():
         blobs = net.params[name]
         given = caffemodel.arrays(path, layers[name]) if name in layers else None
@@ -42,9 +46,8 @@ def load(net, path, fixed):
         if arrays is None:
             continue
         if [array.size for array in arrays] != [blob.count for blob in blobs]:
-            raise InputError(
-                f"{path}: its layer {name} has the shapes {[list(each.shape) for each in given]}, which are not the "
-                f"net's. {caffemodel.RIGHT_WEIGHTS}"
-            )
+            shapes = [list(each.shape) for each in given or ()]
+            fault = f"its layer {name} has the shapes {shapes}, which are not the net's"
+            raise InputError(f"{path}: {fault if given else f'has no layer {name}'}. {caffemodel.RIGHT_WEIGHTS}")
         for blob, array in zip(blobs, arrays):
             blob.data[...] = array.reshape(blob.data.shape)

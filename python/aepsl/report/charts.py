@@ -3,6 +3,7 @@
 import io
 import os
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,29 +15,32 @@ from aepsl.evaluation.evaluate import WRONG_KINDS
 from aepsl.graph.graph import Graph
 from aepsl.paper import published
 from aepsl.report.tables import SHARES, size_names
+from aepsl.settings.typed import Experiment
+
+Needs = dict[str, Sequence[str]]  # {stage: stages whose results it needs}
 
 STYLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "charts.mplstyle")
-# Stand-ins that matplotlib draws with, there too, and what the page takes for them.
+# The colours that matplotlib draws with, also in STYLE, and the page's variables that replace them.
 INK, FAINT, SURFACE = "#010203", "#040506", "#070809"
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", SURFACE: "var(--page)"}
 STEP_COLOURS = ["#3b6fb6", "#2a9d8f", "#d18b1d", "#b5476b", "#7a5bb0", "#6b7280", "#8c6d46", "#4d8c57"]
 SHARE_COLOURS = dict(zip(SHARES, STEP_COLOURS))
 WRONG_COLOURS = dict(zip(WRONG_KINDS, (STEP_COLOURS[2], STEP_COLOURS[4], STEP_COLOURS[3])))
-ABOVE = dict(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # a legend over its axes
-LANES = dict(classification=0, mine=0, results=0, masks=1, saliency=2)  # of the graph of the stages
-CURVE_POINTS = 60  # of a curve at most: each the mean of its share of the iterations
+ABOVE = dict(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # a legend above its axes
+LANES = dict(classification=0, mine=0, results=0, masks=1, saliency=2)  # {kind of stage: its lane} in the graph
+CURVE_POINTS = 60  # most points of a curve; each is the mean of several iterations
 
 
 class Chart(NamedTuple):
-    """svg: text for the page; title; alt: what it shows, in a sentence."""
+    """A chart; svg: text for the page; alt: a description in a sentence."""
 
     svg: str
     title: str
     alt: str
 
 
-def by_section(experiment, found):
-    """{section: its charts, of those that have something to show}; found: report.gathered."""
+def by_section(experiment: Experiment, found: dict) -> dict[str, list[Chart]]:
+    """{section: its charts, without those that have no data}; found: report.gathered's."""
     mined, tried = found["mining"], found["thresholds"]
     thresholds = {f"{kind} {value}": each for threshold, each in tried for kind, value in threshold.items()}
     sizes = found["rows"].get(found["main"], {}).get("by_size")
@@ -54,7 +58,7 @@ def by_section(experiment, found):
 
 
 def _chart(title, alt, draw, width=4.6, height=2.7):
-    """The Chart that `draw`, given axes, makes; title: one that no other chart of the page has."""
+    """The Chart that draw(axes) makes; title: unique on the page."""
     with style.context([STYLE, {"svg.hashsalt": title}]):
         figure = Figure(figsize=(width, height))
         draw(figure.subplots())
@@ -63,13 +67,13 @@ def _chart(title, alt, draw, width=4.6, height=2.7):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None}, **tight)
     svg = text.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # every chart has the same ones
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # every chart has the same ids
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, variable)
     return Chart(svg, title, alt)
 
 
-def loss(found, experiment):
+def loss(found: dict, experiment: Experiment) -> Chart:
     """Figure 5a: the classification loss of each step by epoch, the stop rule's bound, the paper's values."""
     settings = experiment.training.classification
     images = found["images"].get("train") or experiment.data.train_images
@@ -99,7 +103,8 @@ def loss(found, experiment):
 def _bars(title, what, rows, colours, xlabel, height, are_parts=False):
     """A Chart of horizontal bars.
 
-    what: they show, for its alt; rows: {label: {kind: percent}}; height: inches of a row; are_parts: of one bar a row.
+    what: the content, for its alt; rows: {label: {kind: percent}}; height: of a row, in inches; are_parts: whether the
+    kinds are parts of one bar.
     """
 
     def draw(axes):
@@ -122,28 +127,29 @@ def _bars(title, what, rows, colours, xlabel, height, are_parts=False):
     return _chart(title, f"Bars of {what}; the table below has the numbers.", draw, height=0.8 + height * len(rows))
 
 
-def shares(rows, title, label):
-    """Recall, precision and erased share; rows: {label: {"recall": ..., ...}}, in 0 ... 1."""
+def shares(rows: dict, title: str, label: str) -> Chart:
+    """Recall, precision and erased share as bars; rows: {label: {"recall": ..., ...}}, in 0 ... 1."""
     rows = {name: {key: 100 * share for key, share in row.items()} for name, row in rows.items()}
     what = f"recall, precision and erased share for each {label}"
     return _bars(title, what, rows, SHARE_COLOURS, "percent of pixels", 0.35)
 
 
-def wrong(found):
+def wrong(found: dict) -> Chart:
+    """The kinds of wrong pixels of each row, as bars."""
     rows = {name: row["errors"] for name, row in found["rows"].items()}
     what, xlabel = "missed, confused and false pixels, one bar for each row", "percent of the objects' pixels"
     return _bars("Wrong pixels of each row, with CRF", what, rows, WRONG_COLOURS, xlabel, 0.2, are_parts=True)
 
 
-def by_size(sizes):
-    """sizes: the row's `by_size`."""
+def by_size(sizes: list[dict]) -> Chart:
+    """Wrong pixels by size of object, as bars; sizes: a row's `by_size`."""
     rows = {f"{name}\n{each['objects']} objects": each for name, each in zip(size_names(sizes), sizes)}
     what, xlabel = "missed and confused pixels by size of object", "percent of the pixels of objects of that size"
     return _bars("Wrong pixels by size of object", what, rows, WRONG_COLOURS, xlabel, 0.35, are_parts=True)
 
 
-def stages(experiment, done):
-    """The graph of the run's stages, those of the set `done` filled."""
+def stages(experiment: Experiment, done: set[str]) -> Chart:
+    """The graph of the run's stages; those in `done` are filled."""
     needs = needed(experiment)
     places = placed(needs)
 
@@ -170,14 +176,14 @@ def stages(experiment, done):
     return _chart("The stages, in their order", alt, draw, 1.05 * width, 0.27 * height + 0.3)
 
 
-def placed(needs):
-    """{stage: (column, lane)}: erasing in the first lanes, then one for each row that is segmented, with its net."""
-    columns = {}
-    for name in needs:  # each after all that it needs
+def placed(needs: Needs) -> dict[str, tuple[int, int]]:
+    """{stage: (column, lane)}: erasing in the first lanes, then a lane for each row that is segmented, with its net."""
+    columns: dict[str, int] = {}
+    for name in needs:  # a stage comes after all that it needs
         columns[name] = max([columns[other] + 1 for other in needs[name]], default=0)
     lanes = {name: LANES[name.split(".")[0]] for name in needs if name.split(".")[0] in LANES}
     for lane, row in enumerate([name for name in needs if name.startswith("segment.")], 1 + max(LANES.values())):
-        line = [row]  # then its net, what that learns from, and so on
+        line = [row]  # followed by its net, the masks that this learns from, and so on
         for name in line:
             if name not in lanes:
                 lanes[name] = lane
@@ -185,8 +191,8 @@ def placed(needs):
     return {name: (columns[name], lanes[name]) for name in needs}
 
 
-def needed(experiment):
-    """{stage: stages whose results it needs}, each after those: of the stages that take long, and the results."""
+def needed(experiment: Experiment) -> Needs:
+    """The stages that take long, and the results, each after the stages that it needs."""
     graph = Graph(experiment)
     needs = {stage.name: stage.needs for stage in [*graph.shown(), graph.stages["results"]]}
     return {name: [other for other in others if other in needs] for name, others in needs.items()}

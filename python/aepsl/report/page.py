@@ -1,7 +1,7 @@
 """The report of a run: one HTML page without any other file, or its figures as Markdown or text."""
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import jinja2
 
@@ -13,31 +13,32 @@ from aepsl.graph.graph import Graph
 from aepsl.graph.run_folder import RunFolder
 from aepsl.report import charts, tables
 from aepsl.report.pictures import Album
+from aepsl.settings.typed import Experiment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECTIONS = "tables erasing mining over-erased predictions wrong missing made".split()  # in the page's order
-NARROW = 8  # columns of figures that a terminal shows side by side
-PRINTED = 26  # columns that a printed page shows side by side
+NARROW = 8  # columns of figures that fit on a terminal
+PRINTED = 26  # columns that fit on a printed page
 
 
 class Section(NamedTuple):
-    """What a section of the page shows; page.html has its title and its text."""
+    """The charts, tables and strips of a section of the page; page.html has its title and its text."""
 
     charts: list
     tables: list
     strips: list
 
 
-def run(experiment, found, data=None):
-    """Write the page of a run and return its path; found: report.gathered; data: root of the data set, or None."""
+def run(experiment: Experiment, found: dict, data: Optional[str] = None) -> str:
+    """Write the page of a run, and return its path; found: report.gathered's; data: root of the data set, or None."""
     album = Album(experiment, Dataset(data, experiment.classes)) if data else None
     path = RunFolder(experiment.name).page
     write_text(path, html(experiment, found, album))
     return path
 
 
-def html(experiment, found, album):
-    """The page as text; album: makes the pictures, None without them."""
+def html(experiment: Experiment, found: dict, album: Optional[Album]) -> str:
+    """The page as text; album: makes the pictures, None for a page without pictures."""
     charted, tabled = charts.by_section(experiment, found), tables.by_section(experiment, found)
     strips = album.by_section(found) if album else {}
     sections = {name: Section(*(each.get(name, []) for each in (charted, tabled, strips))) for name in SECTIONS}
@@ -59,8 +60,8 @@ def html(experiment, found, album):
     )
 
 
-def rendered(template, **values):
-    """A template of this folder, filled in."""
+def rendered(template: str, **values: Any) -> str:
+    """A template of this folder, with its values."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -71,7 +72,7 @@ def rendered(template, **values):
     return environment.get_template(template).render(**values)
 
 
-def markdown(experiment, found):
+def markdown(experiment: Experiment, found: dict) -> str:
     """The same figures as Markdown."""
     about = _headline(experiment, found)
     figures = "; ".join(f"{what}: **{miou or 'not yet known'}**" for what, miou in about["figures"].items())
@@ -81,8 +82,8 @@ def markdown(experiment, found):
     return "\n\n".join([*parts, *notes, *(table.markdown() for each in shown for table in each)])
 
 
-def terminal(experiment, found):
-    """The same figures as text, whose end is what a person sees: the last section first, the first figures last."""
+def terminal(experiment: Experiment, found: dict) -> str:
+    """The same figures as text, the last section first, since a terminal shows the end."""
     about = _headline(experiment, found)
     figures = "; ".join(f"{what}: {miou or 'not yet known'}" for what, miou in about["figures"].items())
     shown = reversed(list(tables.by_section(experiment, found).values()))
@@ -91,8 +92,8 @@ def terminal(experiment, found):
     return "\n\n".join([*parts, *found["notes"], end])
 
 
-def narrow(table, most=BROAD, width=NARROW):
-    """A table of more than `most` columns as several, of `width` each, one below the other, with the rows' names."""
+def narrow(table: Table, most: int = BROAD, width: int = NARROW) -> list[Table]:
+    """A table of more than `most` columns as several tables of `width` columns, each with the rows' names."""
     if len(table.columns) <= most:
         return [table]
     lines = [table.columns, *table.rows]
@@ -102,7 +103,7 @@ def narrow(table, most=BROAD, width=NARROW):
 
 
 def _headline(experiment, found):
-    """The words and figures of the first screen."""
+    """The values of the first screen's texts and figures."""
     classes, images = experiment.classes, found["images"]
     kind = "generated images" if experiment.synthetic else "images"
     what = f"Adversarial erasing and prohibitive segmentation learning, trained on {images.get('train', '?')} {kind} "

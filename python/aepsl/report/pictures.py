@@ -1,4 +1,4 @@
-"""The report's pictures: what becomes of training images, and predictions, as data URIs."""
+"""The report's pictures, as data URIs: training images in each stage, and predictions."""
 
 import base64
 import io
@@ -11,19 +11,20 @@ from matplotlib import cm
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from aepsl.data.dataset import IGNORE
+from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.graph.run_folder import RunFolder
 from aepsl.images.pictures import VOC_PALETTE, palette, read_indexed
 from aepsl.report.charts import STEP_COLOURS
+from aepsl.settings.typed import Experiment
 from aepsl.stages import mine
 
-PICTURE_SIDE = 360  # pixels of a picture's longer side at most
+PICTURE_SIDE = 360  # most pixels of a picture's longer side
 NO_PICTURE = "not kept"
 
 
 class Picture(NamedTuple):
-    """title; pixels: H x W x 3 uint8, RGB, or a mask, H x W uint8, or None where the run has no such picture; alt;
-    note: a figure below it, or ''."""
+    """A picture; pixels: H x W x 3 uint8, RGB, or a mask, H x W uint8; None if the run has no such picture; note: a
+    figure below it, or ''."""
 
     title: str
     pixels: Optional[np.ndarray]
@@ -31,11 +32,12 @@ class Picture(NamedTuple):
     note: str = ""
 
     @property
-    def uri(self):
+    def uri(self) -> str:
         """A data URI of at most PICTURE_SIDE: a photo as WebP, a mask in VOC's palette, without loss, as PNG."""
         data = io.BytesIO()
-        image = Image.fromarray(np.ascontiguousarray(self.pixels))
-        if self.pixels.ndim == 3:
+        pixels = np.ascontiguousarray(self.pixels)
+        image = Image.fromarray(pixels)
+        if pixels.ndim == 3:
             image.save(data, kind := "webp", quality=80)
         else:
             image.putpalette(VOC_PALETTE)
@@ -44,23 +46,23 @@ class Picture(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """Pictures of one image, side by side; title: what the image is."""
+    """Pictures of one image, side by side; title: the image's id and labels."""
 
     title: str
     pictures: list
 
 
 class Album:
-    """Makes the strips of pictures of a run; what the run has not, is said in its place."""
+    """Makes the strips of pictures of a run; NO_PICTURE replaces a picture that the run does not have."""
 
-    def __init__(self, experiment, dataset):
+    def __init__(self, experiment: Experiment, dataset: Dataset) -> None:
         self.experiment, self.dataset = experiment, dataset
         self.folder = RunFolder(experiment.name)
         self.names = {**dict(zip(dataset.values, ["background", *dataset.classes])), IGNORE: "ignored"}
-        self.seen = set()  # mask values that any picture has
+        self.seen: set[int] = set()  # mask values that occur in the pictures
         self.merge = experiment.mining.merge
 
-    def by_section(self, found):
+    def by_section(self, found: dict) -> dict[str, list[Strip]]:
         """{section of the page: its Strips}; found: report.gathered."""
         examples = found.get("examples", {})
         kinds = [kind for kind in ("best", "median", "worst") if kind in examples]
@@ -71,7 +73,7 @@ class Album:
             "predictions": [self.prediction(each, kind, found["main"]) for kind in kinds for each in examples[kind]],
         }
 
-    def story(self, image_id):
+    def story(self, image_id: str) -> Strip:
         """Figures 1, 2 and 6 of one training image."""
         relabelled = self.folder.relabelled("psl")
         return Strip(
@@ -89,13 +91,13 @@ class Album:
             ],
         )
 
-    def first(self, story):
-        """The pictures of the first screen: a story in short."""
+    def first(self, story: Strip) -> list[Picture]:
+        """The pictures of the first screen, chosen from a story."""
         last = self.experiment.mining.steps
         wanted = "image", "heat map 1", f"heat map {last}", "merged regions", "mask S", "PSL, with CRF", "truth"
         return [each for each in story.pictures if each.title in wanted and each.pixels is not None]
 
-    def over_erased(self, example):
+    def over_erased(self, example: dict) -> Strip:
         """Figure 5b: regions before and after one step too many."""
         image_id, pictures = example["id"], [self.image(example["id"], "image")]
         for step, key in ((self.merge, "before"), (self.merge + 1, "after")):
@@ -103,7 +105,7 @@ class Album:
             pictures.append(self.regions(image_id, step, f"steps 1 to {step}", note))
         return Strip(self.title(image_id), [*pictures, self.truth(image_id)])
 
-    def prediction(self, example, kind, row):
+    def prediction(self, example: dict, kind: str, row: str) -> Strip:
         """Figure 4: an image of val, without and with CRF, and the truth."""
         image_id, place = example["id"], self.folder.segmented("val", row)
         return Strip(
@@ -120,13 +122,14 @@ class Album:
         labels = np.flatnonzero(self.dataset.labels([image_id], may_lack=True)[0])
         return f"{image_id} ({', '.join(self.dataset.classes[c] for c in labels)})"
 
-    def image(self, image_id, title):
+    def image(self, image_id: str, title: str) -> Picture:
+        """The image itself."""
         return Picture(title, fitted(self.dataset.image(image_id)[:, :, ::-1]), f"The image {image_id}")
 
     def _grey(self, image_id):
         return cv2.cvtColor(self.dataset.image(image_id), cv2.COLOR_BGR2GRAY)[:, :, None]
 
-    def heat(self, image_id, t):
+    def heat(self, image_id: str, t: int) -> Picture:
         """The map of step t over its image in grey."""
         heat = _there(os.path.join(self.folder.regions(t), "heat"), image_id)
         if heat is None:
@@ -137,8 +140,8 @@ class Album:
         alt = f"Where the classification net of step {t} looks at in {image_id}, bright for most"
         return Picture(f"heat map {t}", fitted(shown.astype(np.uint8)), alt)
 
-    def erased(self, image_id, t, title):
-        """What steps 1 to t leave of the image."""
+    def erased(self, image_id: str, t: int, title: str) -> Picture:
+        """The image with the regions of steps 1 to t erased."""
         bits = _there(self.folder.regions(t), image_id)
         if bits is None:
             return Picture(title, None, NO_PICTURE)
@@ -146,7 +149,7 @@ class Album:
         left = np.where(bits[:, :, None] > 0, mean, self.dataset.image(image_id)[:, :, ::-1])
         return Picture(title, fitted(left), f"{image_id} with the mined regions filled with the mean colour")
 
-    def regions(self, image_id, last, title, note=""):
+    def regions(self, image_id: str, last: int, title: str, note: str = "") -> Picture:
         """The mined regions of steps 1 to `last` over the image in grey, in the colour of the step that found them."""
         all_bits = [_there(self.folder.regions(t), image_id) for t in range(1, last + 1)]
         if any(bits is None for bits in all_bits):
@@ -160,7 +163,7 @@ class Album:
         alt = f"The regions of {image_id} that each step mined, each in its step's colour"
         return Picture(title, fitted(np.round(shown).astype(np.uint8)), alt, note)
 
-    def mask(self, folder, image_id, title):
+    def mask(self, folder: Optional[str], image_id: str, title: str) -> Picture:
         """A mask in VOC's palette."""
         mask = _there(folder, image_id)
         if mask is None:
@@ -170,17 +173,18 @@ class Album:
         shares = (f"{self.names.get(v, v)} {100 * np.mean(mask == v):.0f}%" for v in values)
         return Picture(title, fitted(mask), f"{title} of {image_id}: {', '.join(shares)}")
 
-    def truth(self, image_id):
+    def truth(self, image_id: str) -> Picture:
+        """The true mask."""
         return self.mask(self.dataset.mask_folder(), image_id, "truth")
 
-    def legend(self):
+    def legend(self) -> list[tuple[str, str]]:
         """[(name, colour)] of the mask values in the pictures."""
         colours = palette()
         return [(self.names.get(v, str(v)), "#{:02x}{:02x}{:02x}".format(*colours[v])) for v in sorted(self.seen)]
 
 
-def fitted(pixels):
-    """H x W x 3 uint8, or a mask H x W, of at most PICTURE_SIDE."""
+def fitted(pixels: np.ndarray) -> np.ndarray:
+    """H x W x 3 uint8, or a mask H x W, reduced to at most PICTURE_SIDE."""
     factor = min(1, PICTURE_SIDE / max(pixels.shape[:2]))
     size = [max(1, round(side * factor)) for side in pixels.shape[1::-1]]
     how = Image.LANCZOS if pixels.ndim == 3 else Image.NEAREST
@@ -188,6 +192,6 @@ def fitted(pixels):
 
 
 def _there(folder, image_id):
-    """What the PNG of an image in a folder holds; None without a folder, or a file."""
+    """The content of an image's PNG in a folder; None without the folder or the file."""
     path = os.path.join(folder or "", image_id + ".png")
     return read_indexed(path) if folder and os.path.exists(path) else None

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Optional
 
 from aepsl import cli
 from aepsl.base.errors import InputError
@@ -11,14 +12,15 @@ from aepsl.paper import published, recipes
 from aepsl.report import page
 from aepsl.run import today, written
 from aepsl.run.inputs import data_of
+from aepsl.settings.typed import Experiment
 from aepsl.stages import results
 
 
-def run(experiment, form="text", data=None):
-    """Print the figures of a run; write its page too, but for the form 'md', which is Markdown. See page.
+def run(experiment: Experiment, form: str = "text", data: Optional[str] = None) -> None:
+    """Print the figures of a run; form: 'text', which also writes the page, or 'md', Markdown. See page.
 
-    data: root of the data set; without it and without the experiment's own the page has no pictures. Raises InputError
-    for a run that has not begun, and for files that are damaged.
+    data: root of the data set, None for the experiment's own; without either the page has no pictures. Raises
+    InputError for a run that has not begun, and for files that are damaged.
     """
     folder, shown = RunFolder(experiment.name), page.markdown if form == "md" else page.terminal
     try:
@@ -43,11 +45,15 @@ def run(experiment, form="text", data=None):
     print(f"{printed}\n\nThe same to look at: {path}")
 
 
-def gathered(experiment, data=None):
-    """What results.json holds, or as much of it as there is, and: 'paper', whether the paper's figures compare;
-    'images', {"train": n, "val": n}; 'missing', the names of the stages that are not done; 'notes', a line for each
-    file, or part of one, that does not fit its schema (aepsl.run.written), and for what differs today from what the
-    run was made of (aepsl.run.today); 'others', what differs of the data.
+def gathered(experiment: Experiment, data: Optional[str] = None) -> dict:
+    """The content of results.json, or as much of it as is known yet, with these keys added:
+
+    'paper'     whether the paper's figures compare
+    'images'    {"train": n, "val": n}
+    'missing'   names of the stages that are not done
+    'notes'     a line for each file, or part of one, that does not fit its schema (aepsl.run.written), and for each
+                input that has changed since the run (aepsl.run.today)
+    'others'    the parts of the data that have changed
 
     Raises InputError for a run that has not begun.
     """
@@ -55,14 +61,16 @@ def gathered(experiment, data=None):
     folder = stages_of.run
     if not folder.has_begun():
         raise InputError(f"{folder.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
-    faults = {}
+    faults: written.Faults = {}
     if os.path.exists(folder.results):
         there = written.results(folder, experiment, faults)
     else:
         is_there = lambda path: written.is_sound(path, faults)  # noqa: E731
         there = results.erasing(folder, range(1, experiment.mining.steps + 1), is_there)
         there["seconds"], there["peak_mib"] = written.took(folder, faults)
-    empty = {key: {} for key in ("rows", "mining", "losses", "psl", "background", "examples", "seconds", "peak_mib")}
+    empty: dict = {
+        key: {} for key in ("rows", "mining", "losses", "psl", "background", "examples", "seconds", "peak_mib")
+    }
     found = {**empty, "thresholds": [], "main": recipes.main_row(experiment.rows), **there}
     missing = [stage.name for stage in stages_of.needed() if not stages_of.is_done(stage.name)]
     paper = experiment.name == published.PAPERS_EXPERIMENT
@@ -72,7 +80,7 @@ def gathered(experiment, data=None):
     return dict(found, paper=paper, images=images, missing=missing, notes=notes, others=others)
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     written = lambda asked: dict(written=os.path.dirname(RunFolder(asked.experiment.name).page))  # noqa: E731
     parser = cli.parser(__doc__, places=written)
     parser.add_argument("experiment", type=graph.of_run, help="whose run, finished or not")

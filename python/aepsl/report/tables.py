@@ -1,18 +1,21 @@
-"""The report's figures as tables, ours beside the paper's, for the terminal, Markdown and the page alike."""
+"""The report's figures as tables, ours beside the paper's, for the terminal, for Markdown and for the page."""
+
+from typing import Optional
 
 from aepsl.base.table import Table, number
 from aepsl.evaluation.evaluate import WRONG_KINDS
 from aepsl.paper import published, recipes
 from aepsl.report import tables_of_making
+from aepsl.settings.typed import Experiment
 
 SHARES = ("recall", "precision", "erased")  # of mined regions
 NO_COMPARISON = "These rows do not compare with the paper's: other images, other classes, another net."
-# Rows, and those that sections 4.3.1 and 4.3.2 compare them with.
+# {row: the row that sections 4.3.1 and 4.3.2 compare it with}
 EFFECTS = {"psl": "ae_step3", "psl_labels": "psl", "psl_none": "psl", "psl++": "psl", "psl+gt": "psl++"}
 
 
-def by_section(experiment, found):
-    """{section: its tables, of those that have rows}, in the page's order; found: report.gathered."""
+def by_section(experiment: Experiment, found: dict) -> dict[str, list[Table]]:
+    """{section: its tables, without those that have no rows}, in the page's order; found: report.gathered's."""
     rows = [row for row in found["rows"] if row != "calibration"]
     steps = [row for row in rows if row.startswith("ae_step")]
     methods = (_methods(found, 1, published.TABLE_1), _methods(found, 2, published.TABLE_2)) if found["paper"] else ()
@@ -27,17 +30,17 @@ def by_section(experiment, found):
     return {section: [table for table in tables if table.rows] for section, tables in every.items()}
 
 
-def difference(ours, theirs):
-    """Of two figures as they are printed, so that who subtracts finds the same."""
-    return "" if None in (ours, theirs) else number(round(ours, 1) - round(theirs, 1), sign=True)
+def difference(ours: Optional[float], theirs: Optional[float]) -> str:
+    """The difference of two figures as text, computed from them as they are printed; '' if one is None."""
+    return "" if ours is None or theirs is None else number(round(ours, 1) - round(theirs, 1), sign=True)
 
 
-def percent(share, digits=1):
+def percent(share: Optional[float], digits: int = 1) -> str:
     return "" if share is None else number(100 * share, digits)
 
 
-def main_figures(found):
-    """{what: mIoU of the main row as text, '' if not known yet}; the paper's and the difference where they compare."""
+def main_figures(found: dict) -> dict[str, str]:
+    """{what: text}: the main row's mIoU, '' if not known yet; the paper's and the difference if they compare."""
     ours, paper = found["rows"].get(found["main"], {}).get("miou"), recipes.rows(4).get(found["main"])
     shown = {f"this run, {found['main']}, with CRF": number(ours)}
     if found["paper"] and paper:
@@ -45,13 +48,14 @@ def main_figures(found):
     return shown
 
 
-def effects(found, merged):
-    """How much each part of the method brings: differences between rows, ours and the paper's."""
+def effects(found: dict, merged: int) -> Table:
+    """The effect of each part of the method: differences between rows, ours and the paper's."""
     ours = {name: row["miou"] for name, row in found["rows"].items()}
-    paper = {name: row.published_miou for name, row in recipes.rows(4).items()}
+    published_rows = recipes.rows(4).items()
+    paper = {name: row.published_miou for name, row in published_rows if row.published_miou is not None}
     steps, lines = [name for name in ours if name.startswith("ae_step")], []
     if "ae_step1" in ours and len(steps) > 1:
-        best = max(steps, key=ours.get)
+        best = max(steps, key=lambda name: ours[name])
         lines.append((f"best step ({best})", best, "ae_step1", paper["ae_step3"] - paper["ae_step1"]))
     for name, other in EFFECTS.items():
         own_other = f"ae_step{merged}" if other == "ae_step3" else other
@@ -63,7 +67,7 @@ def effects(found, merged):
 
 
 def _methods(found, table, lines):
-    """Table 1 (val) or 2 (test) of the paper, with our row, whose mIoU on test only VOC's server knows."""
+    """Table 1 (val) or 2 (test) of the paper, with our row; its mIoU on test is known to VOC's server alone."""
     ours = found["rows"].get(found["main"], {}).get("miou") if table == 1 else None
     rows = [
         [m.supervision, m.name.replace("(ours)", "(the paper)"), f"{m.images // 1000}k", number(m.miou), ""]
@@ -77,8 +81,8 @@ def _methods(found, table, lines):
     return Table(caption, columns, rows if found["rows"] else [], note)
 
 
-def iou(found, table, names):
-    """Table 3 or 4: IoU of each class; below each of our rows the paper's and the difference where they compare."""
+def iou(found: dict, table: int, names: list[str]) -> Table:
+    """Table 3 or 4: IoU of each class; below each of our rows the paper's, and the difference, if they compare."""
     present = list(next(iter(found["rows"].values()))["iou"]) if names else []
     theirs = recipes.rows(max(4, len(found["mining"]))) if found["paper"] else {}
     rows = []
@@ -96,14 +100,14 @@ def iou(found, table, names):
 
 
 def _papers_rows(row, values):
-    """The paper's line below ours, and the difference from it; of some rows it has only the mean, about."""
+    """The paper's line below ours, and the difference; of some rows the paper has only the mean, approximately."""
     published_row = row.published or [None] * (len(values) - 1) + [row.published_miou]
     differences = [difference(ours, theirs) for ours, theirs in zip(values, published_row)]
     name = f"  the paper: {row.title}" if row.title else "  the paper, about"
     return [[name, *map(number, published_row), ""], ["  difference", *differences, ""]]
 
 
-def mining(found):
+def mining(found: dict) -> Table:
     """Mined regions of the training images, and the loss."""
     rows = []
     for step, row in found["mining"].items():
@@ -118,7 +122,8 @@ def mining(found):
     return Table("Mined regions, and the loss at which classification converges", columns, rows, note)
 
 
-def thresholds(found):
+def thresholds(found: dict) -> Table:
+    """Mined regions of step 1 with other thresholds."""
     rows = [[f"{kind} {value}", *_shares(row)] for each, row in found["thresholds"] for kind, value in each.items()]
     note = "What step 1 would have mined; in percent of pixels."
     return Table("Sensitivity of the erasing threshold", ["threshold", *SHARES], rows, note)
@@ -128,8 +133,8 @@ def _shares(row):
     return [percent(row.get(key)) for key in SHARES]
 
 
-def background(found):
-    """What the run says of its background cues: {name: number}, or {name: {name: number}}, in 0 ... 1."""
+def background(found: dict) -> Table:
+    """The run's shares of background cues; found["background"]: {name: share or {name: share}}, in 0 ... 1."""
     rows = []
     for name, value in found.get("background", {}).items():
         for key, each in value.items() if isinstance(value, dict) else [("", value)]:
@@ -138,8 +143,8 @@ def background(found):
     return Table("Background cues", ["what", "percent"], rows, note + "objects that takes. masks: S.")
 
 
-def s_hat(found):
-    """What the auxiliary mask does, by net with it, in the first epoch and the last."""
+def s_hat(found: dict) -> Table:
+    """The figures of psl.csv for each net with the auxiliary mask, in the first epoch and in the last."""
     rows = [
         [net, *(" to ".join(percent(values[k]) for k in (0, -1)) for values in columns.values())]
         for net, columns in found.get("psl", {}).items()
@@ -149,7 +154,8 @@ def s_hat(found):
     return Table("Ŝ in training", ["net", "r", "v", "v < r", "objects in S", "objects in Ŝ"], rows, note)
 
 
-def wrong(found):
+def wrong(found: dict) -> Table:
+    """The kinds of wrong pixels of each row."""
     rows = [
         [name, *(number(row["errors"][kind]) for kind in WRONG_KINDS), number(sum(row["errors"].values()))]
         for name, row in found["rows"].items()
@@ -160,7 +166,8 @@ def wrong(found):
     )
 
 
-def by_size(found):
+def by_size(found: dict) -> Table:
+    """Wrong pixels of the main row by size of object."""
     sizes = found["rows"].get(found["main"], {}).get("by_size", [])
     rows = [
         [name, str(each["objects"]), number(each["missed"]), number(each["confused"])]
@@ -171,7 +178,7 @@ def by_size(found):
     return Table("Wrong pixels by size of object", ["an object takes", "objects", "missed", "confused"], rows, note)
 
 
-def size_names(sizes):
+def size_names(sizes: list[dict]) -> list[str]:
     """'1 to 4% of the image' for each element of a row's `by_size`."""
     bounds = [0, *(100 * each["most"] for each in sizes)]
     return [f"{least:g} to {most:g}% of the image" for least, most in zip(bounds, bounds[1:])]

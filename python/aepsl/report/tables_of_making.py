@@ -1,6 +1,7 @@
-"""How a run was made, as tables: its settings, its machine, its costs, and what it lacks."""
+"""How a run was made, as tables: its settings, its machine, its costs, and its missing stages."""
 
 import datetime
+from typing import Any
 
 from aepsl.base.table import Table, number
 from aepsl.graph.graph import Graph
@@ -8,19 +9,20 @@ from aepsl.paper import published
 from aepsl.run.state import state_of
 from aepsl.run.today import flat
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 
 
-def every(experiment, found):
-    """The tables of a run; found: report.gathered."""
+def every(experiment: Experiment, found: dict) -> tuple[Table, ...]:
+    """The tables of a run; found: report.gathered's."""
     return settings(experiment), host(found), costs(experiment, found)
 
 
-def settings(experiment):
-    """What differs from the paper's experiment, and the seed."""
+def settings(experiment: Experiment) -> Table:
+    """The settings that differ from the paper's experiment, and the seed."""
     own, base = experiment.settings(), experiments.load(published.PAPERS_EXPERIMENT).settings()
     rows = [["seed", _seeds(own.pop("seed")), _seeds(base.pop("seed"))]]
     for path, value in flat(experiments.difference(own, base)):
-        theirs = base
+        theirs: Any = base
         for key in path:
             theirs = theirs.get(key) if isinstance(theirs, dict) else None
         rows.append([".".join(path), _shown(value), _shown(theirs)])
@@ -29,7 +31,7 @@ def settings(experiment):
 
 
 def _seeds(seed):
-    """'1', where all that is drawn has one."""
+    """The seeds as text: only '1' if all are 1."""
     values = set(seed.values())
     return str(*values) if len(values) == 1 else _shown(seed)
 
@@ -40,7 +42,8 @@ def _shown(value):
     return "none" if value is None else ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)
 
 
-def host(found):
+def host(found: dict) -> Table:
+    """The machine and the versions that the run was made with."""
     known = dict(found.get("host", {}))
     if "other_commits" in known:
         by = [f"{', '.join(stages)}: {commit}" for commit, stages in known["other_commits"].items()]
@@ -49,7 +52,7 @@ def host(found):
     return Table("Made on", ["what", "which"], rows)
 
 
-def costs(experiment, found):
+def costs(experiment: Experiment, found: dict) -> Table:
     """Seconds and peak memory of each stage, in the order of the stages."""
     names = [stage.name for stage in Graph(experiment).needed()]
     names += [name for name in found["seconds"] if name not in names]
@@ -63,8 +66,8 @@ def costs(experiment, found):
     return Table("What each stage took", ["stage", "seconds", "peak MiB"], rows, note)
 
 
-def missing(experiment):
-    """The stages that are not done, and how much of each is."""
+def missing(experiment: Experiment) -> Table:
+    """The stages that are not done, and how far each is."""
     graph = Graph(experiment)
     images, left = graph.run.images(), [stage for stage in graph.shown() if not graph.is_done(stage.name)]
     states = [state_of(stage, images) for stage in left]

@@ -1,38 +1,40 @@
-"""Runs an experiment: all of it, calibrate, or submission; what is there and still valid stays.
+"""Runs an experiment: all of it, calibrate, or submission. Results that are still valid are kept.
 
-`make demo`, `make rehearsal` and `make reproduce` are this command. What it is not told it takes from the environment:
-DATA, WEIGHTS, SALIENCY, ROW, GPU, CORES, PROFILE, make's settings. Options that it does not know are snakemake's.
+`make demo`, `make rehearsal` and `make reproduce` call this command. The defaults of its options are the environment's
+DATA, WEIGHTS, SALIENCY, ROW, GPU, CORES, PROFILE, make's settings. Unknown options are passed to snakemake.
 """
 
 import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
+from typing import Any, Optional
 
 from aepsl import cli
 from aepsl.base import doors
 from aepsl.base.errors import InputError
-from aepsl.base.locks import hold
 from aepsl.data import synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
-from aepsl.run import checked, costs, inputs, new_experiment, rows, today
+from aepsl.run import checked, costs, inputs, new_experiment, queue, rows, today
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 from aepsl.store import digests, records
 from aepsl.store.result import Made
 
 TARGETS = ("all", "calibrate", "submission")
-CLUSTER_CORES = 8  # of one job at most, where CORES= does not say
-SNAPSHOTS = 4  # that lie beside a training's weights, in their size: two, each with the solver's state
-CLEARLY = 4  # times the free disk: an estimate, made of photos, is not further off
+CLUSTER_CORES = 8  # of one job at most, without CORES=
+SNAPSHOTS = 4  # files of a training as large as its weights: two snapshots, each with the solver's state
+CLEARLY = 4  # the largest error of an estimated size, as a factor: the estimates are of photos
 DONE = "every stage is done already"
 HANDLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "progress.py")
-# Marks alone say what is done, and jobs write them whole: what snakemake notes of its own does not count.
+# A job is done if its mark is there, and jobs write marks whole: snakemake's own records are not needed.
 OPTIONS = ["--nolock", "--drop-metadata", "--ignore-incomplete", "--rerun-triggers", "mtime"]
 OPTIONS += ["--log-handler-script", HANDLER]
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, places=places)
     parser.add_argument("name", help="the experiment: a folder of prototxt/, or a new name for the data of --data")
     parser.add_argument("target", nargs="?", choices=TARGETS, default="all")
@@ -59,8 +61,8 @@ def main(argv=None):
         os.execvp(command[0], command)
 
 
-def places(asked):
-    """What a run writes, and the data that it reads: not those that the demo draws there itself (aepsl.places)."""
+def places(asked: Any) -> dict[str, Any]:
+    """The places of a run (aepsl.places). Its data are an input, but not the demo's, drawn in the run's own folder."""
     folder = graph.RunFolder(asked.name)
     is_own = asked.data and os.path.realpath(asked.data) == os.path.realpath(folder.data)
     return dict(
@@ -68,29 +70,26 @@ def places(asked):
     )
 
 
-def prepared(asked, options=(), **more):
-    """Bring what can be made here, write what the run's stages read, and return the command of snakemake for the rest.
+def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[list[str]]:
+    """Draw and check the data, write the files that the run's stages read, and return snakemake's command.
 
-    asked: what `main` parsed; options: further ones of snakemake; more: of graph.Start. With -n among the options no
-    file is written, what would be done is printed, and None returned. Raises InputError for whatever is wrong with what
-    is asked.
+    asked: of `main`; options: of snakemake; more: of graph.Start. None after -n, or if a queue has the jobs (queue.py).
     """
     dry, others = _parted(options)
-    gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)
-    if not dry:
-        new_experiment.run(asked.name, asked.data)
+    gpus, cores = queue.gpus(asked, others), cores_of(asked.cores)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"
     chosen = row.split(",") if asked.row and asked.target == "all" else []
     for each in chosen or [row]:
         graph.Graph(experiment).checked_row(each)
     data = inputs.data_of(experiment, asked.data)
-    given = dict(weights=inputs.weights_of(experiment, asked.weights), maps=inputs.maps_of(data, asked.saliency))
+    given: dict[str, Any] = dict(weights=inputs.weights_of(experiment, asked.weights))
+    given.update(maps=inputs.maps_of(data, asked.saliency))
     run = graph.RunFolder(asked.name).path
     if not dry:
         _check(experiment, given["maps"])
         os.makedirs(run, exist_ok=True)
-        hold(run)  # as long as this process lives, and snakemake after it
+        queue.hold(run)  # as long as this process lives, and snakemake after it
         records.remove_leftovers(run)
         _draw(experiment, run, data)
     contents = inputs.contents_of(experiment, data, **given)
@@ -101,47 +100,50 @@ def prepared(asked, options=(), **more):
     targets, last = _wanted(asked.target, row, found, data)
     targets = more.pop("targets", targets)
     if dry:
-        return _tell(found.undone(targets, dry=True))
+        _tell(found.undone(targets, dry=True))
+        return None
     digests.remember()
     checked.run(experiment, run, data, contents, given["maps"])
+    new_experiment.run(asked.name, asked.data)  # not before: a wrong one would stay
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
     seconds = costs.expected(found, gpus, cores)
-    start = graph.Start(data, *given.values(), contents, targets, last, gpus, cores, seconds, **more)
+    start = graph.Start(data, given["weights"], given["maps"], contents, targets, last, gpus, cores, seconds, **more)
     return _command(found, start, asked.profile, others)
 
 
-def _parted(options):
-    """(those that ask what would be done, the others); InputError for both at once."""
-    dry, others = [], []
+def _parted(options: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(the options for a dry run, the others); InputError for both at once."""
+    dry: list[str] = []
+    others: list[str] = []
     for option in options:
         (dry if option.startswith(("-n", "--dry")) else others).append(option)
     if dry and others:
-        raise InputError(f"{dry[0]}: tells what would be done, and takes no {others[0]} beside it; leave one out")
+        raise InputError(f"{dry[0]}: tells what would be done, and cannot be combined with {others[0]}; leave one out")
     return dry, others
 
 
-def _check(experiment, maps):
-    """InputError for what cannot begin."""
+def _check(experiment: Experiment, maps: Optional[str]) -> None:
+    """InputError if the detector is not ready, or a net cannot be built."""
     if not maps:
         doors.load(doors.DETECTORS, experiment.background.detector).ready()
     build.check(experiment)
 
 
-def _draw(experiment, run, data):
-    """Have the data drawn, of an experiment that draws its own."""
+def _draw(experiment: Experiment, run: str, data: str) -> None:
+    """Have the data drawn, if the experiment draws its own."""
     if experiment.synthetic:
         settings = dict(experiment.synthetic.settings(), seed=experiment.seed.data)
         records.done(run, "data", digests.of_value(settings), lambda: (_drawn(data, settings), {}))
 
 
-def _drawn(data, settings):
+def _drawn(data: str, settings: dict[str, Any]) -> Made:
     shutil.rmtree(data, ignore_errors=True)
     synthetic.run(data, **settings)
     return Made(sorted(os.path.join(folder, name) for folder, _, names in os.walk(data) for name in names))
 
 
-def _wanted(target, row, found, data):
-    """(the stages that a target is for, the command that ends it, as words)."""
+def _wanted(target: str, row: str, found: graph.Graph, data: str) -> tuple[list[str], list[str]]:
+    """(the stages that a target needs, the last command of the run, as words)."""
     common = ["--experiment", found.experiment.name, "--data", data]
     if target == "calibrate":
         return ["segment.val.calibration"], ["calibrate", *common]
@@ -152,20 +154,25 @@ def _wanted(target, row, found, data):
     return ["results"], ["report", found.experiment.name, "--data", data] if target == "all" else []
 
 
-def _tell(jobs):
-    """Print what would be done."""
+def _tell(jobs: Sequence[str]) -> None:
+    """Print the jobs that would be done."""
     print(f"{len(jobs)} jobs would be done:" if jobs else DONE)
     for job in jobs:
         print(f"  {job}")
 
 
-def _command(found, start, profile, options):
-    """Write what the run's stages read; returns snakemake's command."""
+def _command(
+    found: graph.Graph, start: graph.Start, profile: Optional[str], options: Sequence[str]
+) -> Optional[list[str]]:
+    """Write the files that the run's stages read; returns snakemake's command, or None: see `prepared`."""
     today.tell_anew(found)
-    if not found.undone(start.targets):
+    jobs = found.undone(start.targets)
+    if not jobs:
         print(DONE, file=sys.stderr, flush=True)
     _check_disk(found, start.targets)
     graph.write(found, start)
+    if queue.is_for(profile):
+        return queue.write(found, start, jobs)
     folder = os.environ["AEPSL_START"] = os.path.abspath(found.run.path)
     where = ["--directory", folder, "--snakefile", os.path.abspath("Snakefile")]
     if profile:
@@ -175,8 +182,8 @@ def _command(found, start, profile, options):
     return ["snakemake", *OPTIONS, *where, *options]
 
 
-def _check_disk(found, targets):
-    """Say that the disk may be too small for what is left to make; InputError where it clearly is."""
+def _check_disk(found: graph.Graph, targets: Sequence[str]) -> None:
+    """Warn if the disk may be too small for the results that are left to make; InputError if it clearly is."""
     images = costs.images_of(found)
     left = [stage for stage in found.needed(targets) if not found.is_done(stage.name)]
     sizes = [costs.disk_of(found, stage, images) for stage in left]
@@ -188,9 +195,9 @@ def _check_disk(found, targets):
         print(f"warning: {line}; it ends early where that is not enough", file=sys.stderr, flush=True)
 
 
-def cores_of(text):
-    """The number that CORES= or --cores says; None for all."""
-    if text in (None, "all"):
+def cores_of(text: Optional[str]) -> Optional[int]:
+    """The number in CORES= or --cores; None for all."""
+    if text is None or text == "all":
         return None
     if not re.fullmatch(r"[1-9]\d*", text):
         raise InputError(f"CORES={text}: give a number from 1 on, or all")

@@ -25,6 +25,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
 from aepsl.base.table import Table, number
 from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.evaluation import evaluate
 from aepsl.graph.graph import Graph, read
 from aepsl.graph.segmentation import OF_MASKS, OF_NETS, OF_ROWS, is_of, settings_of, split, start_name
 from aepsl.graph.stage import TRAINING
@@ -92,7 +93,8 @@ def figures(graph: Graph, data: str, name: str) -> dict[str, Any]:
     ids, segmented = dataset.ids(experiment.data.val), {name: folder.segmented("val", name)}
     found = results.evaluated(dataset, ids, segmented)[name]
     found.update(folder=folder.segmentation(net))
-    classes = [len(set(each) - {0, IGNORE}) for each in dataset.check_masks(ids, dataset.mask_folder())]
+    truths = evaluate.check_ids(dataset.mask_folder(), ids)
+    classes = [len(set(each) - {0, IGNORE}) for each in dataset.check_masks(ids, truths)]
     for kind, low, high in zip(KINDS, (1, 2), (1, len(dataset.classes))):
         own = [each for each, count in zip(ids, classes) if low <= count <= high]
         part = results.evaluated(dataset, own, segmented)[name] if own else {}
@@ -184,13 +186,14 @@ def swept(
         for each in sets
     ]
     names = [{row: [variant.row(row) for variant in by_seed] for row in rows} for by_seed in variants]
-    more = {
+    more: dict[str, Any] = {
         key: {k: v for each in sum(variants, []) for k, v in getattr(each, key).items()} for key in ("nets", "rows")
     }
     wanted = {f"segment.val.{name}" for by_row in names for by_seed in by_row.values() for name in by_seed}
-    done = subprocess.run(start.prepared(asked, targets=sorted(wanted), **more))
-    if done.returncode:
-        sys.exit(done.returncode)
+    command = start.prepared(asked, targets=sorted(wanted), **more)
+    code = subprocess.run(command).returncode if command else 0
+    if code or not command:  # None: a queue does the jobs, and calls this command again
+        sys.exit(code)
     graph, began = read(Graph(experiment).run.path)
     settings = [
         dict(

@@ -62,7 +62,7 @@ def run(
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
     thresholds: Sequence[Choice] = [Choice()] if regions else experiment.mining.sensitivity
-    net: Any = None if regions else ClassificationNet(experiment, model, gpu)
+    net: Any = ClassificationNet(experiment, model, gpu) if model else None
     counts: list[Counter[str]] = [Counter() for _ in thresholds]
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         classes = np.flatnonzero(row)

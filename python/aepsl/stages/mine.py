@@ -48,15 +48,15 @@ def run(
     own = shard(ids, part)
     begin(out, word, ["*.png", "heat/*.png"], part and set(own))
     keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)]
-    shares = mined_shares(experiment, dataset, own, net, out, keep, before)
-    found = list(tqdm(shares, total=len(own), unit="image", desc=out, disable=None))
-    if found:  # none where there are fewer images than shares of them
-        _tell(out, np.mean(found), MOST_ERASED if before else MOST_ERASED_FIRST)
+    mining = mined_shares(experiment, dataset, own, net, out, keep, before)
+    shares = list(tqdm(mining, total=len(own), unit="image", desc=out, disable=None))
+    if shares:  # empty if there are fewer images than shards
+        _tell(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
     return Made(in_folder(out, own), in_folder(os.path.join(out, "heat"), keep))
 
 
 def _tell(out: str, share: float, most: float) -> None:
-    """Print the share of the images that is erased, and warn where it is too much."""
+    """Print the share of the images that is erased, and a warning if it is above `most`."""
     print(f"{out}: {share:.0%} of the images is erased so far")
     if share > most:
         line = f"more than {most:.0%} is erased, so the later steps find little but background; make mining.threshold"

@@ -139,7 +139,7 @@ def evaluated(dataset: Dataset, ids: Sequence[str], folders: Mapping[str, str]) 
     return rows
 
 
-def _examples(experiment: Experiment, folder: RunFolder, dataset: Dataset, ious: Mapping[str, float]) -> dict[str, Any]:
+def _examples(experiment: Experiment, folder: RunFolder, dataset: Dataset, ious: dict[str, float]) -> dict[str, Any]:
     """The images that the report shows: see by_image. ious: {id: mIoU} of the main row."""
     found = by_image.examples(ious)
     merged = experiment.mining.merge

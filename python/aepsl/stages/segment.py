@@ -20,7 +20,7 @@ from aepsl.images.pictures import scaled, write_mask
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import CONFIDENCES, prohibitive_mask, v_of, with_background
 from aepsl.legacy.net import LegacyNet
-from aepsl.nets import caffemodel, crf
+from aepsl.nets import caffemodel, crf, device
 from aepsl.nets.whole_image import STRIDE, WholeImages
 from aepsl.settings.typed import Crf, Experiment
 from aepsl.stages.mine import shown
@@ -112,7 +112,7 @@ def _write_masks(
 class SegmentationNet(WholeImages):
     """A trained segmentation net, with or without a classification head, for whole images."""
 
-    def __init__(self, experiment: Experiment, model: str, gpu: Optional[list[int]] = None) -> None:
+    def __init__(self, experiment: Experiment, model: str, gpu: device.Gpu = None) -> None:
         self.classifies = "fc8_cls" in caffemodel.caffemodel_layers(model)
         super().__init__(experiment, "psl" if self.classifies else "segmentation", model, gpu)
         self.experiment, self.crf = experiment, experiment.crf

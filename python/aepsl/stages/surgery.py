@@ -39,8 +39,8 @@ def run(vgg: str, out: str, experiment: Experiment, data: str, draw: bool = Fals
 
     vgg: VGG_ILSVRC_16_layers.caffemodel, in the old format (`layers`) or the new; or a file of LargeFOV, such as
     DeepLab's vgg16_20M.caffemodel, whose values are copied; or one that has only VGG's convolutions. experiment, data:
-    used in the last case alone, to draw fc6 and fc7. draw: they are drawn as well for a file that lacks both and has
-    other layers. Raises InputError for the weights of another net.
+    used in the last case alone, to draw fc6 and fc7. draw: draw them also if a file without them has other layers.
+    Raises InputError for the weights of another net.
     """
     check_place(out)
     layers = caffemodel.caffemodel_layers(vgg)
@@ -62,9 +62,9 @@ def run(vgg: str, out: str, experiment: Experiment, data: str, draw: bool = Fals
 
 
 def _is_trunk(path: str, layers: Mapping[str, Any], draw: bool = False) -> bool:
-    """Whether the layers are VGG's convolutions, without fc6 and fc7; InputError for other layers, unless `draw`.
+    """Whether the layers are VGG's convolutions alone. InputError if there are other layers, unless `draw`.
 
-    fc6 and fc7 may be among those, under names that this net does not know.
+    The other layers may be fc6 and fc7 under names that this net does not know.
     """
     if "conv5_3" not in layers or set(DRAWN) & set(layers):
         return False
@@ -153,7 +153,8 @@ def _is_vgg(path: str, layers: Mapping[str, Any]) -> bool:
 def _weights_and_bias(path: str, layer: Any, is_row: bool) -> tuple[np.ndarray, np.ndarray]:
     """The two arrays of a layer of the file `path`, as LargeFOV has them; is_row: it is fully connected, as in VGG.
 
-    Raises InputError if they are not two, not finite, all the same, or if there is not one bias for each filter.
+    Raises InputError if there are not two, if a value is not finite, if all are the same, or if there is not one bias
+    for each filter.
     """
     if len(layer.blobs) != 2:
         fault = f"holds {len(layer.blobs)} arrays in place of weights and biases"

@@ -41,23 +41,19 @@ def run(
     gpu: Optional[list[int]] = None,
     word: Optional[str] = None,
 ) -> Made:
-    """Train the net of `task` on the data set `data` and write the folder `out`.
+    """Train the net of `task` on the data set `data`; write the folder `out`.
 
-    experiment: settings; weights: initial caffemodel, None to start from the fillers alone; classifier: caffemodel of
-    a classification net, whose last layer the classification branch starts from (psl), None to draw that layer;
-    regions: folder of regions to erase from the images; masks: folder of masks to learn from (segmentation, psl), or
-    TRUTH; confidence: the weights for S_hat (psl): predicted, labels or none; word: see aepsl.store.result. Raises
-    InputError for bad inputs, before Caffe starts, for a training that diverges, and for a classification that
-    saturates.
+    weights: initial caffemodel, None: all layers are drawn; classifier: caffemodel of a classification net, for the
+    last layer of the classification branch (psl), None: it is drawn; regions: folder of regions to erase from the
+    images; masks: folder of masks to learn from (segmentation, psl), or TRUTH; confidence: the weights for S_hat (psl):
+    predicted, labels or none; word: see aepsl.store.result. InputError for bad inputs, and if the training fails.
     """
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
     masks = dataset.mask_folder() if masks == TRUTH else masks
-    initial = [path for path in (classifier, weights) if path]
-    if classifier and "fc8_cls" not in caffemodel.caffemodel_layers(classifier):
-        raise InputError(f"{classifier}: has no layer fc8_cls; give the caffemodel of a classification net")
+    initial = [path for path in (_checked(classifier), weights) if path]
+    _check_name(out)
     _check(dataset, ids, initial, regions, masks)
-
     logs = ["log.csv"] + ["psl.csv"] * (task == "psl")
     results = [os.path.join(out, name) for name in ("final.caffemodel", *logs)]
     summary, *prototxts = (os.path.join(out, name) for name in ("train.json", NET, SOLVER))
@@ -73,6 +69,19 @@ def run(
         snapshots.clear(out)
         clear_progress(out)
     return Made(results, [summary, *prototxts])
+
+
+def _checked(classifier: Optional[str]) -> Optional[str]:
+    """`classifier`; InputError for a caffemodel of another net."""
+    if classifier and "fc8_cls" not in caffemodel.caffemodel_layers(classifier):
+        raise InputError(f"{classifier}: has no layer fc8_cls; give the caffemodel of a classification net")
+    return classifier
+
+
+def _check_name(out: str) -> None:
+    """InputError for a folder whose name is not UTF-8."""
+    if out != out.encode(errors="ignore").decode():
+        raise InputError(f"{out}: is no UTF-8, and Caffe's solver.prototxt holds no other text; name another folder")
 
 
 def _check(

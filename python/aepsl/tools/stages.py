@@ -1,6 +1,7 @@
 """Prints the stages of an experiment as a flow chart in Mermaid: a box for each kind, an arrow for what it reads."""
 
 import collections
+from typing import Optional
 
 from aepsl import cli
 from aepsl.graph.graph import Graph
@@ -20,7 +21,7 @@ def chart(graph: Graph) -> str:
     return "\n    ".join(["flowchart LR", *boxes, *arrows])
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("name", metavar="NAME", help="the experiment: prototxt/NAME")
     print(chart(Graph(experiments.load(parser.parse_args(argv).name))))

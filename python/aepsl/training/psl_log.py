@@ -60,11 +60,13 @@ def sums(S: np.ndarray, S_hat: np.ndarray, v: np.ndarray, labels: np.ndarray) ->
 
 
 def rows(batches: list[list[float]], epoch: int) -> list[list[float]]:
-    """A row of COLUMNS for each epoch; the last epoch may be unfinished.
+    """A row of COLUMNS for each epoch.
 
-    batches: the `sums` of every iteration so far; epoch: its number of iterations.
+    batches: the `sums` of every iteration so far; epoch: its number of iterations. Less than half an epoch at the end
+    counts as part of the epoch before it: a row of a single batch would say little.
     """
-    return [_row(*np.sum(batches[k : k + epoch], axis=0)) for k in range(0, len(batches), epoch)]
+    starts = epoch * np.arange(max(1, (2 * len(batches) + epoch) // (2 * epoch)))
+    return [_row(*np.sum(batches[k:end], axis=0)) for k, end in zip(starts, [*starts[1:], None])]
 
 
 def _row(images, r, labels, v, below, S_objects, S_pixels, S_hat_objects, S_hat_pixels):

@@ -12,6 +12,7 @@ NEEDS_SURGERY = True  # on VGG-16's weights (aepsl.stages.surgery)
 
 def trunk(n: Net, x: Top, experiment: Experiment) -> Top:
     """From the image `x` to fc7."""
+    assert experiment.channels and experiment.convs and experiment.fc and experiment.fc6_dilation  # see schema.yaml
     if experiment.input_scale:
         n.input = x = L.Power(x, scale=experiment.input_scale)
     for block, (channels, convs) in enumerate(zip(experiment.channels, experiment.convs), start=1):

@@ -25,9 +25,10 @@ class Detector:
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        self.folder = dataset.mask_folder()
-        if self.folder is None:
+        folder = dataset.mask_folder()
+        if folder is None:
             raise InputError(f"{dataset.root}: has no masks for `background.detector: truth`; take drfi or rbd")
+        self.folder = folder
 
     def check(self, ids: Sequence[str]) -> None:
         self.dataset.check(ids, [self.folder])
