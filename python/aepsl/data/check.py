@@ -1,6 +1,7 @@
-"""Checks a data set before anything long begins: lists, labels, images, masks."""
+"""Checks a data set before any long work: lists, labels, images, masks."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,27 +13,29 @@ from aepsl.data.meaning import warn
 from aepsl.data.regions import MOST_LABELS
 from aepsl.images import decoding, looks
 from aepsl.images.pictures import read_indexed
+from aepsl.settings.typed import Experiment
 
-# Of the images of a list. Of VOC's train_aug at most 8% lack a label in the mask: XML names difficult objects, masks do
-# not. A mask that has what no label names, or nothing of what they name, is another thing.
+# Shares of a list's images above which they are an error. A gap: the mask lacks a class of the labels. VOC's train_aug
+# has up to 8% of them, since its XML names difficult objects, which its masks leave out. A contradiction: the mask has
+# a class that is not among the labels, or none of theirs.
 MOST_CONTRADICTIONS, MOST_GAPS = 0.05, 0.15
-FEWEST_CONTRADICTIONS, FEWEST_GAPS = 2, 5  # images that make an error, however few there are
+FEWEST_CONTRADICTIONS, FEWEST_GAPS = 2, 5  # fewer images are never an error
 CELL = 8  # pixels, the stride of a net
-SAMPLE = 100  # masks that are looked at for traces of resizing
+SAMPLE = 100  # masks that are searched for traces of resizing
 EMPTY = "most of them have no class at all: masks hold 0, class 1, 2, ... and 255 for what is not counted"
 OTHERS = "compare classes.txt with the masks' values, and image_labels.txt with the images"
 
 
-def run(experiment, data):
-    """Check all that the experiment will read of the data set `data`; raises InputError for the first fault.
+def run(experiment: Experiment, data: str) -> dict[str, int]:
+    """Check the parts of the data set `data` that the experiment reads; raises InputError for the first fault.
 
-    Masks of training images are checked where they are; of test images there are none. Returns how many images there
-    are, {"train": ..., "val": ...}.
+    Masks of training images may be missing; test images have none. Returns the numbers of images,
+    {"train": ..., "val": ...}.
     """
     dataset = Dataset(data, experiment.classes)
     train, val = (_listed(dataset, experiment.data.list_of(key)) for key in ("train", "val"))
-    test = experiment.data.test
-    test = _listed(dataset, test) if test and dataset.has_list(test) else []
+    name = experiment.data.test
+    test = _listed(dataset, name) if name and dataset.has_list(name) else []
     labels = dict(zip(train + val, [*(dataset.labels(train) > 0), *(dataset.labels(val, may_lack=True) > 0)]))
     many = [image_id for image_id in train if labels[image_id].sum() > MOST_LABELS]
     if many:
@@ -60,14 +63,14 @@ def run(experiment, data):
 
 
 def _check_pictures(dataset, train, val):
-    """What the images look like, which have been decoded before."""
+    """Compare the images with each other, see aepsl.images.looks; they have been decoded before."""
     seen = looks.look([dataset.image_path(image_id) for image_id in train + val])
     meaning.of_pictures(f"{dataset.root}/JPEGImages", train + val, seen)
     meaning.of_copies(dataset.root, train, val, seen[: len(train)], seen[len(train) :])
 
 
 def _listed(dataset, name):
-    """The ids of a list; what it leaves out is said."""
+    """The ids of a list; warns of those that it leaves out."""
     path = dataset.list_path(name)
     found = lists.read_list(path)
     if found.absent:
@@ -76,7 +79,7 @@ def _listed(dataset, name):
 
 
 def _check_scale(dataset, ids, scale):
-    """InputError if even the largest image has no side of more than a net's cell at this scale."""
+    """InputError if no image has a side of more than one cell of the net at this scale."""
     longest = max(max(decoding.header(dataset.image_path(image_id)).size) for image_id in ids)
     if longest * scale <= CELL:
         fault = f"no image has a side of more than {CELL} pixels at `data.scale` {scale}: nothing is left to see"
@@ -84,9 +87,9 @@ def _check_scale(dataset, ids, scale):
 
 
 def _occurring(dataset, folder, ids):
-    """Which of the classes occur in the mask of each image: N x C booleans.
+    """The classes that occur in the mask of each image: N x C booleans.
 
-    Decodes images and masks. Raises InputError for a value that is no class.
+    Decodes images and masks. Raises InputError for a value that is not a class.
     """
     occur = np.zeros((len(ids), len(dataset.classes)), bool)
     for row, values in enumerate(dataset.check_masks(ids, folder)):
@@ -94,10 +97,10 @@ def _occurring(dataset, folder, ids):
     return occur
 
 
-def compare(place, ids, classes, labels, drawn):
-    """Warn of images whose mask and labels differ; InputError where it is too many.
+def compare(place: str, ids: Sequence[str], classes: Sequence[str], labels: np.ndarray, drawn: np.ndarray) -> None:
+    """Warn of images whose mask and labels differ; InputError if there are too many, see MOST_CONTRADICTIONS.
 
-    place: names the masks; labels, drawn: which of the C `classes` each image has by its labels, and by its mask:
+    place: the masks, for messages; labels, drawn: the C `classes` that each image has in its labels, and in its mask:
     N x C booleans.
     """
     extra, lacking = drawn & ~labels, labels & ~drawn
@@ -119,7 +122,7 @@ def compare(place, ids, classes, labels, drawn):
 
 
 def _swapped(classes, labels, extra, lacking):
-    """A class in whose place most masks of its images have another, as a line with the remedy; None without one."""
+    """A line with a class that most masks of its images have under another's value, and the remedy; or None."""
     for c, name in enumerate(classes):
         instead = extra[lacking[:, c]].sum(axis=0)
         if instead.max(initial=0) >= FEWEST_CONTRADICTIONS and 2 * instead.max() > labels[:, c].sum():

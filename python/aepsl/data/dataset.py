@@ -6,17 +6,19 @@ ROOT/ImageSets/Segmentation/LIST.txt  one id a line
 ROOT/image_labels.txt                 ID NAME NAME ..
 ROOT/classes.txt                      optional: one name a line, mask values 1, 2, ...; VOC's 20 without it
 
-What the three text files may look like, aepsl.data.lists says.
+aepsl.data.lists explains the three text files.
 """
 
 import os
+from collections.abc import Iterable, Sequence
+from typing import Optional
 
 import numpy as np
 
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_threads
 from aepsl.data import lists
-from aepsl.data.mask_files import check_values, of_size, wrong_size
+from aepsl.data.mask_files import Shape, check_values, of_size, wrong_size
 from aepsl.images import decoding
 from aepsl.images.pictures import read_image, read_indexed
 from aepsl.paper.published import VOC_CLASSES
@@ -27,17 +29,18 @@ ALL_IGNORED = f"these masks are {IGNORE} throughout, which is not counted; take 
 WITHOUT_OBJECTS = "add a line 'ID NAME ...', or 'ID' alone for an image without an object"
 WITHOUT_LABELS = "add a line 'ID NAME ...', or take an image without an object out of the list: it trains nothing"
 LISTS = os.path.join("ImageSets", "Segmentation")
+OWN_EXPERIMENT = "take a new EXPERIMENT=NAME, which is made with the classes of the data set"
 MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 
 
 class Dataset:
-    """One folder in VOC layout, seen through the classes that a net knows.
+    """A folder in VOC layout, with those of its classes that a net knows.
 
-    `classes` are C names; channel 0 of a segmentation is background, channel k is `classes[k - 1]`.
-    `values` are the C + 1 mask values of those channels (0 first): VOC's indices, whatever the subset.
+    classes: C names, None for all; channel 0 of a segmentation is background, channel k is `classes[k - 1]`.
+    values: the C + 1 mask values of these channels, 0 first: positions in classes.txt, or VOC's, also of a subset.
     """
 
-    def __init__(self, root, classes=None):
+    def __init__(self, root: str, classes: Optional[Sequence[str]] = None) -> None:
         self.root = root
         if not os.path.isdir(root):
             raise InputError(f"{root}: no such folder; DATA= must name a data set in VOC layout")
@@ -46,42 +49,50 @@ class Dataset:
         self.classes = list(classes) if classes else names
         unknown = [name for name in self.classes if name not in names]
         if unknown:
-            fault = f"does not name {', '.join(unknown)}, which the experiment uses"
-            raise InputError(f"{self._path('classes.txt')}: {fault}; add it, or change `classes` in experiment.yaml")
-        self._images = self._rows = None  # {id: [files]}, and what image_labels.txt holds, once they are asked for
+            fault = f"does not name {lists.shown(unknown)}, which the experiment uses"
+            raise InputError(f"{self._path('classes.txt')}: {fault}; add it, or {OWN_EXPERIMENT}")
+        self._images: Optional[dict[str, list[str]]] = None  # {id: [files]}, read at first use
+        self._rows: Optional[dict[str, list[str]]] = None  # {id: [labels]}, read at first use
         self.values = [0] + [names.index(name) + 1 for name in self.classes]
 
-    def ids(self, name):
+    def ids(self, name: str) -> list[str]:
         """The ids of the list `name` ('train_aug'), or of a text file if `name` is a path to one."""
+        if os.sep not in name and not self.has_list(name) and (name.endswith(".txt") or os.path.exists(name)):
+            fault = "is no list of the data set, whose lists are named without .txt"
+            raise InputError(f"{name}: {fault}; a file of your own is named with its folder: ./{name}")
         return lists.read_list(self.list_path(name)).ids
 
-    def list_path(self, name):
+    def list_path(self, name: str) -> str:
+        """The file of the list `name`, see `ids`."""
         return name if os.sep in name else self._path(LISTS, name + ".txt")
 
-    def has_list(self, name):
+    def has_list(self, name: str) -> bool:
+        """Whether the data set has the list `name`."""
         return os.path.exists(self._path(LISTS, name + ".txt"))
 
-    def labels(self, ids, may_lack=False):
-        """Image labels O of `ids` as N x C float32, 0 or 1; may_lack: also of images whose line is the id alone."""
+    def labels(self, ids: Sequence[str], may_lack: bool = False) -> np.ndarray:
+        """Image labels O of `ids` as N x C float32, 0 or 1; may_lack: whether an image may have no label."""
         path = self._path("image_labels.txt")
         if self._rows is None:
             self._rows = lists.read_labels(path, self.classes)
+        lacking = [each for each in ids if each not in self._rows or not (self._rows[each] or may_lack)]
+        if lacking:
+            line = f"no label for {lists.shown(lacking)}, {len(lacking)} of {len(ids)} images"
+            raise InputError(f"{path}: {line}; {WITHOUT_OBJECTS if may_lack else WITHOUT_LABELS}")
         labels = np.zeros((len(ids), len(self.classes)), np.float32)
         for row, image_id in enumerate(ids):
-            if image_id not in self._rows or not (self._rows[image_id] or may_lack):
-                lacking = [each for each in ids if not self._rows.get(each)]
-                line = f"no label for {lists.shown(lacking)}, {len(lacking)} of {len(ids)} images"
-                raise InputError(f"{path}: {line}; {WITHOUT_OBJECTS if may_lack else WITHOUT_LABELS}")
             for name in self._rows[image_id]:
                 if name not in self.classes:
                     what = f"{image_id} has the label '{name}', which is no class of {lists.shown(self.classes)}"
-                    remedy = "correct it, or add it to `classes` in experiment.yaml"
+                    named = os.path.lexists(self._path("classes.txt"))
+                    remedy = OWN_EXPERIMENT if named else "write the names of your classes to classes.txt beside it"
+                    remedy = f"correct it, or {remedy}"
                     raise InputError(f"{path}: {what}; {remedy}; names with spaces need tabs or commas between them")
                 labels[row, self.classes.index(name)] = 1
         return labels
 
-    def image_path(self, image_id):
-        """JPEGImages/ID.jpg, .jpeg or .png, whatever their case; ID.jpg where there is none of them."""
+    def image_path(self, image_id: str) -> str:
+        """JPEGImages/ID.jpg, .jpeg or .png, in any case; ID.jpg if none of them exists."""
         if self._images is None:
             self._images = _by_stem(self._path("JPEGImages"))
         found = self._images.get(image_id, [image_id + ".jpg"])
@@ -89,18 +100,19 @@ class Dataset:
             raise InputError(f"{self._path('JPEGImages')}: has {' and '.join(sorted(found))}; remove all but one")
         return self._path("JPEGImages", found[0])
 
-    def image(self, image_id):
-        """H x W x 3 uint8, BGR, of its mask's size. InputError where nothing says which way up it is, see `upright`."""
+    def image(self, image_id: str) -> np.ndarray:
+        """H x W x 3 uint8, BGR, of its mask's size. InputError if its orientation is unknown, see `upright`."""
         path = self.image_path(image_id)
         header = decoding.header(path)
         self.upright(image_id, path, header)
         return read_image(path, header)
 
-    def upright(self, image_id, path, header):
-        """InputError for an image that EXIF says is stored turned, unless its mask proves that to be so.
+    def upright(self, image_id: str, path: str, header: decoding.Header) -> None:
+        """InputError for an image that is stored turned, by its EXIF, unless its mask has the turned image's size.
 
-        Masks, regions and maps belong to what labelling tools showed: some turn, some do not. Only a mask that has the
-        size of the turned image, and not of the stored one, tells. Then the image is turned wherever it is read.
+        Masks, regions and maps fit the image that a labelling tool showed. Some tools turn images as EXIF says, others
+        do not. A mask with the size of the turned image, and not of the stored one, shows that its tool turned it. Such
+        an image is turned wherever it is read.
         """
         if header.orientation == 1:
             return
@@ -110,14 +122,14 @@ class Dataset:
             remedy = "`exiftran -ai` turns it, `exiftool -Orientation=` only removes the tag; take what fits its labels"
             raise InputError(f"{path}: {fault}; {remedy}")
 
-    def mask_folder(self):
-        """The folder of the ground truth, or None if the data set has none; InputError for one that may not be read."""
+    def mask_folder(self) -> Optional[str]:
+        """The folder of the true masks; None if the data set has no masks; InputError if it may not be read."""
         return next((_listable(self._path(name)) for name in MASK_FOLDERS if os.path.isdir(self._path(name))), None)
 
-    def truth(self, image_id, shape, other=""):
-        """The true mask of an image, H x W; None where there is none: training images need none.
+    def truth(self, image_id: str, shape: Shape, other: str = "") -> Optional[np.ndarray]:
+        """The true mask of an image, H x W; None if it has none: training images need none.
 
-        other: a path of what is of `shape`. Raises InputError for the one of the two that has not its image's size.
+        other: the path of a file of `shape`. Raises InputError for the one of the two whose size is not the image's.
         """
         path = self._mask(image_id)
         if not os.path.exists(path):
@@ -128,10 +140,10 @@ class Dataset:
             raise wrong_size(other or path, shape, size) if mask.shape == size else wrong_size(path, mask.shape, size)
         return mask
 
-    def contents(self, ids, *parts):
-        """{part: SHA-256 of what the data set holds of it for the images `ids`}.
+    def contents(self, ids: Sequence[str], *parts: str) -> dict[str, str]:
+        """{part: SHA-256 of this part of the data set, for the images `ids`}.
 
-        parts: of 'images', 'labels' (as the classes and mask values that they mean) and 'masks' (the ground truth).
+        parts: some of 'images', 'labels' (with the classes and mask values that they mean) and 'masks' (the true ones).
         """
         contents = dict(
             images=lambda: digests.together(map(self.image_path, ids), ids),
@@ -140,11 +152,11 @@ class Dataset:
         )
         return {part: contents[part]() for part in parts}
 
-    def check(self, ids, folders=()):
+    def check(self, ids: Sequence[str], folders: Sequence[str] = ()) -> list[list[np.ndarray]]:
         """Decode every image of `ids`, and its ID.png in each of `folders`, before long work begins.
 
-        Returns for each id [the values that occur in its PNG] of each folder. Raises InputError for a missing or
-        broken file, for a PNG whose size is not its image's, and for what `upright` refuses.
+        Returns for each id, and each folder, the values that occur in its PNG. Raises InputError for a missing or
+        damaged file, for a PNG whose size is not its image's, and for an image that `upright` refuses.
         """
         return in_threads(self._check, [(image_id, folders) for image_id in ids])
 
@@ -155,11 +167,11 @@ class Dataset:
         masks = [of_size(in_folder(folder, [image_id])[0], header.size[::-1]) for folder in folders]
         return [np.flatnonzero(np.bincount(mask.ravel())) for mask in masks]
 
-    def check_masks(self, ids, folder):
-        """As `check`, of one folder of masks: for each id the values that occur in its mask.
+    def check_masks(self, ids: Sequence[str], folder: str) -> list[np.ndarray]:
+        """As `check`, with one folder, of masks: for each id the values that occur in its mask.
 
-        Raises InputError also for a mask with a value that is neither a class nor IGNORE, and for a folder of masks
-        that all hold IGNORE alone.
+        Also raises InputError for a mask with a value that is neither a class nor IGNORE, and if all masks have IGNORE
+        everywhere.
         """
         found = [values for (values,) in self.check(ids, [folder])]
         for path, values in zip(in_folder(folder, ids), found):
@@ -175,11 +187,11 @@ class Dataset:
         return os.path.join(self.root, *parts)
 
 
-def _by_stem(folder):
-    """{stem: [names of images]} of a folder."""
+def _by_stem(folder: str) -> dict[str, list[str]]:
+    """{stem: [file names]} of the images in a folder."""
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no such folder; the images go there")
-    found = {}
+    found: dict[str, list[str]] = {}
     for file in os.listdir(_listable(folder)):
         stem, extension = os.path.splitext(file)
         if extension.lower() in lists.IMAGE_EXTENSIONS:
@@ -194,13 +206,13 @@ def _listable(folder):
     return folder
 
 
-def in_folder(folder, ids):
+def in_folder(folder: str, ids: Iterable[str]) -> list[str]:
     """The paths of the PNGs of `ids` in a folder of masks, regions or maps."""
     return [os.path.join(folder, image_id + ".png") for image_id in ids]
 
 
-def shard(ids, part):
-    """Every n-th id from the k-th on, for the text `part` = 'k/n', k from 1; all for None."""
+def shard(ids: list[str], part: Optional[str]) -> list[str]:
+    """Every n-th id from the k-th on; part: 'k/n', k from 1, or None for all ids."""
     if part is None:
         return ids
     k, _, n = part.partition("/")

@@ -1,4 +1,6 @@
-"""Files of masks: whether they have their image's size, and values that are classes."""
+"""Checks files of masks: their size must be the image's, and their values must be classes."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -6,23 +8,25 @@ from aepsl.base.errors import BrokenFile, InputError
 from aepsl.data.lists import shown
 from aepsl.images.pictures import read_indexed
 
+Shape = tuple[int, ...]  # (height, width)
 
-def of_size(path, shape):
-    """A mask, H x W; InputError for one that is not of `shape`, its image's."""
+
+def of_size(path: str, shape: Shape) -> np.ndarray:
+    """A mask, H x W; InputError if its shape is not `shape`, its image's."""
     mask = read_indexed(path)
     if mask.shape != shape:
         raise wrong_size(path, mask.shape, shape)
     return mask
 
 
-def wrong_size(path, shape, expected):
-    """The InputError for a mask, a file of regions or a map that is not of its image's size; both: (height, width)."""
+def wrong_size(path: str, shape: Shape, expected: Shape) -> BrokenFile:
+    """The InputError for a mask, a file of regions or a map whose shape is not `expected`, its image's."""
     fault = "is {} x {}, its image {} x {}".format(*shape[::-1], *expected[::-1])
     return BrokenFile(path, fault, "make it anew; a true mask that only training has may be removed")
 
 
-def check_values(path, values, allowed):
-    """InputError for a mask in which `values` occur that are not `allowed`; path: names it."""
+def check_values(path: str, values: Iterable[int], allowed: Iterable[int]) -> None:
+    """InputError for a mask with `values` of which one is not `allowed`; path: the mask, for messages."""
     wrong = np.setdiff1d(values, allowed)
     if wrong.size:
         known = shown([str(value) for value in allowed])

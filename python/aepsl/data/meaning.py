@@ -1,25 +1,28 @@
-"""What the images, labels, masks and saliency maps of a data set say, where each file alone is sound.
+"""Checks the images, labels, masks and saliency maps of a data set together; each file alone is valid.
 
-Each function compares shares of values, or labels and truths, with what they must be. It raises an InputError where its
-input can only be wrong, and warns where that may be meant: in one line, with figures and the remedy.
+Each function compares shares of values, or labels and true masks, with plausible ones. It raises an InputError for
+input that can only be wrong, and warns of input that may be intended: in one line, with figures and the remedy.
 """
 
 import sys
+from collections.abc import Iterable, Sequence
+from typing import Optional
 
 import numpy as np
 
 from aepsl.base.errors import InputError
 from aepsl.data.lists import shown
+from aepsl.images.looks import Look
 
-FEW = 2  # images, maps or masks that one may have for reasons of its own
-SOME, MOST = 0.05, 0.5  # shares of images that are warned of, and that end the command
-DARK, DIM = 16, 63  # of 255: 12 bits in files of 16, or 0 ... 1 in 8 bits, are not brighter; 14 bits in 16
-ALIKE = 3  # grey levels, root mean square of two small pictures; of different photos it is 13 at least
-FLAT = 4  # grey levels, standard deviation of a small picture that tells nothing
-COPIES = 0.01  # of val
-TURNED, BLIND = -0.1, 0.03  # object less rest, of maps in 0 ... 1; DRFI's and RBD's have 0.4
-ENOUGH = 20  # maps whose mean tells whether they know of objects
-THIN, STRIPS = 8, 0.15  # pixels; share of borders that are thin strips: at most 0.02 of masks, 0.3 of resized ones
+FEW = 2  # fewer images, maps or masks are never reported: one may have its own reasons
+SOME, MOST = 0.05, 0.5  # shares of images above which there is a warning, and an error
+DARK, DIM = 16, 63  # of 255: the brightest values of 12 bits in a file of 16, or of 0 ... 1 in 8 bits; of 14 bits in 16
+ALIKE = 3  # grey levels: largest root mean square difference of two copies; of different photos it is 13 at least
+FLAT = 4  # grey levels: a small picture with a smaller standard deviation is not compared
+COPIES = 0.01  # share of val
+TURNED, BLIND = -0.1, 0.03  # mean of the object less that of the rest, in 0 ... 1; DRFI's and RBD's maps have 0.4
+ENOUGH = 20  # maps whose mean shows whether they have to do with objects
+THIN, STRIPS = 8, 0.15  # pixels; share of borders that are thin strips: up to 0.02 in masks, 0.3 in resized ones
 DAMAGE = (
     "premature end",
     "Premature end",
@@ -30,11 +33,11 @@ DAMAGE = (
 )  # pixels are lost
 
 
-def warn(line):
+def warn(line: str) -> None:
     print(f"warning: {line}", file=sys.stderr)
 
 
-def of_labels(path, classes, train, val):
+def of_labels(path: str, classes: Sequence[str], train: np.ndarray, val: np.ndarray) -> None:
     """The image labels of training and of validation images, each N x C booleans; path: of their file."""
     names = np.array(classes)
     if len(train) > 1 and (train == train[0]).all():
@@ -51,8 +54,8 @@ def of_labels(path, classes, train, val):
         warn(f"{path}: {line}; {also}: add such images, or take the class out of `classes` in experiment.yaml")
 
 
-def of_pictures(place, ids, looks):
-    """Images, by their Looks (aepsl.images.looks); place: names them."""
+def of_pictures(place: str, ids: Sequence[str], looks: Sequence[Look]) -> None:
+    """Check the images for damage and for too dark ones; place: the images, for messages."""
     for is_loss in (True, False):
         damaged = [k for k, each in enumerate(looks) if each.said and is_loss == any(w in each.said for w in DAMAGE)]
         if damaged:
@@ -69,8 +72,10 @@ def of_pictures(place, ids, looks):
         warn(f"{place}: no pixel of {len(ids)} images is brighter than {DIM} of 255; {remedy}")
 
 
-def of_copies(place, train, val, looks_train, looks_val):
-    """Validation images that show what a training image of another id shows."""
+def of_copies(
+    place: str, train: Sequence[str], val: Sequence[str], looks_train: Sequence[Look], looks_val: Sequence[Look]
+) -> None:
+    """Warn of validation images that are copies of a training image of another id."""
     small, others = (np.stack([each.small.ravel() for each in looks]) for looks in (looks_train, looks_val))
     found, squares = [], np.square(small).sum(axis=1)
     for image_id, each in zip(val, others):
@@ -83,8 +88,8 @@ def of_copies(place, train, val, looks_train, looks_val):
         warn(f"{place}: {line}; the figures will be too good: take them out of one of the lists")
 
 
-def of_maps(folder, ids, maps):
-    """Saliency maps; maps: (levels, border less middle, object less rest) of each, see `map_says`."""
+def of_maps(folder: str, ids: Sequence[str], maps: Sequence[tuple[int, float, float]]) -> None:
+    """Check saliency maps; maps: (levels, border less middle, object less rest) of each, see `map_says`."""
     levels, border, objects = np.array(maps, float).T
     what = "saliency maps of one value throughout, in which nothing is salient; compute them anew"
     _judge(folder, ids, np.flatnonzero(levels == 1), what)
@@ -106,7 +111,7 @@ def of_maps(folder, ids, maps):
         warn(f"{folder}: {line}: are they inverted? objects must be bright")
 
 
-def map_says(values, truth, ignored):
+def map_says(values: np.ndarray, truth: Optional[np.ndarray], ignored: int) -> tuple[int, float, float]:
     """(levels, border less middle, object less rest) of a map, H x W float32 in 0 ... 1.
 
     levels: its distinct values, 3 for more; truth: H x W mask, or None: then the last is NaN; ignored: its value.
@@ -120,8 +125,8 @@ def map_says(values, truth, ignored):
     return levels, border - middle, values[is_object].mean() - values[truth == 0].mean()
 
 
-def check_resized(place, ids, masks):
-    """InputError for masks, H x W class values of `ids`, that seem resized with interpolation; place: names them."""
+def check_resized(place: str, ids: Sequence[str], masks: Iterable[np.ndarray]) -> None:
+    """InputError for masks, H x W class values of `ids`, that were resized with interpolation; place: for messages."""
     borders, thin = np.sum([(0, 0), *map(strips, masks)], axis=0)
     if thin > STRIPS * borders:
         line = f"{100 * thin / borders:.0f}% of the borders between classes are thin strips of a class between the two"
@@ -129,10 +134,11 @@ def check_resized(place, ids, masks):
         raise InputError(f"{place}: {line}; resize class indices with the nearest pixel (cv2.INTER_NEAREST)")
 
 
-def strips(mask, ignored=255):
-    """(borders between two classes, thin strips between two whose class is between theirs) of a mask's rows, columns.
+def strips(mask: np.ndarray, ignored: int = 255) -> tuple[int, int]:
+    """(borders between two classes, thin strips between two classes whose value is between theirs) in a mask.
 
-    Interpolation between class indices a and b makes such strips, of a + 1 ... b - 1.
+    Both are counted along rows and along columns. Interpolation between class indices a and b makes such strips, of
+    a + 1 ... b - 1.
     """
     borders = thin = 0
     for array in (mask, mask.T):
@@ -150,8 +156,8 @@ def strips(mask, ignored=255):
     return borders, thin
 
 
-def _judge(place, ids, which, what):
-    """An InputError, or a warning, or nothing, for `which` of `ids`: positions."""
+def _judge(place: str, ids: Sequence[str], which: np.ndarray, what: str) -> None:
+    """Raise an InputError, warn, or do nothing, by how many of `ids` are in `which`, positions."""
     if len(which) >= min(FEW, len(ids)) and len(which) > SOME * len(ids):
         line = f"{place}: {_counted(ids, which)} {what}"
         if len(which) > MOST * len(ids):
@@ -159,5 +165,5 @@ def _judge(place, ids, which, what):
         warn(line)
 
 
-def _counted(ids, which):
+def _counted(ids: Sequence[str], which: Sequence[int]) -> str:
     return f"{len(which)} of {len(ids)} ({shown([ids[k] for k in which])}) are"

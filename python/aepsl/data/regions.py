@@ -9,22 +9,22 @@ from aepsl.images.pictures import read_indexed
 MOST_LABELS = 16
 
 
-def read(path, count=MOST_LABELS):
-    """A file's bit sets, H x W uint16; InputError for what is no file of regions, or has more than `count` of them."""
+def read(path: str, count: int = MOST_LABELS) -> np.ndarray:
+    """A file's bit sets, H x W uint16; InputError if it is not a file of regions, or has regions of more labels."""
     bits = read_indexed(path)
     check_bits(path)
     check_count(path, bits.max(initial=0), count)
     return bits
 
 
-def check_count(path, largest, count):
-    """InputError for a file whose largest bit set is of more than `count` labels."""
+def check_count(path: str, largest: int, count: int) -> None:
+    """InputError for a file whose largest bit set has a region of more than `count` labels."""
     if int(largest) >> int(count):
         line = f"has regions of more labels than the image's {int(count)}"
         raise InputError(f"{path}: {line}; mine it anew with these labels")
 
 
-def check_bits(path):
+def check_bits(path: str) -> None:
     """InputError for a PNG that cannot be one of regions; only its header is read."""
     bits = decoding.header(path).bits
     if bits != 16:

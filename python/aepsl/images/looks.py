@@ -1,9 +1,10 @@
-"""What image files look like: small, how bright, and what their decoder says of damage."""
+"""What image files look like: a small picture, the brightest value, and the decoder's messages about damage."""
 
 import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -12,38 +13,39 @@ import numpy as np
 from aepsl.images import decoding
 from aepsl.images.pictures import read_image
 
-SIDE = 16  # of a small picture
+SIDE = 16  # pixels of a small picture
 REDUCED = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
-ENOUGH = 8 * SIDE  # pixels of the shorter side from which a JPEG need not be decoded whole
+ENOUGH = 8 * SIDE  # pixels: a JPEG whose shorter side has as many is decoded at an eighth of its size
 
 
 class Look(NamedTuple):
-    """small: SIDE x SIDE float32, grey in 0 ... 255; highest: the brightest grey; said: by libjpeg, '' for nothing."""
+    """small: SIDE x SIDE float32, grey in 0 ... 255; highest: the brightest grey; said: libjpeg's messages, or ''."""
 
     small: np.ndarray
     highest: int
     said: str
 
 
-def look(paths):
-    """The Look of each image file; of files that have been decoded before (aepsl.images.decoding.check_whole).
+def look(paths: Iterable[str]) -> list[Look]:
+    """The Look of each image file; aepsl.images.decoding.check_whole must have decoded it before.
 
-    What libjpeg says it writes to this process's stderr: no other thread may write there meanwhile.
+    libjpeg writes its messages to this process's stderr: no other thread may write there meanwhile.
     """
     with _listened() as said:
-        return [Look(*_seen(path), said()) for path in paths]
+        return [_seen(path, said) for path in paths]
 
 
-def _seen(path):
+def _seen(path: str, said: Callable[[], str]) -> Look:
     header = decoding.header(path)
     image = cv2.imread(path, REDUCED) if header.plain and min(header.size) >= ENOUGH else None
     if image is None:
         image = cv2.cvtColor(read_image(path, header), cv2.COLOR_BGR2GRAY)
-    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32), int(image.max())
+    small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return Look(small, int(image.max()), said())
 
 
 @contextlib.contextmanager
-def _listened():
+def _listened() -> Iterator[Callable[[], str]]:
     """A function that returns what was written to this process's stderr since its last call."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as file:
@@ -56,8 +58,8 @@ def _listened():
             os.close(own)
 
 
-def _taken(handle):
-    """What a file holds, which is then empty."""
+def _taken(handle: int) -> str:
+    """The content of a file, which is emptied."""
     text = os.pread(handle, 1 << 16, 0).decode(errors="replace").strip()
     os.lseek(handle, 0, os.SEEK_SET)
     os.ftruncate(handle, 0)

@@ -118,7 +118,7 @@ class Album:
             ],
         )
 
-    def title(self, image_id):
+    def title(self, image_id: str) -> str:
         labels = np.flatnonzero(self.dataset.labels([image_id], may_lack=True)[0])
         return f"{image_id} ({', '.join(self.dataset.classes[c] for c in labels)})"
 

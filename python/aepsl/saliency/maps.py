@@ -1,50 +1,51 @@
 """The user's own saliency maps, of any detector: ID.png or ID.jpg, grey, each of its image's size, on any scale."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_threads
 from aepsl.data import meaning
-from aepsl.data.dataset import IGNORE
+from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.images import decoding
 from aepsl.store import digests
 
 EXTENSIONS = (".png", ".jpg")
-GREY_TOLERANCE = 8  # of 255 steps: JPEG keeps a grey map that is stored as colour grey within these
+GREY_TOLERANCE = 8  # of 255 steps: JPEG may change the channels of a grey map, stored as colour, by so much
 
 
 class Maps:
     """The maps of a folder, as a Detector draws them (aepsl.saliency.detectors)."""
 
-    def __init__(self, folder, dataset):
+    def __init__(self, folder: str, dataset: Dataset) -> None:
         self.folder, self.dataset = folder, dataset
 
-    def check(self, ids):
+    def check(self, ids: Sequence[str]) -> None:
         """Raise InputError for the first map of `ids` that `read_map` refuses."""
         for image_id in ids:
             self.saliency(image_id)
 
-    def check_meaning(self, ids):
-        """As `check`, of a whole list: also what its maps say together (aepsl.data.meaning.of_maps)."""
+    def check_meaning(self, ids: Sequence[str]) -> None:
+        """As `check`, for a whole list; its maps are also checked together (aepsl.data.meaning.of_maps)."""
         meaning.of_maps(self.folder, ids, in_threads(self._says, [(image_id,) for image_id in ids]))
 
     def _says(self, image_id):
         values = self.saliency(image_id)
         return meaning.map_says(values, self.dataset.truth(image_id, values.shape), IGNORE)
 
-    def saliency(self, image_id):
+    def saliency(self, image_id: str) -> np.ndarray:
         return read_map(self.folder, image_id, decoding.header(self.dataset.image_path(image_id)).size)
 
 
-def contents(folder, ids):
+def contents(folder: str, ids: Sequence[str]) -> str:
     """The SHA-256 of the precomputed maps of `ids`."""
     return digests.together([first_of(folder, image_id, EXTENSIONS) for image_id in ids], ids)
 
 
-def first_of(folder, image_id, extensions):
-    """The path of the first file ID.extension that there is; InputError for none."""
+def first_of(folder: str, image_id: str, extensions: Sequence[str]) -> str:
+    """The path of the first file ID.extension that exists; InputError if none does."""
     paths = [os.path.join(folder, image_id + extension) for extension in extensions]
     found = next(filter(os.path.exists, paths), None)
     if found is None:
@@ -53,7 +54,7 @@ def first_of(folder, image_id, extensions):
     return found
 
 
-def read_map(folder, image_id, size):
+def read_map(folder: str, image_id: str, size: tuple[int, int]) -> np.ndarray:
     """A precomputed map as H x W float32, its minimum at 0 and its maximum at 1 (all 0 if it is constant).
 
     Raises InputError for a map that is missing, broken, coloured, or not of `size` (width, height).
@@ -78,14 +79,14 @@ def read_map(folder, image_id, size):
 
 
 def _refuse_transparency(path, image):
-    """InputError for a Pillow image of which some is transparent and some is not: that may be the map."""
+    """InputError for a Pillow image of varying transparency, which may be the map itself."""
     has_alpha = image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or (image.mode == "P" and "transparency" in image.info)
     if has_alpha and np.ptp(image.convert("RGBA").getchannel("A")) > 0:
         fault = "is transparent in some places, and may hold the map there or in its grey"
         raise InputError(f"{path}: {fault}; save the map as a grey PNG without transparency")
 
 
-def normalised(values):
+def normalised(values: np.ndarray) -> np.ndarray:
     """`values` as float32, its minimum at 0 and its maximum at 1; all 0 if it is constant."""
     low, high = values.min(), values.max()
     if not high > low:
