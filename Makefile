@@ -118,7 +118,7 @@ nets: ## writes prototxt/voc12/*.prototxt, for stock Caffe, from experiment.yaml
 	$(RUN) python3 -m aepsl build
 
 shell: ## a shell in the image, in which make works too; writes to runs, prototxt and docs [or WRITABLE=folder]
-	@WRITABLE=$${WRITABLE:-docs} $(RUN) bash
+	@WRITABLE=$${WRITABLE:-docs}; export WRITABLE; exec $(RUN) bash
 
 image: ## builds the image if it is missing or out of date
 	docker/build

@@ -370,6 +370,32 @@ def bright():
     return colours
 
 
+ALL, VAL = range(60), range(40, 60)
+
+
+def with_cat(mask):
+    mask = mask.copy()
+    mask[10:14, 4:12] = 1
+    return mask
+
+
+def images(change, numbers=ALL):
+    """A fault: these images are PNGs of what `change` makes of them."""
+
+    def fault(root):
+        for k in numbers:
+            path = f"{root}/JPEGImages/i{k}"
+            cv2.imwrite(f"{path}.png", change(cv2.imread(f"{path}.jpg")))
+            os.unlink(f"{path}.jpg")
+
+    return fault
+
+
+def flipped(data, at, count, bits=0x55):
+    """The JPEG's bytes, `count` of which, from `at` on, have other `bits`."""
+    return data[:at] + bytes(byte ^ bits for byte in data[at : at + count]) + data[at + count :]
+
+
 def as_folder(name, make):
     """A fault: `make(path)` in the place of a folder."""
 
@@ -380,7 +406,6 @@ def as_folder(name, make):
     return fault
 
 
-ALL, VAL = range(60), range(40, 60)
 ORDER = np.r_[0, 2, 1, 3, np.zeros(251, int), 255]
 SHIFT = np.r_[0, 2, 3, 1, np.zeros(251, int), 255]
 IMAGE, MASK, VAL_MASK = "JPEGImages/i3.jpg", "SegmentationClassAug/i3.png", "SegmentationClassAug/i42.png"
@@ -438,7 +463,7 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     "coloured mask": (lambda root: Image.new("RGB", (WIDTH, HEIGHT)).save(root / MASK), "i3.png: has colours (RGB)"),
     "jpeg mask": (
         lambda root: Image.new("L", (WIDTH, HEIGHT)).save(root / MASK, format="JPEG"),
-        "i3.png: cannot be decoded",
+        "i3.png: is JPEG, no PNG",
     ),
     "mask of 16 bits": (lambda root: write_grey(str(root / VAL_MASK), mask_of(1).astype(np.uint16)), None),
     "mask of 16 bits, too large a value": (
@@ -452,6 +477,77 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
         as_file(MASK, lambda path: path.symlink_to("/nowhere/m.png")),
         "is a link to",
     ),
+    "masks that are JPEGs inside": (
+        lambda root: Image.open(root / MASK).convert("L").save(root / MASK, format="JPEG"),
+        "i3.png: is JPEG, no PNG; make it anew as PNG",
+    ),
+    # what labels say
+    "a class that no training image has": (
+        lambda root: (root / LIST).write_text("".join(f"i{k}\n" for k in range(40) if k % 3)),
+        ("no training image has cat, 1 of 3 classes; 6 of 20 validation images do",),
+    ),
+    "a class that no image has": (
+        lambda root: append(root / "classes.txt", b"\nunicorn\n"),
+        ("no training image has unicorn, 1 of 4 classes; nor has val",),
+    ),
+    "every training image of the same class": (
+        lambda root: (root / LIST).write_text("".join(f"i{k}\n" for k in range(0, 40, 3))),
+        "all 14 training images have the same labels (cat), so a net has nothing to tell apart",
+    ),
+    "a class that every training image has": (
+        both(replaced("image_labels.txt", "\t", "\tcat\t"), masks(with_cat, range(60))),
+        ("all 40 training images have the label cat",),
+    ),
+    "an image of val without an object": (
+        both(replaced("image_labels.txt", "i42\tcat", "i42"), masks(np.zeros_like, [42])),
+        None,
+    ),
+    "an image of val without its label": (
+        replaced("image_labels.txt", "i42\tcat", "i42"),
+        ("1 of 20 masks do not have the classes of the labels (i42)",),
+    ),
+    "an image of val without a line": (
+        replaced("image_labels.txt", "i42\tcat", "i99\tcat"),
+        "no label for i42, 1 of 20 images; add a line 'ID NAME ...', or 'ID' alone for an image without an object",
+    ),
+    "training images without an object": (
+        both(replaced("image_labels.txt", "i3\tcat", "i3"), replaced("image_labels.txt", "i6\tcat", "i6")),
+        "no label for i3, i6, 2 of 40 images; add a line 'ID NAME ...', or take an image without an object out",
+    ),
+    # what images show
+    "12 bits in files of 16": (images(lambda image: np.uint16(image) * 16), "60 of 60 (i0, i1, i2, ...) are images wi"),
+    "0 to 1 in 8 bits": (images(lambda image: image // 128), "without a pixel brighter than 16 of 255"),
+    "14 bits in files of 16": (images(lambda image: np.uint16(image) * 64), ("no pixel of 60 images is brighter th",)),
+    "16 bits": (images(lambda image: np.uint16(image) * 257), None),
+    "black images, four of 60": (images(np.zeros_like, range(4)), ("4 of 60 (i0, i1, i2, ...) are images without",)),
+    "black images, two of 60": (images(np.zeros_like, range(2)), None),
+    "a copy in val": (
+        lambda root: shutil.copy(root / IMAGE, root / "JPEGImages/i42.jpg"),
+        ("1 of 20 validation images are copies of training images (i42 is i3)",),
+    ),
+    "copies in val, saved anew": (
+        lambda root: [
+            Image.open(root / f"JPEGImages/i{k}.jpg").save(root / f"JPEGImages/i{k + 40}.jpg", quality=95)
+            for k in range(20)
+        ],
+        ("20 of 20 validation images are copies of training images (i40 is i0, i41 is i1, i42 is i2, ...)",),
+    ),
+    "bytes of a JPEG that are others": (
+        jpeg(lambda data: flipped(data, -300, 20)),
+        ("1 of 60 (i3) are damaged JPEGs, of which the decoder says 'Corrupt JPEG data: 251 extraneous bytes before",),
+    ),
+    "a byte of a JPEG that is another": (
+        jpeg(lambda data: flipped(data, -25, 1, 0xFF)),
+        "1 of 60 (i3) are damaged JPEGs, of which the decoder says 'Corrupt JPEG data: premature end of data segment'",
+    ),
+    "a byte of a progressive JPEG that is another": (
+        jpeg(lambda data: flipped(data, -400, 1), cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        "the decoder says 'Corrupt JPEG data: bad Huffman code'; copy them from where they came",
+    ),
+    "a JPEG with restarts, bytes of which are others": (
+        jpeg(lambda data: flipped(data, -280, 20), cv2.IMWRITE_JPEG_RST_INTERVAL, 1),
+        "the decoder says 'Corrupt JPEG data: found marker",
+    ),
     "17 labels": (
         both(
             write("classes.txt", "\n".join([*NAMES, *"abcdefghijklmn"]).encode()),
@@ -461,8 +557,8 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     ),
     # lists
     "a list of VOC's Main": (
-        lambda root: (root / LIST).write_text("".join(f"i{k} {1 if k % 3 else -1}\n" for k in range(40))),
-        ("train_aug.txt: 26 images are used; 14 with -1",),
+        lambda root: (root / LIST).write_text("".join(f"i{k} {1 if k % 4 else -1}\n" for k in range(40))),
+        ("train_aug.txt: 30 images are used; 10 with -1",),
     ),
     "a list of two columns": (
         lambda root: (root / LIST).write_text("".join(f"/JPEGImages/i{k}.jpg /Seg/i{k}.png\n" for k in range(4))),
@@ -554,7 +650,7 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     "another palette, all of one colour": (recoloured(list(range(256)), 0 * bright()), None),
     "a mask that is a GIF": (
         lambda root: Image.fromarray(mask_of(1)).save(root / MASK, format="GIF"),
-        "i3.png: cannot be decoded",
+        "i3.png: is GIF, no PNG",
     ),
     "a mask with transparency": (lambda root: Image.open(root / MASK).save(root / MASK, transparency=0), None),
     # folders and rights

@@ -43,6 +43,24 @@ def test_background_threshold_depends_on_indoor_labels(small_set, tmp_path, indo
     assert (read_indexed(f"{folders[2]}/image1.png")[1:] == 255).all()
 
 
+@pytest.mark.parametrize("faulty", ["regions", "saliency"])
+def test_what_has_not_its_images_size_is_named(small_set, tmp_path, faulty):
+    """Not the other of the two, nor the true mask."""
+    experiment = experiments.changed(experiments.load("demo"), {"classes": ["cat", "dog"]})
+    for k in range(6):
+        height, width = cv2.imread(str(small_set / f"JPEGImages/image{k}.jpg")).shape[:2]
+        for name, kind in (("saliency", np.uint8), ("regions", np.uint16)):
+            shape = (5, 7) if faulty == name and k == 3 else (height, width)
+            write_grey(f"{tmp_path}/{name}/image{k}.png", np.zeros(shape, kind))
+    folders = {name: str(tmp_path / name) for name in ("regions", "saliency")}
+    calls = [lambda: masks.run(experiment, str(small_set), **folders, out=str(tmp_path / "masks"))]
+    if faulty == "regions":
+        calls.append(lambda: evaluate_regions.run(experiment, str(small_set), f"{tmp_path}/a.json", folders["regions"]))
+    for call in calls:
+        with pytest.raises(InputError, match=f"{faulty}/image3.png: is 7 x 5, its image .*; make it anew"):
+            call()
+
+
 def wrong(path, case):
     """A file in another form than the stage before writes it, of the same size."""
     array = read_indexed(path)

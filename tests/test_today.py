@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import write_json, write_text
+from aepsl.base.files import read_json, write_json, write_text
 from aepsl.graph import graph, run_folder
 from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.report import report
-from aepsl.run import inputs, status, today
+from aepsl.run import inputs, start, status, today
 from aepsl.settings import experiments
 from aepsl.store import records
 from aepsl.store.result import Made
@@ -72,6 +72,25 @@ def test_settings_that_differ_today_are_named_with_the_stages_of_a_new_start(mad
     assert graph.of_run("mine").training.segmentation.lr != 0.5
 
 
+def test_a_start_says_first_which_finished_stages_it_makes_anew(made, monkeypatch, capsys):
+    """With what they took; stages that were not done are no loss."""
+    found = made("mine")
+    today.tell_anew(found)
+    assert capsys.readouterr().err == ""
+    for job, seconds in (("segmentation.ae_step1", 3600), ("classification.step1", 50)):
+        mark = f"{found.run.path}/done/{job}.json"
+        write_json(mark, dict(read_json(mark), seconds=seconds))
+    changed = experiments.changed(found.experiment, {"training.segmentation.lr": 0.5})
+    records.unmark(found.run.path, "results")
+    today.tell_anew(graph.Graph(changed, contents=found.contents))
+    line = capsys.readouterr().err
+    assert "data: segmentation.ae_step1, segment.val.ae_step1; what is there of these took 1:00:00" in line
+    called = []
+    monkeypatch.setattr(today, "tell_anew", lambda found: called.append(found.is_done("segmentation.ae_step1")))
+    start._command(graph.Graph(changed, contents=found.contents), graph.read(found.run.path)[1], None, [])
+    assert called == [True] and not found.is_done("segmentation.ae_step1")
+
+
 def test_a_data_set_where_the_command_is_typed_is_not_taken_for_one_that_is_named(made, tmp_path, monkeypatch):
     own = made("mine").experiment
     (tmp_path / "image_labels.txt").write_text("")
@@ -124,7 +143,14 @@ def test_runs_of_other_truths_are_not_compared(made, small_set):
             write_mask(f"{each.run.segmented('val', 'ae_step1')}/crf/image{k}.png", zeros(small_set, k))
     runs = ["runs/one:ae_step1", "runs/two:ae_step1"]
     assert set(compare.run([], runs, data=str(small_set), draws=3)["methods"])
-    records.unmark(two.run.path, two.jobs("segment.val.ae_step1")[0])
+    job = two.jobs("segment.val.ae_step1")[0]
+    mask = f"{two.run.segmented('val', 'ae_step1')}/crf/image1.png"
+    records.keep(two.run.path, job, "word", Made([mask]), {})
+    compare.run([], runs, data=str(small_set), draws=3)
+    write_mask(mask, zeros(small_set, 1) + 1)
+    with pytest.raises(InputError, match="image1.png: 1 files of ae_step1 were changed since its stage wrote them"):
+        compare.run([], runs, data=str(small_set), draws=3)
+    records.unmark(two.run.path, job)
     with pytest.raises(InputError, match="two: ae_step1 is not segmented, or not of the run's last start"):
         compare.run([], runs, data=str(small_set), draws=3)
     write_mask(f"{small_set}/SegmentationClassAug/image2.png", zeros(small_set, 2))

@@ -10,6 +10,8 @@ from aepsl.graph import run_folder
 from aepsl.report import page, report
 from aepsl.run import status, written
 from aepsl.settings import experiments
+from aepsl.store import records
+from aepsl.store.result import Made
 from test_report import results_of_voc12
 
 HUGE = 10**400
@@ -124,6 +126,19 @@ def test_the_page_and_its_charts_say_so_too(voc12, tmp_path):
     html, markdown = page.html(voc12, found, None), page.markdown(voc12, found)
     assert html.count(path) == markdown.count(path) == 3  # the row, the loss, and all that is missing
     assert "`main`, `mining`, `psl`" in markdown
+
+
+def test_figures_that_were_edited_are_said(voc12, tmp_path):
+    """Also where they fit the schema: the run's record knows what its stage wrote."""
+    path = f"{tmp_path}/voc12/results.json"
+    figures = results_of_voc12()
+    write_json(path, figures)
+    records.keep(f"{tmp_path}/voc12", "results", "word", Made([], [path], dict(sha256="")), dict(seconds=1))
+    assert times(path, "".join(shown(voc12))) == 0
+    figures["rows"]["psl++"]["miou"] = 99.0
+    write_json(path, figures)
+    for text in shown(voc12):
+        assert "results.json: was changed since its stage wrote it" in " ".join(text.split())
 
 
 def test_results_of_another_experiment_are_not_shown_as_this_ones(voc12, tmp_path):

@@ -1,22 +1,24 @@
 """Checks a data set before anything long begins: lists, labels, images, masks."""
 
 import os
-import sys
 
 import numpy as np
 
 from aepsl import cli
 from aepsl.base.errors import InputError
-from aepsl.data import lists
+from aepsl.data import lists, meaning
 from aepsl.data.dataset import MASK_FOLDERS, Dataset, in_folder
+from aepsl.data.meaning import warn
 from aepsl.data.regions import MOST_LABELS
-from aepsl.images import decoding
+from aepsl.images import decoding, looks
+from aepsl.images.pictures import read_indexed
 
 # Of the images of a list. Of VOC's train_aug at most 8% lack a label in the mask: XML names difficult objects, masks do
 # not. A mask that has what no label names, or nothing of what they name, is another thing.
 MOST_CONTRADICTIONS, MOST_GAPS = 0.05, 0.15
 FEWEST_CONTRADICTIONS, FEWEST_GAPS = 2, 5  # images that make an error, however few there are
 CELL = 8  # pixels, the stride of a net
+SAMPLE = 100  # masks that are looked at for traces of resizing
 EMPTY = "most of them have no class at all: masks hold 0, class 1, 2, ... and 255 for what is not counted"
 OTHERS = "compare classes.txt with the masks' values, and image_labels.txt with the images"
 
@@ -31,7 +33,7 @@ def run(experiment, data):
     train, val = (_listed(dataset, experiment.data.list_of(key)) for key in ("train", "val"))
     test = experiment.data.test
     test = _listed(dataset, test) if test and dataset.has_list(test) else []
-    labels = dict(zip(train + val, dataset.labels(train + val) > 0))
+    labels = dict(zip(train + val, [*(dataset.labels(train) > 0), *(dataset.labels(val, may_lack=True) > 0)]))
     many = [image_id for image_id in train if labels[image_id].sum() > MOST_LABELS]
     if many:
         found = f"{many[0]} has {labels[many[0]].sum()} labels; mining has room for {MOST_LABELS}"
@@ -41,7 +43,7 @@ def run(experiment, data):
         raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment.data.val} go there")
     both = sorted(set(train) & set(val))
     if both:
-        _warn(f"{len(both)} images of val are training images too ({lists.shown(both)}): its figures will be too good")
+        warn(f"{len(both)} images of val are training images too ({lists.shown(both)}): its figures will be too good")
     masked = [image_id for image_id, path in zip(train, in_folder(truths, train)) if os.path.lexists(path)]
     _check_scale(dataset, train + val, experiment.data.scale)
     dataset.check(sorted(set(train) - set(masked)) + test)
@@ -49,7 +51,19 @@ def run(experiment, data):
         drawn = _occurring(dataset, truths, ids)
         known = np.array([labels[image_id] for image_id in ids], bool).reshape(drawn.shape)
         compare(f"{truths}, {name}", ids, dataset.classes, known, drawn)
+        sample = ids[:: max(1, len(ids) // SAMPLE)]
+        meaning.check_resized(f"{truths}, {name}", sample, map(read_indexed, in_folder(truths, sample)))
+    both_labels = (np.array([labels[image_id] for image_id in ids]) for ids in (train, val))
+    meaning.of_labels(f"{data}/image_labels.txt", dataset.classes, *both_labels)
+    _check_pictures(dataset, train, val)
     return dict(train=len(train), val=len(val))
+
+
+def _check_pictures(dataset, train, val):
+    """What the images look like, which have been decoded before."""
+    seen = looks.look([dataset.image_path(image_id) for image_id in train + val])
+    meaning.of_pictures(f"{dataset.root}/JPEGImages", train + val, seen)
+    meaning.of_copies(dataset.root, train, val, seen[: len(train)], seen[len(train) :])
 
 
 def _listed(dataset, name):
@@ -57,7 +71,7 @@ def _listed(dataset, name):
     path = dataset.list_path(name)
     found = lists.read_list(path)
     if found.absent:
-        _warn(f"{path}: {len(found.ids)} images are used; {found.absent} with {lists.ABSENT}, VOC's absent, are not")
+        warn(f"{path}: {len(found.ids)} images are used; {found.absent} with {lists.ABSENT}, VOC's absent, are not")
     return found.ids
 
 
@@ -87,7 +101,7 @@ def compare(place, ids, classes, labels, drawn):
     N x C booleans.
     """
     extra, lacking = drawn & ~labels, labels & ~drawn
-    wrong = extra.any(axis=1) | ~(drawn & labels).any(axis=1)
+    wrong = extra.any(axis=1) | (labels.any(axis=1) & ~(drawn & labels).any(axis=1))  # neither: no object is there
     gaps = lacking.any(axis=1) & ~wrong
     swapped = _swapped(classes, labels, extra, lacking)
     too_many = swapped or wrong.sum() > MOST_CONTRADICTIONS * len(ids), gaps.sum() > MOST_GAPS * len(ids)
@@ -101,7 +115,7 @@ def compare(place, ids, classes, labels, drawn):
             remedy = EMPTY if 2 * drawn[bad].any(axis=1).sum() < count else swapped or OTHERS
             raise InputError(f"{told}; {remedy}")
         if count:
-            _warn(f"{told}; look at them, and at their lines in image_labels.txt")
+            warn(f"{told}; look at them, and at their lines in image_labels.txt")
 
 
 def _swapped(classes, labels, extra, lacking):
@@ -112,10 +126,6 @@ def _swapped(classes, labels, extra, lacking):
             what = f"where labels say '{name}' they have the value of '{classes[instead.argmax()]}'"
             return f"{what}: write classes.txt in the order of the masks' values"
     return None
-
-
-def _warn(line):
-    print(f"warning: {line}", file=sys.stderr)
 
 
 def main(argv=None):

@@ -16,6 +16,7 @@ import numpy as np
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_threads
 from aepsl.data import lists
+from aepsl.data.mask_files import check_values, of_size, wrong_size
 from aepsl.images import decoding
 from aepsl.images.pictures import read_image, read_indexed
 from aepsl.paper.published import VOC_CLASSES
@@ -23,6 +24,8 @@ from aepsl.store import digests
 
 IGNORE = 255
 ALL_IGNORED = f"these masks are {IGNORE} throughout, which is not counted; take masks that have classes"
+WITHOUT_OBJECTS = "add a line 'ID NAME ...', or 'ID' alone for an image without an object"
+WITHOUT_LABELS = "add a line 'ID NAME ...', or take an image without an object out of the list: it trains nothing"
 LISTS = os.path.join("ImageSets", "Segmentation")
 MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 
@@ -58,15 +61,17 @@ class Dataset:
     def has_list(self, name):
         return os.path.exists(self._path(LISTS, name + ".txt"))
 
-    def labels(self, ids):
-        """Image labels O of `ids` as N x C float32, 0 or 1."""
+    def labels(self, ids, may_lack=False):
+        """Image labels O of `ids` as N x C float32, 0 or 1; may_lack: also of images whose line is the id alone."""
         path = self._path("image_labels.txt")
         if self._rows is None:
             self._rows = lists.read_labels(path, self.classes)
         labels = np.zeros((len(ids), len(self.classes)), np.float32)
         for row, image_id in enumerate(ids):
-            if not self._rows.get(image_id):
-                raise InputError(f"{path}: no label for {image_id}; add a line '{image_id} NAME ...'")
+            if image_id not in self._rows or not (self._rows[image_id] or may_lack):
+                lacking = [each for each in ids if not self._rows.get(each)]
+                line = f"no label for {lists.shown(lacking)}, {len(lacking)} of {len(ids)} images"
+                raise InputError(f"{path}: {line}; {WITHOUT_OBJECTS if may_lack else WITHOUT_LABELS}")
             for name in self._rows[image_id]:
                 if name not in self.classes:
                     what = f"{image_id} has the label '{name}', which is no class of {lists.shown(self.classes)}"
@@ -109,13 +114,19 @@ class Dataset:
         """The folder of the ground truth, or None if the data set has none; InputError for one that may not be read."""
         return next((_listable(self._path(name)) for name in MASK_FOLDERS if os.path.isdir(self._path(name))), None)
 
-    def truth(self, image_id, shape):
+    def truth(self, image_id, shape, other=""):
         """The true mask of an image, H x W; None where there is none: training images need none.
 
-        Raises InputError for one that is not of `shape`, its image's.
+        other: a path of what is of `shape`. Raises InputError for the one of the two that has not its image's size.
         """
         path = self._mask(image_id)
-        return _mask_of_size(path, shape) if os.path.exists(path) else None
+        if not os.path.exists(path):
+            return None
+        mask = read_indexed(path)
+        if mask.shape != shape:
+            size = decoding.header(self.image_path(image_id)).size[::-1]
+            raise wrong_size(other or path, shape, size) if mask.shape == size else wrong_size(path, mask.shape, size)
+        return mask
 
     def contents(self, ids, *parts):
         """{part: SHA-256 of what the data set holds of it for the images `ids`}.
@@ -124,7 +135,7 @@ class Dataset:
         """
         contents = dict(
             images=lambda: digests.together(map(self.image_path, ids), ids),
-            labels=lambda: digests.of_value([ids, self.labels(ids).tolist(), self.classes, self.values]),
+            labels=lambda: digests.of_value([ids, self.labels(ids, True).tolist(), self.classes, self.values]),
             masks=lambda: digests.together(map(self._mask, ids), ids),
         )
         return {part: contents[part]() for part in parts}
@@ -141,7 +152,7 @@ class Dataset:
         path = self.image_path(image_id)
         header = decoding.check_whole(path)
         self.upright(image_id, path, header)
-        masks = [_mask_of_size(in_folder(folder, [image_id])[0], header.size[::-1]) for folder in folders]
+        masks = [of_size(in_folder(folder, [image_id])[0], header.size[::-1]) for folder in folders]
         return [np.flatnonzero(np.bincount(mask.ravel())) for mask in masks]
 
     def check_masks(self, ids, folder):
@@ -162,23 +173,6 @@ class Dataset:
 
     def _path(self, *parts):
         return os.path.join(self.root, *parts)
-
-
-def _mask_of_size(path, shape):
-    """A mask, H x W; InputError for one that is not of `shape`, its image's."""
-    mask = read_indexed(path)
-    if mask.shape != shape:
-        size = "is {} x {}, its image {} x {}".format(*mask.shape[::-1], *shape[::-1])
-        raise InputError(f"{path}: {size}; mend it, or remove it where only training needs the image")
-    return mask
-
-
-def check_values(path, values, allowed):
-    """InputError for a mask in which `values` occur that are not `allowed`; path: names it."""
-    wrong = np.setdiff1d(values, allowed)
-    if wrong.size:
-        known = lists.shown([str(value) for value in allowed])
-        raise InputError(f"{path}: has the value {wrong[0]}, which is no class: those are {known}; mend it")
 
 
 def _by_stem(folder):

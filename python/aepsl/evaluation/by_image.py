@@ -7,11 +7,12 @@ import numpy as np
 from skimage import measure
 
 from aepsl.data.dataset import IGNORE, Dataset
-from aepsl.evaluation import evaluate
+from aepsl.evaluation import bootstrap, evaluate
 from aepsl.images.pictures import read_indexed
 
 OBJECT_SIZES = (0.01, 0.04, 0.16, 1)  # bounds of the sizes of objects, as shares of their image
 EXAMPLES = 2  # images of each kind that are named
+MOST_DIFFERENT = 20  # images that a comparison names
 SEARCHED = 1000  # training images that are searched for over-erased ones
 
 
@@ -83,3 +84,13 @@ def over_erased(before: str, after: str, dataset: Dataset, ids: Iterable[str], s
             precisions = [float(np.isin(each, values).mean()) for each in mined]
             found.append(dict(id=image_id, before=precisions[0], after=precisions[1]))
     return sorted(found, key=lambda each: (each["after"] - each["before"], each["id"]))[: 2 * EXAMPLES]
+
+
+def most_different(ids, ours, theirs):
+    """MOST_DIFFERENT images whose own mIoU, over the classes in the image's truth, differs most; N x 3 x K of each."""
+    means = [bootstrap.with_mean(evaluate.iou(np.moveaxis(sums, 1, 0)))[:, -1] for sums in (ours, theirs)]
+    order = np.argsort(-np.abs(means[1] - means[0]), kind="stable")[:MOST_DIFFERENT]
+    return [
+        dict(id=ids[k], difference=float(means[1][k] - means[0][k]), ours=float(means[0][k]), theirs=float(means[1][k]))
+        for k in order
+    ]

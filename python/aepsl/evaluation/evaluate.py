@@ -9,8 +9,9 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_json
 from aepsl.base.table import Table, number
-from aepsl.data.dataset import ALL_IGNORED, IGNORE, VOC_CLASSES, check_values, in_folder
+from aepsl.data.dataset import ALL_IGNORED, IGNORE, VOC_CLASSES, in_folder
 from aepsl.data.lists import read_classes, read_list, twice
+from aepsl.data.mask_files import check_values
 from aepsl.images import decoding
 from aepsl.images.pictures import read_indexed, refuse_colours
 

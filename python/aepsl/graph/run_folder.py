@@ -18,7 +18,7 @@ DAMAGED = (InputError, OSError, KeyError, TypeError, IndexError)  # errors of re
 
 
 def is_in_a_run(path: str) -> bool:
-    """Whether a path is in a run's folder, or in one that a stage has filled: its file is then not the user's."""
+    """Whether a path is in a run's folder, or in one that a stage has filled: a stage made the file, not the user."""
     folder = os.path.dirname(os.path.relpath(path, ROOT))
     while folder and not folder.startswith(os.pardir):
         if any(os.path.exists(os.path.join(ROOT, folder, name)) for name in ("made", RECORD)):

@@ -4,6 +4,7 @@ All images, masks and maps are read through this module. A file that is not an i
 would fill the memory is refused in one line, before anything of it is decoded.
 """
 
+import contextlib
 import io
 import os
 import warnings
@@ -83,7 +84,7 @@ def opened(path: str, formats: Sequence[str] = FORMATS) -> Image.Image:
             raise ValueError
         image = Image.open(path, formats=formats)
     except Exception:  # decoders raise errors of any kind for damaged bytes
-        raise unreadable(path) from None
+        raise unreadable(path, formats) from None
     if image.width * image.height > MOST_PIXELS or max(image.size) > LARGEST_SIDE:
         most = f"more than {MOST_PIXELS:,}, or a side of more than {LARGEST_SIDE:,}"
         raise InputError(f"{path}: has {image.width} x {image.height} pixels: {most}; scale it down")
@@ -115,8 +116,8 @@ def check_whole(path: str) -> Header:
     return header(path)
 
 
-def unreadable(path: str) -> InputError:
-    """The InputError for an image file that could not be read, with the fault and the remedy."""
+def unreadable(path: str, formats: Sequence[str] = FORMATS) -> InputError:
+    """The InputError for an image file that did not open as one of `formats`: the fault, and the remedy."""
     if os.path.islink(path) and not os.path.exists(path):
         where = f"is a link to {os.readlink(path)}, which is not there, or not below the folder that DATA= names"
         return InputError(f"{path}: {where}; copy the file itself")
@@ -128,4 +129,7 @@ def unreadable(path: str) -> InputError:
         return InputError(f"{path}: may not be read; chmod a+r gives the right")
     if os.path.getsize(path) == 0:
         return BrokenFile(path, "is empty", "copy it again from the archive")
+    if formats != FORMATS:
+        with contextlib.suppress(Exception), Image.open(path, formats=FORMATS) as image:
+            return BrokenFile(path, f"is {image.format}, no PNG", "make it anew as PNG: renamed it stays what it is")
     return BrokenFile(path, "cannot be decoded", "copy it again from where it came, or save it anew as JPEG or PNG")

@@ -119,7 +119,7 @@ class Album:
         )
 
     def title(self, image_id):
-        labels = np.flatnonzero(self.dataset.labels([image_id])[0])
+        labels = np.flatnonzero(self.dataset.labels([image_id], may_lack=True)[0])
         return f"{image_id} ({', '.join(self.dataset.classes[c] for c in labels)})"
 
     def image(self, image_id: str, title: str) -> Picture:

@@ -15,10 +15,10 @@ from aepsl import cli
 from aepsl.base import doors
 from aepsl.base.errors import InputError
 from aepsl.base.locks import hold
-from aepsl.data import check, synthetic
+from aepsl.data import synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
-from aepsl.run import costs, inputs, new_experiment, rows
+from aepsl.run import checked, costs, inputs, new_experiment, rows, today
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 from aepsl.store import digests, records
@@ -106,7 +106,7 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
         _tell(found.undone(targets, dry=True))
         return None
     digests.remember()
-    _check_data(experiment, run, data, contents)
+    checked.run(experiment, run, data, contents, given["maps"])
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
     seconds = costs.expected(found, gpus, cores)
     start = graph.Start(data, given["weights"], given["maps"], contents, targets, last, gpus, cores, seconds, **more)
@@ -144,12 +144,6 @@ def _drawn(data: str, settings: dict[str, Any]) -> Made:
     return Made(sorted(os.path.join(folder, name) for folder, _, names in os.walk(data) for name in names))
 
 
-def _check_data(experiment, run, data, contents):
-    """Have the data checked, once for what they hold."""
-    word = digests.of_value({name: value for name, value in contents.items() if name.split(".")[0] in inputs.PARTS})
-    records.done(run, "check", word, lambda: (Made([], value=check.run(experiment, data)), {}))
-
-
 def _wanted(target: str, row: str, found: graph.Graph, data: str) -> tuple[list[str], list[str]]:
     """(the stages that a target needs, the last command of the run, as words)."""
     common = ["--experiment", found.experiment.name, "--data", data]
@@ -171,6 +165,7 @@ def _tell(jobs: Sequence[str]) -> None:
 
 def _command(found: graph.Graph, start: graph.Start, profile: Optional[str], options: Sequence[str]) -> list[str]:
     """Write the files that the run's stages read; returns snakemake's command."""
+    today.tell_anew(found)
     if not found.undone(start.targets):
         print(DONE, file=sys.stderr, flush=True)
     _check_disk(found, start.targets)

@@ -1,5 +1,6 @@
 """Compares the settings and data of today with those of a run, and lists the stages that a start would make anew."""
 
+import datetime
 import os
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,16 @@ def tell(experiment: Experiment, data: Optional[str] = None) -> None:
     """Print `lines` on stderr: for a command that uses a run's results."""
     for line in lines(experiment, data)[0]:
         print(line, file=sys.stderr)
+
+
+def tell_anew(found: graph.Graph) -> None:
+    """Say which finished stages a start makes anew, before it does, and how long they took; found: its Graph."""
+    stages = _anew(found, found)
+    if stages:
+        took = found.run.seconds()
+        seconds = datetime.timedelta(seconds=round(sum(took.get(name, 0) for name in stages)))
+        line = f"{found.run.path}: made anew, of today's settings and data: {', '.join(stages)}"
+        print(f"{line}; what is there of these took {seconds}, and is replaced", file=sys.stderr, flush=True)
 
 
 def _settings(own: Experiment) -> Experiment:

@@ -12,10 +12,11 @@ from typing import Any, Union
 import yaml
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_json, read_table
+from aepsl.base.files import read_json, read_table, sha256
 from aepsl.graph.run_folder import RunFolder, stage_of
 from aepsl.settings.check import dotted, shown, validator
 from aepsl.settings.typed import Experiment
+from aepsl.store import records
 
 Faults = dict[Union[str, tuple[str, str]], str]
 REMEDY = "it is left out here, and the run's next start makes it anew"
@@ -86,6 +87,9 @@ def results(run: RunFolder, experiment: Experiment, faults: Faults) -> dict[str,
         if not part or _has_removed(value, part):  # one line for each part
             line = _line(path, error)
             faults[path, line] = line
+    record = records.read_record(run.path, "results")
+    if record and record["files"].get(os.path.relpath(path, run.path)) not in (None, sha256(path)):
+        faults[path, "changed"] = f"{path}: was changed since its stage wrote it; the run's next start puts it back"
     rows, names = value.get("rows", {}), ["background", *experiment.classes]
     absent = next(iter(rows.values()))["absent"] if rows else []
     for name in [name for name, row in rows.items() if list(row["iou"]) != [n for n in names if n not in absent]]:

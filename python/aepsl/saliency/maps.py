@@ -5,6 +5,9 @@ import os
 import numpy as np
 
 from aepsl.base.errors import InputError
+from aepsl.base.parallel import in_threads
+from aepsl.data import meaning
+from aepsl.data.dataset import IGNORE
 from aepsl.images import decoding
 from aepsl.store import digests
 
@@ -22,6 +25,14 @@ class Maps:
         """Raise InputError for the first map of `ids` that `read_map` refuses."""
         for image_id in ids:
             self.saliency(image_id)
+
+    def check_meaning(self, ids):
+        """As `check`, of a whole list: also what its maps say together (aepsl.data.meaning.of_maps)."""
+        meaning.of_maps(self.folder, ids, in_threads(self._says, [(image_id,) for image_id in ids]))
+
+    def _says(self, image_id):
+        values = self.saliency(image_id)
+        return meaning.map_says(values, self.dataset.truth(image_id, values.shape), IGNORE)
 
     def saliency(self, image_id):
         return read_map(self.folder, image_id, decoding.header(self.dataset.image_path(image_id)).size)
@@ -53,6 +64,7 @@ def read_map(folder, image_id, size):
         found = image.size
         grey = image.mode in ("1", "L", "I", "I;16", "F")
         values = np.array(image if grey else image.convert("RGB"), np.float32)
+        _refuse_transparency(path, image)
     if not np.isfinite(values).all():
         raise InputError(f"{path}: has values that are not finite; compute this map anew")
     if found != tuple(size):
@@ -63,6 +75,14 @@ def read_map(folder, image_id, size):
             raise InputError(f"{path}: has colours; a saliency map is grey, the brighter the more salient")
         values = values.mean(axis=2)
     return normalised(values)
+
+
+def _refuse_transparency(path, image):
+    """InputError for a Pillow image of which some is transparent and some is not: that may be the map."""
+    has_alpha = image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or (image.mode == "P" and "transparency" in image.info)
+    if has_alpha and np.ptp(image.convert("RGBA").getchannel("A")) > 0:
+        fault = "is transparent in some places, and may hold the map there or in its grey"
+        raise InputError(f"{path}: {fault}; save the map as a grey PNG without transparency")
 
 
 def normalised(values):

@@ -51,7 +51,7 @@ def run(experiment: Experiment, data: str, saliency: str, masks: str, out: str) 
     counts: Counter[str] = Counter()
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         B = background(experiment, dataset, row, saliency, image_id)
-        truth = dataset.truth(image_id, B.shape)
+        truth = dataset.truth(image_id, B.shape, os.path.join(saliency, image_id + ".png"))
         cue.add(B, truth)
         S = read_indexed(os.path.join(masks, image_id + ".png"))
         if S.shape != B.shape:

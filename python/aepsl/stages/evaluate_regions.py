@@ -67,11 +67,12 @@ def run(
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         classes = np.flatnonzero(row)
         if regions:
-            all_F = [unpacked(read(os.path.join(regions, image_id + ".png"), len(classes)), len(classes))]
+            path = os.path.join(regions, image_id + ".png")
+            all_F = [unpacked(read(path, len(classes)), len(classes))]
         else:
             maps = net.cam(dataset.image(image_id), classes, name=image_id)
             all_F = [mined(maps, threshold) for threshold in thresholds]
-        truth = dataset.truth(image_id, all_F[0].shape[1:])
+        truth = dataset.truth(image_id, all_F[0].shape[1:], path if regions else "")
         for count, F in zip(counts, all_F):
             count.update(counted(F, [dataset.values[c + 1] for c in classes], truth))
     write_json(out, shares(counts[0]) if regions else list(zip(thresholds, map(shares, counts))))

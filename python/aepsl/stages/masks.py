@@ -8,9 +8,10 @@ import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
-from aepsl.base.errors import InputError
 from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
+from aepsl.data.mask_files import wrong_size
 from aepsl.data.regions import read, unpacked
+from aepsl.images import decoding
 from aepsl.images.pictures import read_grey, write_mask
 from aepsl.settings.typed import Experiment
 from aepsl.store.result import Made, begin, has
@@ -43,7 +44,9 @@ def run(
         B = background(experiment, dataset, row, saliency, image_id)
         F = unpacked(read(os.path.join(regions, image_id + ".png"), len(classes)), len(classes))
         if B.shape != F.shape[1:]:
-            raise InputError(f"{saliency}/{image_id}.png: does not have its image's size; delete it and make it anew")
+            size = decoding.header(dataset.image_path(image_id)).size[::-1]
+            folder, shape = (regions, F.shape[1:]) if B.shape == size else (saliency, B.shape)
+            raise wrong_size(os.path.join(folder, image_id + ".png"), shape, size)
         write_mask(path, mask(F, values[classes], B))
     return Made(in_folder(out, own))
 

@@ -43,7 +43,7 @@ def run(
     own = shard(ids, part)
     dataset.check(own)
     source = Maps(maps, dataset) if maps else doors.load(doors.DETECTORS, detector).Detector(dataset)
-    source.check(own)
+    (source.check_meaning if maps and word is None else source.check)(own)  # a run's start has looked at all of them
     begin(out, word, ["*.png"], part and set(own))
     cv2.setNumThreads(1)
     for image_id in tqdm(own, unit="image", desc=out, disable=None):

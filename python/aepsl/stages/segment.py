@@ -54,7 +54,7 @@ def run(
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(list_name)
     own = shard(ids, part)
-    labels = dataset.labels(own) if confidence == "labels" else [None] * len(own)
+    labels = dataset.labels(own, may_lack=True) if confidence == "labels" else [None] * len(own)
     if legacy:
         deploy, scores, *variables = legacy
         net: Any = LegacyNet(experiment, deploy, scores, model, len(dataset.values), confidence, gpu, *variables)

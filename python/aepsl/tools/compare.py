@@ -15,15 +15,15 @@ from aepsl.base.parallel import in_threads
 from aepsl.baselines import folder as baseline
 from aepsl.data.dataset import VOC_CLASSES, Dataset, in_folder
 from aepsl.data.predictions import find
-from aepsl.evaluation import bootstrap, evaluate
+from aepsl.evaluation import bootstrap, by_image, evaluate, meaning
 from aepsl.graph.graph import Graph, of_run
 from aepsl.paper import published
 from aepsl.report import page
 from aepsl.run.inputs import data_of
 from aepsl.settings import experiments
+from aepsl.store import records
 from aepsl.tools.comparison_tables import tables
 
-MOST_DIFFERENT = 20  # images that are named
 PAPERS_IMAGES = 1449  # of VOC 2012 val
 
 
@@ -57,7 +57,7 @@ def run(pred, runs=(), list_name=None, data=None, draws=bootstrap.DRAWS, seed=1,
         if list(graph.experiment.classes) != dataset.classes:
             raise InputError(f"{graph.run.path}: has other classes than those compared; compare runs of one data set")
         _check_truths(graph, row, dataset)
-    ids = dataset.ids(list_name)
+    ids, classes = dataset.ids(list_name), ["background", *dataset.classes]
     evaluate.check_ids(dataset.mask_folder(), ids)
     truths = in_folder(dataset.mask_folder(), ids)
     sources = [(f"{graph.run.path}:{row}", graph.run.segmented("val", row) + "/crf") for graph, row in named]
@@ -70,8 +70,10 @@ def run(pred, runs=(), list_name=None, data=None, draws=bootstrap.DRAWS, seed=1,
             paths = find(source, ids, truths, dataset.values, os.path.join(folder, str(k)))
             methods.append(Method(name, paths))
         counted = in_threads(_count, [(each, truths, dataset.values) for each in methods])
-    evaluate.check_counts(dataset.mask_folder(), counted[0].confusion)
-    return compared(names, counted, ids, ["background", *dataset.classes], draws, seed)
+        evaluate.check_counts(dataset.mask_folder(), counted[0].confusion)
+        for each, found in list(zip(methods, counted))[len(named) :]:  # of runs the classes are known
+            meaning.check(each.name, dict(zip(ids, each.paths)), truths, classes, *found)
+    return compared(names, counted, ids, classes, draws, seed)
 
 
 def _data(experiment, data, list_name, of_run):
@@ -101,6 +103,10 @@ def _check_truths(graph, row, dataset):
         raise InputError(f"{dataset.root}: has other true masks of {val} than those of {run.path}; name its own, DATA=")
     if not graph.is_done(f"segment.val.{row}"):
         raise InputError(f"{run.path}: {row} is not segmented, or not of the run's last start; finish the run first")
+    others = [name for job in graph.jobs(f"segment.val.{row}") for name in records.differing(run.path, job)]
+    if others:
+        line = f"{len(others)} files of {row} were changed since its stage wrote them"
+        raise InputError(f"{os.path.join(run.path, others[0])}: {line}; start the run again, which makes them anew")
 
 
 def _places(asked):
@@ -156,7 +162,7 @@ def compared(names, counted, ids, classes, draws=bootstrap.DRAWS, seed=1):
         theirs = bootstrap.with_mean(evaluate.iou(each.sums.sum(axis=0)))
         cells = [dict(difference=d, low=a, high=b) for d, a, b in zip((theirs - ours).tolist(), *map(list, bounds))]
         iou = {label: cell for label, cell in zip(classes, cells) if not math.isnan(cell["difference"])}
-        images = most_different(ids, counted[0].sums, each.sums)
+        images = by_image.most_different(ids, counted[0].sums, each.sums)
         differences[name] = dict(miou=cells[-1], iou=iou, images=images)
     return dict(
         classes=classes,
@@ -168,16 +174,6 @@ def compared(names, counted, ids, classes, draws=bootstrap.DRAWS, seed=1):
         differences=differences,
         paper=_paper(classes, len(ids)),
     )
-
-
-def most_different(ids, ours, theirs):
-    """MOST_DIFFERENT images whose own mIoU, over the classes in the image's truth, differs most; N x 3 x K of each."""
-    means = [bootstrap.with_mean(evaluate.iou(np.moveaxis(sums, 1, 0)))[:, -1] for sums in (ours, theirs)]
-    order = np.argsort(-np.abs(means[1] - means[0]), kind="stable")[:MOST_DIFFERENT]
-    return [
-        dict(id=ids[k], difference=float(means[1][k] - means[0][k]), ours=float(means[0][k]), theirs=float(means[1][k]))
-        for k in order
-    ]
 
 
 def _paper(classes, images):

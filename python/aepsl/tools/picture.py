@@ -74,7 +74,7 @@ def of_training(album: Album, image_id: str, row: str) -> list[Picture]:
 def of_val(album: Album, image_id: str, row: str) -> list[Picture]:
     """Image, result and truth of the first image of val whose labels are most like the training image's."""
     ids, dataset = album.dataset.ids(album.experiment.data.val), album.dataset
-    val_id = ids[np.abs(dataset.labels(ids) - dataset.labels([image_id])).sum(axis=1).argmin()]
+    val_id = ids[np.abs(dataset.labels(ids, may_lack=True) - dataset.labels([image_id])).sum(axis=1).argmin()]
     result = album.mask(os.path.join(album.folder.segmented("val", row), "crf"), val_id, f"{row}, with CRF")
     return [album.image(val_id, "image of val"), result, album.truth(val_id)]
 

@@ -1,0 +1,163 @@
+"""What the images, labels, masks and saliency maps of a data set say, where each file alone is sound.
+
+Each function compares shares of values, or labels and truths, with what they must be. It raises an InputError where its
+input can only be wrong, and warns where that may be meant: in one line, with figures and the remedy.
+"""
+
+import sys
+
+import numpy as np
+
+from aepsl.base.errors import InputError
+from aepsl.data.lists import shown
+
+FEW = 2  # images, maps or masks that one may have for reasons of its own
+SOME, MOST = 0.05, 0.5  # shares of images that are warned of, and that end the command
+DARK, DIM = 16, 63  # of 255: 12 bits in files of 16, or 0 ... 1 in 8 bits, are not brighter; 14 bits in 16
+ALIKE = 3  # grey levels, root mean square of two small pictures; of different photos it is 13 at least
+FLAT = 4  # grey levels, standard deviation of a small picture that tells nothing
+COPIES = 0.01  # of val
+TURNED, BLIND = -0.1, 0.03  # object less rest, of maps in 0 ... 1; DRFI's and RBD's have 0.4
+ENOUGH = 20  # maps whose mean tells whether they know of objects
+THIN, STRIPS = 8, 0.15  # pixels; share of borders that are thin strips: at most 0.02 of masks, 0.3 of resized ones
+DAMAGE = (
+    "premature end",
+    "Premature end",
+    "bad Huffman",
+    "found marker",
+    "Invalid SOS",
+    "Inconsistent progression",
+)  # pixels are lost
+
+
+def warn(line):
+    print(f"warning: {line}", file=sys.stderr)
+
+
+def of_labels(path, classes, train, val):
+    """The image labels of training and of validation images, each N x C booleans; path: of their file."""
+    names = np.array(classes)
+    if len(train) > 1 and (train == train[0]).all():
+        line = f"all {len(train)} training images have the same labels ({shown(list(names[train[0]]))})"
+        raise InputError(f"{path}: {line}, so a net has nothing to tell apart; add images without these")
+    if train.all(axis=0).any() and len(train) > FEW:
+        line = f"all {len(train)} training images have the label {shown(list(names[train.all(axis=0)]))}"
+        warn(f"{path}: {line}; without an image that lacks it, a net cannot learn where it is")
+    lacking = ~train.any(axis=0)
+    if lacking.any():
+        line = f"no training image has {shown(list(names[lacking]))}, {lacking.sum()} of {len(classes)} classes"
+        count = val[:, lacking].any(axis=1).sum()
+        also = f"{count} of {len(val)} validation images do, and all of it will be wrong" if count else "nor has val"
+        warn(f"{path}: {line}; {also}: add such images, or take the class out of `classes` in experiment.yaml")
+
+
+def of_pictures(place, ids, looks):
+    """Images, by their Looks (aepsl.images.looks); place: names them."""
+    for is_loss in (True, False):
+        damaged = [k for k, each in enumerate(looks) if each.said and is_loss == any(w in each.said for w in DAMAGE)]
+        if damaged:
+            line = f"{place}: {_counted(ids, damaged)} damaged JPEGs, of which the decoder says "
+            line += f"'{looks[damaged[0]].said.splitlines()[0]}'; copy them from where they came, or save them anew"
+            if is_loss:
+                raise InputError(line)
+            warn(line)
+    highest = np.array([each.highest for each in looks])
+    dark = np.flatnonzero(highest <= DARK)
+    remedy = "multiply what was stored with 12 bits in files of 16, or as 0 ... 1, and save it with its full range"
+    _judge(place, ids, dark, f"images without a pixel brighter than {DARK} of 255; {remedy}")
+    if len(looks) >= FEW and len(dark) < FEW and highest.max() <= DIM:
+        warn(f"{place}: no pixel of {len(ids)} images is brighter than {DIM} of 255; {remedy}")
+
+
+def of_copies(place, train, val, looks_train, looks_val):
+    """Validation images that show what a training image of another id shows."""
+    small, others = (np.stack([each.small.ravel() for each in looks]) for looks in (looks_train, looks_val))
+    found, squares = [], np.square(small).sum(axis=1)
+    for image_id, each in zip(val, others):
+        distance = squares - 2 * small @ each + each @ each
+        nearest = distance.argmin()
+        if distance[nearest] < ALIKE**2 * each.size and each.std() > FLAT and image_id not in train:
+            found.append(f"{image_id} is {train[nearest]}")
+    if len(found) > COPIES * len(val):
+        line = f"{len(found)} of {len(val)} validation images are copies of training images ({shown(found)})"
+        warn(f"{place}: {line}; the figures will be too good: take them out of one of the lists")
+
+
+def of_maps(folder, ids, maps):
+    """Saliency maps; maps: (levels, border less middle, object less rest) of each, see `map_says`."""
+    levels, border, objects = np.array(maps, float).T
+    what = "saliency maps of one value throughout, in which nothing is salient; compute them anew"
+    _judge(folder, ids, np.flatnonzero(levels == 1), what)
+    two = np.flatnonzero(levels == 2)
+    if len(two) > MOST * len(ids):
+        what = "saliency maps of two values alone: background.threshold says nothing of them"
+        warn(f"{folder}: {_counted(ids, two)} {what}; give the maps before they were thresholded")
+    known = objects[~np.isnan(objects)]
+    if len(known) > FEW:
+        more = 100 * known.mean()
+        how = "darker" if more < 0 else "brighter"
+        line = f"objects are {abs(more):.0f}% {how} than the rest, in {len(known)} maps"
+        if known.mean() < TURNED:
+            raise InputError(f"{folder}: {line}: they are inverted; give maps in which objects are bright")
+        if len(known) >= ENOUGH and known.mean() < BLIND:
+            warn(f"{folder}: {line}: they tell little of the objects; are they maps of these very images?")
+    elif len(ids) > FEW and np.mean(border > 0) > 0.9 and border.mean() > -TURNED:
+        line = f"{_counted(ids, np.flatnonzero(border > 0))} saliency maps with a border brighter than their middle"
+        warn(f"{folder}: {line}: are they inverted? objects must be bright")
+
+
+def map_says(values, truth, ignored):
+    """(levels, border less middle, object less rest) of a map, H x W float32 in 0 ... 1.
+
+    levels: its distinct values, 3 for more; truth: H x W mask, or None: then the last is NaN; ignored: its value.
+    """
+    levels = min(3, len(np.unique(values)))
+    inside = tuple(slice(side // 8, side - side // 8) for side in values.shape)
+    middle, whole = values[inside].mean(), values.mean()
+    border = (whole * values.size - middle * values[inside].size) / max(1, values.size - values[inside].size)
+    if truth is None or not (is_object := (truth > 0) & (truth != ignored)).any() or not (truth == 0).any():
+        return levels, border - middle, np.nan
+    return levels, border - middle, values[is_object].mean() - values[truth == 0].mean()
+
+
+def check_resized(place, ids, masks):
+    """InputError for masks, H x W class values of `ids`, that seem resized with interpolation; place: names them."""
+    borders, thin = np.sum([(0, 0), *map(strips, masks)], axis=0)
+    if thin > STRIPS * borders:
+        line = f"{100 * thin / borders:.0f}% of the borders between classes are thin strips of a class between the two"
+        line = f"{line}, in {len(ids)} masks ({shown(ids)}): they were resized with interpolation, or saved with loss"
+        raise InputError(f"{place}: {line}; resize class indices with the nearest pixel (cv2.INTER_NEAREST)")
+
+
+def strips(mask, ignored=255):
+    """(borders between two classes, thin strips between two whose class is between theirs) of a mask's rows, columns.
+
+    Interpolation between class indices a and b makes such strips, of a + 1 ... b - 1.
+    """
+    borders = thin = 0
+    for array in (mask, mask.T):
+        flat = np.append(np.ravel(array), ignored).astype(int)
+        begins = np.r_[True, flat[1:] != flat[:-1]]
+        begins[:: array.shape[1]] = True
+        starts = np.flatnonzero(begins)
+        values, rows, lengths = flat[starts[:-1]], starts[:-1] // array.shape[1], np.diff(starts)
+        is_class = values != ignored
+        joined = (rows[1:] == rows[:-1]) & is_class[1:] & is_class[:-1]
+        left, own, right = values[:-2], values[1:-1], values[2:]
+        between = (np.minimum(left, right) < own) & (own < np.maximum(left, right))
+        borders += np.count_nonzero(joined)
+        thin += np.count_nonzero(between & joined[1:] & joined[:-1] & (lengths[1:-1] <= THIN))
+    return borders, thin
+
+
+def _judge(place, ids, which, what):
+    """An InputError, or a warning, or nothing, for `which` of `ids`: positions."""
+    if len(which) >= min(FEW, len(ids)) and len(which) > SOME * len(ids):
+        line = f"{place}: {_counted(ids, which)} {what}"
+        if len(which) > MOST * len(ids):
+            raise InputError(line)
+        warn(line)
+
+
+def _counted(ids, which):
+    return f"{len(which)} of {len(ids)} ({shown([ids[k] for k in which])}) are"

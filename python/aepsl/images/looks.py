@@ -1,0 +1,64 @@
+"""What image files look like: small, how bright, and what their decoder says of damage."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from aepsl.images import decoding
+from aepsl.images.pictures import read_image
+
+SIDE = 16  # of a small picture
+REDUCED = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
+ENOUGH = 8 * SIDE  # pixels of the shorter side from which a JPEG need not be decoded whole
+
+
+class Look(NamedTuple):
+    """small: SIDE x SIDE float32, grey in 0 ... 255; highest: the brightest grey; said: by libjpeg, '' for nothing."""
+
+    small: np.ndarray
+    highest: int
+    said: str
+
+
+def look(paths):
+    """The Look of each image file; of files that have been decoded before (aepsl.images.decoding.check_whole).
+
+    What libjpeg says it writes to this process's stderr: no other thread may write there meanwhile.
+    """
+    with _listened() as said:
+        return [Look(*_seen(path), said()) for path in paths]
+
+
+def _seen(path):
+    header = decoding.header(path)
+    image = cv2.imread(path, REDUCED) if header.plain and min(header.size) >= ENOUGH else None
+    if image is None:
+        image = cv2.cvtColor(read_image(path, header), cv2.COLOR_BGR2GRAY)
+    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32), int(image.max())
+
+
+@contextlib.contextmanager
+def _listened():
+    """A function that returns what was written to this process's stderr since its last call."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as file:
+        own = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lambda: _taken(file.fileno())
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
+
+
+def _taken(handle):
+    """What a file holds, which is then empty."""
+    text = os.pread(handle, 1 << 16, 0).decode(errors="replace").strip()
+    os.lseek(handle, 0, os.SEEK_SET)
+    os.ftruncate(handle, 0)
+    return text

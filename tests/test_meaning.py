@@ -1,0 +1,248 @@
+"""Saliency maps, predictions and weights that are sound files and mean something else: a line with figures says so."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from aepsl.base.errors import InputError
+from aepsl.data import meaning
+from aepsl.data.dataset import Dataset
+from aepsl.images.pictures import read_indexed, write_grey, write_mask
+from aepsl.run import checked
+from aepsl.saliency.maps import Maps
+from aepsl.stages import saliency
+from aepsl.tools import compare
+
+CLASSES = ["cat", "dog", "emu", "fox", "gnu", "hen", "ibis", "jay"]
+COUNT, HEIGHT, WIDTH = 30, 48, 64
+
+
+def said(call, expected, capsys):
+    """`call` ends as expected: None is silence, a text one of the one line of an error, a tuple texts of a warning."""
+    if isinstance(expected, str):
+        with pytest.raises(InputError) as error:
+            call()
+        assert expected in str(error.value) and "\n" not in str(error.value)
+        return
+    call()
+    line = capsys.readouterr().err
+    assert line.startswith("warning: ") == bool(expected) and line.count("\n") == bool(expected)
+    assert all(text in line for text in expected or ())
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A data set of COUNT images of val with true masks: an object of one class, and a second one in some."""
+    root, rng = tmp_path_factory.mktemp("meaning") / "data", np.random.RandomState(5)
+    for folder in ("JPEGImages", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    (root / "classes.txt").write_text("\n".join(CLASSES))
+    (root / "ImageSets/Segmentation/val.txt").write_text("".join(f"i{k}\n" for k in range(COUNT)))
+    for k in range(COUNT):
+        cv2.imwrite(f"{root}/JPEGImages/i{k}.jpg", rng.randint(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8))
+        mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+        for value in (k % 8 + 1, (3 * k + 5) % 8 + 1)[: 1 + k % 2]:
+            x, y = rng.randint(16, WIDTH - 16), rng.randint(12, HEIGHT - 12)
+            cv2.ellipse(mask, (x, y), (12, 9), rng.randint(180), 0, 360, value, -1)
+        write_mask(f"{root}/SegmentationClass/i{k}.png", mask)
+    return str(root)
+
+
+def truth(root, k):
+    return read_indexed(f"{root}/SegmentationClass/i{k}.png")
+
+
+# --- Saliency maps ---------------------------------------------------------------------------------------------------
+
+
+def drawn(mask):
+    """A map as a detector draws it: bright where the object is, with a soft border, on a ground that is not black."""
+    noise = np.random.RandomState(int(mask.sum()) % 1000).rand(*mask.shape) * 30
+    return np.uint8(cv2.GaussianBlur(np.where(mask > 0, 180, 20).astype(np.float32), (9, 9), 3) + noise)
+
+
+def black_but(count):
+    return lambda path, grey, k: cv2.imwrite(path, grey if k < count else 0 * grey)
+
+
+def transparent(path, grey, k):
+    Image.fromarray(np.dstack([0 * grey] * 3 + [grey])).save(path)
+
+
+MAPS = {  # write(path, the grey map, its number), and what is said with true masks, and without
+    "as they are": (lambda path, grey, k: cv2.imwrite(path, grey), None, None),
+    "of 12 bits in 16": (lambda path, grey, k: cv2.imwrite(path, np.uint16(grey) * 16), None, None),
+    "of opaque colours": (
+        lambda path, grey, k: Image.fromarray(np.dstack([grey] * 3 + [0 * grey + 255])).save(path),
+        None,
+        None,
+    ),
+    "weak": (lambda path, grey, k: cv2.imwrite(path, grey // 8), None, None),
+    "black": (black_but(0), *["30 of 30 (i0, i1, i2, ...) are saliency maps of one value throughout"] * 2),
+    "white": (lambda path, grey, k: cv2.imwrite(path, 0 * grey + 255), *["are saliency maps of one value through"] * 2),
+    "most black": (black_but(10), *["20 of 30 (i10, i11, i12, ...) are saliency maps of one value"] * 2),
+    "some black": (black_but(27), *[("3 of 30 (i27, i28, i29) are saliency maps of one value",)] * 2),
+    "one black": (black_but(29), None, None),
+    "inverted": (
+        lambda path, grey, k: cv2.imwrite(path, 255 - grey),
+        "darker than the rest, in 30 maps: they are inverted",
+        ("30 of 30 (i0, i1, i2, ...) are saliency maps with a border brighter than their middle: are they inverted?",),
+    ),
+    "inverted, of 16 bits": (
+        lambda path, grey, k: cv2.imwrite(path, 65535 - 257 * np.uint16(grey)),
+        "they are inverted; give maps in which objects are bright",
+        ("are they inverted?",),
+    ),
+    "in the transparency": (transparent, *["i0.png: is transparent in some places, and may hold the map there"] * 2),
+    "grey and transparency": (
+        lambda path, grey, k: Image.fromarray(np.dstack([grey, grey])).save(path),
+        *["i0.png: is transparent in some places"] * 2,
+    ),
+    "of two values": (
+        lambda path, grey, k: cv2.imwrite(path, 255 * np.uint8(grey > 100)),
+        *[("30 of 30 (i0, i1, i2, ...) are saliency maps of two values alone",)] * 2,
+    ),
+    "of the image before": (
+        lambda path, grey, k: cv2.imwrite(path.replace(f"i{k}.", f"i{(k + 1) % COUNT}."), np.roll(grey, 32, axis=1)),
+        ("in 30 maps: they tell little of the objects; are they maps of these very images?",),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("has_truth", [True, False])
+@pytest.mark.parametrize("case", MAPS)
+def test_maps(root, tmp_path, case, has_truth, capsys, monkeypatch):
+    write, *expected = MAPS[case]
+    for k in range(COUNT):
+        write(f"{tmp_path}/i{k}.png", drawn(truth(root, k)), k)
+    dataset = Dataset(root)
+    if not has_truth:
+        monkeypatch.setattr(dataset, "truth", lambda *arguments: None)
+    said(lambda: Maps(str(tmp_path), dataset).check_meaning(dataset.ids("val")), expected[not has_truth], capsys)
+
+
+def test_maps_are_looked_at_by_hand_and_by_a_runs_start_but_not_by_each_of_its_shares(root, tmp_path, monkeypatch):
+    for k in range(COUNT):
+        write_grey(f"{tmp_path}/maps/i{k}.png", np.zeros((HEIGHT, WIDTH), np.uint8))
+    arguments = root, "val", str(tmp_path / "out"), "rbd", str(tmp_path / "maps")
+    with pytest.raises(InputError, match="one value throughout"):
+        saliency.run(*arguments)
+    assert not (tmp_path / "out").exists()
+    saliency.run(*arguments, part="1/30", word="word")
+    experiment = compare.experiments.changed(
+        compare.experiments.load("demo"), {"classes": CLASSES, "data.train": "val"}
+    )
+    monkeypatch.setattr(checked.check, "run", lambda *arguments: dict(train=COUNT, val=COUNT))
+    with pytest.raises(InputError, match="one value throughout"):
+        checked.run(experiment, str(tmp_path / "run"), root, {"maps": "digest"}, str(tmp_path / "maps"))
+
+
+# --- Predictions -----------------------------------------------------------------------------------------------------
+
+
+def guessed(mask):
+    """A method's prediction: the object, moved."""
+    return np.roll(mask, (2, 3), axis=(0, 1))
+
+
+def resized(mask, scale, kind):
+    small = cv2.resize(mask, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(small, (WIDTH, HEIGHT), interpolation=kind)
+
+
+def mapped(*values):
+    return lambda mask, k: np.uint8(values)[mask]
+
+
+PREDICTIONS = {  # the prediction of the guess, or of its number
+    "as they are": (lambda mask, k: mask, None),
+    "resized, nearest": (lambda mask, k: resized(mask, 0.25, cv2.INTER_NEAREST), None),
+    "resized, linear": (lambda mask, k: resized(mask, 0.25, cv2.INTER_LINEAR), "resized with interpolation"),
+    "resized, cubic": (lambda mask, k: np.minimum(resized(mask, 0.5, cv2.INTER_CUBIC), 8), "cv2.INTER_NEAREST"),
+    "shrunk": (lambda mask, k: resized(mask, 3, cv2.INTER_LINEAR), None),  # takes every third pixel
+    "shrunk, averaged": (lambda mask, k: resized(mask, 1.5, cv2.INTER_AREA), "of the borders between classes are thin"),
+    "blurred": (lambda mask, k: cv2.GaussianBlur(mask, (5, 5), 1), "they were resized with interpolation, or saved"),
+    "one too low": (mapped(0, 0, 1, 2, 3, 4, 5, 6, 7), "one too low, of 8 of 8 classes; mIoU is"),
+    "one too low, background too": (mapped(8, 0, 1, 2, 3, 4, 5, 6, 7), "its class values seem one too low"),
+    "one too high": (mapped(0, 2, 3, 4, 5, 6, 7, 8, 8), "one too high, of 7 of 8 classes"),
+    "one too high, background too": (mapped(1, 2, 3, 4, 5, 6, 7, 8, 8), "one too high"),
+    "two exchanged": (mapped(0, 2, 1, 3, 4, 5, 6, 7, 8), "exchanged: 'dog' for 'cat', 'cat' for 'dog'; mIoU is"),
+    "three in a circle": (mapped(0, 2, 3, 1, 4, 5, 6, 7, 8), "exchanged: 'dog' for 'cat', 'emu' for 'dog', 'cat' for"),
+    "in the reverse order": (mapped(0, 8, 7, 6, 5, 4, 3, 2, 1), "exchanged: 'jay' for 'cat', 'ibis' for 'dog'"),
+    "one class for another": (mapped(0, 2, 2, 3, 4, 5, 6, 7, 8), None),
+    "two classes missed": (mapped(0, 0, 0, 3, 4, 5, 6, 7, 8), None),
+    "the truth": (lambda mask, k: np.roll(mask, (-2, -3), axis=(0, 1)), ("is the true mask at each pixel of 30",)),
+    "objects alone": (lambda mask, k: np.uint8(mask > 0), ("has the class cat alone in 30 images, whose true masks",)),
+    "no objects": (lambda mask, k: 0 * mask, ("has no object in 30 images, whose true masks have 8 classes",)),
+    "noise": (lambda mask, k: np.random.RandomState(k).randint(0, 9, mask.shape).astype(np.uint8), "thin strips"),
+}
+
+
+@pytest.mark.parametrize("case", PREDICTIONS)
+def test_predictions(root, tmp_path, case, capsys):
+    """Beside others, which are guessed as well; one line is of them alone."""
+    make, expected = PREDICTIONS[case]
+    for k in range(COUNT):
+        write_mask(f"{tmp_path}/others/i{k}.png", np.roll(truth(root, k), 1, axis=0))
+        write_mask(f"{tmp_path}/theirs/i{k}.png", make(guessed(truth(root, k)), k))
+    said(lambda: compare.run([f"{tmp_path}/theirs", f"{tmp_path}/others"], data=root, draws=3), expected, capsys)
+
+
+def test_what_is_right_of_exchanged_classes_is_said(root, tmp_path, capsys):
+    """The figure that it would be is that of the same predictions in the right order."""
+    for k in range(COUNT):
+        write_mask(f"{tmp_path}/right/i{k}.png", guessed(truth(root, k)))
+        write_mask(f"{tmp_path}/wrong/i{k}.png", np.uint8([0, 2, 1, 3, 4, 5, 6, 7, 8])[guessed(truth(root, k))])
+    with pytest.raises(InputError) as error:
+        compare.run([f"{tmp_path}/right", f"{tmp_path}/wrong"], data=root, draws=3)
+    (tmp_path / "wrong").rename(tmp_path / "gone")
+    os.makedirs(tmp_path / "wrong")
+    for k in range(COUNT):
+        write_mask(f"{tmp_path}/wrong/i{k}.png", np.roll(truth(root, k), 1, axis=0))
+    found = compare.run([f"{tmp_path}/right", f"{tmp_path}/wrong"], data=root, draws=3)
+    assert f"would be {found['methods'][f'{tmp_path}/right']['miou']:.2f};" in str(error.value)
+
+
+def test_strips_by_their_definition(rng):
+    """A strip of a row or a column: at most THIN pixels, its class between those of its two neighbours."""
+    mask = rng.choice([0, 2, 5, 255], (7, 9)).astype(np.uint8)
+    mask = np.repeat(mask, 3, axis=1)
+    borders = thin = 0
+    for line in [*mask, *mask.T]:
+        runs = []
+        for value in map(int, line):
+            if runs and runs[-1][0] == value:
+                runs[-1][1] += 1
+            else:
+                runs.append([value, 1])
+        borders += sum(255 not in (a, b) for (a, _), (b, _) in zip(runs, runs[1:]))
+        for (a, _), (b, length), (c, _) in zip(runs, runs[1:], runs[2:]):
+            thin += 255 not in (a, b, c) and min(a, c) < b < max(a, c) and length <= meaning.THIN
+    assert meaning.strips(mask) == (borders, thin) and thin > 0
+
+
+def test_masks_of_a_data_set_that_were_resized(root):
+    ids = [f"i{k}" for k in range(COUNT)]
+    masks = [truth(root, k) for k in range(COUNT)]
+    meaning.check_resized("masks", ids, masks)
+    meaning.check_resized("masks", [], [])
+    with pytest.raises(InputError, match=r"in 30 masks \(i0, i1, i2, ...\): they were resized with interpolation"):
+        meaning.check_resized("masks", ids, [resized(mask, 0.5, cv2.INTER_LINEAR) for mask in masks])
+
+
+# --- Names of results, and shares without images ---------------------------------------------------------------------
+
+
+def test_ids_that_a_disk_takes_for_one(tmp_path, monkeypatch):
+    """The disk of the tests tells a from A; of one that does not a link stands for every name in another case."""
+    checked.check_names(str(tmp_path), ["a", "A", "caf\u00e9", "cafe\u0301"])
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(checked.os.path, "exists", lambda path: True)
+    checked.check_names(str(tmp_path), ["a", "b", "ab"])
+    for one, two in (("a", "A"), ("caf\u00e9", "cafe\u0301"), ("stra\u00dfe", "STRASSE")):
+        with pytest.raises(InputError, match=f"this disk takes {one}.png and {two}.png for one file; rename one"):
+            checked.check_names(str(tmp_path), ["b", one, two])
