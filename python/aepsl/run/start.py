@@ -14,11 +14,10 @@ from typing import Any, Optional
 from aepsl import cli
 from aepsl.base import doors
 from aepsl.base.errors import InputError
-from aepsl.base.locks import hold
 from aepsl.data import synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
-from aepsl.run import checked, costs, inputs, new_experiment, rows, today
+from aepsl.run import checked, costs, inputs, new_experiment, queue, rows, today
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 from aepsl.store import digests, records
@@ -75,9 +74,10 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
     """Draw and check the data, write the files that the run's stages read, and return snakemake's command.
 
     asked: parsed by `main`; options: of snakemake, -n: print the jobs, return None; more: fields of graph.Start.
+    None also if the jobs are written for the queue of a cluster (aepsl.run.queue).
     """
     dry, others = _parted(options)
-    gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)
+    gpus, cores = queue.gpus(asked, others), cores_of(asked.cores)
     if not dry:
         new_experiment.run(asked.name, asked.data)
     experiment = new_experiment.settings(asked.name, asked.data)
@@ -92,7 +92,7 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
     if not dry:
         _check(experiment, given["maps"])
         os.makedirs(run, exist_ok=True)
-        hold(run)  # as long as this process lives, and snakemake after it
+        queue.hold(run)  # as long as this process lives, and snakemake after it
         records.remove_leftovers(run)
         _draw(experiment, run, data)
     contents = inputs.contents_of(experiment, data, **given)
@@ -163,13 +163,18 @@ def _tell(jobs: Sequence[str]) -> None:
         print(f"  {job}")
 
 
-def _command(found: graph.Graph, start: graph.Start, profile: Optional[str], options: Sequence[str]) -> list[str]:
-    """Write the files that the run's stages read; returns snakemake's command."""
+def _command(
+    found: graph.Graph, start: graph.Start, profile: Optional[str], options: Sequence[str]
+) -> Optional[list[str]]:
+    """Write the files that the run's stages read; returns snakemake's command, or None: see `prepared`."""
     today.tell_anew(found)
-    if not found.undone(start.targets):
+    jobs = found.undone(start.targets)
+    if not jobs:
         print(DONE, file=sys.stderr, flush=True)
     _check_disk(found, start.targets)
     graph.write(found, start)
+    if queue.is_for(profile):
+        return queue.write(found, start, jobs)
     folder = os.environ["AEPSL_START"] = os.path.abspath(found.run.path)
     where = ["--directory", folder, "--snakefile", os.path.abspath("Snakefile")]
     if profile:
