@@ -93,6 +93,7 @@ test: ## the tests, except for the longest
 test-long: ## the longest tests
 	$(RUN) $(TESTS) -m long $(ARGS) tests
 	tests/power_cuts 3
+	tests/engines/docker
 
 test-gpu: export GPU := $(if $(GPU),$(GPU),fake,fake)
 test-gpu: ## the tests that need GPUs, on two fake ones: [GPU=0,1 for real ones]

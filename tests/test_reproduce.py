@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 import standins
+from aepsl.base.errors import InputError
 from aepsl.data import archives
 from aepsl.data.dataset import VOC_CLASSES
+from aepsl.run import start as run_start
 from aepsl.run.inputs import data_of
 from aepsl.settings import experiments
 from conftest import copy_of_repository
@@ -238,3 +241,64 @@ def test_an_experiment_that_draws_its_images_says_that_it_takes_no_others(capsys
     own = data_of(demo, "elsewhere")
     assert capsys.readouterr().err == "demo draws its own data, and does not look at elsewhere\n"
     assert data_of(demo, own) == data_of(demo, None) == own and capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def begun(tree, made, monkeypatch):
+    """A function that starts the run `own` of a data set in the tree: the words of snakemake's command."""
+    monkeypatch.chdir(tree)
+    monkeypatch.delenv("SALIENCY", raising=False)
+    started = []
+    monkeypatch.setattr(os, "execvp", lambda _, words: started.append(words))
+
+    def begun(data, name="own"):
+        shutil.rmtree(tree / "runs" / name, ignore_errors=True)  # this process holds it since the last time
+        run_start.main([name, "all", "--data", str(data), "--weights", f"{made.folder}/{standins.VGG}"])
+        return started.pop()
+
+    yield begun
+    for folder in ("prototxt/own", "runs/own", "runs/voc12"):
+        shutil.rmtree(tree / folder, ignore_errors=True)
+
+
+WRONG_AT_FIRST = {  # what is done to a data set of cats and dogs, and what the line says
+    "no classes.txt": (lambda data: (data / "classes.txt").unlink(), "mask"),
+    "no classes.txt, other names": (
+        lambda data: (data / "image_labels.txt").write_text(
+            (data / "image_labels.txt").read_text().replace("dog", "yak")
+        ),
+        "write the names of your classes to classes.txt beside it",
+    ),
+    "a broken image": (lambda data: (data / "JPEGImages/image1.jpg").write_bytes(b"x"), "cannot be decoded"),
+    "a missing image": (lambda data: (data / "JPEGImages/image1.jpg").unlink(), "no such file"),
+    "classes in another order": (lambda data: (data / "classes.txt").write_text("dog\ncat\n"), "mask"),
+    "a list too many": (
+        lambda data: (data / "ImageSets/Segmentation/val.txt").write_text("image1\nimage1\n"),
+        "names image1 twice",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_AT_FIRST)
+def test_an_experiment_is_written_once_its_data_have_passed(tree, begun, small_set, tmp_path, case):
+    """Written before, it keeps VOC's classes when classes.txt comes, and no remedy leads out."""
+    wrong, complaint = WRONG_AT_FIRST[case]
+    whole = shutil.copytree(small_set, tmp_path / "whole")
+    if "other names" in case:
+        (small_set / "classes.txt").unlink()
+    wrong(small_set)
+    with pytest.raises(InputError, match=complaint):
+        begun(small_set)
+    assert not (tree / "prototxt/own").exists()
+    shutil.rmtree(small_set)
+    whole.rename(small_set)
+    assert begun(small_set)[0] == "snakemake"
+    assert experiments.load("own").classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("names", ["cat\ndog\n", "dog\nzebra\n", "hot dog\nice cream\nx\n"])
+def test_data_of_ones_own_in_anothers_experiment_have_the_remedy(begun, small_set, names):
+    """EXPERIMENT= was forgotten, so voc12 is taken."""
+    (small_set / "classes.txt").write_text(names)
+    with pytest.raises(InputError, match="does not name aeroplane, .*; add it, or take a new EXPERIMENT=NAME, which"):
+        begun(small_set, "voc12")

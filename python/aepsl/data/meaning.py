@@ -5,11 +5,14 @@ input can only be wrong, and warns where that may be meant: in one line, with fi
 """
 
 import sys
+from collections.abc import Iterable, Sequence
+from typing import Optional
 
 import numpy as np
 
 from aepsl.base.errors import InputError
 from aepsl.data.lists import shown
+from aepsl.images.looks import Look
 
 FEW = 2  # images, maps or masks that one may have for reasons of its own
 SOME, MOST = 0.05, 0.5  # shares of images that are warned of, and that end the command
@@ -30,11 +33,11 @@ DAMAGE = (
 )  # pixels are lost
 
 
-def warn(line):
+def warn(line: str) -> None:
     print(f"warning: {line}", file=sys.stderr)
 
 
-def of_labels(path, classes, train, val):
+def of_labels(path: str, classes: Sequence[str], train: np.ndarray, val: np.ndarray) -> None:
     """The image labels of training and of validation images, each N x C booleans; path: of their file."""
     names = np.array(classes)
     if len(train) > 1 and (train == train[0]).all():
@@ -51,7 +54,7 @@ def of_labels(path, classes, train, val):
         warn(f"{path}: {line}; {also}: add such images, or take the class out of `classes` in experiment.yaml")
 
 
-def of_pictures(place, ids, looks):
+def of_pictures(place: str, ids: Sequence[str], looks: Sequence[Look]) -> None:
     """Images, by their Looks (aepsl.images.looks); place: names them."""
     for is_loss in (True, False):
         damaged = [k for k, each in enumerate(looks) if each.said and is_loss == any(w in each.said for w in DAMAGE)]
@@ -69,7 +72,9 @@ def of_pictures(place, ids, looks):
         warn(f"{place}: no pixel of {len(ids)} images is brighter than {DIM} of 255; {remedy}")
 
 
-def of_copies(place, train, val, looks_train, looks_val):
+def of_copies(
+    place: str, train: Sequence[str], val: Sequence[str], looks_train: Sequence[Look], looks_val: Sequence[Look]
+) -> None:
     """Validation images that show what a training image of another id shows."""
     small, others = (np.stack([each.small.ravel() for each in looks]) for looks in (looks_train, looks_val))
     found, squares = [], np.square(small).sum(axis=1)
@@ -83,7 +88,7 @@ def of_copies(place, train, val, looks_train, looks_val):
         warn(f"{place}: {line}; the figures will be too good: take them out of one of the lists")
 
 
-def of_maps(folder, ids, maps):
+def of_maps(folder: str, ids: Sequence[str], maps: Sequence[tuple[int, float, float]]) -> None:
     """Saliency maps; maps: (levels, border less middle, object less rest) of each, see `map_says`."""
     levels, border, objects = np.array(maps, float).T
     what = "saliency maps of one value throughout, in which nothing is salient; compute them anew"
@@ -106,7 +111,7 @@ def of_maps(folder, ids, maps):
         warn(f"{folder}: {line}: are they inverted? objects must be bright")
 
 
-def map_says(values, truth, ignored):
+def map_says(values: np.ndarray, truth: Optional[np.ndarray], ignored: int) -> tuple[int, float, float]:
     """(levels, border less middle, object less rest) of a map, H x W float32 in 0 ... 1.
 
     levels: its distinct values, 3 for more; truth: H x W mask, or None: then the last is NaN; ignored: its value.
@@ -120,7 +125,7 @@ def map_says(values, truth, ignored):
     return levels, border - middle, values[is_object].mean() - values[truth == 0].mean()
 
 
-def check_resized(place, ids, masks):
+def check_resized(place: str, ids: Sequence[str], masks: Iterable[np.ndarray]) -> None:
     """InputError for masks, H x W class values of `ids`, that seem resized with interpolation; place: names them."""
     borders, thin = np.sum([(0, 0), *map(strips, masks)], axis=0)
     if thin > STRIPS * borders:
@@ -129,7 +134,7 @@ def check_resized(place, ids, masks):
         raise InputError(f"{place}: {line}; resize class indices with the nearest pixel (cv2.INTER_NEAREST)")
 
 
-def strips(mask, ignored=255):
+def strips(mask: np.ndarray, ignored: int = 255) -> tuple[int, int]:
     """(borders between two classes, thin strips between two whose class is between theirs) of a mask's rows, columns.
 
     Interpolation between class indices a and b makes such strips, of a + 1 ... b - 1.
@@ -150,7 +155,7 @@ def strips(mask, ignored=255):
     return borders, thin
 
 
-def _judge(place, ids, which, what):
+def _judge(place: str, ids: Sequence[str], which: np.ndarray, what: str) -> None:
     """An InputError, or a warning, or nothing, for `which` of `ids`: positions."""
     if len(which) >= min(FEW, len(ids)) and len(which) > SOME * len(ids):
         line = f"{place}: {_counted(ids, which)} {what}"
@@ -159,5 +164,5 @@ def _judge(place, ids, which, what):
         warn(line)
 
 
-def _counted(ids, which):
+def _counted(ids: Sequence[str], which: Sequence[int]) -> str:
     return f"{len(which)} of {len(ids)} ({shown([ids[k] for k in which])}) are"

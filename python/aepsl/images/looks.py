@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -25,7 +26,7 @@ class Look(NamedTuple):
     said: str
 
 
-def look(paths):
+def look(paths: Sequence[str]) -> list[Look]:
     """The Look of each image file; of files that have been decoded before (aepsl.images.decoding.check_whole).
 
     What libjpeg says it writes to this process's stderr: no other thread may write there meanwhile.
@@ -34,7 +35,7 @@ def look(paths):
         return [Look(*_seen(path), said()) for path in paths]
 
 
-def _seen(path):
+def _seen(path: str) -> tuple[np.ndarray, int]:
     header = decoding.header(path)
     image = cv2.imread(path, REDUCED) if header.plain and min(header.size) >= ENOUGH else None
     if image is None:
@@ -43,7 +44,7 @@ def _seen(path):
 
 
 @contextlib.contextmanager
-def _listened():
+def _listened() -> Iterator[Callable[[], str]]:
     """A function that returns what was written to this process's stderr since its last call."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as file:
@@ -56,7 +57,7 @@ def _listened():
             os.close(own)
 
 
-def _taken(handle):
+def _taken(handle: int) -> str:
     """What a file holds, which is then empty."""
     text = os.pread(handle, 1 << 16, 0).decode(errors="replace").strip()
     os.lseek(handle, 0, os.SEEK_SET)

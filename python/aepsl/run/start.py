@@ -73,13 +73,10 @@ def places(asked: Any) -> dict[str, Any]:
 def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[list[str]]:
     """Draw and check the data, write the files that the run's stages read, and return snakemake's command.
 
-    asked: parsed by `main`; options: of snakemake, -n: print the jobs, return None; more: fields of graph.Start.
-    None also if the jobs are written for the queue of a cluster (aepsl.run.queue).
+    asked: of `main`; options: of snakemake; more: of graph.Start. None after -n, or if a queue has the jobs (queue.py).
     """
     dry, others = _parted(options)
     gpus, cores = queue.gpus(asked, others), cores_of(asked.cores)
-    if not dry:
-        new_experiment.run(asked.name, asked.data)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"
     chosen = row.split(",") if asked.row and asked.target == "all" else []
@@ -107,6 +104,7 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
         return None
     digests.remember()
     checked.run(experiment, run, data, contents, given["maps"])
+    new_experiment.run(asked.name, asked.data)  # not before: a wrong one would stay
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
     seconds = costs.expected(found, gpus, cores)
     start = graph.Start(data, given["weights"], given["maps"], contents, targets, last, gpus, cores, seconds, **more)
