@@ -41,7 +41,7 @@ help: ## this list
 	@echo 'TF32=1      lets a GPU use TF32: faster, less exact'
 	@echo 'CORES=      how many CPU cores to use (default all)'
 	@echo 'ROW=        rows of tables 3 and 4: only these for reproduce, e.g. psl,psl++; one for submission (default psl++)'
-	@echo 'PROFILE=    a snakemake profile for a cluster: profiles/slurm'
+	@echo 'PROFILE=    profiles/slurm: each stage of a run as a job of SLURM (docs/cluster.md)'
 	@echo 'SLICES=     a new folder, to which rootfs writes the image in slices of 60 MiB for scripts/gpu_session'
 	@echo 'NAME=       a baseline: prototxt/legacy/NAME.yaml'
 	@echo 'MODEL=      the caffemodel of a baseline, with its prototxt in DEPLOY=; or a folder that has both'
@@ -50,7 +50,7 @@ help: ## this list
 
 demo: ## the whole method on generated images: minutes, no download, no GPU
 	@[ -z "$$EXPERIMENT$$DATA$$WEIGHTS$$SALIENCY" ] || echo "$(UNUSED)" >&2
-	@exec env EXPERIMENT= DATA= WEIGHTS= SALIENCY= $(RUN) python3 -m aepsl run demo all $(ARGS)
+	@exec env EXPERIMENT= DATA= WEIGHTS= SALIENCY= $(OF_DEMO) demo all $(ARGS)
 
 rehearsal: ## the whole method on real photos: DATA=... [WEIGHTS=...] [SALIENCY=...]
 	@exec scripts/reproduce rehearsal all $(ARGS)
@@ -93,6 +93,7 @@ test: ## the tests, except for the longest
 test-long: ## the longest tests
 	$(RUN) $(TESTS) -m long $(ARGS) tests
 	tests/power_cuts 3
+	tests/engines/docker
 
 test-gpu: export GPU := $(if $(GPU),$(GPU),fake,fake)
 test-gpu: ## the tests that need GPUs, on two fake ones: [GPU=0,1 for real ones]

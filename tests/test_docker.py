@@ -4,15 +4,18 @@ No test can rely on a real engine, let alone one with a GPU.
 """
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import tarfile
+import termios
 import time
 from pathlib import Path
 
@@ -290,6 +293,32 @@ def test_no_container_outlives_the_make_that_began_it(repository):
     kill_parent = lambda pid, parent: os.kill(parent, signal.SIGKILL)  # noqa: E731
     assert ended_after(repository, kill_parent, MAKELEVEL="1")
     assert not ended_after(repository, kill_parent, MAKELEVEL="")
+
+
+def test_no_container_outlives_its_terminal(repository):
+    """The kernel tells the first process of the session alone that it is gone, and make does not tell docker run."""
+    (repository.root / "asked").write_text("")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["sh", "-c", "trap '' HUP; docker/run true; :"],
+        cwd=repository.root,
+        env=dict(repository.environment(), RUNS="20"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    try:
+        calls = within(20, lambda: [call for call, _ in repository.asked() if call[0] == "run"])
+        assert "--tty" in calls[0]
+        assert not within(3, lambda: [call for call, _ in repository.asked() if ends(call)])
+        os.close(ours)
+        assert within(5, lambda: [call for call, _ in repository.asked() if ends(call)])
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def test_root_overrides_rights_only_among_files_of_others(repository):

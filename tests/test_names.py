@@ -3,6 +3,7 @@
 Never a word of the shell, of make, a wildcard of snakemake, an option of a mount, an expression, or a way out.
 """
 
+import glob
 import json
 import os
 import shutil
@@ -10,16 +11,23 @@ import subprocess
 import sys
 
 import cv2
+import numpy as np
 import pytest
 import yaml
 from caffe.proto import caffe_pb2
 
 from aepsl.base.errors import InputError
+from aepsl.base.files import sha256
+from aepsl.images.pictures import read_picture
 from aepsl.report import report
 from aepsl.run import new_experiment, plan, status
 from aepsl.run import start as run_start
+from aepsl.saliency.drfi.photos import Photos
 from aepsl.settings import experiments
-from conftest import copy_of_repository
+from aepsl.stages import masks, mine, saliency, segment, train
+from aepsl.tools import infer
+from aepsl.training import stand_ins
+from conftest import copy_of_repository, tiny_experiment
 from test_docker import Repository, mounts
 
 NAMES = [
@@ -368,3 +376,120 @@ def test_a_clone_with_a_colon_is_one_line_in_the_image_too(tmp_path):
     tree = copy_of_repository(tmp_path / "a:b")
     done = start(tree, "make", "--no-print-directory", "status")
     assert done.returncode and "with a colon" in done.stderr and "Traceback" not in done.stderr
+
+
+# Files: names are bytes, and those of another encoding are no text. OpenCV ends the process at them.
+
+FILES = {
+    "plain": b"photos",
+    "latin-1": b"caf\xe9",
+    "shift_jis": "\u5199\u771f".encode("shift_jis"),
+    "utf-16": b"\xff\xfea",
+    "half a character": b"ab\xc3",
+    "a surrogate": b"\xed\xa0\x80",
+    "a line break": b"a\nb",
+    "a dash": b"-x",
+    "of CSV": b'a,b:"c"=',
+    "spaces": b" a  b ",
+    "a pattern": b"[a]*?%s{x}",
+    "long": b"n" * 200,
+}
+
+
+def child_gives(call):
+    """What `call` returns in a process of its own, which a library may end."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writing, json.dumps(call()).encode())
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        text = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return json.loads(text)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """The tiny experiment, and its weights for classification and psl."""
+    folder, experiment = str(tmp_path_factory.mktemp("models")), tiny_experiment()
+    return (experiment, *(stand_ins.model(experiment, task, folder) for task in ("classification", "psl")))
+
+
+@pytest.fixture(scope="module")
+def few(data, tmp_path_factory):
+    """The demo's data with two images in each list."""
+    root = tmp_path_factory.mktemp("few") / "few"
+    shutil.copytree(data, root)
+    for name in ("train_aug", "val"):
+        path = root / f"ImageSets/Segmentation/{name}.txt"
+        path.write_text("\n".join(path.read_text().split()[:2]))
+    return root
+
+
+def made_of(models, few, folder, name):
+    """{file: its SHA-256} of what the stages make of the data set `few` when it has that name, into such names."""
+    experiment, classifier, net = models
+    root, out = os.path.join(folder, name), os.path.join(folder, "out" + name)
+    shutil.copytree(few, root)
+    weights = shutil.copy(net, os.path.join(folder, "weights" + name))
+    listed, photos = os.path.join(root, "ImageSets/Segmentation/val.txt"), os.path.join(root, "JPEGImages")
+    saliency.run(root, "train_aug", out + "/maps")
+    mine.run(experiment, root, classifier, out + "/regions")
+    masks.run(experiment, root, out + "/regions", out + "/maps", out + "/masks")
+    segment.run(experiment, root, "val", weights, out + "/val", "predicted")
+    picture = shutil.copy(os.path.join(photos, "val_000001.jpg"), os.path.join(folder, name + ".jpg"))
+    infer.run(experiment, [picture], weights, out + "/pictures", overlay=True)
+    os.rename(f"{out}/pictures/{name}.png", f"{out}/pictures/picture.png")
+    os.rename(f"{out}/pictures/{name}_overlay.png", f"{out}/pictures/overlay.png")
+    assert Photos(photos, os.path.join(root, "SegmentationClassAug"), listed).image(0).any()
+    return {
+        os.path.relpath(path, out): sha256(path) for path in glob.glob(glob.escape(out) + "/**/*.png", recursive=True)
+    }
+
+
+@pytest.fixture(scope="module")
+def of_a_plain_name(models, few, tmp_path_factory):
+    return made_of(models, few, str(tmp_path_factory.mktemp("plain")), "photos")
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_results_do_not_depend_on_the_names_of_files(models, few, of_a_plain_name, tmp_path, monkeypatch, case):
+    monkeypatch.setattr("sys.stderr", open(os.devnull, "w"))  # noqa: SIM115
+    assert len(of_a_plain_name) > 10
+    assert child_gives(lambda: made_of(models, few, str(tmp_path), os.fsdecode(FILES[case]))) == of_a_plain_name
+
+
+PICTURES = {
+    "jpg": dict(extension=".jpg", depth=np.uint8),
+    "png": dict(extension=".png", depth=np.uint8),
+    "png of 16 bits": dict(extension=".png", depth=np.uint16),
+    "webp": dict(extension=".webp", depth=np.uint8),
+    "bmp": dict(extension=".bmp", depth=np.uint8),
+    "tif": dict(extension=".tif", depth=np.uint8),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_a_picture_of_any_kind_is_read_as_opencv_reads_it(tmp_path, rng, case):
+    kind = PICTURES[case]
+    most = np.iinfo(kind["depth"]).max
+    picture = rng.randint(0, most + 1, (37, 23, 3)).astype(kind["depth"])
+    path = str(tmp_path / f"a{kind['extension']}")
+    cv2.imwrite(path, picture)
+    expected = np.rint(cv2.imread(path, cv2.IMREAD_UNCHANGED) * (255 / most)).astype(np.uint8)
+    odd = os.path.join(tmp_path, os.fsdecode(b"caf\xe9" + kind["extension"].encode()))
+    os.rename(path, odd)
+    assert child_gives(lambda: read_picture(odd).tolist()) == expected.tolist()
+
+
+@pytest.mark.parametrize("case", ["latin-1", "shift_jis", "utf-16", "half a character", "a surrogate"])
+def test_a_folder_that_caffes_files_cannot_name_is_one_line(models, few, tmp_path, case):
+    out = str(tmp_path / os.fsdecode(FILES[case]))
+    with pytest.raises(InputError, match="is no UTF-8, and Caffe's solver.prototxt holds no other text"):
+        train.run(models[0], "classification", str(few), out)
+    assert not os.path.exists(out)

@@ -191,6 +191,88 @@ def test_an_output_that_is_an_input_is_one_line_and_every_byte_is_left(here, cas
     assert state(here) == before
 
 
+# What is typed, of what lies elsewhere, and what the line begins with; deep/NAME leads to /elsewhere/NAME.
+NOT_SEEN = {
+    "predictions behind a deep link": (
+        "compare --experiment demo --pred theirs --pred deep/crf",
+        "deep/crf: leads to /el",
+    ),
+    "a folder in them": (
+        "compare --experiment demo --pred deep/crf/val/psl --pred theirs",
+        "deep/crf/val/psl: leads to",
+    ),
+    "a link to a link": (
+        "compare --experiment demo --pred theirs --pred twice",
+        "twice: leads to deep/crf, which is not",
+    ),
+    "a loop": ("infer loop.jpg --experiment demo --model weights/w --out runs/x", "loop.jpg: leads to loop.jpg, which"),
+    "a picture of one's own": (
+        "infer /elsewhere/me/a.jpg --experiment demo --model weights/w --out runs/x",
+        "/elsewhere/me/a.jpg: is not",
+    ),
+    "a picture beside this folder": (
+        "infer ../pics/a.jpg --experiment demo --model weights/w --out runs/x",
+        "../pics/a.jpg: is not",
+    ),
+    "a model": (
+        f"segment {STAGE} --list val --model deep/w --out runs/x",
+        "deep/w: leads to /elsewhere/w, which is not",
+    ),
+    "a list": (f"segment {STAGE} --list /elsewhere/me/l.txt --model weights/w --out runs/x", "/elsewhere/me/l.txt: is"),
+    "a net": (
+        f"segment {STAGE} --list val --model weights/w --deploy deep/d.prototxt --out runs/x",
+        "deep/d.prototxt: le",
+    ),
+    "maps": (
+        "saliency --data data --list val --maps /elsewhere/me/maps --out runs/x",
+        "/elsewhere/me/maps: is not there",
+    ),
+    "photos": (
+        "drfi train --images deep/MSRA-B --masks maps --list x/l.txt --out runs/x",
+        "deep/MSRA-B: leads to /else",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOT_SEEN)
+def test_what_the_image_does_not_see_is_one_line_with_the_remedy(here, monkeypatch, case):
+    monkeypatch.setenv("AEPSL_IMAGE", "cpu")
+    os.makedirs("deep")
+    for name in ("crf", "w", "d.prototxt", "MSRA-B"):
+        os.symlink(f"/elsewhere/{name}", f"deep/{name}")
+    os.symlink("deep/crf", "twice")
+    os.symlink("loop.jpg", "loop.jpg")
+    line, complaint = NOT_SEEN[case]
+    with pytest.raises(InputError) as error:
+        typed(line)
+    assert str(error.value).startswith(complaint) and str(error.value).endswith(places.UNSEEN)
+
+
+@pytest.mark.parametrize(
+    "line, complaint",
+    [
+        (
+            "infer holiday.jpg --experiment demo --model weights/w --out runs/x",
+            "holiday.jpg: no such picture; name one in this folder",
+        ),
+        ("compare --experiment demo --pred theirs --pred apart --list my.txt", "my.txt: is no list of the data set"),
+        ("compare --experiment demo --pred theirs --pred apart --list val.txt", "val.txt: is no list of the data set"),
+        ("compare --data data --pred theirs --pred apart --list mine", "mine: is no list of the data set, whose"),
+        ("saliency --data data --list my.txt --detector rbd --out runs/x", "my.txt: is no list of the data set"),
+        (f"segment {STAGE} --list my.txt --model weights/w --out runs/x", "my.txt: is no list of the data set"),
+    ],
+)
+def test_a_picture_or_a_list_that_is_not_there_has_its_own_remedy(here, monkeypatch, line, complaint):
+    shutil.copy(LIST, "mine")
+    shutil.copy(LIST, "my.txt")
+    classes = "\n".join(experiments.load("demo").classes)
+    for folder in ("data", "runs/demo/data"):
+        (here / folder / "classes.txt").write_text(classes)
+    with pytest.raises(InputError) as error:
+        typed(line)
+    assert str(error.value).startswith(complaint) and "list of ids" not in str(error.value)
+
+
 @pytest.mark.parametrize("case", ALLOWED)
 def test_what_stands_apart_is_taken(here, monkeypatch, case):
     """Options are read to their end."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 import standins
+from aepsl.base.errors import InputError
 from aepsl.data import archives
 from aepsl.data.dataset import VOC_CLASSES
+from aepsl.run import start as run_start
 from aepsl.run.inputs import data_of
 from aepsl.settings import experiments
 from conftest import copy_of_repository
@@ -240,47 +243,62 @@ def test_an_experiment_that_draws_its_images_says_that_it_takes_no_others(capsys
     assert data_of(demo, own) == data_of(demo, None) == own and capsys.readouterr().err == ""
 
 
-SBATCH = """#!/bin/sh
-echo "$*" >>{0}/asked
-id=$(wc -l <{0}/asked)
-for script; do :; done
-(setsid sh -c "sh $script >{0}/$id.log 2>&1 && echo COMPLETED >{0}/$id.state || echo FAILED >{0}/$id.state" &) >&- 2>&-
-echo $id
-"""
-SACCT = """#!/bin/sh
-while [ "$1" != --jobs ]; do shift; done
-cat {0}/$2.state 2>/dev/null || echo RUNNING
-"""
+@pytest.fixture
+def begun(tree, made, monkeypatch):
+    """A function that starts the run `own` of a data set in the tree: the words of snakemake's command."""
+    monkeypatch.chdir(tree)
+    monkeypatch.delenv("SALIENCY", raising=False)
+    started = []
+    monkeypatch.setattr(os, "execvp", lambda _, words: started.append(words))
+
+    def begun(data, name="own"):
+        shutil.rmtree(tree / "runs" / name, ignore_errors=True)  # this process holds it since the last time
+        run_start.main([name, "all", "--data", str(data), "--weights", f"{made.folder}/{standins.VGG}"])
+        return started.pop()
+
+    yield begun
+    for folder in ("prototxt/own", "runs/own", "runs/voc12"):
+        shutil.rmtree(tree / folder, ignore_errors=True)
 
 
-def test_slurm_runs_the_jobs_and_tells_of_those_that_fail(tree, made, small_set, tmp_path):
-    """With an sbatch that runs its script in the background, and a sacct that knows how it ended."""
-    for name, text in (("sbatch", SBATCH), ("sacct", SACCT)):
-        (tmp_path / name).write_text(text.format(tmp_path))
-        (tmp_path / name).chmod(0o755)
-    weights = f"{made.folder}/{standins.VGG}"
-    # That GPU 0 is asked for, and none visible, is the fault that is told.
-    environment = dict(EXPERIMENT="flock", DATA=str(small_set), WEIGHTS=weights, GPU="0", CUDA_VISIBLE_DEVICES="")
-    environment["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+WRONG_AT_FIRST = {  # what is done to a data set of cats and dogs, and what the line says
+    "no classes.txt": (lambda data: (data / "classes.txt").unlink(), "mask"),
+    "no classes.txt, other names": (
+        lambda data: (data / "image_labels.txt").write_text(
+            (data / "image_labels.txt").read_text().replace("dog", "yak")
+        ),
+        "write the names of your classes to classes.txt beside it",
+    ),
+    "a broken image": (lambda data: (data / "JPEGImages/image1.jpg").write_bytes(b"x"), "cannot be decoded"),
+    "a missing image": (lambda data: (data / "JPEGImages/image1.jpg").unlink(), "no such file"),
+    "classes in another order": (lambda data: (data / "classes.txt").write_text("dog\ncat\n"), "mask"),
+    "a list too many": (
+        lambda data: (data / "ImageSets/Segmentation/val.txt").write_text("image1\nimage1\n"),
+        "names image1 twice",
+    ),
+}
 
-    def start(until):
-        process = make(
-            tree,
-            "reproduce",
-            "PROFILE=profiles/slurm",
-            "CORES=2",
-            f"ARGS=--until {until} --latency-wait 5",
-            **environment,
-        )
-        return process.communicate()[0], process.returncode
 
-    output, code = start("surgery")
-    assert code == 0, output
-    asked = (tmp_path / "asked").read_text().splitlines()
-    assert len(asked) == 1 and "--job-name aepsl.surgery --cpus-per-task 1 --gres gpu:0" in asked[0]
-    assert json.loads((tree / "runs/flock/done/check.json").read_text())["value"] == dict(train=6, val=3)
+@pytest.mark.parametrize("case", WRONG_AT_FIRST)
+def test_an_experiment_is_written_once_its_data_have_passed(tree, begun, small_set, tmp_path, case):
+    """Written before, it keeps VOC's classes when classes.txt comes, and no remedy leads out."""
+    wrong, complaint = WRONG_AT_FIRST[case]
+    whole = shutil.copytree(small_set, tmp_path / "whole")
+    if "other names" in case:
+        (small_set / "classes.txt").unlink()
+    wrong(small_set)
+    with pytest.raises(InputError, match=complaint):
+        begun(small_set)
+    assert not (tree / "prototxt/own").exists()
+    shutil.rmtree(small_set)
+    whole.rename(small_set)
+    assert begun(small_set)[0] == "snakemake"
+    assert experiments.load("own").classes == ("cat", "dog")
 
-    output, code = start("classification.step1")
-    assert code != 0 and "stopped at classification.step1" in output
-    asked = (tmp_path / "asked").read_text().splitlines()[1:]
-    assert any("aepsl.classification.step1" in line and "--gres gpu:1" in line for line in asked)
+
+@pytest.mark.parametrize("names", ["cat\ndog\n", "dog\nzebra\n", "hot dog\nice cream\nx\n"])
+def test_data_of_ones_own_in_anothers_experiment_have_the_remedy(begun, small_set, names):
+    """EXPERIMENT= was forgotten, so voc12 is taken."""
+    (small_set / "classes.txt").write_text(names)
+    with pytest.raises(InputError, match="does not name aeroplane, .*; add it, or take a new EXPERIMENT=NAME, which"):
+        begun(small_set, "voc12")

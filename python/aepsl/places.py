@@ -21,6 +21,8 @@ INPUTS = (
     " profile regions run saliency sbd sources test vgg voc weights"
 ).split()
 OUTPUTS = "html json out written".split()
+SEEN = set(INPUTS) - set("data data_set experiment profile run sources".split())  # what is typed in the image
+UNSEEN = "name that folder with DATA=, or put a link to it into the top folder of this repository"
 FIGURES = ("html", "json")  # outputs that must not be in a run's folder, whose own files have such names
 LISTS = ("list", "list_name")  # the path of a list, or the name of one of the data set
 DEPTH = 3  # of folders that are searched for links: ImageSets/Segmentation/LIST.txt
@@ -36,6 +38,22 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} {self.path}".lstrip()
+
+
+def check_seen(asked: dict[str, Any]) -> None:
+    """InputError for an input that the container does not see: in a folder that is not mounted, or behind a link there.
+
+    asked: {option: its value}. A file that is missing in a folder that exists is left to the command.
+    """
+    for place in [place for key in SEEN for place in _given(key, asked, {})]:
+        path = found = os.path.abspath(place.path)
+        while not os.path.lexists(found):
+            found = os.path.dirname(found)
+        is_near = path.startswith(os.path.join(os.getcwd(), "")) or found in (path, os.path.dirname(path))
+        if os.path.exists(found) and (is_near or "AEPSL_IMAGE" not in os.environ):
+            continue
+        leads = "" if os.path.exists(found) else f"leads to {os.readlink(found)}, which "
+        raise InputError(f"{place.path}: {leads}is not there, or not in a folder that the image sees; {UNSEEN}")
 
 
 def of_run(*names: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ ALL_IGNORED = f"these masks are {IGNORE} throughout, which is not counted; take 
 WITHOUT_OBJECTS = "add a line 'ID NAME ...', or 'ID' alone for an image without an object"
 WITHOUT_LABELS = "add a line 'ID NAME ...', or take an image without an object out of the list: it trains nothing"
 LISTS = os.path.join("ImageSets", "Segmentation")
+OWN_EXPERIMENT = "take a new EXPERIMENT=NAME, which is made with the classes of the data set"
 MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 
 
@@ -48,14 +49,17 @@ class Dataset:
         self.classes = list(classes) if classes else names
         unknown = [name for name in self.classes if name not in names]
         if unknown:
-            fault = f"does not name {', '.join(unknown)}, which the experiment uses"
-            raise InputError(f"{self._path('classes.txt')}: {fault}; add it, or change `classes` in experiment.yaml")
+            fault = f"does not name {lists.shown(unknown)}, which the experiment uses"
+            raise InputError(f"{self._path('classes.txt')}: {fault}; add it, or {OWN_EXPERIMENT}")
         self._images: Optional[dict[str, list[str]]] = None  # {id: [files]}, read at first use
         self._rows: Optional[dict[str, list[str]]] = None  # {id: [labels]}, read at first use
         self.values = [0] + [names.index(name) + 1 for name in self.classes]
 
     def ids(self, name: str) -> list[str]:
         """The ids of the list `name` ('train_aug'), or of a text file if `name` is a path to one."""
+        if os.sep not in name and not self.has_list(name) and (name.endswith(".txt") or os.path.exists(name)):
+            fault = "is no list of the data set, whose lists are named without .txt"
+            raise InputError(f"{name}: {fault}; a file of your own is named with its folder: ./{name}")
         return lists.read_list(self.list_path(name)).ids
 
     def list_path(self, name: str) -> str:
@@ -71,16 +75,18 @@ class Dataset:
         path = self._path("image_labels.txt")
         if self._rows is None:
             self._rows = lists.read_labels(path, self.classes)
+        lacking = [each for each in ids if each not in self._rows or not (self._rows[each] or may_lack)]
+        if lacking:
+            line = f"no label for {lists.shown(lacking)}, {len(lacking)} of {len(ids)} images"
+            raise InputError(f"{path}: {line}; {WITHOUT_OBJECTS if may_lack else WITHOUT_LABELS}")
         labels = np.zeros((len(ids), len(self.classes)), np.float32)
         for row, image_id in enumerate(ids):
-            if image_id not in self._rows or not (self._rows[image_id] or may_lack):
-                lacking = [each for each in ids if not self._rows.get(each)]
-                line = f"no label for {lists.shown(lacking)}, {len(lacking)} of {len(ids)} images"
-                raise InputError(f"{path}: {line}; {WITHOUT_OBJECTS if may_lack else WITHOUT_LABELS}")
             for name in self._rows[image_id]:
                 if name not in self.classes:
                     what = f"{image_id} has the label '{name}', which is no class of {lists.shown(self.classes)}"
-                    remedy = "correct it, or add it to `classes` in experiment.yaml"
+                    named = os.path.lexists(self._path("classes.txt"))
+                    remedy = OWN_EXPERIMENT if named else "write the names of your classes to classes.txt beside it"
+                    remedy = f"correct it, or {remedy}"
                     raise InputError(f"{path}: {what}; {remedy}; names with spaces need tabs or commas between them")
                 labels[row, self.classes.index(name)] = 1
         return labels

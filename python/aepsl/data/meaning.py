@@ -165,5 +165,5 @@ def _judge(place, ids, which, what):
         warn(line)
 
 
-def _counted(ids, which):
+def _counted(ids: Sequence[str], which: Sequence[int]) -> str:
     return f"{len(which)} of {len(ids)} ({shown([ids[k] for k in which])}) are"

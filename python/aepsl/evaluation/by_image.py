@@ -86,7 +86,7 @@ def over_erased(before: str, after: str, dataset: Dataset, ids: Iterable[str], s
     return sorted(found, key=lambda each: (each["after"] - each["before"], each["id"]))[: 2 * EXAMPLES]
 
 
-def most_different(ids, ours, theirs):
+def most_different(ids: Sequence[str], ours: np.ndarray, theirs: np.ndarray) -> list[dict]:
     """MOST_DIFFERENT images whose own mIoU, over the classes in the image's truth, differs most; N x 3 x K of each."""
     means = [bootstrap.with_mean(evaluate.iou(np.moveaxis(sums, 1, 0)))[:, -1] for sums in (ours, theirs)]
     order = np.argsort(-np.abs(means[1] - means[0]), kind="stable")[:MOST_DIFFERENT]

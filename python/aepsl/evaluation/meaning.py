@@ -1,5 +1,7 @@
 """What predictions of others say, against the true masks: whether their class values are those of the data set."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from aepsl.base.errors import InputError
@@ -11,7 +13,14 @@ FEW = 2  # images of a class that tell nothing
 CLEARLY = 5  # points of mIoU by which other class values must be better
 
 
-def check(name, paths, truths, classes, confusion, sums):
+def check(
+    name: str,
+    paths: dict[str, str],
+    truths: Sequence[str],
+    classes: Sequence[str],
+    confusion: np.ndarray,
+    sums: np.ndarray,
+) -> None:
     """InputError for predictions that can only be wrong, and a warning for what may be meant; name: theirs.
 
     paths: {id: that of the prediction}; truths: paths of the true masks; classes: K names, background first; confusion:
@@ -32,7 +41,7 @@ def check(name, paths, truths, classes, confusion, sums):
     _check_values(name, classes, confusion, np.count_nonzero(sums[:, 1], axis=0))
 
 
-def _check_values(name, classes, confusion, images):
+def _check_values(name: str, classes: Sequence[str], confusion: np.ndarray, images: np.ndarray) -> None:
     """InputError for class values that are shifted or exchanged; images: in how many each class is."""
     count, own = len(classes), scores(confusion, classes)["miou"]
     most = confusion[:, :count].argmax(axis=1)
@@ -57,7 +66,9 @@ def _check_values(name, classes, confusion, images):
         _refuse(name, classes, confusion, own, places, f"exchanged: {exchanged}")
 
 
-def _refuse(name, classes, confusion, own, places, what):
+def _refuse(
+    name: str, classes: Sequence[str], confusion: np.ndarray, own: float, places: np.ndarray, what: str
+) -> None:
     """InputError, where class c at the value `places[c]` is clearly better than at its own."""
     better = scores(np.column_stack([confusion[:, places], confusion[:, -1]]), classes)["miou"]
     if better > own + CLEARLY:

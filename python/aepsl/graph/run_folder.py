@@ -34,6 +34,7 @@ class RunFolder:
         self.path = os.path.join(root or ROOT, name)
         self.settings = self._in("experiment.yaml")  # of the run, whole: every stage and every report reads these
         self.start = self._in("start.json")  # the options of the last start, and SHA-256 of its inputs (graph.Start)
+        self.queue = self._in("queue")  # the jobs that are given to a cluster's queue (aepsl.run.queue)
         self.data = self._in("data")  # what the demo draws
         self.saliency = self._in("saliency")  # background cues
         self.initial = self._in("initial.caffemodel")  # LargeFOV's initial weights, if they are made of VGG-16's

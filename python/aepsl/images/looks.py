@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -35,7 +35,7 @@ def look(paths: Iterable[str]) -> list[Look]:
         return [_seen(path, said) for path in paths]
 
 
-def _seen(path, said):
+def _seen(path: str, said: Callable[[], str]) -> Look:
     header = decoding.header(path)
     image = cv2.imread(path, REDUCED) if header.plain and min(header.size) >= ENOUGH else None
     if image is None:
@@ -45,7 +45,7 @@ def _seen(path, said):
 
 
 @contextlib.contextmanager
-def _listened():
+def _listened() -> Iterator[Callable[[], str]]:
     """A function that returns what was written to this process's stderr since its last call."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as file:
@@ -58,7 +58,7 @@ def _listened():
             os.close(own)
 
 
-def _taken(handle):
+def _taken(handle: int) -> str:
     """The content of a file, which is emptied."""
     text = os.pread(handle, 1 << 16, 0).decode(errors="replace").strip()
     os.lseek(handle, 0, os.SEEK_SET)

@@ -1,5 +1,6 @@
 """Reads and writes images, masks and their palette."""
 
+import os
 import re
 from typing import Optional
 
@@ -19,10 +20,15 @@ def read_image(path: str, header: Optional[decoding.Header] = None) -> np.ndarra
     Dataset.image checks that a data set's masks fit the turned image. Raises InputError for any other file.
     """
     header = header or decoding.header(path)
-    image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
+    image = _by_opencv(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
     if image is None:
         image = _of_any_kind(path, header.bits)
     return decoding.turned(image, header.orientation)
+
+
+def _by_opencv(path: str, flags: int) -> Optional[np.ndarray]:
+    """The picture as OpenCV decodes it, or None. cv2.imread would end the process at a name that is not UTF-8."""
+    return cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), flags)
 
 
 def _of_any_kind(path, bits):
@@ -36,7 +42,7 @@ def _of_any_kind(path, bits):
         if image.format == "PPM":
             _refuse_other_whites(path)
         if bits == 16:
-            array = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+            array = _by_opencv(path, cv2.IMREAD_UNCHANGED)
             if array is None:
                 raise decoding.unreadable(path)
             return _eight_bits(path, array)
@@ -68,7 +74,9 @@ def _eight_bits(path, array):
 
 
 def read_picture(path: str) -> np.ndarray:
-    """read_image for a user's picture that was not checked before; InputError if it was cut short."""
+    """read_image for a user's picture that was not checked before; InputError if it is missing or was cut short."""
+    if not os.path.lexists(path):
+        raise InputError(f"{path}: no such picture; name one in this folder, or below the one that DATA= names")
     return read_image(path, decoding.check_whole(path))  # OpenCV would fill the missing rows
 
 

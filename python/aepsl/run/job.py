@@ -24,16 +24,20 @@ from aepsl.store.result import RECORD, Made
 FREE = ("name", "classes", "data.train", "data.val", "data.workers")
 
 
-def run(folder: str, name: str, workers: int = 1) -> None:
+def run(folder: str, name: str, workers: int = 1, patience: int = 0) -> None:
     """Do the job `name` of the run that the folder describes, unless its record shows that it is done.
 
-    workers: processes for the work of a stage without its net.
+    workers: processes for the work of a stage without its net. patience: seconds to wait for the stages that it needs:
+    a network disk may show late what another machine has written.
     """
     found, start = graph.read(folder)
     stage = found.stages.get(stage_of(name))
     if stage is None or name not in found.jobs(stage.name):
         raise InputError(f"{name}: {found.run.path} has no such job; `aepsl status` lists its stages")
-    word = found.word(stage)
+    word, until = found.word(stage), time.monotonic() + patience
+    while word is None and time.monotonic() < until:
+        time.sleep(1)
+        word = found.word(stage)
     if word is None:
         raise InputError(f"{name}: needs {', '.join(stage.needs)}, which are not done; `aepsl run` does them first")
     make = lambda: _measured(_call, found, start, stage, name, word, workers)  # noqa: E731
@@ -88,4 +92,5 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("folder", help="the run's, with experiment.yaml and start.json")
     parser.add_argument("name", help="the job, for example mine.step2.1-4")
     parser.add_argument("--workers", type=cli.number(1, 256), default=1)
+    parser.add_argument("--patience", type=cli.number(0), default=0, help="seconds to wait for what the job needs")
     run(**vars(parser.parse_args(argv)))

@@ -14,11 +14,10 @@ from typing import Any, Optional
 from aepsl import cli
 from aepsl.base import doors
 from aepsl.base.errors import InputError
-from aepsl.base.locks import hold
 from aepsl.data import synthetic
 from aepsl.graph import graph
 from aepsl.nets import build
-from aepsl.run import checked, costs, inputs, new_experiment, rows, today
+from aepsl.run import checked, costs, inputs, new_experiment, queue, rows, today
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 from aepsl.store import digests, records
@@ -74,12 +73,10 @@ def places(asked: Any) -> dict[str, Any]:
 def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[list[str]]:
     """Draw and check the data, write the files that the run's stages read, and return snakemake's command.
 
-    asked: parsed by `main`; options: of snakemake, -n: print the jobs, return None; more: fields of graph.Start.
+    asked: of `main`; options: of snakemake; more: of graph.Start. None after -n, or if a queue has the jobs (queue.py).
     """
     dry, others = _parted(options)
-    gpus, cores = cli.count(asked.gpu or ""), cores_of(asked.cores)
-    if not dry:
-        new_experiment.run(asked.name, asked.data)
+    gpus, cores = queue.gpus(asked, others), cores_of(asked.cores)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"
     chosen = row.split(",") if asked.row and asked.target == "all" else []
@@ -92,7 +89,7 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
     if not dry:
         _check(experiment, given["maps"])
         os.makedirs(run, exist_ok=True)
-        hold(run)  # as long as this process lives, and snakemake after it
+        queue.hold(run)  # as long as this process lives, and snakemake after it
         records.remove_leftovers(run)
         _draw(experiment, run, data)
     contents = inputs.contents_of(experiment, data, **given)
@@ -107,6 +104,7 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
         return None
     digests.remember()
     checked.run(experiment, run, data, contents, given["maps"])
+    new_experiment.run(asked.name, asked.data)  # not before: a wrong one would stay
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
     seconds = costs.expected(found, gpus, cores)
     start = graph.Start(data, given["weights"], given["maps"], contents, targets, last, gpus, cores, seconds, **more)
@@ -163,13 +161,18 @@ def _tell(jobs: Sequence[str]) -> None:
         print(f"  {job}")
 
 
-def _command(found: graph.Graph, start: graph.Start, profile: Optional[str], options: Sequence[str]) -> list[str]:
-    """Write the files that the run's stages read; returns snakemake's command."""
+def _command(
+    found: graph.Graph, start: graph.Start, profile: Optional[str], options: Sequence[str]
+) -> Optional[list[str]]:
+    """Write the files that the run's stages read; returns snakemake's command, or None: see `prepared`."""
     today.tell_anew(found)
-    if not found.undone(start.targets):
+    jobs = found.undone(start.targets)
+    if not jobs:
         print(DONE, file=sys.stderr, flush=True)
     _check_disk(found, start.targets)
     graph.write(found, start)
+    if queue.is_for(profile):
+        return queue.write(found, start, jobs)
     folder = os.environ["AEPSL_START"] = os.path.abspath(found.run.path)
     where = ["--directory", folder, "--snakefile", os.path.abspath("Snakefile")]
     if profile:

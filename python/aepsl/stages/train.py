@@ -52,6 +52,7 @@ def run(
     ids = dataset.ids(experiment.data.train)
     masks = dataset.mask_folder() if masks == TRUTH else masks
     initial = [path for path in (_checked(classifier), weights) if path]
+    _check_name(out)
     _check(dataset, ids, initial, regions, masks)
     logs = ["log.csv"] + ["psl.csv"] * (task == "psl")
     results = [os.path.join(out, name) for name in ("final.caffemodel", *logs)]
@@ -75,6 +76,12 @@ def _checked(classifier: Optional[str]) -> Optional[str]:
     if classifier and "fc8_cls" not in caffemodel.caffemodel_layers(classifier):
         raise InputError(f"{classifier}: has no layer fc8_cls; give the caffemodel of a classification net")
     return classifier
+
+
+def _check_name(out: str) -> None:
+    """InputError for a folder whose name is not UTF-8."""
+    if out != out.encode(errors="ignore").decode():
+        raise InputError(f"{out}: is no UTF-8, and Caffe's solver.prototxt holds no other text; name another folder")
 
 
 def _check(

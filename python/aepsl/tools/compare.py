@@ -4,7 +4,8 @@ import math
 import os
 import sys
 import tempfile
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -21,17 +22,11 @@ from aepsl.paper import published
 from aepsl.report import page
 from aepsl.run.inputs import data_of
 from aepsl.settings import experiments
+from aepsl.settings.typed import Experiment
 from aepsl.store import records
 from aepsl.tools.comparison_tables import tables
 
 PAPERS_IMAGES = 1449  # of VOC 2012 val
-
-
-class Method(NamedTuple):
-    """name: in the tables; paths: of its masks, in the order of the ids."""
-
-    name: str
-    paths: list[str]
 
 
 class Counts(NamedTuple):
@@ -41,13 +36,21 @@ class Counts(NamedTuple):
     sums: np.ndarray
 
 
-def run(pred, runs=(), list_name=None, data=None, draws=bootstrap.DRAWS, seed=1, experiment=None, baselines=()):
-    """Compare rows of runs, baselines and predictions; returns what --json writes, see `compared`.
+def run(
+    pred: Sequence[str],
+    runs: Sequence[str] = (),
+    list_name: Optional[str] = None,
+    data: Optional[str] = None,
+    draws: int = bootstrap.DRAWS,
+    seed: int = 1,
+    experiment: Optional[Experiment] = None,
+    baselines: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Compare rows of runs, baselines and predictions; returns the value that --json writes, see `compared`.
 
-    pred: see aepsl.data.predictions; runs: texts runs/NAME:ROW; baselines: names of those that `make baseline` has run;
-    list_name: 'val', or the path of a list; data: root of the data set; experiment: whose classes and list are used,
-    without it the first run's, or else the data set's own. Raises InputError, before it decodes a prediction, for
-    predictions that are missing or of another size.
+    pred: see aepsl.data.predictions; runs: texts runs/NAME:ROW; list_name: 'val', or the path of a list; data: root of
+    the data set; experiment: its classes and list are used, without it the first run's, or else the data set's own.
+    Raises InputError, before it decodes a prediction, for predictions that are missing or of another size.
     """
     named = [_named_row(text) for text in runs]
     if named:
@@ -58,36 +61,36 @@ def run(pred, runs=(), list_name=None, data=None, draws=bootstrap.DRAWS, seed=1,
             raise InputError(f"{graph.run.path}: has other classes than those compared; compare runs of one data set")
         _check_truths(graph, row, dataset)
     ids, classes = dataset.ids(list_name), ["background", *dataset.classes]
-    evaluate.check_ids(dataset.mask_folder(), ids)
-    truths = in_folder(dataset.mask_folder(), ids)
+    gt = evaluate.check_ids(dataset.mask_folder(), ids)
+    truths = in_folder(gt, ids)
     sources = [(f"{graph.run.path}:{row}", graph.run.segmented("val", row) + "/crf") for graph, row in named]
     sources += [(name, baseline.masks(name)) for name in baselines] + [(folder, folder) for folder in pred]
     names = [name for name, _ in sources]
     _check_names(names)
     with tempfile.TemporaryDirectory() as folder:
-        methods = []
-        for k, (name, source) in enumerate(sources):
-            paths = find(source, ids, truths, dataset.values, os.path.join(folder, str(k)))
-            methods.append(Method(name, paths))
-        counted = in_threads(_count, [(each, truths, dataset.values) for each in methods])
-        evaluate.check_counts(dataset.mask_folder(), counted[0].confusion)
-        for each, found in list(zip(methods, counted))[len(named) :]:  # of runs the classes are known
-            meaning.check(each.name, dict(zip(ids, each.paths)), truths, classes, *found)
+        own = [os.path.join(folder, str(k)) for k in range(len(sources))]
+        methods = [find(path, ids, truths, dataset.values, each) for (_, path), each in zip(sources, own)]
+        counted = in_threads(_count, [(paths, truths, dataset.values) for paths in methods])
+        evaluate.check_counts(gt, counted[0].confusion)
+        for name, paths, found in list(zip(names, methods, counted))[len(named) :]:  # the classes of runs are known
+            meaning.check(name, dict(zip(ids, paths)), truths, classes, *found)
     return compared(names, counted, ids, classes, draws, seed)
 
 
-def _data(experiment, data, list_name, of_run):
+def _data(
+    experiment: Optional[Experiment], data: Optional[str], list_name: Optional[str], of_run: bool
+) -> tuple[Dataset, str]:
     """(Dataset, name of the list); of_run: whether a run is compared, whose data set may be elsewhere."""
-    if experiment is None and not data:
-        remedy = "name a data set, an experiment such as voc12, or a row of a run with --run"
-        raise InputError(f"--data: nothing says which classes and images count; {remedy}")
     if experiment is None:
+        if not data:
+            remedy = "name a data set, an experiment such as voc12, or a row of a run with --run"
+            raise InputError(f"--data: nothing says which classes and images count; {remedy}")
         return Dataset(data), list_name or "val"
     root = data if data and not of_run else data_of(experiment, data)
     return Dataset(root, experiment.classes), list_name or experiment.data.val
 
 
-def _check_truths(graph, row, dataset):
+def _check_truths(graph: Graph, row: str, dataset: Dataset) -> None:
     """InputError unless the run's val has the true masks of the data set, and its row is of the run's last start."""
     run, val = graph.run, graph.experiment.data.val
     if not os.path.exists(run.start):
@@ -109,14 +112,14 @@ def _check_truths(graph, row, dataset):
         raise InputError(f"{os.path.join(run.path, others[0])}: {line}; start the run again, which makes them anew")
 
 
-def _places(asked):
-    """The runs and baselines that are read, and what data sets they have: aepsl.places."""
+def _places(asked: Any) -> dict[str, Any]:
+    """The runs and baselines that are read, and their data sets: aepsl.places."""
     names = [os.path.basename(text.rpartition(":")[0]) for text in asked.run]
     found = places.of_run(*names, *([asked.experiment.name] if asked.experiment else []))
     return dict(found, run=found["run"] + [baseline.path(name) for name in asked.baseline])
 
 
-def _named_row(text):
+def _named_row(text: str) -> tuple[Graph, str]:
     """(Graph, row) of runs/NAME:ROW."""
     path, _, row = text.rpartition(":")
     name = os.path.basename(os.path.normpath(path)) if path else ""
@@ -126,7 +129,7 @@ def _named_row(text):
     return graph, graph.checked_row(row)
 
 
-def _check_names(names):
+def _check_names(names: list[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise InputError(f"{twice}: is named twice; name it once")
@@ -134,20 +137,21 @@ def _check_names(names):
         raise InputError("--pred: name a folder of predictions, or a second --run; one method alone compares with none")
 
 
-def _count(method, truths, values):
-    """The Counts of a Method. Raises InputError for a prediction that has no class at a pixel that counts."""
+def _count(paths: Sequence[str], truths: Sequence[str], values: Sequence[int]) -> Counts:
+    """The Counts of a method's masks. InputError for a prediction without a class at a pixel that has a true label."""
     total, sums = np.zeros((len(values), len(values) + 1), np.int64), []
-    for path, confusion in zip(method.paths, evaluate.confusions(method.paths, truths, values)):
+    for path, confusion in zip(paths, evaluate.confusions(paths, truths, values)):
         if confusion[:, -1].any():
-            raise InputError(
-                f"{path}: has values that are no classes; each pixel needs one of {', '.join(map(str, values))}"
-            )
+            known = ", ".join(map(str, values))
+            raise InputError(f"{path}: has values that are no classes; each pixel needs one of {known}")
         total += confusion
         sums.append(evaluate.sums(confusion))
     return Counts(total, np.stack(sums))
 
 
-def compared(names, counted, ids, classes, draws=bootstrap.DRAWS, seed=1):
+def compared(
+    names: list[str], counted: list[Counts], ids: list[str], classes: list[str], draws: int, seed: int = 1
+) -> dict[str, Any]:
     """The comparison of methods with the first of them, as a JSON value.
 
     names: of the methods; counted: their Counts; classes: names, background first. Returns {"classes", "images",
@@ -176,22 +180,20 @@ def compared(names, counted, ids, classes, draws=bootstrap.DRAWS, seed=1):
     )
 
 
-def _paper(classes, images):
+def _paper(classes: Sequence[str], images: int) -> dict[str, Any]:
     """{"note": one sentence, "rows": {title: {"miou", "iou"}}, "methods": of table 1}; both empty for other classes."""
     if classes != ["background", *VOC_CLASSES]:
-        return dict(
-            note="The paper's tables are of VOC's 21 classes: they do not compare with these.", rows={}, methods=[]
-        )
+        note = "The paper's tables are of VOC's 21 classes: they do not compare with these."
+        return dict(note=note, rows={}, methods=[])
     note = f"The paper's figures are of the {PAPERS_IMAGES} images of VOC 2012 val"
     note += "." if images == PAPERS_IMAGES else f"; ours are of {images}."
-    rows = {}
-    for title in published.TABLES_3_AND_4:
-        *iou, miou = published.of_row(title)
-        rows[title] = dict(miou=miou, iou=dict(zip(classes, iou)))
+    rows = {
+        title: dict(miou=miou, iou=dict(zip(classes, iou))) for title, (*iou, miou) in published.TABLES_3_AND_4.items()
+    }
     return dict(note=note, rows=rows, methods=[each._asdict() for each in published.TABLE_1])
 
 
-def main(argv=None):
+def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, places=_places)
     parser.add_argument("--experiment", type=experiments.load, metavar="NAME", help="its classes and list are used")
     parser.add_argument("--run", action="append", default=[], metavar="runs/NAME:ROW", help="a row of a run")
