@@ -8,7 +8,7 @@ names passes them: `cli.parser(..., places=)`.
 import contextlib
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from aepsl.base.errors import InputError
@@ -40,7 +40,7 @@ class Place(NamedTuple):
         return f"{self.name} {self.path}".lstrip()
 
 
-def check_seen(asked: dict[str, Any]) -> None:
+def check_seen(asked: Mapping[str, Any]) -> None:
     """InputError for an input that the container does not see: in a folder that is not mounted, or behind a link there.
 
     asked: {option: its value}. A file that is missing in a folder that exists is left to the command.
