@@ -194,7 +194,7 @@ WRONG_VALUES = [
     (
         "psl_start",
         "step2",
-        "is 'step2'; it must be text (initial, step1, or a net of table 3, as ae_step3)",
+        "is 'step2'; it must be text (initial, step1, a net of table 3, as ae_step3, or that with step 1",
     ),
     ("psl_start", "ae_step5", "is ae_step5; it must be at most ae_step4, as `mining.steps`"),
     ("psl_start", "ae_step5+step1", "is ae_step5+step1; it must be at most ae_step4, as `mining.steps`"),
