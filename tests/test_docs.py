@@ -29,7 +29,7 @@ MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
 ID_blob_0.mat ID_seg.png ID.npy eval.py results.pkl results.tgz input_list.txt localization_cues.pickle
 runs/ crf/ plain/ runs/.digests.json runs/baselines/NAME runs/baselines/NAME/index.html runs/bench.json runs/NAME
-runs/demo/report/index.html runs/gpu/voc12
+runs/NAME/queue runs/NAME/slurm/STAGE-ID.log runs/demo/report/index.html runs/gpu/voc12
 runs/gpu/voc12/summary.json runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/
 relabelled/psl/s_hat/ runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
