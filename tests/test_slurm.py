@@ -178,3 +178,14 @@ def test_snakemakes_options_have_no_meaning_there():
     assert queue.gpus(asked, []) == 1
     for profile in (None, "profiles/other"):
         assert queue.gpus(types.SimpleNamespace(gpu="0,1", profile=profile), ["-k"]) == 2
+
+
+def test_the_exported_image_is_started_by_what_the_user_names(tmp_path):
+    """In place of an engine; matplotlib's folder in it can often not be written."""
+    (tmp_path / "start").write_text('#!/bin/sh\nexport AEPSL_IMAGE=cpu\necho "$1 $AEPSL_EXEC"\nshift\nexec "$@"\n')
+    (tmp_path / "start").chmod(0o755)
+    environment = {key: value for key, value in os.environ.items() if key not in ("AEPSL_IMAGE", "GPU")}
+    environment.update(AEPSL_EXEC=f"{tmp_path}/start image", MPLCONFIGDIR="/no/such/folder")
+    command = ["docker/run", "sh", "-c", "echo $AEPSL_IMAGE $MPLCONFIGDIR"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == f"image \ncpu /tmp/matplotlib-{os.getuid()}\n" and done.returncode == 0, done.stderr

@@ -17,8 +17,8 @@ from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 
 INPUTS = (
-    "before classes data data_set deploy experiment gt ids images list list_name list_path maps masks model paths pred"
-    " profile regions run saliency sbd sources test vgg voc weights"
+    "before classes classifier data data_set deploy experiment gt ids images list list_name list_path maps masks model"
+    " paths pred profile regions run saliency sbd sources test vgg voc weights"
 ).split()
 OUTPUTS = "html json out written".split()
 SEEN = set(INPUTS) - set("data data_set experiment profile run sources".split())  # what is typed in the image

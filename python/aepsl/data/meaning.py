@@ -88,7 +88,7 @@ def of_copies(
         warn(f"{place}: {line}; the figures will be too good: take them out of one of the lists")
 
 
-def of_maps(folder: str, ids: Sequence[str], maps: Sequence[tuple]) -> None:
+def of_maps(folder: str, ids: Sequence[str], maps: Sequence[tuple[int, float, float]]) -> None:
     """Check saliency maps; maps: (levels, border less middle, object less rest) of each, see `map_says`."""
     levels, border, objects = np.array(maps, float).T
     what = "saliency maps of one value throughout, in which nothing is salient; compute them anew"
@@ -156,7 +156,7 @@ def strips(mask: np.ndarray, ignored: int = 255) -> tuple[int, int]:
     return borders, thin
 
 
-def _judge(place, ids, which, what):
+def _judge(place: str, ids: Sequence[str], which: np.ndarray, what: str) -> None:
     """Raise an InputError, warn, or do nothing, by how many of `ids` are in `which`, positions."""
     if len(which) >= min(FEW, len(ids)) and len(which) > SOME * len(ids):
         line = f"{place}: {_counted(ids, which)} {what}"
