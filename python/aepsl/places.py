@@ -87,7 +87,7 @@ def _check_two(output: Place, other: Place) -> None:
         raise InputError(f"{output}: {relation} {other}; {REMEDY}")
 
 
-def _given(key: str, asked: dict[str, Any], names: dict[str, str]) -> list[Place]:
+def _given(key: str, asked: Mapping[str, Any], names: dict[str, str]) -> list[Place]:
     """The Places that an option names."""
     value = asked.get(key)
     if isinstance(value, Experiment):
