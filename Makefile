@@ -28,6 +28,8 @@ RUN = docker/run
 # Test files side by side: one at a time on each core, at most eight.
 TESTS = python3 -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 OF_RUN = "$${EXPERIMENT:-voc12}"
+# On a cluster the jobs are started from outside of the image.
+OF_DEMO = $(if $(value PROFILE),scripts/reproduce,$(RUN) python3 -m aepsl run)
 UNUSED = warning: the demo draws its own data; EXPERIMENT, DATA, WEIGHTS and SALIENCY are not used
 
 help: ## this list
@@ -93,6 +95,7 @@ test: ## the tests, except for the longest
 test-long: ## the longest tests
 	$(RUN) $(TESTS) -m long $(ARGS) tests
 	tests/power_cuts 3
+	tests/engines/slurm
 	tests/engines/docker
 
 test-gpu: export GPU := $(if $(GPU),$(GPU),fake,fake)
