@@ -10,6 +10,7 @@ from PIL import Image
 from aepsl.base.errors import InputError
 from aepsl.data import meaning
 from aepsl.data.dataset import Dataset
+from aepsl.evaluation import evaluate
 from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.run import checked
 from aepsl.saliency.maps import Maps
@@ -190,6 +191,20 @@ def test_predictions(root, tmp_path, case, capsys):
         write_mask(f"{tmp_path}/others/i{k}.png", np.roll(truth(root, k), 1, axis=0))
         write_mask(f"{tmp_path}/theirs/i{k}.png", make(guessed(truth(root, k)), k))
     said(lambda: compare.run([f"{tmp_path}/theirs", f"{tmp_path}/others"], data=root, draws=3), expected, capsys)
+
+
+def test_evaluate_looks_at_predictions_too(root, tmp_path):
+    """Before it writes the figures."""
+    ids, figures = f"{root}/ImageSets/Segmentation/val.txt", tmp_path / "figures.json"
+    arguments = ["--gt", f"{root}/SegmentationClass", "--ids", ids, "--classes", f"{root}/classes.txt"]
+    for name, values in (("right", range(9)), ("low", [0, *range(8)])):
+        for k in range(COUNT):
+            write_mask(f"{tmp_path}/{name}/i{k}.png", np.uint8(values)[guessed(truth(root, k))])
+    evaluate.main([*arguments, "--pred", f"{tmp_path}/right", "--json", str(figures)])
+    figures.unlink()
+    with pytest.raises(InputError, match="low: its class values seem one too low, of 8 of 8 classes"):
+        evaluate.main([*arguments, "--pred", f"{tmp_path}/low", "--json", str(figures)])
+    assert not figures.exists()
 
 
 def test_what_is_right_of_exchanged_classes_is_said(root, tmp_path, capsys):

@@ -8,7 +8,7 @@ names passes them: `cli.parser(..., places=)`.
 import contextlib
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from aepsl.base.errors import InputError
@@ -17,8 +17,8 @@ from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 
 INPUTS = (
-    "before classes data data_set deploy experiment gt ids images list list_name list_path maps masks model paths pred"
-    " profile regions run saliency sbd sources test vgg voc weights"
+    "before classes classifier data data_set deploy experiment gt ids images list list_name list_path maps masks model"
+    " paths pred profile regions run saliency sbd sources test vgg voc weights"
 ).split()
 OUTPUTS = "html json out written".split()
 SEEN = set(INPUTS) - set("data data_set experiment profile run sources".split())  # what is typed in the image
@@ -40,7 +40,7 @@ class Place(NamedTuple):
         return f"{self.name} {self.path}".lstrip()
 
 
-def check_seen(asked: dict[str, Any]) -> None:
+def check_seen(asked: Mapping[str, Any]) -> None:
     """InputError for an input that the container does not see: in a folder that is not mounted, or behind a link there.
 
     asked: {option: its value}. A file that is missing in a folder that exists is left to the command.
@@ -87,7 +87,7 @@ def _check_two(output: Place, other: Place) -> None:
         raise InputError(f"{output}: {relation} {other}; {REMEDY}")
 
 
-def _given(key: str, asked: dict[str, Any], names: dict[str, str]) -> list[Place]:
+def _given(key: str, asked: Mapping[str, Any], names: dict[str, str]) -> list[Place]:
     """The Places that an option names."""
     value = asked.get(key)
     if isinstance(value, Experiment):

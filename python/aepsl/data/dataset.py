@@ -110,9 +110,8 @@ class Dataset:
     def upright(self, image_id: str, path: str, header: decoding.Header) -> None:
         """InputError for an image that is stored turned, by its EXIF, unless its mask has the turned image's size.
 
-        Masks, regions and maps fit the image that a labelling tool showed. Some tools turn images as EXIF says, others
-        do not. A mask with the size of the turned image, and not of the stored one, shows that its tool turned it. Such
-        an image is turned wherever it is read.
+        Masks, regions and maps fit the image as a labelling tool showed it. Some tools turn it as EXIF says, some do
+        not. A mask with the size of the turned image alone shows that. Then the image is turned wherever it is read.
         """
         if header.orientation == 1:
             return

@@ -140,6 +140,8 @@ def _check(prediction, truth):
 
 
 def main(argv: Optional[list[str]] = None) -> None:
+    from aepsl.evaluation import meaning  # it imports this file
+
     parser = cli.parser(__doc__)
     parser.add_argument("--pred", required=True, help="folder of predicted masks")
     parser.add_argument("--gt", required=True, help="folder of true masks")
@@ -151,6 +153,7 @@ def main(argv: Optional[list[str]] = None) -> None:
     ids = read_list(arguments.ids).ids
     names = ["background", *(read_classes(arguments.classes) if arguments.classes else VOC_CLASSES)]
     result = run(arguments.pred, arguments.gt, ids, list(range(len(names))), names)
+    meaning.check_folder(arguments.pred, arguments.gt, ids, list(range(len(names))), names)
     write_json(arguments.json, result)
     rows = [[name, number(value, 2)] for name, value in [*result["iou"].items(), ("mIoU", result["miou"])]]
     absent = ", ".join(result["absent"])

@@ -5,12 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from aepsl.base.errors import InputError
+from aepsl.data.dataset import in_folder
 from aepsl.data.meaning import STRIPS, check_resized, strips, warn
-from aepsl.evaluation.evaluate import scores
+from aepsl.evaluation.evaluate import confusions, scores, sums
 from aepsl.images.pictures import read_indexed
 
 FEW = 2  # images of a class that tell nothing
 CLEARLY = 5  # points of mIoU by which other class values must be better
+
+
+def check_folder(pred: str, gt: str, ids: Sequence[str], values: Sequence[int], classes: Sequence[str]) -> None:
+    """`check` of the predictions pred/ID.png against gt/ID.png; values: mask values of the classes."""
+    paths, truths = in_folder(pred, ids), in_folder(gt, ids)
+    found = np.stack(list(confusions(paths, truths, values)))
+    check(pred, dict(zip(ids, paths)), truths, classes, found.sum(axis=0), np.stack([sums(each) for each in found]))
 
 
 def check(
@@ -19,26 +27,26 @@ def check(
     truths: Sequence[str],
     classes: Sequence[str],
     confusion: np.ndarray,
-    sums: np.ndarray,
+    of_images: np.ndarray,
 ) -> None:
     """InputError for predictions that can only be wrong, and a warning for what may be meant; name: theirs.
 
     paths: {id: that of the prediction}; truths: paths of the true masks; classes: K names, background first; confusion:
-    K x (K + 1) of all images, as evaluate.scores takes it; sums: N x 3 x K, evaluate.sums of each image.
+    K x (K + 1) of all images, as evaluate.scores takes it; of_images: N x 3 x K, evaluate.sums of each image.
     """
     ids = list(paths)
     borders, thin = np.sum([strips(read_indexed(path)) for path in truths], axis=0)
     if thin < STRIPS / 3 * borders:  # else true masks are such, too
         check_resized(name, ids, map(read_indexed, paths.values()))
-    hits, true, predicted = sums.sum(axis=0)
+    hits, true, predicted = of_images.sum(axis=0)
     if hits.sum() == true.sum():
-        warn(f"{name}: is the true mask at each pixel of {len(sums)} images; are these predictions?")
+        warn(f"{name}: is the true mask at each pixel of {len(of_images)} images; are these predictions?")
     found = np.flatnonzero(predicted[1:])
-    if len(found) < 2 < np.count_nonzero(true[1:]) and len(sums) > FEW:
+    if len(found) < 2 < np.count_nonzero(true[1:]) and len(of_images) > FEW:
         what = f"the class {classes[found[0] + 1]} alone" if len(found) else "no object"
-        line = f"has {what} in {len(sums)} images, whose true masks have {np.count_nonzero(true[1:])} classes"
+        line = f"has {what} in {len(of_images)} images, whose true masks have {np.count_nonzero(true[1:])} classes"
         warn(f"{name}: {line}; each pixel needs its class's value")
-    _check_values(name, classes, confusion, np.count_nonzero(sums[:, 1], axis=0))
+    _check_values(name, classes, confusion, np.count_nonzero(of_images[:, 1], axis=0))
 
 
 def _check_values(name: str, classes: Sequence[str], confusion: np.ndarray, images: np.ndarray) -> None:

@@ -61,8 +61,8 @@ def run(
             raise InputError(f"{graph.run.path}: has other classes than those compared; compare runs of one data set")
         _check_truths(graph, row, dataset)
     ids, classes = dataset.ids(list_name), ["background", *dataset.classes]
-    evaluate.check_ids(dataset.mask_folder(), ids)
-    truths = in_folder(dataset.mask_folder(), ids)
+    gt = evaluate.check_ids(dataset.mask_folder(), ids)
+    truths = in_folder(gt, ids)
     sources = [(f"{graph.run.path}:{row}", graph.run.segmented("val", row) + "/crf") for graph, row in named]
     sources += [(name, baseline.masks(name)) for name in baselines] + [(folder, folder) for folder in pred]
     names = [name for name, _ in sources]
@@ -71,7 +71,7 @@ def run(
         own = [os.path.join(folder, str(k)) for k in range(len(sources))]
         methods = [find(path, ids, truths, dataset.values, each) for (_, path), each in zip(sources, own)]
         counted = in_threads(_count, [(paths, truths, dataset.values) for paths in methods])
-        evaluate.check_counts(dataset.mask_folder(), counted[0].confusion)
+        evaluate.check_counts(gt, counted[0].confusion)
         for name, paths, found in list(zip(names, methods, counted))[len(named) :]:  # the classes of runs are known
             meaning.check(name, dict(zip(ids, paths)), truths, classes, *found)
     return compared(names, counted, ids, classes, draws, seed)
