@@ -152,7 +152,8 @@ def table(found: dict[str, Any]) -> Table:
     caption = f"mIoU on val over {len(found['seeds'])} training seeds: mean (least … largest)"
     columns = ["row", "with CRF", "without", f"above {first}, same seed", "one class", "several", "objects in S_hat"]
     shown = [k for k in range(len(columns)) if any(line[k] for line in lines)]
-    note = "One class, several: images with so many classes; with CRF / without. Objects in S_hat: share of those in S."
+    notes = {4: "One class, several: images with so many classes; with CRF / without.", 6: "S_hat: as a share of S's."}
+    note = " ".join(text for k, text in notes.items() if k in shown)
     return Table(caption, [columns[k] for k in shown], [[line[k] for k in shown] for line in lines], note)
 
 
