@@ -95,6 +95,7 @@ test: ## the tests, except for the longest
 test-long: ## the longest tests
 	$(RUN) $(TESTS) -m long $(ARGS) tests
 	tests/power_cuts 3
+	tests/engines/slurm
 	tests/engines/docker
 
 test-gpu: export GPU := $(if $(GPU),$(GPU),fake,fake)

@@ -256,7 +256,7 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
         "there.shape[-1]",
         "compare",
     ),
-    "the images that differ least": (A + "tools/compare.py", "-np.abs(means[1]", "np.abs(means[1]", "compare"),
+    "the images that differ least": (A + "evaluation/by_image.py", "-np.abs(means[1]", "np.abs(means[1]", "compare"),
     "predictions without a class count": (A + "tools/compare.py", "if confusion[:, -1].any()", "if False", "compare"),
     "two files for an id": (A + "data/predictions.py", "if len(pngs or paths) > 1", "if False", "predictions"),
     "a kernel's middle is its first cell": (A + "nets/geometry.py", "(reach - 1) / 2", "(reach - 2) / 2", "geometry"),

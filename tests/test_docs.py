@@ -29,11 +29,11 @@ MADE = """
 aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json .cuda-cache/
 ID_blob_0.mat ID_seg.png ID.npy eval.py results.pkl results.tgz input_list.txt localization_cues.pickle
 runs/ crf/ plain/ runs/.digests.json runs/baselines/NAME runs/baselines/NAME/index.html runs/bench.json runs/NAME
-runs/demo/report/index.html runs/gpu/voc12
+runs/NAME/queue runs/NAME/slurm/STAGE-ID.log runs/demo/report/index.html runs/gpu/voc12
 runs/gpu/voc12/summary.json runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/
 relabelled/psl/s_hat/ runs/voc12/submission/psl++.tgz
 runs/segmented/holiday.png runs/segmented/holiday_overlay.png
-train.json
+train.json runs/NAME/queue runs/NAME/slurm/STAGE-ID.log
 """.split()
 SOURCES = "scripts/sources.yaml"
 OTHERS = ["libcaffe.so", "caffe.NCCL", "cams.cuda", "torch.from_numpy"]  # names of Caffe's and PyTorch's
@@ -316,6 +316,7 @@ def test_variables_exist(path):
     words = [word for code in [*inline(read(path)), *command_lines(path)] for word in code.split()]
     named = {word.split("=")[0].strip("['") for word in words if re.match(r"\W*[A-Z]+[A-Z_]*=", word)}
     sources = [MAKEFILE, *glob.glob("docker/*"), *glob.glob("docker/fake_cuda/*.cpp"), *glob.glob("scripts/*")]
+    sources += glob.glob("profiles/*/*")
     known = "".join(read(source) for source in sources if os.path.isfile(source))
     theirs = {name for name in named if name == "EXP" or name.startswith("SBATCH_")}  # of prototxts, of sbatch
     assert [name for name in named - theirs if not re.search(rf"\b{name}\b", known)] == []

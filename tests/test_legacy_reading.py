@@ -1,5 +1,6 @@
 """Prototxts of other Caffes, unedited: what is made of them, and where a white square lands."""
 
+import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
@@ -13,6 +14,7 @@ from aepsl.legacy.net import LegacyNet
 from aepsl.nets import geometry, sizes
 from aepsl.settings.typed import Bilateral, Crf, Gaussian
 from legacy_nets import PASCAL, conv, pool
+from test_names import child_gives
 
 # layout, version, size of the image, side of the square, shifts, the blob of scores, start and stride of its cells
 LANDINGS = {
@@ -354,3 +356,69 @@ def test_a_deconvolution_without_weights_has_its_fillers(tmp_path):
     path.write_text(path.read_text().replace('"bilinear"', '"gaussian"'))
     with pytest.raises(InputError, match="has no layer up, which the net needs"):
         LegacyNet(legacy_nets.experiment(), str(path), None, str(path.with_suffix(".caffemodel")), 2)
+
+
+def down(name, bottom):
+    return pool(name, bottom, 2, "stride: 2")
+
+
+UP = "num_output: 2 kernel_size: 4 stride: 2 pad: 1"
+AGAIN = [conv("a", "data", 1), down("p", "a"), ("Deconvolution", "up", "p", "up", f"convolution_param {{ {UP} }}")]
+HALF = [conv("a", "data", 1), conv("b", "a", 1)]
+# A layout that Caffe takes at 64 x 64, and what a line says of it; None: images of all sizes are padded until it fits.
+SIZED = {
+    "a sum after pooling": ([*AGAIN, ("Eltwise", "s", "a up", "s", "")], None),
+    "a sum of three scales": (
+        [
+            *AGAIN,
+            down("p2", "p"),
+            down("p3", "p2"),
+            ("Deconvolution", "up3", "p3", "up3", "convolution_param { num_output: 2 kernel_size: 8 stride: 8 }"),
+            ("Eltwise", "s", "a up up3", "s", ""),
+        ],
+        None,
+    ),
+    "Concat after pooling": ([*AGAIN, ("Concat", "s", "a up", "s", "")], None),
+    "Scale by another blob": ([*AGAIN, ("Scale", "s", "a up", "s", "scale_param { axis: 0 }")], None),
+    "Bias by another blob": ([*AGAIN, ("Bias", "s", "a up", "s", "bias_param { axis: 0 }")], None),
+    "Scale by the same": ([*HALF, ("Scale", "s", "a b", "s", "scale_param { axis: 0 }")], None),
+    "Scale of channels": ([conv("a", "data", 1), ("Scale", "s", "a", "s", "scale_param { bias_term: true }")], None),
+    "Scale of each pixel": (
+        [conv("a", "data", 1), ("Scale", "s", "a", "s", "scale_param { num_axes: -1 }")],
+        "each row",
+    ),
+    "Scale of rows": ([conv("a", "data", 1), ("Scale", "s", "a", "s", "scale_param { axis: 2 }")], "each row"),
+    "Bias of each pixel": ([conv("a", "data", 1), ("Bias", "s", "a", "s", "bias_param { num_axes: 3 }")], "each row"),
+    "Concat of rows": ([*HALF, ("Concat", "s", "a b", "s", "concat_param { axis: 2 }")], "works along axis 2"),
+    "Concat of columns": ([*HALF, ("Concat", "s", "a b", "s", "concat_param { axis: -1 }")], "works along axis -1"),
+    "Slice of rows": (
+        [conv("a", "data", 1), ("Slice", "s", "a", "s t", "slice_param { axis: 2 }")],
+        "works along axis 2",
+    ),
+    "Slice of columns": ([conv("a", "data", 1), ("Slice", "s", "a", "s t", "slice_param { slice_dim: 3 }")], "axis 3"),
+    "pooling at random": ([conv("a", "data", 1), pool("s", "a", 2, "", of="STOCHASTIC")], "is STOCHASTIC"),
+}
+
+
+@pytest.mark.parametrize("case", SIZED)
+def test_an_image_that_a_net_does_not_take_is_padded_or_one_line(tmp_path, case):
+    """In a process of its own: Caffe ends it where blobs do not fit each other."""
+    layout, complaint = SIZED[case]
+    path = tmp_path / "deploy.prototxt"
+    head = 'input: "data" input_dim: 1 input_dim: 3 input_dim: 64 input_dim: 64'
+    path.write_text(legacy_nets.text([*layout, conv("score", "s", 1, "")], 2, head))
+    caffe.Net(str(path), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
+
+    def shapes():
+        try:
+            net = LegacyNet(legacy_nets.experiment(), str(path), None, str(tmp_path / "w.caffemodel"), 2)
+        except InputError as error:
+            return str(error)
+        images = [np.zeros((*size, 3), np.uint8) for size in ((64, 64), (16, 16), (33, 65), (1, 1), (1, 500), (5, 3))]
+        return [list(net.probabilities(image).shape[1:]) for image in images]
+
+    found = child_gives(shapes)
+    if complaint:
+        assert complaint in found and "impossible in plain Caffe" in found
+    else:
+        assert len(found) == 6 and found[0] == [64, 64] and found[-1] == [5, 3]

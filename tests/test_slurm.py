@@ -10,7 +10,7 @@ import pytest
 
 import standins
 from aepsl.base.errors import InputError
-from aepsl.run import queue
+from aepsl.run import job, queue
 from conftest import copy_of_repository
 from test_reproduce import made, make, tree  # noqa: F401 (made and tree are fixtures)
 
@@ -189,3 +189,17 @@ def test_the_exported_image_is_started_by_what_the_user_names(tmp_path):
     command = ["docker/run", "sh", "-c", "echo $AEPSL_IMAGE $MPLCONFIGDIR"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stdout == f"image \ncpu /tmp/matplotlib-{os.getuid()}\n" and done.returncode == 0, done.stderr
+
+
+def test_a_job_waits_for_what_a_network_disk_shows_late(monkeypatch):
+    words, begun = [None, None, None, "word"], []
+    stage = types.SimpleNamespace(name="a", needs=["b"])
+    found = types.SimpleNamespace(stages={"a": stage}, jobs=lambda name: [name], run=types.SimpleNamespace(path="x"))
+    found.word = lambda stage: words.pop(0)
+    monkeypatch.setattr(job.graph, "read", lambda folder: (found, None))
+    monkeypatch.setattr(job.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(job.records, "done", lambda run, name, word, make: begun.append(word) or True)
+    with pytest.raises(InputError, match="a: needs b, which are not done"):
+        job.run("x", "a")
+    job.run("x", "a", patience=60)
+    assert begun == ["word"] and not words

@@ -17,6 +17,7 @@ from aepsl.legacy.text import Fields
 from aepsl.nets import geometry
 from aepsl.nets.geometry import BOTH
 
+DIMENSIONS = 4  # of a blob: images, channels, rows, columns
 EPS = 1e-5  # of PSPNet's BN, if its bn_param has none
 # Why plain Caffe, and so this reader, has no such layer.
 REASONS = dict(
@@ -82,6 +83,31 @@ class Translator:
         return [layer.made(layer.kind, Fields([*others, ("convolution_param", fields, layer.line)]))]
 
     _deconvolution = _convolution
+
+    def _concat(self, layer, net):
+        """Of channels alone: rows of two blobs in one have no place on the image."""
+        param = layer.fields.message(f"{layer.kind.lower()}_param")
+        axis = param.number("axis", param.number(f"{layer.kind.lower()}_dim", 1, int), int)
+        if axis % DIMENSIONS != 1:
+            raise Impossible(f"works along axis {axis}, and only along 1, the channels, do cells stay where they are")
+        return [layer]
+
+    _slice = _concat
+
+    def _scale(self, layer, net):
+        """Of one bottom, its weights may be of channels, not of rows: those fit images of one size."""
+        param = layer.fields.message(f"{layer.kind.lower()}_param")
+        first, count = param.number("axis", 1, int) % DIMENSIONS, param.number("num_axes", 1, int)
+        if len(layer.bottoms) == 1 and count and (count < 0 or first + count > 2):
+            raise Impossible("has a weight for each row or column, so it takes images of one size")
+        return [layer]
+
+    _bias = _scale
+
+    def _pooling(self, layer, net):
+        if layer.fields.message("pooling_param").get("pool") in ("STOCHASTIC", "2"):
+            raise Impossible("is STOCHASTIC, which Caffe computes on a GPU alone; MAX and AVE are taken")
+        return [layer]
 
     def _crop(self, layer, net):
         """A Crop without crop_param: FCN's authors align its cells with the second bottom's, BVLC crops at offset 0."""

@@ -121,7 +121,7 @@ def sides(net: NetParameter, side: int, axis: int) -> dict[str, int]:
 
 def _side(layer, axis, below):
     count = below[0]
-    if layer.type in ("Eltwise", "Concat") and len(set(below)) > 1:
+    if layer.type != "Crop" and len(set(below)) > 1:
         raise Unfit(f"{layer.name} joins blobs of {', '.join(map(str, below))} cells")
     if layer.type == "Crop" and axis + 2 >= layer.crop_param.axis:
         if offset(layer, axis) + below[1] > count:

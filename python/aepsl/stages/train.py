@@ -54,7 +54,7 @@ def run(
     initial = [path for path in (_checked(classifier), weights) if path]
     _check_name(out)
     _check(dataset, ids, initial, regions, masks)
-    results = [os.path.join(out, name) for name in ("final.caffemodel", "log.csv", *["psl.csv"] * (task == "psl"))]
+    results = [os.path.join(out, name) for name in ["final.caffemodel", "log.csv"] + ["psl.csv"] * (task == "psl")]
     summary, *prototxts = (os.path.join(out, name) for name in ("train.json", NET, SOLVER))
     make_folder(out)
     with only_one(out):
