@@ -28,6 +28,7 @@ CORES = "an integer, at least 1 and at most 64 (cores of one training or net on 
 CROP = "an integer, at least 9 and at most 8193 (8k + 1 pixels)"
 LR = "a number, more than 0 and at most 1000 (times lr, for the last layer)"
 NAME = "text (a name without commas and tabs; background is there unasked)"
+PSL_START = "text (initial, step1, a net of table 3, as ae_step3, or that with step 1's classifier, ae_step3+step1)"
 REMOVED = object()
 
 
@@ -191,15 +192,11 @@ WRONG_VALUES = [
     ("new_layer_lr", 1001, f"is 1001; it must be {LR}"),
     ("segmentation_start", "imagenet", "is 'imagenet'; it must be initial or step1"),
     ("background.detector", "slic", "is 'slic'; it must be drfi or rbd or truth"),
-    (
-        "psl_start",
-        "step2",
-        "is 'step2'; it must be text (initial, step1, a net of table 3, as ae_step3, or that with step 1",
-    ),
+    ("psl_start", "step2", f"is 'step2'; it must be {PSL_START}"),
     ("psl_start", "ae_step5", "is ae_step5; it must be at most ae_step4, as `mining.steps`"),
     ("psl_start", "ae_step5+step1", "is ae_step5+step1; it must be at most ae_step4, as `mining.steps`"),
-    ("psl_start", "ae_step3+step2", "it must be text (initial, step1, a net of table 3"),
-    ("psl_start", "initial+step1", "it must be text (initial, step1, a net of table 3"),
+    ("psl_start", "ae_step3+step2", f"is 'ae_step3+step2'; it must be {PSL_START}"),
+    ("psl_start", "initial+step1", f"is 'initial+step1'; it must be {PSL_START}"),
     ("mining.steps", 0, "is 0; it must be an integer, at least 1 and at most 9"),
     ("mining.steps", 10, "is 10; it must be an integer, at least 1 and at most 9"),
     ("mining.merge", 0, "is 0; it must be an integer, at least 1"),
