@@ -108,6 +108,26 @@ def test_other_demos_are_between_the_readmes_bounds():
     )
 
 
+def test_the_readme_says_when_psl_gains():
+    """psl less ae_step3, of the same training seed, with CRF and without; the least and the largest."""
+    found, text = read_json("sweeps/rehearsal"), " ".join(read("README.md").split())
+    assert [each["changes"] for each in found["settings"]] == [
+        [],
+        ["psl_start=ae_step3", "psl.v=softmax"],
+        ["psl_start=ae_step3+step1", "psl.v=softmax"],
+    ]
+    ends = []
+    for setting in found["settings"]:
+        pairs = list(zip(setting["rows"]["psl"], setting["rows"]["ae_step3"]))
+        of = lambda key: sorted(psl[key] - ae[key] for psl, ae in pairs)  # noqa: E731
+        ends.append([f"{abs(each):.1f}" for each in (*of("miou"), *of("miou_no_crf"))])
+    gains, drawn, shared = ends
+    assert "above `ae_step3` over two seeds, and {2} to {3} without CRF".format(*gains) in text
+    assert "`psl` is {0} to {1} points above".format(*gains) in text
+    assert "it is {1} to {0} points below ({2} to {3} above without CRF)".format(*shared) in text
+    assert "begins with random weights too, as in `photos`, it is {1} to {0} points below".format(*drawn) in text
+
+
 @pytest.mark.long
 def test_make_demo_gave_the_figures_that_are_kept():
     """On every processor with AVX2; the digits are those that the tables have."""
