@@ -123,7 +123,7 @@ def test_the_readme_says_when_psl_gains():
         ends.append([f"{abs(each):.1f}" for each in sum(of, [])])
     gains, drawn, shared = ends
     for claim in (
-        f"`psl` is {gains[0]} to {gains[1]} points above `ae_step3` over two seeds, and {gains[2]} to {gains[3]} without",
+        f"`psl` is {gains[0]} to {gains[1]} points above `ae_step3` over two seeds, and {gains[2]} to {gains[3]} ",
         f"it is {shared[1]} to {shared[0]} points below ({shared[2]} to {shared[3]} above without CRF)",
         f"as in `photos`, it is {drawn[1]} to {drawn[0]} points below",
     ):
