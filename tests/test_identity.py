@@ -247,7 +247,9 @@ def test_asking_changes_no_file(run, tmp_path):
     before = run.files()
     run.start("-n", TMPDIR=str(tmp_path))
     done = run.command("run", "tiny", "all", "-n", "--until", "results", TMPDIR=str(tmp_path))
-    assert done.returncode == 1 and done.stderr.startswith("error: -n: tells what would be done, and takes no --until")
+    assert done.returncode == 1 and done.stderr.startswith(
+        "error: -n: tells what would be done, and cannot be combined with --until"
+    )
     assert not list(tmp_path.iterdir())
     for command in (["status", "tiny"], ["plan", "tiny"], ["plan", "new", "--data", str(run.data)]):
         done = run.command(*command)

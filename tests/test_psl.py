@@ -279,7 +279,7 @@ def test_a_picture_is_segmented_upright_and_at_the_size_of_vocs_photos(models, r
     "arguments, code, complaint",
     [
         (["a.png", "--out", "."], 1, "--out .: contains --model "),
-        (["a.jpg", "--out", "out"], 1, "a.jpg: no such file"),
+        (["a.jpg", "--out", "out"], 1, "a.jpg: no such picture; name one in this folder"),
         (["cut.jpg", "--out", "out"], 1, "cut.jpg: cannot be decoded"),
         (["text.jpg", "--out", "out"], 1, "text.jpg: cannot be decoded"),
         (["a.png", "--out", "text.jpg"], 1, "text.jpg: File exists"),
