@@ -61,6 +61,7 @@ RUN_HERE = {
     "aepsl segment --deploy": Here(0, "--scores", "aepsl segment --help"),
     "aepsl export": Here(0, "irn", "aepsl export --help"),
     "aepsl sweep": Here(0, "--seeds", "aepsl sweep --help"),
+    "aepsl confidence": Here(0, "--model", "aepsl confidence --help"),
     "aepsl evaluate-background": Here(0, "--saliency", "aepsl evaluate-background --help"),
     "python3 -m aepsl": Here(0, "  evaluate-regions  "),
     "python3 -m aepsl run rehearsal": Here(1, "error: Which data? EXPERIMENT=rehearsal DATA="),
@@ -205,6 +206,8 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
     "They take an hour": [
         "make image-cuda",
         "make test-gpu TARGET=cuda-on-fake",
+        "python3 -m aepsl sweep rehearsal --rows ae_step3,psl --seeds 1,2 --set psl_start=ae_step3 psl.v=softmax"
+        " --set psl_start=ae_step3+step1 psl.v=softmax",
         "python3 -m aepsl sweep demo --rows ae_step3,psl --seeds 1,2,3,4,5 --set psl_start=step1"
         " --set segmentation_start=initial psl_start=initial"
         " --set training.segmentation.epochs=48 training.segmentation.lr_step_epochs=36",
