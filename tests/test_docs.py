@@ -338,16 +338,16 @@ PSL_GAINS = "test_figures.test_the_readme_says_when_psl_gains"
 CLAIMS = {
     "The paper reports 55.0 mIoU on val and 55.7 on test.": "test_docs.test_the_papers_figures_are_the_tables",
     "Differences between rows": "test_figures.test_readmes_table_has_the_differences_between_the_runs_rows",
-    "in a night, as computed for a V100": (
+    "This takes a night, as computed for a V100": (
         "test_status.test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings"
     ),
     "each on 498 real photos of six classes": "test_figures.test_the_photos_are_as_many_as_the_readme_says",
-    "as you, without network": "test_docker.test_the_container_has_no_rights_that_it_does_not_need",
+    "as your user, without network": "test_docker.test_the_container_has_no_rights_that_it_does_not_need",
     "`make demo` ends with its tables and a report": (
         "test_identity.test_a_finished_run_has_nothing_to_do_and_prints_its_tables"
     ),
     "An interrupted command continues where it stopped": "test_damage.test_an_interrupted_run_heals",
-    "on average between 1.9 points below `ae_step3` and 1.3 above it": (
+    "over the seeds is between 1.9 points below `ae_step3` and 1.3 above it": (
         "test_figures.test_other_demos_are_between_the_readmes_bounds"
     ),
     "`psl` is 1.0 to 1.7 points above `ae_step3` over two seeds, and 6.5 to 7.2 without CRF": PSL_GAINS,
