@@ -120,16 +120,16 @@ def psl_net(request, tmp_path, small_set):
     return net
 
 
-def test_whole_objective_and_its_gradient(psl_net):
+def test_whole_objective_and_its_gradient(psl_net, request):
     """Squared loss + J(f, S) + J(f, S_hat), stated anew from the net's own scores; nothing flows through v or S_hat."""
-    net = psl_net
+    net, kind = psl_net, request.node.callspec.params["psl_net"]
     net.forward()
     net.backward()
     z, f = (net.blobs[name].data.astype(np.float64) for name in ("fc8_cls", "fc8_seg"))
     labels, S = net.blobs["labels"].data, net.blobs["mask"].data[:, 0]
     S_hat = net.blobs["mask_hat"].data[:, 0]
     v = softmax(z)
-    if "probabilities" in net.blobs:  # psl.v: of_max
+    if kind == "of_max":
         np.testing.assert_allclose(net.blobs["probabilities"].data, v, rtol=1e-5)
         v = v / v.max(axis=1, keepdims=True)
     np.testing.assert_allclose(net.blobs["v"].data, v, rtol=1e-5)
