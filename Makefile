@@ -95,6 +95,8 @@ test: ## the tests, except for the longest
 test-long: ## the longest tests
 	$(RUN) $(TESTS) -m long $(ARGS) tests
 	tests/power_cuts 3
+
+test-engines: ## with a real SLURM and a real Docker, which it installs, starts and ends; as root
 	tests/engines/slurm
 	tests/engines/docker
 
@@ -137,4 +139,4 @@ rootfs: ## exports the image as aepsl-TARGET.tar, for Apptainer and chroot: [TAR
 	@docker/rootfs "$$AEPSL_TARGET" $${SLICES:+"$$SLICES"}
 
 .PHONY: help demo rehearsal reproduce reproduce-dry calibrate status report baseline baselines data submission test \
-	test-long test-gpu test-report torture lint bench nets shell image image-cuda check-gpu rootfs
+	test-long test-engines test-gpu test-report torture lint bench nets shell image image-cuda check-gpu rootfs

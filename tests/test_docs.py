@@ -215,6 +215,7 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
     "They are the tests": [
         "make test",
         "make test-long",
+        "make test-engines",
         "make test-gpu",
         "make test DATA=... WEIGHTS=...",
         "make torture",
