@@ -11,8 +11,8 @@ from conftest import tiny_experiment
 
 def test_the_table_is_its_formulas():
     """Two images of one label, and one of two equally sure ones, which halve each other under softmax alone."""
-    labels = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]])
-    probabilities = np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.45, 0.45, 0.1]])
+    labels = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]])  # the last shows no object
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.45, 0.45, 0.1], [0.5, 0.3, 0.2]])
     one, two = confidence.table(labels, probabilities).rows
     f = lambda *v: f"{np.mean([1 / (1 + each) for each in v]):.2f}"  # noqa: E731
     assert one == ["1", "2", "0.55", f(0.8, 0.3), "0.75", f(1, 0.5)]

@@ -1,5 +1,7 @@
 """Online prohibitive segmentation learning (section 3.2): the auxiliary mask S_hat."""
 
+from collections.abc import Callable
+
 import caffe
 import numpy as np
 
@@ -8,6 +10,9 @@ from aepsl.layers.base import check_bottoms, listed, parameters
 from aepsl.layers.losses import softmax
 
 CONFIDENCES = ("predicted", "labels", "none")
+READINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = dict(
+    softmax=lambda p: p, of_max=lambda p: p / p.max(axis=-1, keepdims=True)
+)
 
 
 def v_of(probabilities: np.ndarray, kind: str) -> np.ndarray:
@@ -16,7 +21,7 @@ def v_of(probabilities: np.ndarray, kind: str) -> np.ndarray:
     'softmax': the probabilities themselves. They share 1: two equally sure classes have v = 1/2 each.
     'of_max': the probabilities divided by the image's largest. Two equally sure classes have v = 1 each.
     """
-    return dict(softmax=lambda p: p, of_max=lambda p: p / p.max(axis=-1, keepdims=True))[kind](probabilities)
+    return READINGS[kind](probabilities)
 
 
 def with_background(v: np.ndarray) -> np.ndarray:

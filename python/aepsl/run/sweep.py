@@ -24,11 +24,12 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
 from aepsl.base.table import Table, number
-from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.data.dataset import IGNORE, Dataset, in_folder
 from aepsl.evaluation import evaluate
 from aepsl.graph.graph import Graph, read
 from aepsl.graph.segmentation import OF_MASKS, OF_NETS, OF_ROWS, is_of, settings_of, split, start_name
 from aepsl.graph.stage import TRAINING
+from aepsl.images.pictures import read_indexed
 from aepsl.paper import recipes
 from aepsl.run import start
 from aepsl.settings import experiments, yaml_file
@@ -83,20 +84,25 @@ class Variant:
         return "" if (base, ours) == (own, theirs) else "." + digests.of_value([own, theirs])[:8]
 
 
-def figures(graph: Graph, data: str, name: str) -> dict[str, Any]:
+def kinds_of(dataset: Dataset, ids: Sequence[str]) -> dict[str, list[str]]:
+    """{'one_class': the ids whose true masks have one class, 'several_classes': those with more}."""
+    found: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for image_id, path in zip(ids, in_folder(evaluate.check_ids(dataset.mask_folder(), ids), ids)):
+        count = len(set(np.unique(read_indexed(path))) - {0, IGNORE})
+        if count:
+            found[KINDS[count > 1]].append(image_id)
+    return found
+
+
+def figures(graph: Graph, dataset: Dataset, kinds: dict[str, list[str]], name: str) -> dict[str, Any]:
     """A row as in results.json, and its net's folder; for a net with S_hat also the columns of psl.csv.
 
-    'one_class', 'several_classes': mIoU with and without CRF over the images whose true masks have so many classes.
+    kinds: see `kinds_of`; for each, mIoU with and without CRF over its images, None without any.
     """
-    experiment, folder = graph.experiment, graph.run
-    dataset, net = Dataset(data, experiment.classes), graph.rows[name].net
-    ids, segmented = dataset.ids(experiment.data.val), {name: folder.segmented("val", name)}
-    found = results.evaluated(dataset, ids, segmented)[name]
-    found.update(folder=folder.segmentation(net))
-    truths = evaluate.check_ids(dataset.mask_folder(), ids)
-    classes = [len(set(each) - {0, IGNORE}) for each in dataset.check_masks(ids, truths)]
-    for kind, low, high in zip(KINDS, (1, 2), (1, len(dataset.classes))):
-        own = [each for each, count in zip(ids, classes) if low <= count <= high]
+    folder, net = graph.run, graph.rows[name].net
+    ids, segmented = dataset.ids(graph.experiment.data.val), {name: folder.segmented("val", name)}
+    found = dict(results.evaluated(dataset, ids, segmented)[name], folder=folder.segmentation(net))
+    for kind, own in kinds.items():
         part = results.evaluated(dataset, own, segmented)[name] if own else {}
         found[kind] = [part.get("miou"), part.get("miou_no_crf")]
     if graph.nets[net].task == "psl":
@@ -197,11 +203,13 @@ def swept(
     if code or not command:  # None: a queue does the jobs, and calls this command again
         sys.exit(code)
     graph, began = read(Graph(experiment).run.path)
+    dataset = Dataset(began.data, experiment.classes)
+    kinds = kinds_of(dataset, dataset.ids(experiment.data.val))
     settings = [
         dict(
             changes=each,
             rows={
-                row: [dict(figures(graph, began.data, name), seed=seed) for name, seed in zip(own[row], seeds)]
+                row: [dict(figures(graph, dataset, kinds, name), seed=seed) for name, seed in zip(own[row], seeds)]
                 for row in rows
             },
         )

@@ -17,12 +17,10 @@ from aepsl import cli
 from aepsl.base.table import Table, number
 from aepsl.data.dataset import Dataset
 from aepsl.layers.losses import softmax
-from aepsl.layers.psl import v_of
+from aepsl.layers.psl import READINGS, v_of
 from aepsl.nets import device
 from aepsl.nets.whole_image import WholeImages
 from aepsl.settings.typed import Experiment
-
-READINGS = ("softmax", "of_max")
 
 
 def run(experiment: Experiment, data: str, list_name: str, model: str, gpu: device.Gpu = None) -> Table:
@@ -30,7 +28,7 @@ def run(experiment: Experiment, data: str, list_name: str, model: str, gpu: devi
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(list_name)
     dataset.check(ids)
-    labels = dataset.labels(ids)
+    labels = dataset.labels(ids, may_lack=True)
     net = WholeImages(experiment, "classification", model, gpu)
     return table(labels, np.concatenate([_probabilities(net, dataset, each) for each in tqdm(ids, disable=None)]))
 
@@ -43,9 +41,9 @@ def _probabilities(net: WholeImages, dataset: Dataset, image_id: str) -> np.ndar
 
 
 def table(labels: np.ndarray, probabilities: np.ndarray) -> Table:
-    """labels, probabilities: N x C. Means over the labels of the images that have so many."""
+    """labels: N x C, 0 or 1; probabilities: N x C. Means over the labels of the images with so many, from 1 on."""
     counts, rows = labels.sum(axis=1).astype(int), []
-    for count in np.unique(counts):
+    for count in np.unique(counts[counts > 0]):
         of_count, cells = counts == count, []
         for reading in READINGS:
             v = v_of(probabilities[of_count], reading)[labels[of_count] > 0]
@@ -58,6 +56,6 @@ def table(labels: np.ndarray, probabilities: np.ndarray) -> Table:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser: Any = cli.parser(__doc__, "experiment data gpu")
-    parser.add_argument("--list", dest="list_name", required=True, help="train, val, or the path of a list of ids")
+    parser.add_argument("--list", dest="list_name", required=True, help="train_aug, val, or the path of a list of ids")
     parser.add_argument("--model", required=True, help="caffemodel of a classification net, or of a net with PSL")
     print(run(**vars(parser.parse_args(argv))).text())
