@@ -29,7 +29,8 @@ arguments = sys.argv[1:]
 with open(os.environ["ASKED"], "a") as file:
     file.write(json.dumps([arguments, dict(os.environ)]) + "\n")
 if arguments[:2] == ["image", "inspect"]:
-    if "IMAGE" not in os.environ or arguments[2] == "aepsl:cuda" and os.environ.get("IMAGES") == "cpu":
+    kind = arguments[-1].partition(":")[2].partition("-")[0]
+    if "--format" not in arguments and os.environ.get("IMAGES", kind) != kind:
         sys.exit("no such image")
     print("PATH=/bin\nQUOTED=it's = quoted")
 elif arguments[0] == "info":
@@ -77,7 +78,7 @@ class Repository:
         """A user's, with the engines on its PATH."""
         keep = {key: os.environ[key] for key in ("HOME", "LANG") if key in os.environ}
         path = f"{self.root / 'bin'}:{os.environ['PATH']}"
-        return {"ENGINE": "docker", "IMAGE": "1", "ASKED": str(self.root / "asked"), **keep, "PATH": path}
+        return {"ENGINE": "docker", "ASKED": str(self.root / "asked"), **keep, "PATH": path}
 
     def call(self, script, *arguments, **environment):
         """Run docker/`script`; returns the process and [(arguments, environment)] of the engine's calls."""
@@ -113,6 +114,13 @@ def ends(arguments):
 @pytest.fixture
 def repository(tmp_path):
     return Repository(tmp_path / "repository")
+
+
+def tag(repository, target):
+    """The name of the image that a repository's recipe makes."""
+    process, asked = repository.call("tag", target)
+    assert asked == [] and re.fullmatch(rf"aepsl:{target}-[0-9]+\n", process.stdout), process.stderr
+    return process.stdout.rstrip()
 
 
 def values(arguments, option):
@@ -225,7 +233,7 @@ def test_variables_of_other_software_mean_nothing(repository):
 
 def test_every_variable_that_is_read_of_the_shell_is_documented():
     """Scripts read them as ${NAME:-...}, make as NAME ?=, Python by their names."""
-    scripts = [f"docker/{name}" for name in ("run", "mounts", "build", "engine", "rootfs")]
+    scripts = [f"docker/{name}" for name in ("run", "mounts", "tag", "build", "engine", "rootfs")]
     scripts += ["scripts/gpu_session", "scripts/reproduce", "Makefile"]
     text = "\n".join(Path(path).read_text() for path in scripts)
     read = set(re.findall(r"(?:\$\{|--env )([A-Z_0-9]{2,})(?::?-|[ \n])", text) + re.findall(r"([A-Z]+) \?=", text))
@@ -380,8 +388,8 @@ def test_without_a_gpu_nothing_is_built_for_one(repository):
 def test_a_gpu_is_asked_for_before_the_hour_of_building(repository):
     process, asked = repository.call("run", "true", GPU="0", REFUSES="no such device", IMAGES="cpu")
     assert process.returncode == 125 and "(no such device)" in process.stderr.splitlines()[-1]
-    assert asked[-1][0][-2:] == ["aepsl:cpu", "true"]
-    assert not [arguments for arguments, _ in asked if arguments[0] == "build" and "aepsl:cuda" in arguments]
+    assert asked[-1][0][-2:] == [tag(repository, "cpu"), "true"]
+    assert not [arguments for arguments, _ in asked if arguments[0] == "build" and "cuda" in arguments]
 
 
 @pytest.mark.parametrize("target", ["x; touch pwned", "gpu", "--help", "cpu\n"])
@@ -395,7 +403,7 @@ def test_another_image_is_one_line(repository, script, target):
 
 def test_without_a_gpu_the_cpu_image_runs(repository):
     arguments, environment = repository.run()
-    assert arguments[-3] == "aepsl:cpu"
+    assert arguments[-3] == tag(repository, "cpu")
     assert not values(arguments, "--gpus") and not values(arguments, "--device")
     assert environment["NVIDIA_TF32_OVERRIDE"] == "0"
     assert not (repository.root / ".cuda-cache").exists()
@@ -404,7 +412,7 @@ def test_without_a_gpu_the_cpu_image_runs(repository):
 def test_docker_is_asked_for_gpus_as_one_quoted_value(repository):
     """Docker's manual: --gpus '"device=0,2"', with the inner quotes."""
     arguments, environment = repository.run(GPU="0,2")
-    assert arguments[-3] == "aepsl:cuda"
+    assert arguments[-3] == tag(repository, "cuda")
     assert values(arguments, "--gpus") == ['"device=0,2"']
     assert "CUDA_CACHE_PATH" in values(arguments, "--env")
     assert environment["CUDA_CACHE_PATH"] == str(repository.root / ".cuda-cache")
@@ -413,7 +421,7 @@ def test_docker_is_asked_for_gpus_as_one_quoted_value(repository):
 
 def test_podman_is_asked_for_every_gpu_by_its_cdi_name(repository):
     arguments, _ = repository.run(GPU="0,2", ENGINE="podman")
-    assert arguments[-3] == "aepsl:cuda"
+    assert arguments[-3] == tag(repository, "cuda")
     assert values(arguments, "--device") == ["nvidia.com/gpu=0", "nvidia.com/gpu=2"]
     assert not values(arguments, "--gpus")
 
@@ -425,7 +433,7 @@ def test_fake_gpus_are_not_asked_of_the_engine(repository, given, count, numbers
         arguments, environment = repository.run(
             GPU=given, FAKECUDA_GIB="1", **({} if target == "fake" else dict(AEPSL_TARGET=target))
         )
-        assert arguments[-3] == f"aepsl:{target}"
+        assert arguments[-3] == tag(repository, target)
         assert not values(arguments, "--gpus") and not values(arguments, "--device")
         assert {"FAKECUDA_GPUS", "FAKECUDA_GIB", "GPU"}.issubset(values(arguments, "--env"))
         assert (environment["FAKECUDA_GPUS"], environment["GPU"]) == (count, numbers)
@@ -448,7 +456,7 @@ def test_an_image_can_be_named_and_tf32_allowed(repository):
     """NVIDIA_TF32_OVERRIDE=0 forbids it to every library; no other value is documented."""
     for tf32 in ("0", "1"):
         arguments, environment = repository.run(AEPSL_TARGET="cuda", TF32=tf32)
-        assert arguments[-3] == "aepsl:cuda"
+        assert arguments[-3] == tag(repository, "cuda")
         assert not values(arguments, "--gpus")
         assert {"TF32", "NVIDIA_TF32_OVERRIDE"}.issubset(values(arguments, "--env"))
         assert environment["TF32"] == tf32
@@ -518,35 +526,48 @@ def test_openblas_computes_the_same_everywhere_unless_a_kernel_is_asked_for(repo
     assert "OPENBLAS_NUM_THREADS" not in inside and "OMP_NUM_THREADS" not in inside
 
 
-def recipe(repository, target):
-    """The tag that names the recipe of a target."""
-    _, asked = repository.call("build", target)
-    assert asked[-1][0][0] == "tag"
-    return asked[-1][0][1]
+@pytest.mark.parametrize("there", [True, False])
+def test_a_clone_runs_and_exports_the_image_of_its_own_recipe(tmp_path, there):
+    """Another version's start, between a build and what follows, makes aepsl:cpu another image."""
+    names = []
+    for version in ("7.32.4", "7.32.3"):
+        repository = Repository(tmp_path / version)
+        pins = repository.root / "docker" / "requirements.txt"
+        pins.write_text(pins.read_text().replace("snakemake==7.32.4", f"snakemake=={version}"))
+        given = {} if there else dict(IMAGES="none")
+        arguments, _ = repository.run(**given)
+        names.append(arguments[-3])
+        process, asked = repository.call("rootfs", "cpu", **given)
+        calls = [arguments for arguments, _ in asked]
+        assert process.returncode == 0 and ["create", names[-1], "true"] in calls
+        assert [call[-1] for call in calls if call[:2] == ["image", "inspect"]][-1] == names[-1]
+        assert [values(call, "--tag") for call in calls if call[0] == "build"] == [[names[-1]]] * (not there)
+        assert names[-1] == tag(repository, "cpu")
+    assert names[0] != names[1]
 
 
 def test_an_image_is_built_anew_when_its_own_stages_change(repository):
-    before = {target: recipe(repository, target) for target in ("cpu", "cuda")}
+    before = {target: tag(repository, target) for target in ("cpu", "cuda")}
     path = repository.root / "docker" / "Dockerfile"
     text = path.read_text()
     path.write_text("# A comment\n" + text)
-    assert {target: recipe(repository, target) for target in before} == before
+    assert {target: tag(repository, target) for target in before} == before
     path.write_text(text.replace("USE_NCCL=ON", "USE_NCCL=OFF"))
-    assert recipe(repository, "cpu") == before["cpu"]
-    assert recipe(repository, "cuda") != before["cuda"]
+    assert tag(repository, "cpu") == before["cpu"]
+    assert tag(repository, "cuda") != before["cuda"]
     path.write_text(text)
     pins = repository.root / "docker" / "requirements.txt"
     pins.write_text(pins.read_text().replace("snakemake==7.32.4", "snakemake==7.32.3"))
-    assert all(recipe(repository, target) != before[target] for target in before)
+    assert all(tag(repository, target) != before[target] for target in before)
 
 
 def test_an_image_with_a_fake_gpu_is_built_anew_when_that_changes(repository):
-    before = {target: recipe(repository, target) for target in ("cuda", "fake", "cuda-on-fake")}
+    before = {target: tag(repository, target) for target in ("cuda", "fake", "cuda-on-fake")}
     for name in ("memory.cpp", "kernels.hpp", "cu_to_cpp.py", "Makefile", "include/curand.h"):
         path = repository.root / "docker" / "fake_cuda" / name
         text = path.read_text()
         path.write_text(text + "\n")
-        assert [target for target in before if recipe(repository, target) != before[target]] == ["fake", "cuda-on-fake"]
+        assert [target for target in before if tag(repository, target) != before[target]] == ["fake", "cuda-on-fake"]
         path.write_text(text)
 
 
