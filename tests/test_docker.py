@@ -62,12 +62,12 @@ class Repository:
     def processor(self, flags):
         """Give docker/run a processor with these flags."""
         (self.root / "cpuinfo").write_text(f"processor : 0\nflags : fpu {flags}\n")
-        script = self.root / "docker" / "run"
+        script = self.root / "docker" / "settings"
         script.write_text(script.read_text().replace("/proc/cpuinfo", str(self.root / "cpuinfo")))
 
     def no_gpu(self):
         """Give docker/run a machine without GPUs."""
-        script = self.root / "docker" / "run"
+        script = self.root / "docker" / "settings"
         text = script.read_text()
         for sign in ("/dev/nvidiactl", "/dev/dxg", "nvidia-smi"):
             assert sign in text
@@ -233,7 +233,8 @@ def test_variables_of_other_software_mean_nothing(repository):
 
 def test_every_variable_that_is_read_of_the_shell_is_documented():
     """Scripts read them as ${NAME:-...}, make as NAME ?=, Python by their names."""
-    scripts = [f"docker/{name}" for name in ("run", "mounts", "tag", "build", "engine", "rootfs")]
+    scripts = [f"docker/{name}" for name in ("run", "settings", "mounts", "rights", "gpus", "network", "watch")]
+    scripts += [f"docker/{name}" for name in ("tag", "build", "engine", "rootfs")]
     scripts += ["scripts/gpu_session", "scripts/reproduce", "Makefile"]
     text = "\n".join(Path(path).read_text() for path in scripts)
     read = set(re.findall(r"(?:\$\{|--env )([A-Z_0-9]{2,})(?::?-|[ \n])", text) + re.findall(r"([A-Z]+) \?=", text))
