@@ -19,9 +19,12 @@ def repository(tmp_path):
 
 
 def asked(repository, **given):
+    """What docker/mounts does for these variables; names in its output are as os.fsdecode gives them."""
     environment = dict(PATH=os.environ["PATH"], HOME=str(repository.parent / "home"), **given)
     command = [str(repository / "docker/mounts")]
-    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        command, cwd=repository, env=environment, capture_output=True, text=True, errors="surrogateescape"
+    )
 
 
 def mounts(repository, **given):
@@ -109,3 +112,29 @@ def test_links_to_hundreds_of_folders_are_one_line(repository):
     done = asked(repository, DATA=str(top / "links"))
     assert done.returncode == 2 and not done.stdout and done.stderr.count("\n") == 1
     assert "links lead to some hundred folders; copy what they lead to" in done.stderr
+
+
+NO_UTF8 = os.fsdecode(b"photos \xff, \xc3")  # Latin-1, cut short
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("name", [*NAMES, "WRITABLE"])
+def test_a_name_that_is_no_utf8_is_one_line(repository, name, locale):
+    """Engines hand names on as JSON; what is not UTF-8 gets lost there, and the folder is not found."""
+    (repository.parent / NO_UTF8).mkdir()
+    done = asked(repository, LC_ALL=locale, **{name: str(repository.parent / NO_UTF8)})
+    assert done.returncode == 2 and not done.stdout and done.stderr.count("\n") == 1
+    assert f"{NO_UTF8}: is not UTF-8, and no engine mounts such a name; rename it" in done.stderr
+    (repository.parent / "Bäume 木").mkdir()
+    assert asked(repository, LC_ALL=locale, **{name: str(repository.parent / "Bäume 木")}).returncode == 0
+
+
+def test_links_to_names_that_are_no_utf8_are_not_followed_and_a_clone_of_such_a_name_is_one_line(repository):
+    (repository.parent / NO_UTF8).mkdir()
+    (repository / "data").mkdir()
+    (repository / "data/link").symlink_to(repository.parent / NO_UTF8)
+    assert mounts(repository) == OWN
+    moved = repository.rename(repository.parent / NO_UTF8 / "clone")
+    done = asked(moved)
+    assert done.returncode == 2 and not done.stdout and done.stderr.count("\n") == 1
+    assert "clone: is not UTF-8, and no engine mounts such a name; move this repository" in done.stderr
