@@ -126,13 +126,13 @@ RUN_BY = {  # command: the test that runs it, or what it starts
         "test_extending.test_from_the_readme_to_a_detector_which_is_one_file"
     ),
     "make reproduce EXPERIMENT=centred": "test_extending.test_from_the_readme_to_a_detector_which_is_one_file",
-    "python3 to_voc.py pictures data/flowers": "test_extending.test_a_data_set_needs_no_code",
+    "python3 to_voc.py pictures runs/flowers_data": "test_extending.test_a_data_set_needs_no_code",
     "python3 -m aepsl surgery": "test_reproduce.test_from_nothing_to_the_tables",
     "python3 -m aepsl run NAME [all|calibrate|submission]": (
         "test_identity.test_a_finished_run_has_nothing_to_do_and_prints_its_tables"
     ),
     "caffe train -solver runs/demo/segmentation/psl/solver.prototxt"
-    " -weights runs/demo/step1/classification/final.caffemodel": (
+    " -weights runs/demo/segmentation/ae_step3/final.caffemodel": (
         "test_train.test_stock_caffe_repeats_the_first_iteration"
     ),
     "scripts/get_weights.sh": "test_voc.test_from_download_to_data_set",
@@ -152,7 +152,7 @@ RUN_BY = {  # command: the test that runs it, or what it starts
     "make reproduce EXPERIMENT=NAME DATA=/path [WEIGHTS=...] [SALIENCY=...] [GPU=0]": (
         "test_reproduce.test_a_name_and_a_data_set_are_all_that_another_experiment_needs"
     ),
-    "make reproduce EXPERIMENT=flowers DATA=data/flowers": (
+    "make reproduce EXPERIMENT=flowers DATA=runs/flowers_data": (
         "test_reproduce.test_a_name_and_a_data_set_are_all_that_another_experiment_needs"
     ),
     "make reproduce GPU=0 PROFILE=profiles/slurm CORES=8": (
@@ -264,6 +264,12 @@ def test_every_command_line_is_in_one_table():
     tables = [*RUN_HERE, *RUN_BY, *sum(NOT_RUN.values(), [])]
     assert len(tables) == len(set(tables))
     assert {line for path in PAGES for line in command_lines(path)} == set(tables)
+
+
+def test_stock_caffe_is_given_the_weights_with_which_the_run_began():
+    (line,) = (each for each in command_lines("docs/your_data.md") if each.startswith("caffe train "))
+    psl = Graph(experiments.load("demo")).stages["segmentation.psl"]
+    assert line.endswith(f" -weights {psl.paths['weights']}")
 
 
 @pytest.fixture(scope="module")

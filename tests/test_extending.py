@@ -212,11 +212,11 @@ def test_a_data_set_needs_no_code(extended, data, tmp_path):
     classes = sorted(path.name for path in pictures.iterdir())
     pngs, jpgs = (len(list(pictures.glob(f"*/*.{ending}"))) for ending in ("png", "jpg"))
     assert len(classes) > 1 and jpgs > pngs
-    command(tree, "to_voc.py", "pictures", "data/flowers")
-    command(tree, "new-experiment", "flowers", "--data", "data/flowers")
-    printed = command(tree, "check", "--experiment", "flowers", "--data", "data/flowers")
+    command(tree, "to_voc.py", "pictures", "runs/flowers_data")
+    command(tree, "new-experiment", "flowers", "--data", "runs/flowers_data")
+    printed = command(tree, "check", "--experiment", "flowers", "--data", "runs/flowers_data")
     assert f"{jpgs - pngs} training and {pngs} validation images: nothing is wrong" in printed
-    made = Dataset(str(tree / "data/flowers"))
+    made = Dataset(str(tree / "runs/flowers_data"))
     assert made.classes == classes
     found = made.check(made.ids("val"), [made.mask_folder()])
     for (values,), row in zip(found, made.labels(made.ids("val"))):

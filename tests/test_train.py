@@ -81,8 +81,11 @@ def test_a_training_of_another_word_or_by_hand_begins_anew(tiny, data, tmp_path,
     with killed_after(9):
         train.run(tiny, "classification", data, out, word=words[0])
     assert os.path.exists(os.path.join(out, "snapshot.json"))
+    users = os.path.join(out, "mine.caffemodel")
+    write_text(users, "deleted, as docs/your_data.md says")
     for folder in (out, str(tmp_path / "new")):
         train.run(other, "classification", data, folder, word=words[1])
+    assert not os.path.exists(users)
     assert weights(out) == weights(tmp_path / "new") and log(out) == log(tmp_path / "new")
     train.run(tiny, "classification", data, out, word=words[0] and "a third")
     assert weights(out) != weights(tmp_path / "new")

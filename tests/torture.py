@@ -381,10 +381,10 @@ CORPUS = "bad_nets damage data_check docker download endings experiments names".
 TEXT = """# What a run survives
 
 `make torture` prints these figures and writes this page. It runs the smallest experiment that has every kind of stage,
-from the drawing of the data to the archive for VOC's server, and does things to it. The same command is typed again
-until the run ends, and then its files are compared, byte by byte, with those of a run that nothing happened to; only
-what its jobs took may differ, which `done/` and `made/` hold. `tests/torture.py` and
-`tests/power_cuts` say exactly what is done. A short version belongs to `make test-long`.
+from the drawing of the data to the archive for VOC's server. It kills the run, cuts its power, fills its disk, and
+damages its files. It then types the same command again until the run ends, and compares the files, byte by byte, with
+those of an undisturbed run. Only `done/` and `made/` may differ, since they have the times of the jobs.
+`tests/torture.py` and `tests/power_cuts` say exactly what is done. A short version belongs to `make test-long`.
 
 """
 

@@ -1,4 +1,4 @@
-"""{of_max: d}: pixels above d times the map's maximum; the works that section 3.1 cites for its 20% do this."""
+"""{of_max: d}: pixels above d times the map's maximum, as in the works that section 4.1 cites for its 20%."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""{top_pixels: d}: the share d of the pixels with the largest values; another reading of section 3.1's 20%."""
+"""{top_pixels: d}: the share d of the pixels with the largest values; another reading of section 4.1's 20%."""
 
 import numpy as np
 

@@ -18,7 +18,7 @@ READINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = dict(
 def v_of(probabilities: np.ndarray, kind: str) -> np.ndarray:
     """v of section 3.2, the paper's "image-level prediction", of class probabilities ... x C; `psl.v` of the settings.
 
-    'softmax': the probabilities themselves. They share 1: two equally sure classes have v = 1/2 each.
+    'softmax': the probabilities themselves. They add up to 1: two equally sure classes have v = 1/2 each.
     'of_max': the probabilities divided by the image's largest. Two equally sure classes have v = 1 each.
     """
     return READINGS[kind](probabilities)

@@ -48,7 +48,7 @@ class Finiteness(Observer):
         if iteration == 0:
             cause = "nothing was learned yet, so the initial weights or `data.mean` in experiment.yaml are wrong"
         else:
-            cause = f"the rate is too large: lower training.{self.task}.lr in experiment.yaml and run `make nets`"
+            cause = f"the rate is too large: lower training.{self.task}.lr in experiment.yaml"
         raise InputError(
             f"{self.folder}: values that are not finite at iteration {iteration} (rate {rate:g}), from layer {layer} "
             f"on; {cause}"
@@ -76,7 +76,7 @@ class Saturation(Observer):
             raise InputError(
                 f"{self.folder}: stuck at iteration {iteration}: the classification loss is {np.mean(losses):.3f} and "
                 f"falls no more; scores that ignore the image reach {self.constant:.3f}. The squared loss saturates "
-                "where the rate is too large: lower training.classification.lr in experiment.yaml and run `make nets`"
+                "where the rate is too large: lower training.classification.lr in experiment.yaml"
             )
 
     def is_sure(self) -> bool:

@@ -3,7 +3,11 @@
 J(f, S) is a mean over the share r of pixels that S labels, J(f, S_hat) a mean over nearly all. So a pixel's weight is
 1 / r in the first and 1 in the second. If S is c at a pixel and S_hat is background, both losses together are smallest
 at f_c = 1 / (1 + r). There [1, v] (x) f is still largest for background if v_c < r: S_hat overrules S. If it does so
-nearly everywhere, the net loses the objects.
+nearly everywhere, the net loses the objects. This is so where v weights S_hat. With the ablations' confidences 'labels'
+and 'none' it does not: v and v_below_r then describe the classification branch alone.
+
+The shares of objects are of the pixels that a mask labels. S labels the share r, S_hat nearly all. So if S_hat has as
+many pixels of objects as S, its share is about r times that of S, not the same.
 """
 
 import os
@@ -23,8 +27,7 @@ COLUMNS = (
     "S_objects",  # share of objects among the pixels of S that count
     "S_hat_objects",  # the same of S_hat
 )
-# If S_hat keeps S's objects, and has background everywhere else, its share of objects is r times that of S; r is .65 on
-# the demo. Below a fifth of S's share, more than two thirds of the objects are lost.
+# With r = .65, as on the demo, S_hat below a fifth of S's share has less than a third of S's pixels of objects.
 LOST = 0.2
 
 
