@@ -1,12 +1,14 @@
 """The graph of a run: its stages, what each is made of, and which must be done again.
 
-A stage's identity is one word: a SHA-256 of its settings, of the contents of its inputs, and of the results of the
-stages that it needs. A stage is done again if its word differs from its record's, if a file of its result is damaged,
-or if a stage that it needs is done again. If its word is then found to be the same, its result is kept.
+A stage's identity is one word (Graph.word): a SHA-256 of its settings, of the contents of its inputs, and of the
+results of the stages that it needs. A stage is done again (Graph.outdated) if its word differs from its record's, if a
+file of its result is damaged, or if a stage that it needs is done again. If its word is then found to be the same, its
+result is kept (records.done).
 """
 
+import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional
 
 import yaml
@@ -64,7 +66,7 @@ class Graph:
         self.experiment, self.contents = experiment, contents or {}
         self.run = RunFolder(experiment.name, root)
         steps = experiment.mining.steps
-        self.nets, self.rows = {**recipes.nets(steps), **dict(nets or {})}, {**recipes.rows(steps), **dict(rows or {})}
+        self.nets, self.rows = {**recipes.nets(steps), **(nets or {})}, {**recipes.rows(steps), **(rows or {})}
         self.given = dict(weights=weights, maps=maps)
         for row in experiment.rows:
             self.checked_row(row)
@@ -89,6 +91,52 @@ class Graph:
         paths = {key: given[each] if each in given else self.stages[each].result for key, each in reads.items()}
         inputs = (*stage.inputs, *(source for source in reads.values() if source in given))
         self.stages[name] = stage._replace(needs=tuple(needs), inputs=inputs, paths=paths)
+
+    def word(self, stage: Stage) -> Optional[str]:
+        """Identifies what the stage's result is made of; None where a stage that it needs has no record yet."""
+        made = {name: records.contents(self.run.path, self.jobs(name)) for name in stage.needs}
+        if None in made.values():
+            return None
+        experiment = self.settings_of(stage)
+        return digests.of_value(
+            dict(
+                kind=stage.kind,
+                settings={key: experiment.value(key) for key in stage.settings},
+                inputs={name: self.contents[name] for name in stage.inputs},
+                stages=made,
+                options=stage.options,
+            )
+        )
+
+    def outdated(
+        self, targets: Iterable[str], word_of: Callable[[str, str], Optional[str]] = records.word_of
+    ) -> dict[str, list[str]]:
+        """{stage: its jobs that must be done again} for `targets`.
+
+        word_of(run, job): the word of the result that is there; None if that is missing, or not complete.
+        """
+        found: dict[str, list[str]] = {}
+        for stage in self.needed(targets):
+            word = None if found.keys() & stage.needs else self.word(stage)
+            there = {job: word_of(self.run.path, job) for job in self.jobs(stage.name)}
+            jobs = [job for job in there if word is None or there[job] != word]
+            if jobs:
+                found[stage.name] = jobs
+        return found
+
+    def undone(self, targets: Iterable[str], dry: bool = False) -> list[str]:
+        """The jobs that must be done for `targets`. Repairs damaged results, and removes the marks of these jobs.
+
+        dry: changes no file.
+        """
+        jobs = sum(self.outdated(targets, functools.partial(records.heal, dry=dry)).values(), [])
+        for job in jobs if not dry else ():
+            records.unmark(self.run.path, job)
+        return jobs
+
+    def settings_of(self, stage: Stage) -> Experiment:
+        """The experiment with the changes of the stage's net."""
+        return experiments.changed(self.experiment, stage.changes)
 
     def checked_row(self, row: str) -> str:
         """`row`; InputError if neither tables 3 and 4 nor our additions have such a row."""
@@ -119,44 +167,6 @@ class Graph:
     def is_done(self, name: str) -> bool:
         """Whether the marks of all jobs of a stage exist."""
         return all(os.path.exists(os.path.join(self.run.path, mark)) for mark in self.marks([name]))
-
-    def settings_of(self, stage: Stage) -> Experiment:
-        """The experiment with the changes of the stage's net."""
-        return experiments.changed(self.experiment, stage.changes) if stage.changes else self.experiment
-
-    def word(self, stage: Stage) -> Optional[str]:
-        """Identifies what the stage's result is made of; None where a stage that it needs has no record yet."""
-        made = {name: records.contents(self.run.path, self.jobs(name)) for name in stage.needs}
-        if None in made.values():
-            return None
-        experiment = self.settings_of(stage)
-        return digests.of_value(
-            dict(
-                kind=stage.kind,
-                settings={key: experiment.value(key) for key in stage.settings},
-                inputs={name: self.contents[name] for name in stage.inputs},
-                stages=made,
-                options=stage.options,
-            )
-        )
-
-    def undone(self, targets: Iterable[str], dry: bool = False) -> list[str]:
-        """The jobs that must be done for `targets`. Repairs damaged results, and removes the marks of these jobs.
-
-        dry: changes no file.
-        """
-        stages: set[str] = set()
-        jobs: list[str] = []
-        for stage in self.needed(targets):
-            word = None if stages.intersection(stage.needs) else self.word(stage)
-            for job in self.jobs(stage.name):
-                there = records.heal(self.run.path, job, dry)
-                if word is None or there != word:
-                    stages.add(stage.name)
-                    jobs.append(job)
-        for job in jobs if not dry else ():
-            records.unmark(self.run.path, job)
-        return jobs
 
     def cores(self, stage: Stage, start: Start) -> int:
         """How many cores a job of the stage takes."""

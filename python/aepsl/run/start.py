@@ -149,7 +149,7 @@ def _wanted(target: str, row: str, found: graph.Graph, data: str) -> tuple[list[
         return ["segment.val.calibration"], ["calibrate", *common]
     if target == "submission":
         stage = found.stages[f"segment.test.{row}"]
-        masks = ["--list", stage.options["list_name"], "--masks", f"{stage.out}/crf"]
+        masks = ["--list", stage.options["list_name"], "--masks", stage.result]
         return [stage.name], ["submission", *common, *masks, "--out", found.run.submission(row)]
     return ["results"], ["report", found.experiment.name, "--data", data] if target == "all" else []
 

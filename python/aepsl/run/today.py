@@ -12,7 +12,6 @@ from aepsl.graph.run_folder import DAMAGED, RunFolder
 from aepsl.run import inputs, rows
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
-from aepsl.store import records
 
 DATA = tuple(f"{key}.{part}" for key, parts in inputs.PARTS.items() for part in parts)
 
@@ -85,15 +84,7 @@ def _contents(settings: Experiment, start: graph.Start, data: Optional[str]) -> 
 
 def _anew(own: graph.Graph, now: graph.Graph) -> list[str]:
     """The names of the stages that are done in `own`, and would be made again for `now`."""
-    stages: list[str] = []
-    run = own.run.path
-    for stage in now.needed():
-        if stage.name in own.stages and own.is_done(stage.name):
-            made = [records.read_record(run, job) for job in now.jobs(stage.name)]
-            word = None if set(stages).intersection(stage.needs) else now.word(stage)
-            if word is None or any(record is None or record["word"] != word for record in made):
-                stages.append(stage.name)
-    return stages
+    return [name for name in now.outdated(["results"]) if name in own.stages and own.is_done(name)]
 
 
 def flat(changes: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
