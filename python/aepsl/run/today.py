@@ -13,8 +13,6 @@ from aepsl.run import inputs, rows
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 
-DATA = tuple(f"{key}.{part}" for key, parts in inputs.PARTS.items() for part in parts)
-
 
 def lines(experiment: Experiment, data: Optional[str] = None) -> tuple[list[str], list[str]]:
     """(lines, names of the data set's inputs that differ); experiment: the run's own; data: the user's path."""
@@ -27,7 +25,7 @@ def lines(experiment: Experiment, data: Optional[str] = None) -> tuple[list[str]
         contents = _contents(settings, start, data)
     except InputError as error:
         return [f"{error}; what this run was made of cannot be compared with it"], []
-    except (*DAMAGED, ValueError, AttributeError):
+    except DAMAGED:
         return [f"{run.start}: is damaged; the run's next start makes it anew"], []
     found = []
     left = [stage.name for stage in own.needed() if not own.is_done(stage.name)]
@@ -35,7 +33,7 @@ def lines(experiment: Experiment, data: Optional[str] = None) -> tuple[list[str]
         line = f"{run.results}: was made before the last start, whose settings and data may be others"
         found.append(f"{line}; it makes anew: {', '.join(left)}")
     keys = [".".join(path) for path, _ in flat(experiments.difference(settings.settings(), own.experiment.settings()))]
-    others = [name for name in DATA if contents.get(name) != start.contents.get(name)]
+    others = [name for name in inputs.DATA if contents.get(name) != start.contents.get(name)]
     if keys or others:
         now = graph.Graph(settings, start.weights, start.maps, contents, None, start.nets, start.rows)
         stages = ", ".join(_anew(own, now)) or "no stage"
