@@ -26,26 +26,6 @@ from aepsl.store import digests, records
 Contents = dict[str, Optional[str]]  # {input: SHA-256 of its content, None where it is missing}, see aepsl.run.inputs
 
 
-class Start(NamedTuple):
-    """The options of `aepsl run`, resolved, with the contents of the inputs.
-
-    data, weights, maps: paths; targets: the stages to be done; last: the command after them, as words; seconds: {stage:
-    its expected time}; nets, rows: of a sweep, added to those of tables 3 and 4.
-    """
-
-    data: str
-    weights: Optional[str]
-    maps: Optional[str]
-    contents: Contents
-    targets: list[str]
-    last: list[str]
-    gpus: int
-    cores: int
-    seconds: dict[str, float] = {}
-    nets: dict[str, recipes.Net] = {}
-    rows: dict[str, recipes.Row] = {}
-
-
 class Graph:
     """The graph of an experiment's run.
 
@@ -168,13 +148,14 @@ class Graph:
         """Whether the marks of all jobs of a stage exist."""
         return all(os.path.exists(os.path.join(self.run.path, mark)) for mark in self.marks([name]))
 
-    def cores(self, stage: Stage, start: Start) -> int:
-        """How many cores a job of the stage takes."""
+    def resources(self, stage: Stage, start: "Start") -> tuple[int, int]:
+        """(cores, GPUs) that a job of the stage takes."""
+        gpus = min(1, start.gpus) if stage.has_net else 0
         if stage.is_training:
-            return self.experiment.data.workers + 1 if start.gpus else self.experiment.threads
+            return self.experiment.data.workers + 1 if gpus else self.experiment.threads, gpus
         if stage.module.endswith("segment"):  # the CRF's processes
-            return max(1, start.cores // (start.gpus or len(self.parts)))
-        return 1
+            return max(1, start.cores // (start.gpus or len(self.parts))), gpus
+        return 1, gpus
 
     def longest(self, seconds: Mapping[str, float]) -> dict[str, float]:
         """{stage: seconds from its start to the end of the last stage that needs it}; the longest starts first."""
@@ -183,6 +164,26 @@ class Graph:
             own = seconds.get(stage.name, 0)
             waits[stage.name] = own + max((waits[n] for n in waits if stage.name in self.stages[n].needs), default=0)
         return waits
+
+
+class Start(NamedTuple):
+    """The options of `aepsl run`, resolved, with the contents of the inputs.
+
+    data, weights, maps: paths; targets: the stages to be done; last: the command after them, as words; seconds: {stage:
+    its expected time}; nets, rows: of a sweep, added to those of tables 3 and 4.
+    """
+
+    data: str
+    weights: Optional[str]
+    maps: Optional[str]
+    contents: Contents
+    targets: list[str]
+    last: list[str]
+    gpus: int
+    cores: int
+    seconds: dict[str, float] = {}
+    nets: dict[str, recipes.Net] = {}
+    rows: dict[str, recipes.Row] = {}
 
 
 def write(graph: Graph, start: Start) -> None:

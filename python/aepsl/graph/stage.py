@@ -65,7 +65,7 @@ class Stage(NamedTuple):
 
     @property
     def has_net(self) -> bool:
-        return self.is_training or self.kind in ("mine", "thresholds", "relabel", "segment")
+        return any(name.startswith("net.") for name in self.inputs)
 
     @property
     def result(self) -> str:
