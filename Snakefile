@@ -32,13 +32,14 @@ rule target:
 
 for stage in GRAPH.stages.values():
     job = stage.name + (".{k}-{n}" if stage.images else "")  # a share of its images, k of n
+    cores, gpus = GRAPH.resources(stage, START)
 
     rule:
         name: stage.name
         input: [ancient(mark) for mark in GRAPH.marks(stage.needs)]
         output: f"done/{job}.json"
         params: job=job
-        threads: GRAPH.cores(stage, START)
-        resources: gpu=min(1, START.gpus) if stage.has_net else 0
+        threads: cores
+        resources: gpu=gpus
         priority: int(WAITS[stage.name])
         shell: "{AEPSL} job {FOLDER:q} {params.job} --workers {threads}"

@@ -176,6 +176,12 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
         "experiment = self.experiment",
         "words",
     ),
+    "what needs a stage that is done again is kept": (
+        A + "graph/graph.py",
+        "None if found.keys() & stage.needs else ",
+        "",
+        "today",
+    ),
     "trainings do not know their seed": (A + "graph/stage.py", '"seed.training", ', "", "words"),
     "images are drawn with the training's seed": (
         A + "run/start.py",

@@ -49,6 +49,8 @@ def test_a_stage_can_read_what_it_names_and_nothing_else(demo):
         lambda: own.training.of("segmentation"),
         lambda: own.training.segmentation.lr,
         lambda: own.data.list_of("val"),
+        lambda: own.value,  # it, and the next, would read any
+        lambda: own.settings,
     ):
         with pytest.raises(AttributeError, match="does not declare that it reads"):
             read()

@@ -119,11 +119,11 @@ def test_time_left_is_what_was_measured_of_the_kind_in_as_many_lanes_as_there_ar
     run = found.run
     advance(run, 100, images=0)
     line = progress_line.Line(found, asked)
-    states = {"classification.step2": progress_line.status.State(100, 400)}
+    states = {"classification.step2": progress_line.State(100, 400)}
     line.text(state_of(), 200)
     todo = [stage for stage in found.shown() if not found.is_done(stage.name)]
     trainings = sum(stage.is_training for stage in todo)
-    assert "saliency" not in [stage.name for stage in todo] and len(line.stages) - len(todo) == 2
+    assert "saliency" not in [stage.name for stage in todo] and len(line.expected) - len(todo) == 2
     as_expected = 4.0 * (len(todo) - trainings)
     assert line._left(states, {}) == pytest.approx((trainings - 0.25) * 90 / 2 + as_expected)
     for stage in todo:
@@ -146,7 +146,7 @@ def test_a_kind_without_a_measured_stage_goes_by_the_one_under_way(demo, monkeyp
     line.text(state, 200)
     before = line._left({}, {})
     clock[0] += 20
-    states = {"classification.step2": progress_line.status.State(200, 400)}
+    states = {"classification.step2": progress_line.State(200, 400)}
     rates = {"classification.step2": 5.0}  # so 80 s in all, 40 s with the other lane, in place of 10
     trainings = sum(stage.is_training for stage in found.shown())
     assert line._left(states, rates) - before == pytest.approx(trainings * 30 - 20)

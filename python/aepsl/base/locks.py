@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from aepsl.base.errors import InputError
 
 
-def hold(folder: str) -> int:
-    """Lock `folder` until this process ends; InputError if another process has locked it.
+def hold(folder: str, wait: bool = False) -> int:
+    """Lock `folder` until this process ends. wait: for another process that has locked it, in place of an InputError.
 
     The lock outlives os.exec: the new program holds it. Returns the handle that holds the lock.
     """
     handle = os.open(folder, os.O_RDONLY)
     os.set_inheritable(handle, True)  # the program after os.exec, and child processes, hold the lock too
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(handle)
         why = "another command is filling it; wait until it has ended, or end it (SECURITY.md)"
@@ -27,9 +27,9 @@ def hold(folder: str) -> int:
 
 
 @contextlib.contextmanager
-def only_one(folder: str) -> Iterator[None]:
+def only_one(folder: str, wait: bool = False) -> Iterator[None]:
     """`hold` for the block alone."""
-    handle = hold(folder)
+    handle = hold(folder, wait)
     try:
         yield
     finally:

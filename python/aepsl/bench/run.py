@@ -50,7 +50,7 @@ def rows(name: str, bench: dict) -> list[dict]:
 
 def jobs_of(run: RunFolder) -> list[tuple[str, dict]]:
     """[(stage, its times)] of every job; a shard is a job."""
-    found = run.took()
+    found = [(stage, mark) for stage, marks in run.took().items() for mark in marks]
     for stage, took in found:
         if "started" not in took:
             raise InputError(f"{run.path}: {stage} does not say when its job began; a run made anew does")

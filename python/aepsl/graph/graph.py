@@ -1,12 +1,14 @@
 """The graph of a run: its stages, what each is made of, and which must be done again.
 
-A stage's identity is one word: a SHA-256 of its settings, of the contents of its inputs, and of the results of the
-stages that it needs. A stage is done again if its word differs from its record's, if a file of its result is damaged,
-or if a stage that it needs is done again. If its word is then found to be the same, its result is kept.
+A stage's identity is one word (Graph.word): a SHA-256 of its settings, of the contents of its inputs, and of the
+results of the stages that it needs. A stage is done again (Graph.outdated) if its word differs from its record's, if a
+file of its result is damaged, or if a stage that it needs is done again. If its word is then found to be the same, its
+result is kept (records.done).
 """
 
+import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional
 
 import yaml
@@ -22,26 +24,6 @@ from aepsl.settings.typed import Experiment
 from aepsl.store import digests, records
 
 Contents = dict[str, Optional[str]]  # {input: SHA-256 of its content, None where it is missing}, see aepsl.run.inputs
-
-
-class Start(NamedTuple):
-    """The options of `aepsl run`, resolved, with the contents of the inputs.
-
-    data, weights, maps: paths; targets: the stages to be done; last: the command after them, as words; seconds: {stage:
-    its expected time}; nets, rows: of a sweep, added to those of tables 3 and 4.
-    """
-
-    data: str
-    weights: Optional[str]
-    maps: Optional[str]
-    contents: Contents
-    targets: list[str]
-    last: list[str]
-    gpus: int
-    cores: int
-    seconds: dict[str, float] = {}
-    nets: dict[str, recipes.Net] = {}
-    rows: dict[str, recipes.Row] = {}
 
 
 class Graph:
@@ -64,7 +46,7 @@ class Graph:
         self.experiment, self.contents = experiment, contents or {}
         self.run = RunFolder(experiment.name, root)
         steps = experiment.mining.steps
-        self.nets, self.rows = {**recipes.nets(steps), **dict(nets or {})}, {**recipes.rows(steps), **dict(rows or {})}
+        self.nets, self.rows = {**recipes.nets(steps), **(nets or {})}, {**recipes.rows(steps), **(rows or {})}
         self.given = dict(weights=weights, maps=maps)
         for row in experiment.rows:
             self.checked_row(row)
@@ -89,6 +71,52 @@ class Graph:
         paths = {key: given[each] if each in given else self.stages[each].result for key, each in reads.items()}
         inputs = (*stage.inputs, *(source for source in reads.values() if source in given))
         self.stages[name] = stage._replace(needs=tuple(needs), inputs=inputs, paths=paths)
+
+    def word(self, stage: Stage) -> Optional[str]:
+        """Identifies what the stage's result is made of; None where a stage that it needs has no record yet."""
+        made = {name: records.contents(self.run.path, self.jobs(name)) for name in stage.needs}
+        if None in made.values():
+            return None
+        experiment = self.settings_of(stage)
+        return digests.of_value(
+            dict(
+                kind=stage.kind,
+                settings={key: experiment.value(key) for key in stage.settings},
+                inputs={name: self.contents[name] for name in stage.inputs},
+                stages=made,
+                options=stage.options,
+            )
+        )
+
+    def outdated(
+        self, targets: Iterable[str], word_of: Callable[[str, str], Optional[str]] = records.word_of
+    ) -> dict[str, list[str]]:
+        """{stage: its jobs that must be done again} for `targets`.
+
+        word_of(run, job): the word of the result that is there; None if that is missing, or not complete.
+        """
+        found: dict[str, list[str]] = {}
+        for stage in self.needed(targets):
+            word = None if found.keys() & stage.needs else self.word(stage)
+            there = {job: word_of(self.run.path, job) for job in self.jobs(stage.name)}
+            jobs = [job for job in there if word is None or there[job] != word]
+            if jobs:
+                found[stage.name] = jobs
+        return found
+
+    def undone(self, targets: Iterable[str], dry: bool = False) -> list[str]:
+        """The jobs that must be done for `targets`. Repairs damaged results, and removes the marks of these jobs.
+
+        dry: changes no file.
+        """
+        jobs = sum(self.outdated(targets, functools.partial(records.heal, dry=dry)).values(), [])
+        for job in jobs if not dry else ():
+            records.unmark(self.run.path, job)
+        return jobs
+
+    def settings_of(self, stage: Stage) -> Experiment:
+        """The experiment with the changes of the stage's net."""
+        return experiments.changed(self.experiment, stage.changes)
 
     def checked_row(self, row: str) -> str:
         """`row`; InputError if neither tables 3 and 4 nor our additions have such a row."""
@@ -120,51 +148,14 @@ class Graph:
         """Whether the marks of all jobs of a stage exist."""
         return all(os.path.exists(os.path.join(self.run.path, mark)) for mark in self.marks([name]))
 
-    def settings_of(self, stage: Stage) -> Experiment:
-        """The experiment with the changes of the stage's net."""
-        return experiments.changed(self.experiment, stage.changes) if stage.changes else self.experiment
-
-    def word(self, stage: Stage) -> Optional[str]:
-        """Identifies what the stage's result is made of; None where a stage that it needs has no record yet."""
-        made = {name: records.contents(self.run.path, self.jobs(name)) for name in stage.needs}
-        if None in made.values():
-            return None
-        experiment = self.settings_of(stage)
-        return digests.of_value(
-            dict(
-                kind=stage.kind,
-                settings={key: experiment.value(key) for key in stage.settings},
-                inputs={name: self.contents[name] for name in stage.inputs},
-                stages=made,
-                options=stage.options,
-            )
-        )
-
-    def undone(self, targets: Iterable[str], dry: bool = False) -> list[str]:
-        """The jobs that must be done for `targets`. Repairs damaged results, and removes the marks of these jobs.
-
-        dry: changes no file.
-        """
-        stages: set[str] = set()
-        jobs: list[str] = []
-        for stage in self.needed(targets):
-            word = None if stages.intersection(stage.needs) else self.word(stage)
-            for job in self.jobs(stage.name):
-                there = records.heal(self.run.path, job, dry)
-                if word is None or there != word:
-                    stages.add(stage.name)
-                    jobs.append(job)
-        for job in jobs if not dry else ():
-            records.unmark(self.run.path, job)
-        return jobs
-
-    def cores(self, stage: Stage, start: Start) -> int:
-        """How many cores a job of the stage takes."""
+    def resources(self, stage: Stage, start: "Start") -> tuple[int, int]:
+        """(cores, GPUs) that a job of the stage takes."""
+        gpus = min(1, start.gpus) if stage.has_net else 0
         if stage.is_training:
-            return self.experiment.data.workers + 1 if start.gpus else self.experiment.threads
+            return self.experiment.data.workers + 1 if gpus else self.experiment.threads, gpus
         if stage.module.endswith("segment"):  # the CRF's processes
-            return max(1, start.cores // (start.gpus or len(self.parts)))
-        return 1
+            return max(1, start.cores // (start.gpus or len(self.parts))), gpus
+        return 1, gpus
 
     def longest(self, seconds: Mapping[str, float]) -> dict[str, float]:
         """{stage: seconds from its start to the end of the last stage that needs it}; the longest starts first."""
@@ -173,6 +164,26 @@ class Graph:
             own = seconds.get(stage.name, 0)
             waits[stage.name] = own + max((waits[n] for n in waits if stage.name in self.stages[n].needs), default=0)
         return waits
+
+
+class Start(NamedTuple):
+    """The options of `aepsl run`, resolved, with the contents of the inputs.
+
+    data, weights, maps: paths; targets: the stages to be done; last: the command after them, as words; seconds: {stage:
+    its expected time}; nets, rows: of a sweep, added to those of tables 3 and 4.
+    """
+
+    data: str
+    weights: Optional[str]
+    maps: Optional[str]
+    contents: Contents
+    targets: list[str]
+    last: list[str]
+    gpus: int
+    cores: int
+    seconds: dict[str, float] = {}
+    nets: dict[str, recipes.Net] = {}
+    rows: dict[str, recipes.Row] = {}
 
 
 def write(graph: Graph, start: Start) -> None:

@@ -1,10 +1,8 @@
 """A run's folder, runs/NAME: every path in it, and the time and memory that its marks record."""
 
-import contextlib
 import glob
 import os
 import re
-from collections.abc import Callable
 from typing import Any, Optional
 
 from aepsl.base import commit
@@ -14,7 +12,8 @@ from aepsl.store.result import RECORD
 
 ROOT = "runs"
 MODEL = "final.caffemodel"
-DAMAGED = (InputError, OSError, KeyError, TypeError, IndexError)  # errors of reading a JSON file of unexpected content
+# Errors of reading a JSON file of unexpected content.
+DAMAGED = (InputError, OSError, LookupError, TypeError, ValueError, AttributeError)
 
 
 def is_in_a_run(path: str) -> bool:
@@ -100,30 +99,30 @@ class RunFolder:
 
     def seconds(self) -> dict[str, float]:
         """{stage: seconds}, the sum over its shards, even if they ran at the same time."""
-        return self._took("seconds", sum)
+        return {stage: sum(mark["seconds"] for mark in marks) for stage, marks in self.took().items()}
 
     def peaks(self) -> dict[str, float]:
         """{stage: peak memory in MiB}, the largest of its shards."""
-        return self._took("peak_mib", max)
+        return {stage: max(mark["peak_mib"] for mark in marks) for stage, marks in self.took().items()}
 
     def commits(self) -> dict[str, set[str]]:
         """{stage: the commits that made it}; see aepsl.base.commit."""
-        return self._took("commit", set, commit.UNKNOWN)
+        return {stage: {mark["commit"] for mark in marks} for stage, marks in self.took().items()}
 
-    def took(self) -> list[tuple[str, dict[str, Any]]]:
-        """[(stage, mark)] of every job that is done, one for each shard."""
-        paths = sorted(glob.glob(os.path.join(glob.escape(self.path), "done", "*.json")))
-        jobs = [os.path.basename(path)[: -len(".json")] for path in paths]
-        marks = [(stage_of(job), records.read_mark(self.path, job)) for job in jobs]
-        return [(stage, mark) for stage, mark in marks if "seconds" in mark]
+    def took(self) -> dict[str, list[dict[str, Any]]]:
+        """{stage: the marks of its finished jobs, one for each shard}, without damaged ones: a start restores those."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for job in self.marked():
+            mark = dict(dict(peak_mib=0, commit=commit.UNKNOWN), **records.read_mark(self.path, job))
+            numbers = [mark.get("seconds"), mark["peak_mib"]]
+            if all(isinstance(each, (int, float)) for each in numbers) and isinstance(mark["commit"], str):
+                found.setdefault(stage_of(job), []).append(mark)
+        return found
 
-    def _took(self, what: str, together: Callable[[list[Any]], Any], unknown: Any = 0) -> dict[str, Any]:
-        """{stage: `together` of its jobs' values}; a value of another type than `unknown` is left out."""
-        values: dict[str, list[Any]] = {}
-        for stage, mark in self.took():
-            with contextlib.suppress(TypeError):  # damaged: the next start restores it
-                values.setdefault(stage, []).append(type(unknown)() + mark.get(what, unknown))
-        return {stage: together(found) for stage, found in values.items() if found}
+    def marked(self) -> list[str]:
+        """The names of all jobs that have a mark, in the order of their files."""
+        paths = sorted(glob.glob(records.mark_of(glob.escape(self.path), "*")))
+        return [os.path.basename(path)[: -len(".json")] for path in paths]
 
 
 def stage_of(job: str) -> str:

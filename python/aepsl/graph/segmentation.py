@@ -86,8 +86,7 @@ def masks_of(of: "Graph", name: str) -> str:
 def starts_of(of: "Graph", name: str) -> tuple[Optional[str], Optional[str]]:
     """What a net of tables 3 and 4 reads: its initial weights, and those of its classification branch, or None."""
     net = of.nets[name]
-    start = start_name(net, experiments.changed(of.experiment, net.changes) if net.changes else of.experiment)
-    start, classifier = split(start)
+    start, classifier = split(start_name(net, experiments.changed(of.experiment, net.changes)))
     if start == "initial":
         return initial(of), classifier and STEP1
     return STEP1 if start == "step1" else f"segmentation.{start}", classifier and STEP1

@@ -65,14 +65,14 @@ class Stage(NamedTuple):
 
     @property
     def has_net(self) -> bool:
-        return self.is_training or self.kind in ("mine", "thresholds", "relabel", "segment")
+        return any(name.startswith("net.") for name in self.inputs)
 
     @property
     def result(self) -> str:
-        """The path that a stage is given to read this one's result."""
+        """The path that a stage is given to read this one's result: a model, masks, regions, figures."""
         if self.is_training:
             return RunFolder.model(self.out)
-        return f"{self.out}/crf" if self.kind == "relabel" else self.out
+        return f"{self.out}/crf" if self.kind in ("relabel", "segment") else self.out
 
 
 def initial(of: "Graph") -> Optional[str]:

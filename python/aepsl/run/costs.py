@@ -88,15 +88,15 @@ def disk_of(graph: Graph, stage: Stage, images: Mapping[str, int]) -> float:
 def speed(gpus: int, cores: int) -> tuple[Callable[[Any], float], str]:
     """(a function: seconds of a net's forward pass; a sentence about the source of these figures)."""
     paper = experiments.load(published.PAPERS_EXPERIMENT)
+    net = net_of(paper, "segmentation")
     if not gpus:
-        net = net_of(paper, "segmentation")
         rate = 3 * BATCH * multiply_adds(net) / ITERATION / CORES * cores
         told = f"On {cores} cores, without a GPU, from one measured iteration on {CORES} cores"
         return lambda net: multiply_adds(net) / rate, told
     name = cuda.name(0) if cuda.count() else ""
     card, rates = roofline.known(name), measured.images_per_second()
     slower = [images_per_second(paper, task, card) / rate for task, rate in rates.items()]
-    share = share_of_peak(card, net_of(paper, "segmentation"))
+    share = 2 * multiply_adds(net) / seconds_on(card, net) / roofline.CARDS[card or REFERENCE].tflops / 1e12
     told = f"Computed, not measured: an NVIDIA {card or REFERENCE} at {share:.0%} of its peak"
     told += f", see docs/speed.md, and {cores} cores"
     if rates:
@@ -111,11 +111,6 @@ def speed(gpus: int, cores: int) -> tuple[Callable[[Any], float], str]:
 def seconds_on(card: Optional[str], net: Any) -> float:
     """Computed seconds of a net's forward pass on a card of roofline.CARDS; on REFERENCE without one."""
     return roofline.seconds(net, roofline.CARDS[card or REFERENCE])
-
-
-def share_of_peak(card: Optional[str], net: Any) -> float:
-    """The share of a card's peak performance that a net's forward pass reaches, computed, in 0 ... 1."""
-    return 2 * multiply_adds(net) / seconds_on(card, net) / roofline.CARDS[card or REFERENCE].tflops / 1e12
 
 
 def images_per_second(experiment: Experiment, task: str, card: Optional[str]) -> float:

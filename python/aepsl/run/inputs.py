@@ -21,6 +21,7 @@ from aepsl.store import digests
 
 VOC12_DATA = os.path.join("data", published.PAPERS_EXPERIMENT)  # what `make data` makes
 PARTS = dict(train=("images", "labels", "masks"), val=("images", "labels", "masks"), test=("images",))
+DATA = tuple(f"{key}.{part}" for key, parts in PARTS.items() for part in parts)  # inputs that are parts of the data set
 
 
 def data_of(experiment: Experiment, data: Optional[str]) -> str:
@@ -60,8 +61,7 @@ def maps_of(data: str, saliency: Optional[str]) -> Optional[str]:
 def contents_of(experiment: Experiment, data: str, weights: Optional[str], maps: Optional[str]) -> Contents:
     """{input: SHA-256 of its content, or None where it is missing}, for the `inputs` of stages."""
     contents: Contents = {f"net.{task}": digests.of_value(build.deploy_net(experiment, task)) for task in TASKS}
-    contents.update({f"{key}.{part}": None for key in PARTS for part in PARTS[key]})
-    contents.update(weights=digests.of_file(weights), maps=None, fc6_fc7=None, detector=None)
+    contents.update(dict.fromkeys((*DATA, "maps", "fc6_fc7", "detector")), weights=digests.of_file(weights))
     if not os.path.isdir(data):
         return contents  # a dry run before the data are drawn
     dataset = Dataset(data, experiment.classes)
@@ -71,8 +71,7 @@ def contents_of(experiment: Experiment, data: str, weights: Optional[str], maps:
             found = dataset.contents(dataset.ids(name), *parts)
             contents.update({f"{key}.{part}": value for part, value in found.items()})
     if weights and needs_surgery(experiment):
-        drawn = surgery.depends_on(weights, experiment, data)
-        contents["fc6_fc7"] = digests.of_value(drawn)
+        contents["fc6_fc7"] = digests.of_value(surgery.depends_on(weights, experiment, data))
     if maps:
         contents["maps"] = user_maps.contents(maps, dataset.ids(experiment.data.train))
     else:

@@ -1,5 +1,6 @@
 """Does one job of a run: a stage, or a share of its images. snakemake starts it; its settings are the run's."""
 
+import functools
 import importlib
 import inspect
 import os
@@ -40,7 +41,7 @@ def run(folder: str, name: str, workers: int = 1, patience: int = 0) -> None:
         word = found.word(stage)
     if word is None:
         raise InputError(f"{name}: needs {', '.join(stage.needs)}, which are not done; `aepsl run` does them first")
-    make = lambda: _measured(_call, found, start, stage, name, word, workers)  # noqa: E731
+    make = functools.partial(_measured, _call, found, start, stage, name, word, workers)
     if not records.done(found.run.path, name, word, make):
         print(f"{name}: is there already, made of the same", flush=True)
 

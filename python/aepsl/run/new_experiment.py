@@ -27,23 +27,20 @@ def run(name: str, data: Optional[str] = None) -> None:
     The file has only the settings that differ from voc12's. Raises InputError if there is neither experiment nor data,
     and for a data set that `derived` refuses.
     """
-    folder = os.path.join(experiments.FOLDER, experiments.checked_name(name))
-    path = os.path.join(folder, "experiment.yaml")
-    if os.path.exists(path) or not data:
-        experiments.load(name)
+    experiment, folder = settings(name, data), os.path.join(experiments.FOLDER, name)
+    if name in experiments.known():
         return
-    settings = derived(Dataset(data))
-    changes = {"base": MODEL, **experiments.difference(settings, experiments.load(MODEL).settings())}
+    changes = {"base": MODEL, **experiments.difference(experiment.settings(), experiments.load(MODEL).settings())}
     text = yaml.safe_dump(changes, sort_keys=False, default_flow_style=None, width=120)
-    shown = data if data.isprintable() else ascii(data)  # a line break in it would begin a setting
-    write_text(path, HEADER.format(model=MODEL, data=shown) + text)
-    count, images = len(settings["classes"]), settings["data"]["train_images"]
+    shown = data if str(data).isprintable() else ascii(data)  # a line break in it would begin a setting
+    write_text(os.path.join(folder, "experiment.yaml"), HEADER.format(model=MODEL, data=shown) + text)
+    count, images = len(experiment.classes), experiment.data.train_images
     print(f"{folder}: written, {MODEL}'s settings for {count} classes and {images} training images")
 
 
 def settings(name: str, data: Optional[str] = None) -> Experiment:
     """The Experiment of that name, or the one that `run` would write; nothing is written."""
-    if os.path.exists(os.path.join(experiments.FOLDER, experiments.checked_name(name), "experiment.yaml")) or not data:
+    if experiments.checked_name(name) in experiments.known() or not data:
         return experiments.load(name)
     return experiments.of_settings(derived(Dataset(data)), data, name)
 

@@ -50,7 +50,7 @@ def log_handler(message: dict[str, Any]) -> None:
         state["jobs"][message["jobid"]] = name, message["name"]
     elif level == "job_finished" and message["jobid"] in state["jobs"]:
         name, stage = state["jobs"].pop(message["jobid"])
-        with contextlib.suppress(*run_folder.DAMAGED, ValueError):  # only trainings have this file and number
+        with contextlib.suppress(*run_folder.DAMAGED):  # only trainings have this file and number
             loss = read_json(os.path.join(GRAPH.stages[stage].out, "train.json"))["converged_loss"]
             _say_of(f"{name}: loss {float(loss):.3f}")
     elif level == "job_error":

@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from aepsl.graph.graph import Graph, Start
 from aepsl.graph.stage import Stage
-from aepsl.run import state as status
+from aepsl.run.state import UNKNOWN, State, state_of
 from aepsl.settings.experiments import TASKS
 
 PERIOD = 1  # seconds between two updates
@@ -90,8 +90,7 @@ class Line:
     def __init__(self, graph: Graph, asked: Start) -> None:
         self.graph, self.expected = graph, asked.seconds
         self.lanes = asked.gpus or max(1, asked.cores // graph.experiment.threads)  # trainings at the same time
-        self.stages = {stage.name: stage for stage in graph.shown()}
-        self.known = {name: stage for name, stage in graph.stages.items() if stage.is_training or stage.images}
+        self.stages = {name: stage for name, stage in graph.stages.items() if stage.is_training or stage.images}
         self.begun: dict[str, tuple[float, int]] = {}  # {stage: (when it was seen first, how far it was then)}
         self.jobs_done = None
 
@@ -100,19 +99,19 @@ class Line:
         if self.jobs_done != state["done"]:
             self._look_at_what_is_done(state["done"])
         names = list(dict.fromkeys(stage for _, stage in list(state["jobs"].values())))
-        states = {name: status.state_of(self.known[name], self.images) for name in names if name in self.known}
+        states = {name: state_of(self.stages[name], self.images) for name in names if name in self.stages}
         rates = {name: self._rate(name, each) for name, each in states.items()}
         self.begun = {name: self.begun[name] for name in states if name in self.begun}
         head = f"{state['done']}/{state['total']} jobs"
         left = self._left(states, rates) if self.expected else None
         if left:
             head += f", {duration(left)} left"
-        long = [described(name, states.get(name), rates.get(name), self.known.get(name)) for name in names]
+        long = [described(name, states.get(name), rates.get(name), self.stages.get(name)) for name in names]
         return fitted(head, long, [described(name, states.get(name)) for name in names], width)
 
     def _look_at_what_is_done(self, count: Any) -> None:
         self.jobs_done, self.images = count, self.graph.run.images()
-        self.to_do = [name for name in self.stages if not self.graph.is_done(name)]
+        self.to_do = [name for name in self.expected if not self.graph.is_done(name)]
         took = self.graph.run.seconds()
         self.measured: dict[str, list[float]] = {}  # {kind: measured / expected time of each of its stages}
         for name in self.expected:
@@ -120,9 +119,9 @@ class Line:
                 factor = took[name] / self.lanes / self.expected[name]
                 self.measured.setdefault(self.stages[name].kind, []).append(factor)
 
-    def _rate(self, name: str, state: status.State) -> Optional[float]:
+    def _rate(self, name: str, state: State) -> Optional[float]:
         """Images or iterations a second since the stage was seen first; None before the second update."""
-        if state.done is None or state.done == status.UNKNOWN:
+        if state.done is None or state.done == UNKNOWN:
             return None
         when, done = self.begun.get(name, (0, state.done + 1))
         if state.done < done:
@@ -130,18 +129,19 @@ class Line:
             return None
         return (state.done - done) / (time.monotonic() - when) or None
 
-    def _left(self, states: Mapping[str, status.State], rates: Mapping[str, Optional[float]]) -> float:
+    def _left(self, states: Mapping[str, State], rates: Mapping[str, Optional[float]]) -> float:
         """Seconds until the end of the run: the work left over all lanes, or the longest chain if that takes longer."""
         factors = {kind: statistics.median(found) for kind, found in self.measured.items()}
         for name, rate in rates.items():
-            stage = self.stages.get(name)
-            if stage and stage.kind not in factors and rate and time.monotonic() - self.begun[name][0] > ENOUGH:
+            stage = self.stages[name]
+            is_new = name in self.expected and stage.kind not in factors
+            if is_new and rate and time.monotonic() - self.begun[name][0] > ENOUGH:
                 lanes = 1 if stage.images else self.lanes  # shards of a stage run at the same time
                 factors[stage.kind] = (states[name].total or 0) / rate / lanes / self.expected[name]
         trained = [factors[kind] for kind in TASKS if kind in factors]
         needed = {}
         for name in self.to_do:
-            kind, state = self.stages[name].kind, states.get(name, status.State())
+            kind, state = self.stages[name].kind, states.get(name, State())
             like = statistics.median(trained) if trained and kind in TASKS else 1
             done, total = state.done or 0, state.total or 0
             left = 1 - done / total if 0 < done <= total else 1
@@ -150,11 +150,9 @@ class Line:
         return max(sum(needed.values()), *self.graph.longest(alone).values())
 
 
-def described(
-    name: str, state: Optional[status.State], rate: Optional[float] = None, stage: Optional[Stage] = None
-) -> str:
+def described(name: str, state: Optional[State], rate: Optional[float] = None, stage: Optional[Stage] = None) -> str:
     """'classification.step1 31/400, loss 0.123, 4.5/s'; without a stage only name and progress."""
-    if state is None or state.done in (None, status.UNKNOWN):
+    if state is None or state.done in (None, UNKNOWN):
         return name
     text = f"{name} {state.counted}"
     if stage:

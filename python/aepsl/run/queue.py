@@ -61,8 +61,7 @@ def write(graph: Graph, start: Start, jobs: Sequence[str]) -> Optional[list[str]
         own = [job for job in graph.jobs(stage.name) if job in jobs]
         if own:
             needs = ",".join(name for name in stage.needs if name in lines) or "-"
-            count = min(1, start.gpus) if stage.has_net else 0
-            words = [stage.name, graph.experiment.threads, graph.cores(stage, start), count, needs, ",".join(own)]
+            words = [stage.name, graph.experiment.threads, *graph.resources(stage, start), needs, ",".join(own)]
             lines[stage.name] = " ".join(map(str, words)) + "\n"
     write_text(graph.run.queue, "".join(lines.values()))
     return None

@@ -1,11 +1,12 @@
 """ROW=: a run of some rows of tables 3 and 4, and of the stages that they need."""
 
+import functools
 from collections.abc import Sequence
 
 from aepsl.graph.graph import Graph
-from aepsl.graph.run_folder import stage_of
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
+from aepsl.store import records
 
 
 def only(graph: Graph, asked: Sequence[str]) -> Experiment:
@@ -23,6 +24,6 @@ def only(graph: Graph, asked: Sequence[str]) -> Experiment:
 
 def with_done(graph: Graph, asked: Sequence[str]) -> list[str]:
     """`asked`, and the rows of the experiment that are done and valid: the tables keep them."""
-    left = {stage_of(job) for job in graph.undone(["results"], dry=True)}
     needed = {row: {stage.name for stage in graph.needed([f"segment.val.{row}"])} for row in graph.experiment.rows}
+    left = graph.outdated(["results"], functools.partial(records.heal, dry=True)).keys()
     return [*asked, *(row for row, names in needed.items() if left.isdisjoint(names))]

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from aepsl import cli
-from aepsl.base import doors
 from aepsl.base.errors import InputError
 from aepsl.data import synthetic
 from aepsl.graph import graph
-from aepsl.nets import build
 from aepsl.run import checked, costs, inputs, new_experiment, queue, rows, today
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
@@ -25,8 +23,6 @@ from aepsl.store.result import Made
 
 TARGETS = ("all", "calibrate", "submission")
 CLUSTER_CORES = 8  # of one job at most, without CORES=
-SNAPSHOTS = 4  # files of a training as large as its weights: two snapshots, each with the solver's state
-CLEARLY = 4  # the largest error of an estimated size, as a factor: the estimates are of photos
 DONE = "every stage is done already"
 HANDLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "progress.py")
 # A job is done if its mark is there, and jobs write marks whole: snakemake's own records are not needed.
@@ -87,7 +83,7 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
     given.update(maps=inputs.maps_of(data, asked.saliency))
     run = graph.RunFolder(asked.name).path
     if not dry:
-        _check(experiment, given["maps"])
+        checked.nets(experiment, given["maps"])
         os.makedirs(run, exist_ok=True)
         queue.hold(run)  # as long as this process lives, and snakemake after it
         records.remove_leftovers(run)
@@ -100,7 +96,8 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
     targets, last = _wanted(asked.target, row, found, data)
     targets = more.pop("targets", targets)
     if dry:
-        _tell(found.undone(targets, dry=True))
+        jobs = found.undone(targets, dry=True)
+        print("\n  ".join([f"{len(jobs)} jobs would be done:" if jobs else DONE, *jobs]))
         return None
     digests.remember()
     checked.run(experiment, run, data, contents, given["maps"])
@@ -113,33 +110,25 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
 
 def _parted(options: Sequence[str]) -> tuple[list[str], list[str]]:
     """(the options for a dry run, the others); InputError for both at once."""
-    dry: list[str] = []
-    others: list[str] = []
-    for option in options:
-        (dry if option.startswith(("-n", "--dry")) else others).append(option)
+    dry = [option for option in options if option.startswith(("-n", "--dry"))]
+    others = [option for option in options if option not in dry]
     if dry and others:
         raise InputError(f"{dry[0]}: tells what would be done, and cannot be combined with {others[0]}; leave one out")
     return dry, others
 
 
-def _check(experiment: Experiment, maps: Optional[str]) -> None:
-    """InputError if the detector is not ready, or a net cannot be built."""
-    if not maps:
-        doors.load(doors.DETECTORS, experiment.background.detector).ready()
-    build.check(experiment)
-
-
 def _draw(experiment: Experiment, run: str, data: str) -> None:
     """Have the data drawn, if the experiment draws its own."""
-    if experiment.synthetic:
-        settings = dict(experiment.synthetic.settings(), seed=experiment.seed.data)
-        records.done(run, "data", digests.of_value(settings), lambda: (_drawn(data, settings), {}))
+    if not experiment.synthetic:
+        return
+    settings = dict(experiment.synthetic.settings(), seed=experiment.seed.data)
 
+    def drawn() -> tuple[Made, dict[str, Any]]:
+        shutil.rmtree(data, ignore_errors=True)
+        synthetic.run(data, **settings)
+        return Made(sorted(os.path.join(folder, name) for folder, _, names in os.walk(data) for name in names)), {}
 
-def _drawn(data: str, settings: dict[str, Any]) -> Made:
-    shutil.rmtree(data, ignore_errors=True)
-    synthetic.run(data, **settings)
-    return Made(sorted(os.path.join(folder, name) for folder, _, names in os.walk(data) for name in names))
+    records.done(run, "data", digests.of_value(settings), drawn)
 
 
 def _wanted(target: str, row: str, found: graph.Graph, data: str) -> tuple[list[str], list[str]]:
@@ -149,16 +138,9 @@ def _wanted(target: str, row: str, found: graph.Graph, data: str) -> tuple[list[
         return ["segment.val.calibration"], ["calibrate", *common]
     if target == "submission":
         stage = found.stages[f"segment.test.{row}"]
-        masks = ["--list", stage.options["list_name"], "--masks", f"{stage.out}/crf"]
+        masks = ["--list", stage.options["list_name"], "--masks", stage.result]
         return [stage.name], ["submission", *common, *masks, "--out", found.run.submission(row)]
     return ["results"], ["report", found.experiment.name, "--data", data] if target == "all" else []
-
-
-def _tell(jobs: Sequence[str]) -> None:
-    """Print the jobs that would be done."""
-    print(f"{len(jobs)} jobs would be done:" if jobs else DONE)
-    for job in jobs:
-        print(f"  {job}")
 
 
 def _command(
@@ -169,7 +151,7 @@ def _command(
     jobs = found.undone(start.targets)
     if not jobs:
         print(DONE, file=sys.stderr, flush=True)
-    _check_disk(found, start.targets)
+    checked.disk(found, start.targets)
     graph.write(found, start)
     if queue.is_for(profile):
         return queue.write(found, start, jobs)
@@ -180,19 +162,6 @@ def _command(
     else:
         where += ["--cores", str(start.cores), "--resources", f"gpu={start.gpus}"]
     return ["snakemake", *OPTIONS, *where, *options]
-
-
-def _check_disk(found: graph.Graph, targets: Sequence[str]) -> None:
-    """Warn if the disk may be too small for the results that are left to make; InputError if it clearly is."""
-    images = costs.images_of(found)
-    left = [stage for stage in found.needed(targets) if not found.is_done(stage.name)]
-    sizes = [costs.disk_of(found, stage, images) for stage in left]
-    needed, free = sum(sizes) + SNAPSHOTS * max(sizes, default=0), shutil.disk_usage(found.run.path).free / 1e9
-    line = f"{found.run.path}: what is left to make takes about {needed:.2f} GB, and {free:.2f} GB of the disk are free"
-    if needed > CLEARLY * free:
-        raise InputError(f"{line}; make room first")
-    if needed > free:
-        print(f"warning: {line}; it ends early where that is not enough", file=sys.stderr, flush=True)
 
 
 def cores_of(text: Optional[str]) -> Optional[int]:

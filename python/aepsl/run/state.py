@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_text
-from aepsl.graph.run_folder import DAMAGED, RunFolder
+from aepsl.graph.run_folder import DAMAGED
 from aepsl.graph.stage import Stage
 from aepsl.run import written
 
@@ -47,7 +47,7 @@ def of_training(stage: Stage) -> State:
     if not os.path.exists(solver):
         return State()
     total = int(re.findall(r"^max_iter: (\d+)", read_text(solver) or "", re.M)[0])
-    if os.path.exists(RunFolder.model(stage.out)):
+    if os.path.exists(stage.result):
         return State(total, total)
     path, now = (os.path.join(stage.out, name) for name in ("snapshot.json", "progress.json"))
     snapshot = written.read(path) if os.path.exists(path) else None
@@ -65,11 +65,10 @@ def of_training(stage: Stage) -> State:
 
 def of_images(stage: Stage, images: Mapping[str, int]) -> State:
     """The State of a stage that processes images: the number of its results."""
-    results = os.path.join(stage.out, "crf") if stage.kind in ("segment", "relabel") else stage.out
-    if not os.path.isdir(results):
+    if not os.path.isdir(stage.result):
         return State()
-    done = sum(entry.name.endswith(".png") for entry in os.scandir(results))
-    return State(done, images.get(stage.images or "", UNKNOWN), note=f"newest {_ago(results)}")
+    done = sum(entry.name.endswith(".png") for entry in os.scandir(stage.result))
+    return State(done, images.get(stage.images or "", UNKNOWN), note=f"newest {_ago(stage.result)}")
 
 
 def _ago(path: str) -> str:

@@ -12,9 +12,6 @@ from aepsl.graph.run_folder import DAMAGED, RunFolder
 from aepsl.run import inputs, rows
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
-from aepsl.store import records
-
-DATA = tuple(f"{key}.{part}" for key, parts in inputs.PARTS.items() for part in parts)
 
 
 def lines(experiment: Experiment, data: Optional[str] = None) -> tuple[list[str], list[str]]:
@@ -28,7 +25,7 @@ def lines(experiment: Experiment, data: Optional[str] = None) -> tuple[list[str]
         contents = _contents(settings, start, data)
     except InputError as error:
         return [f"{error}; what this run was made of cannot be compared with it"], []
-    except (*DAMAGED, ValueError, AttributeError):
+    except DAMAGED:
         return [f"{run.start}: is damaged; the run's next start makes it anew"], []
     found = []
     left = [stage.name for stage in own.needed() if not own.is_done(stage.name)]
@@ -36,7 +33,7 @@ def lines(experiment: Experiment, data: Optional[str] = None) -> tuple[list[str]
         line = f"{run.results}: was made before the last start, whose settings and data may be others"
         found.append(f"{line}; it makes anew: {', '.join(left)}")
     keys = [".".join(path) for path, _ in flat(experiments.difference(settings.settings(), own.experiment.settings()))]
-    others = [name for name in DATA if contents.get(name) != start.contents.get(name)]
+    others = [name for name in inputs.DATA if contents.get(name) != start.contents.get(name)]
     if keys or others:
         now = graph.Graph(settings, start.weights, start.maps, contents, None, start.nets, start.rows)
         stages = ", ".join(_anew(own, now)) or "no stage"
@@ -85,15 +82,7 @@ def _contents(settings: Experiment, start: graph.Start, data: Optional[str]) -> 
 
 def _anew(own: graph.Graph, now: graph.Graph) -> list[str]:
     """The names of the stages that are done in `own`, and would be made again for `now`."""
-    stages: list[str] = []
-    run = own.run.path
-    for stage in now.needed():
-        if stage.name in own.stages and own.is_done(stage.name):
-            made = [records.read_record(run, job) for job in now.jobs(stage.name)]
-            word = None if set(stages).intersection(stage.needs) else now.word(stage)
-            if word is None or any(record is None or record["word"] != word for record in made):
-                stages.append(stage.name)
-    return stages
+    return [name for name in now.outdated(["results"]) if name in own.stages and own.is_done(name)]
 
 
 def flat(changes: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

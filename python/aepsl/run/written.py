@@ -5,7 +5,6 @@ written.yaml has their schemas. An invalid file, or part of one, is not shown. A
 """
 
 import functools
-import glob
 import os
 from typing import Any, Union
 
@@ -57,8 +56,7 @@ def is_sound(path: str, faults: Faults) -> bool:
 
 def took(run: RunFolder, faults: Faults) -> tuple[dict[str, float], dict[str, float]]:
     """({stage: seconds}, {stage: MiB}), without stages that have an invalid mark."""
-    marks = sorted(glob.glob(os.path.join(glob.escape(run.path), "done", "*.json")))
-    unsound = {stage_of(os.path.basename(path)[: -len(".json")]) for path in marks if not is_sound(path, faults)}
+    unsound = {stage_of(job) for job in run.marked() if not is_sound(records.mark_of(run.path, job), faults)}
     seconds, peaks = (
         {stage: value for stage, value in values.items() if stage not in unsound}
         for values in (run.seconds(), run.peaks())

@@ -36,6 +36,8 @@ def of_settings(settings: dict[str, Any], path: str, name: str) -> Experiment:
 
 def changed(experiment: Experiment, changes: dict[str, Any]) -> Experiment:
     """The Experiment with other values: {'training.psl.lr': 0.01}, {'data': {'crop': 65}}. InputError for a fault."""
+    if not changes:
+        return experiment
     settings = experiment.settings()
     for key, value in changes.items():
         for part in reversed(key.split(".")):

@@ -5,6 +5,7 @@ A setting that the schema does not require is None where it is not set.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any, Optional, TypeVar, get_args
 
@@ -18,10 +19,7 @@ class Part:
 
     def value(self, key: str) -> Any:
         """The value of the setting 'training.psl.lr', as in `settings`; None where it is not set."""
-        value = self
-        for each in key.split("."):
-            value = getattr(value, each)
-        return _plain(value)
+        return _plain(functools.reduce(getattr, key.split("."), self))
 
 
 class Choice(dict[str, Any]):
@@ -199,16 +197,12 @@ class Only:
         self._settings, self._keys, self._above = settings, keys, above
 
     def __getattr__(self, name: str) -> Any:
-        key = self._above + name
-        value = getattr(self._settings, name)
-        if key in self._keys or callable(value):
+        key, value = self._above + name, getattr(self._settings, name)
+        if key in self._keys:
             return value
         if not any(each.startswith(key + ".") for each in self._keys):
             raise AttributeError(f"the stage does not declare that it reads {key}; its graph names {self._keys}")
         return Only(value, self._keys, key + ".")
 
     def of(self, task: str) -> Any:
-        return self.__getattr__(task)
-
-    def list_of(self, split: str) -> Any:
-        return self.__getattr__(split)
+        return getattr(self, task)

@@ -84,6 +84,12 @@ def read_record(run: str, job: str) -> Optional[Record]:
     return record if is_known and is_inside and is_ours else None
 
 
+def word_of(run: str, job: str) -> Optional[str]:
+    """The word of a job's record; None without a record. Whether its files are still there is not looked at."""
+    record = read_record(run, job)
+    return record["word"] if record else None
+
+
 def read_mark(run: str, job: str) -> dict[str, Any]:
     """The mark of a job; {} if it is missing or damaged."""
     mark = read(mark_of(run, job))

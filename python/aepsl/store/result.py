@@ -5,16 +5,16 @@ of the same word are kept, files of another word are deleted first. By hand, wit
 """
 
 import contextlib
-import fcntl
 import glob
 import json
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Optional
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder, opened, read_text, write_json
+from aepsl.base.locks import only_one
 
 RECORD = "made_of.json"
 
@@ -48,7 +48,8 @@ def begin(
         print(f"{folder}: nothing to make: there are fewer images than shares of them", file=sys.stderr, flush=True)
     make_folder(folder)
     record = os.path.join(folder, RECORD)
-    with contextlib.nullcontext() if is_locked else _locked(folder):  # shards of one stage begin at the same time
+    # Shards of one stage begin at the same time.
+    with contextlib.nullcontext() if is_locked else only_one(folder, wait=True):
         known = read(record)
         if word and known == dict(word=word):
             return
@@ -95,14 +96,3 @@ def read(path: str) -> Any:
         return json.loads(read_text(path) or "")
     except (OSError, ValueError, RecursionError):
         return None
-
-
-@contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems lock no folders
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
