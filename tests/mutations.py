@@ -282,8 +282,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "a layer for training is kept": (A + "legacy/layers.py", "if _is_tested(value)]", "]", "legacy_reading"),
     "a net's margin is not given": (
         A + "legacy/net.py",
-        "pixels, top, top, left, left",
-        "pixels, 0, top, 0, left",
+        "(top, top), (left, left)",
+        "(0, top), (0, left)",
         "legacy_reading",
     ),
     "softmax of a softmax": (A + "legacy/net.py", '== "Softmax"', '== ""', "legacy"),
@@ -373,8 +373,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "mirrored and not mirrored back": (A + "baselines/protocol.py", "name)[:, :, ::-1]", "name)", "protocols"),
     "a constant border": (
         A + "baselines/protocol.py",
-        "[border] * 4, cv2.BORDER_REFLECT_101",
-        "[border] * 4, 0",
+        '(border, border)), mode="reflect"',
+        '(border, border)), mode="constant"',
         "protocols",
     ),
     "linear for cubic": (A + "baselines/protocol.py", "cubic=cv2.INTER_CUBIC", "cubic=cv2.INTER_LINEAR", "protocols"),

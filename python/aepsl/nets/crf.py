@@ -19,15 +19,17 @@ def refined(
     settings: Crf,
     name: str = "the image",
     normalization: str = "symmetric",
+    least: float = 0,
 ) -> np.ndarray:
     """Mean-field marginals after `settings.iterations`.
 
     image: H x W x 3 uint8 BGR; probabilities: K x H x W float32, not negative; settings: the experiment's `crf`;
-    name: of the image, for messages; normalization: one of NORMALIZATIONS.
+    name: of the image, for messages; normalization: one of NORMALIZATIONS; least: smaller probabilities become it.
     Returns K x H x W float32. A channel that is zero everywhere stays zero and does not influence the others. Raises
     InputError if the CRF's widths are too small for the image.
     """
     height, width = image.shape[:2]
+    probabilities = np.maximum(probabilities, np.float32(least))
     alive = probabilities.max(axis=(1, 2)) > 0
     if alive.sum() < 2:
         return probabilities
