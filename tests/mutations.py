@@ -218,8 +218,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "red and blue change places": (A + "nets/crf.py", "image[:, :, ::-1]", "image", "method"),
     "the crf folder is not refined": (
         A + "stages/segment.py",
-        "(paths[1], crf.refined(image, f, crf_settings, paths[1]))",
-        "(paths[1], f)",
+        "refined(image, f, name=path) if with_crf else f",
+        "f",
         "method",
     ),
     "a class that is never predicted is left out": (

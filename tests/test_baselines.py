@@ -174,7 +174,7 @@ def test_the_net_gets_red_first_where_its_authors_gave_it_so(here, rng):
     image = rng.randint(0, 256, (81, 81, 3)).astype(np.uint8)
     how, net = opened("channel_order=rgb")
     data = image[:, :, ::-1].astype(np.float32) - np.float32([120, 110, 100])
-    expected = protocol.softmax(net.grown(net.forward(data.transpose(2, 0, 1)), 81, 81))
+    expected = protocol.softmax(net.grown(net.forward(data.transpose(2, 0, 1)), (81, 81)))
     np.testing.assert_allclose(protocol.probabilities(net, image, how), expected, atol=1e-5)
 
 
@@ -186,7 +186,7 @@ def test_the_maximum_of_two_sizes_is_that_of_their_scores(here, rng):
         data = np.zeros((81, 81, 3), np.float32)
         scaled = cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
         data[: size[0], : size[1]] = scaled - np.float32(how.mean)
-        grown = net.grown(net.forward(data.transpose(2, 0, 1)), 81, 81)[:, : size[0], : size[1]]
+        grown = net.grown(net.forward(data.transpose(2, 0, 1)), (81, 81))[:, : size[0], : size[1]]
         maps.append(np.stack([cv2.resize(each, (80, 60), interpolation=cv2.INTER_LINEAR) for each in grown]))
     expected = protocol.softmax(np.maximum(*maps))
     np.testing.assert_allclose(protocol.probabilities(net, image, how), expected, atol=1e-4)

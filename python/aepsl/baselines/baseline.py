@@ -17,7 +17,8 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import digest, sha256, write_json, write_text
 from aepsl.base.parallel import in_processes, in_threads
 from aepsl.baselines import folder, profile, protocol, tables
-from aepsl.data.dataset import Dataset, shard
+from aepsl.data.dataset import Dataset, png
+from aepsl.data.lists import shard
 from aepsl.evaluation import evaluate
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import crf, geometry
@@ -138,7 +139,7 @@ def _segment(net, how, dataset, ids, values, out, workers):
     def segmented():
         """The arguments of `write_masks` for each image that has no masks yet."""
         for image_id in tqdm(ids, unit="image", desc=out, disable=None):
-            paths = [os.path.join(out, kind, image_id + ".png") for kind in _kinds(how)]
+            paths = [png(os.path.join(out, kind), image_id) for kind in _kinds(how)]
             if not has(*paths):
                 whole = dataset.image(image_id)
                 image = fitting(whole, len(values), image_id)

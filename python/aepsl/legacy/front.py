@@ -4,7 +4,6 @@ import ast
 from dataclasses import dataclass
 from typing import Optional
 
-from aepsl.legacy import layers
 from aepsl.legacy.layers import Layer
 from aepsl.legacy.text import Fields
 
@@ -54,11 +53,6 @@ def fronts(fields: Fields, every: list[Layer]) -> tuple[dict[str, Front], list[L
         for top in layer.tops:
             found.setdefault(top, _of_layer(top, layer, before))
     return found, rest
-
-
-def of_training(fields: Fields) -> dict[str, Front]:
-    """{blob: Front} of the data layers that a net has only in training."""
-    return fronts(Fields(), layers.trained(fields))[0]
 
 
 def _declared(fields):

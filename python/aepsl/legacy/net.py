@@ -60,7 +60,8 @@ class LegacyNet:
                 f"{deploy}: its blob {legacy.scores} has {count} channels; {channels} channels are needed, one for "
                 "background and one for each class"
             )
-        if _is_softmax(legacy):
+        kinds = [layer.type for layer in legacy.net.layer if legacy.scores in layer.top]
+        if kinds[-1] == "Softmax":  # a second one would change the probabilities
             raise InputError(f"{deploy}: {scores} comes out of a softmax, which is added here; name the blob before it")
         self.cells = geometry.cells(legacy.net, legacy.scores)
         self.prototxt = prototxt.net_text("legacy", legacy.net)
@@ -117,10 +118,10 @@ class LegacyNet:
             raise InputError(f"{name}: {self.model} gives scores that are not finite; is it of another mean or scale?")
         return scores
 
-    def grown(self, maps: np.ndarray, height: int, width: int, front: tuple[float, ...] = (0, 0)) -> np.ndarray:
-        """Maps K x h x w of the scores' cells, resized to K x height x width; front: (y, x) of the first pixel."""
+    def grown(self, maps: np.ndarray, size: tuple[int, ...], front: tuple[float, ...] = (0, 0)) -> np.ndarray:
+        """Maps K x h x w of the scores' cells, resized to `size` (height, width); front: (y, x) of the first pixel."""
         start = tuple(start - before for start, before in zip(self.cells.start, front))
-        return grown(maps, geometry.Cells(start, self.cells.stride), (height, width))
+        return grown(maps, geometry.Cells(start, self.cells.stride), size)
 
     def probabilities(
         self,
@@ -136,7 +137,7 @@ class LegacyNet:
         pixels = scaled(image, fitting_scale(self.scale, image.shape[:2], self.takes, name))
         data = ((pixels - self.mean) * self.input_scale).transpose(2, 0, 1)
         padded, front = self.padded(data)
-        scores = self.grown(self.forward(padded, name), *data.shape[1:], front)
+        scores = self.grown(self.forward(padded, name), data.shape[1:], front)
         return softmax(np.stack([cv2.resize(each, image.shape[1::-1]) for each in scores])[None])[0]
 
     def takes(self, height: int, width: int) -> bool:
@@ -177,9 +178,3 @@ def _fault(path, log):
     with open(log, errors="replace") as file:
         said = [line.partition("] ")[2].strip() for line in file if re.match(r"F\d{4} ", line)]
     return (said or ["it gives no reason"])[0]
-
-
-def _is_softmax(legacy):
-    """Whether the last layer that writes the scores is a softmax; a second one would change the probabilities."""
-    kinds = [layer.type for layer in legacy.net.layer if legacy.scores in layer.top]
-    return kinds[-1] == "Softmax"

@@ -7,6 +7,7 @@ to `said` what it did, and to `fixed` the weights that no caffemodel has. It rai
 import dataclasses
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Optional
 
 import numpy as np
@@ -160,7 +161,9 @@ class Translator:
         self.only = self.size
         cells = geometry.shapes(net, *self.size)[layer.bottoms[0]][1:]
         wanted = [param.number(name, 1, int) for name in ("height", "width")]
-        ratios = [(n, 1) if count == 1 else _reduced(n - 1, count - 1) for n, count in zip(wanted, cells)]
+        ratios = [
+            (n, 1) if count == 1 else Fraction(n - 1, count - 1).as_integer_ratio() for n, count in zip(wanted, cells)
+        ]
         return (*zip(*ratios), [count == 1 for count in cells])
 
     def _bn(self, layer, net):
@@ -186,10 +189,6 @@ def _folded(blobs, eps):
     slope, bias, mean, variance = (blob.ravel() for blob in blobs)
     slope = slope / np.sqrt(variance + eps)
     return [slope, bias - mean * slope]
-
-
-def _reduced(zoom, shrink):
-    return zoom // math.gcd(zoom, shrink), shrink // math.gcd(zoom, shrink)
 
 
 def _triangle(side):

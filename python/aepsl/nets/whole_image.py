@@ -41,7 +41,7 @@ def fitting_scale(wanted: float, size: Sequence[int], takes: Callable[[int, int]
     return scale
 
 
-def grown(maps: np.ndarray, cells: geometry.Cells, size: tuple[int, int]) -> np.ndarray:
+def grown(maps: np.ndarray, cells: geometry.Cells, size: Sequence[int]) -> np.ndarray:
     """Maps K x h x w, resized to `size` (height, width): K x height x width float32.
 
     cells: the positions of the maps' cells. Bilinear between cells; a pixel beyond the outermost takes the nearest.
@@ -74,11 +74,8 @@ class WholeImages:
         self.parameter = text_format.Parse(self.prototxt, caffe_pb2.NetParameter())
         # Remembered: it reads the whole prototxt, and many images have the same size.
         self.needs = functools.lru_cache(None)(functools.partial(sizes.needs, self.parameter))
-        self.cells = geometry.cells(self.parameter, self._trunk())
-
-    def _trunk(self):
-        """The trunk's last blob, on which the heads are; every map has its cells."""
-        return next(layer.bottom[0] for layer in self.parameter.layer if layer.name in ("gap", "fc8_seg"))
+        trunk = next(layer.bottom[0] for layer in self.parameter.layer if layer.name in ("gap", "fc8_seg"))
+        self.cells = geometry.cells(self.parameter, trunk)  # of every map: the heads are on the trunk's last blob
 
     def at_image_size(self, maps: np.ndarray, small: tuple[int, int], image: np.ndarray) -> np.ndarray:
         """The net's maps for `image`, K x h x w, resized to K x H x W float32; small: what `forward` returned."""

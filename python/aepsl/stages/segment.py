@@ -16,7 +16,8 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_processes
-from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
+from aepsl.data.dataset import IGNORE, Dataset, in_folder, png
+from aepsl.data.lists import shard
 from aepsl.images.pictures import scaled, write_mask
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import CONFIDENCES, prohibitive_mask, v_of, with_background
@@ -79,7 +80,7 @@ def _segmented(
     """
     values, refined = np.array(dataset.values, np.uint8), functools.partial(crf.refined, settings=net.crf)
     for image_id, row in images:
-        *paths, kept = [os.path.join(out, kind, image_id + ".png") for kind in KINDS]
+        *paths, kept = [png(os.path.join(out, kind), image_id) for kind in KINDS]
         if image_id in keep and not has(kept):
             write_mask(kept, net.s_hat(dataset.image(image_id), row, values, image_id))
         if not has(*paths):
@@ -124,20 +125,6 @@ class SegmentationNet(WholeImages):
         super().__init__(experiment, "psl" if self.classifies else "segmentation", model, gpu)
         self.experiment, self.crf = experiment, experiment.crf
 
-    def segmented(
-        self,
-        image: np.ndarray,
-        confidence: str = "none",
-        labels: Optional[np.ndarray] = None,
-        name: str = "the image",
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Channel indices of an H x W x 3 uint8 BGR image, without and with CRF: two arrays H x W.
-
-        labels: C values, 0 or 1, for the confidence 'labels'; name: of the image, for messages.
-        """
-        f = self.probabilities(image, confidence, labels, name)
-        return f.argmax(axis=0), crf.refined(image, f, self.experiment.crf).argmax(axis=0)
-
     def probabilities(
         self,
         image: np.ndarray,
@@ -147,6 +134,7 @@ class SegmentationNet(WholeImages):
     ) -> np.ndarray:
         """[1, v] * softmax(scores), grown to the image: (C + 1) x H x W float32, background first.
 
+        image: H x W x 3 uint8 BGR; labels: C values, 0 or 1, for the confidence 'labels'; name: for messages.
         Raises InputError if the net has no head for the confidence, or if its scores are not finite.
         """
         if confidence == "predicted" and not self.classifies:
