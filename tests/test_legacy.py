@@ -184,9 +184,10 @@ def test_faults_are_one_line(old, small_set, fault):
 
 
 def test_a_blob_of_scores_alone_is_one_line(old, small_set):
-    arguments = (experiment(), str(small_set), "val", str(old[0] / "old.caffemodel"), str(old[0] / "out"))
-    with pytest.raises(InputError, match="give --deploy too"):
-        segment.run(*arguments, legacy=(None, "fc8_cat"))
+    arguments = f"--experiment demo --data {small_set} --list val --model {old[0]}/old.caffemodel --out {old[0]}/out"
+    for more in ("--scores fc8_cat", f"--deploy {old[0]}/deploy.prototxt --confidence labels"):
+        with pytest.raises(InputError, match="give --deploy too, .*, and no --confidence"):
+            segment.main(f"{arguments} {more}".split())
 
 
 def test_what_the_reading_changed_is_said(old, capsys):

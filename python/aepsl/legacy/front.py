@@ -31,8 +31,8 @@ class Front:
 
     def layer(self) -> Layer:
         """The Input layer."""
-        dims = Fields([("dim", str(each), 0) for each in (1, self.channels, *self.size())])
-        return Layer("input", "Input", [], [self.blob], Fields([("input_param", Fields([("shape", dims, 0)]), 0)]), 0)
+        shape = Fields.of(dim=[1, self.channels, *self.size()])
+        return Layer("input", "Input", [], [self.blob], Fields.of(input_param=Fields.of(shape=shape)), 0)
 
     def said(self) -> str:
         """The prototxt's values for it, in words."""

@@ -44,12 +44,9 @@ class LegacyNet:
         scores: Optional[str],
         model: str,
         channels: int,
-        confidence: str = "none",
         gpu: device.Gpu = None,
         variables: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        if not deploy or confidence != "none":
-            raise InputError("--scores: give --deploy too, the prototxt that has this blob, and no --confidence")
         self.deploy, self.model = deploy, model
         self.legacy = legacy = reader.read(deploy, scores, model, variables, channels)
         for line in legacy.changes:

@@ -59,7 +59,7 @@ def run(
     labels = dataset.labels(own, may_lack=True) if confidence == "labels" else [None] * len(own)
     if legacy:
         deploy, scores, *variables = legacy
-        net: Any = LegacyNet(experiment, deploy, scores, model, len(dataset.values), confidence, gpu, *variables)
+        net: Any = LegacyNet(experiment, deploy, scores, model, len(dataset.values), gpu, *variables)
     else:
         net = SegmentationNet(experiment, model, gpu)
     begin(out, word, [f"{kind}/*.png" for kind in KINDS], part and set(own))
@@ -211,5 +211,7 @@ def main(argv: Optional[list[str]] = None) -> None:
     )
     arguments = parser.parse_args(argv)
     legacy = [vars(arguments).pop(name) for name in ("deploy", "scores", "define")]
+    if any(legacy) and (not legacy[0] or arguments.confidence != "none"):
+        raise InputError("--scores: give --deploy too, the prototxt that has this blob, and no --confidence")
     arguments.legacy = (*legacy[:2], dict(legacy[2])) if any(legacy) else None
     run(**vars(arguments))
