@@ -224,8 +224,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "red and blue change places": (A + "nets/crf.py", "image[:, :, ::-1]", "image", "method"),
     "the crf folder is not refined": (
         A + "stages/segment.py",
-        "(paths[1], crf.refined(image, f, crf_settings, paths[1]))",
-        "(paths[1], f)",
+        "refined(image, f, name=path) if with_crf else f",
+        "f",
         "method",
     ),
     "a class that is never predicted is left out": (
@@ -288,8 +288,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "a layer for training is kept": (A + "legacy/layers.py", "if _is_tested(value)]", "]", "legacy_reading"),
     "a net's margin is not given": (
         A + "legacy/net.py",
-        "pixels, top, top, left, left",
-        "pixels, 0, top, 0, left",
+        "(top, top), (left, left)",
+        "(0, top), (0, left)",
         "legacy_reading",
     ),
     "softmax of a softmax": (A + "legacy/net.py", '== "Softmax"', '== ""', "legacy"),
@@ -379,8 +379,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "mirrored and not mirrored back": (A + "baselines/protocol.py", "name)[:, :, ::-1]", "name)", "protocols"),
     "a constant border": (
         A + "baselines/protocol.py",
-        "[border] * 4, cv2.BORDER_REFLECT_101",
-        "[border] * 4, 0",
+        '(border, border)), mode="reflect"',
+        '(border, border)), mode="constant"',
         "protocols",
     ),
     "linear for cubic": (A + "baselines/protocol.py", "cubic=cv2.INTER_CUBIC", "cubic=cv2.INTER_LINEAR", "protocols"),

@@ -369,8 +369,9 @@ def test_a_photo_that_caffe_cannot_hold_is_too_large():
     """conv1_2 of VGG takes 64 * 9 numbers a pixel through its buffer: 3.7 million pixels are too many."""
     parameter = text_format.Parse(build.deploy_net(experiments.load("voc12"), "psl"), caffe_pb2.NetParameter())
     assert max(sizes.counts(parameter, 2001, 3001).values()) == 576 * 2001 * 3001 > sizes.INT_MAX
-    assert sizes.takes(parameter, 505, 505) and sizes.takes(parameter, 641, 481)
-    assert not sizes.takes(parameter, 2001, 3001) and not sizes.takes(parameter, 1025, 769)
+    assert sizes.needs(parameter, 2001, 3001) == np.inf
+    assert sizes.needs(parameter, 505, 505) < sizes.needs(parameter, 641, 481) < sizes.MOST
+    assert sizes.MOST < sizes.needs(parameter, 1025, 769) == sum(sizes.counts(parameter, 1025, 769).values())
 
 
 @pytest.mark.parametrize("task", experiments.TASKS)

@@ -17,7 +17,7 @@ from aepsl.baselines import baseline, folder, profile, protocol
 from aepsl.data.dataset import Dataset
 from aepsl.evaluation import evaluate
 from aepsl.images.pictures import read_indexed, write_mask
-from aepsl.nets import crf
+from aepsl.nets import crf, sizes
 from aepsl.settings import experiments
 from aepsl.settings.typed import Crf
 from aepsl.tools import baselines
@@ -174,7 +174,7 @@ def test_the_net_gets_red_first_where_its_authors_gave_it_so(here, rng):
     image = rng.randint(0, 256, (81, 81, 3)).astype(np.uint8)
     how, net = opened("channel_order=rgb")
     data = image[:, :, ::-1].astype(np.float32) - np.float32([120, 110, 100])
-    expected = protocol.softmax(net.grown(net.forward(np.ascontiguousarray(data)), 81, 81))
+    expected = protocol.softmax(net.grown(net.forward(data.transpose(2, 0, 1)), (81, 81)))
     np.testing.assert_allclose(protocol.probabilities(net, image, how), expected, atol=1e-5)
 
 
@@ -186,7 +186,7 @@ def test_the_maximum_of_two_sizes_is_that_of_their_scores(here, rng):
         data = np.zeros((81, 81, 3), np.float32)
         scaled = cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
         data[: size[0], : size[1]] = scaled - np.float32(how.mean)
-        grown = net.grown(net.forward(data), 81, 81)[:, : size[0], : size[1]]
+        grown = net.grown(net.forward(data.transpose(2, 0, 1)), (81, 81))[:, : size[0], : size[1]]
         maps.append(np.stack([cv2.resize(each, (80, 60), interpolation=cv2.INTER_LINEAR) for each in grown]))
     expected = protocol.softmax(np.maximum(*maps))
     np.testing.assert_allclose(protocol.probabilities(net, image, how), expected, atol=1e-4)
@@ -195,7 +195,7 @@ def test_the_maximum_of_two_sizes_is_that_of_their_scores(here, rng):
 def test_what_is_too_large_for_the_net_is_scaled_down_and_that_is_said(here, rng, capsys):
     how, net = opened("pad=null")
     image = rng.randint(0, 256, (40, 60, 3)).astype(np.uint8)
-    net.most = net._floats(*(side + sum(pads) for side, pads in zip((20, 30), net.padding(20, 30))))
+    net.most = sizes.needs(net.legacy.net, *(side + sum(pads) for side, pads in zip((20, 30), net.padding(20, 30))))
     capsys.readouterr()
     assert protocol.probabilities(net, image, how, "wide").shape == (3, 40, 60)
     assert "wide: 60 x 40 pixels are too many; it is processed at " in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The CRF: a brute-force mean field on a tiny image, and what the pairwise terms must do."""
 
+import functools
 from dataclasses import replace
 
 import cv2
@@ -48,7 +49,8 @@ def test_many_pixels_are_segmented_scaled_down_and_that_is_said(rng, monkeypatch
     f = np.zeros((12, 20, 30), np.float32)
     f[7, :, :15] = f[2, :, 15:] = 1
     paths = [str(tmp_path / name) for name in ("plain.png", "crf.png")]
-    segment._write_masks(paths, small, f, SETTINGS, np.arange(12, dtype=np.uint8), (60, 40))
+    refined = functools.partial(crf.refined, settings=SETTINGS)
+    segment.write_masks(paths, small, f, refined, np.arange(12, dtype=np.uint8), (60, 40))
     for path in paths:
         mask = read_indexed(path)
         assert mask.shape == (40, 60) and (mask[:, :29] == 7).all() and (mask[:, 31:] == 2).all()

@@ -37,11 +37,8 @@ def model(tmp_path, demo):
 
 @pytest.mark.parametrize("height, width", [(1, 1), (9, 9), (30, 41), (64, 65), (375, 500)])
 def test_padded_sides_are_8k_1_and_no_longer_than_needed(height, width):
-    image = np.ones((height, width, 3), np.float32)
-    result = padded(image)
-    for before, after in zip((height, width), result.shape):
-        assert after % 8 == 1 and 0 <= after - before < 8
-    assert result.sum() == image.sum()
+    for side in (height, width):
+        assert padded(side) % 8 == 1 and 0 <= padded(side) - side < 8
 
 
 def test_grown_is_bilinear_between_cells_eight_pixels_apart(rng):

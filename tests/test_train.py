@@ -280,10 +280,10 @@ def test_regions_of_labels_that_the_image_has_not(creatures, bits, complaint):
         size = decoding.header(dataset.image_path(image_id)).size
         write_grey(f"{folder}/{image_id}.png", np.full(size[::-1], bits if image_id == "image0" else 1, np.uint16))
     if complaint is None:
-        train._check(dataset, ids, (), folder, None)
+        train._check_images(dataset, ids, folder, None)
         return
     with pytest.raises(InputError, match=complaint):
-        train._check(dataset, ids, (), folder, None)
+        train._check_images(dataset, ids, folder, None)
 
 
 def test_bad_weights_are_one_line_and_leave_nothing(creatures, tmp_path):

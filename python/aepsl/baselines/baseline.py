@@ -1,5 +1,6 @@
 """Runs a net of other authors on a data set as they did; writes its figures beside theirs, and a page."""
 
+import functools
 import glob
 import json
 import os
@@ -7,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -17,15 +17,15 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import digest, sha256, write_json, write_text
 from aepsl.base.parallel import in_processes, in_threads
 from aepsl.baselines import folder, profile, protocol, tables
-from aepsl.data.dataset import Dataset, shard
+from aepsl.data.dataset import Dataset, png
+from aepsl.data.lists import shard
 from aepsl.evaluation import evaluate
-from aepsl.images.pictures import write_mask
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import crf, geometry
 from aepsl.paper.published import PAPERS_EXPERIMENT
 from aepsl.report import page
 from aepsl.settings import experiments
-from aepsl.stages.segment import fitting
+from aepsl.stages.segment import fitting, write_masks
 from aepsl.store import digests
 from aepsl.store.result import begin, has
 
@@ -133,38 +133,32 @@ def _identity(path, published):
 
 
 def _segment(net, how, dataset, ids, values, out, workers):
-    kinds = folder.KINDS if how.crf else folder.KINDS[:1]
+    more = dict(normalization=how.crf.normalization, least=how.crf.least) if how.crf else {}
+    refined = functools.partial(crf.refined, settings=how.crf, **more)
 
     def segmented():
-        """The arguments of `_write_masks` for each image that has no masks yet."""
+        """The arguments of `write_masks` for each image that has no masks yet."""
         for image_id in tqdm(ids, unit="image", desc=out, disable=None):
-            paths = [os.path.join(out, kind, image_id + ".png") for kind in kinds]
+            paths = [png(os.path.join(out, kind), image_id) for kind in _kinds(how)]
             if not has(*paths):
                 whole = dataset.image(image_id)
                 image = fitting(whole, len(values), image_id)
                 f = protocol.probabilities(net, image, how, image_id)
-                yield paths, image, f, how.crf, np.array(values, np.uint8), whole.shape[1::-1]
+                yield paths, image, f, refined, np.array(values, np.uint8), whole.shape[1::-1]
 
-    in_processes(_write_masks, segmented(), workers)
+    in_processes(write_masks, segmented(), workers)
 
 
-def _write_masks(paths, image, f, settings, values, size):
-    """Write the masks of the probabilities `f`, resized to `size` (width, height): without CRF, and with it if it has
-    `settings`."""
-    maps = [f]
-    if settings:
-        least = np.maximum(f, settings.least)
-        maps.append(crf.refined(image, least, settings, paths[1], settings.normalization))
-    for path, each in zip(paths, maps):
-        write_mask(path, cv2.resize(values[each.argmax(axis=0)], size, interpolation=cv2.INTER_NEAREST))
+def _kinds(how):
+    """The kinds of masks of a profile: those with CRF only if it has one."""
+    return folder.KINDS if how.crf else folder.KINDS[:1]
 
 
 def _evaluated(dataset, ids, out, how):
     """{"plain": evaluate.run's result, "crf": the same with CRF, None if the profile has no CRF}."""
-    kinds = folder.KINDS if how.crf else folder.KINDS[:1]
     names = ["background", *dataset.classes]
-    calls = [(os.path.join(out, kind), dataset.mask_folder(), ids, dataset.values, names) for kind in kinds]
-    return {**dict.fromkeys(folder.KINDS), **dict(zip(kinds, in_threads(evaluate.run, calls)))}
+    calls = [(os.path.join(out, kind), dataset.mask_folder(), ids, dataset.values, names) for kind in _kinds(how)]
+    return {**dict.fromkeys(folder.KINDS), **dict(zip(_kinds(how), in_threads(evaluate.run, calls)))}
 
 
 def _options():

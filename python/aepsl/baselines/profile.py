@@ -14,8 +14,7 @@ import yaml
 
 from aepsl.base.errors import InputError
 from aepsl.data.dataset import VOC_CLASSES, Dataset
-from aepsl.settings import check, experiments, yaml_file
-from aepsl.settings.typed import Bilateral, Gaussian, Part, typed
+from aepsl.settings import check, experiments, typed, yaml_file
 
 FOLDER = os.path.join("prototxt", "legacy")
 VOC = "voc"  # background and VOC's classes, in the order of its mask values
@@ -23,7 +22,7 @@ WHOLE = ("resize", "classes")  # a change replaces the profile's whole value
 
 
 @dataclasses.dataclass(frozen=True)
-class Tiles(Part):
+class Tiles(typed.Part):
     """See schema.yaml; in pixels."""
 
     side: int
@@ -32,19 +31,16 @@ class Tiles(Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Crf(Part):
-    """As aepsl.settings.typed.Crf; normalization: see crf.refined; least: probabilities below it are raised to it."""
+class Crf(typed.Crf):
+    """normalization, least: see crf.refined."""
 
-    iterations: int
-    bilateral: Bilateral
-    gaussian: Gaussian
     normalization: str = "symmetric"
     least: float = 1e-8
     note: Optional[str] = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Profile(Part):
+class Profile(typed.Part):
     """See schema.yaml; resize: {kind: values}; classes: VOC or the names of the channels."""
 
     name: str
@@ -111,7 +107,7 @@ def load(name: str, changes: Sequence[str] = ()) -> Profile:
     if fault:
         where = ".".join(map(str, fault.absolute_path))
         raise InputError(f"{', '.join([path, *changes])}: {where and f'`{where}`: '}{fault.message.splitlines()[0]}")
-    found = typed(Profile, dict(settings, name=str(name)))
+    found = typed.typed(Profile, dict(settings, name=str(name)))
     if found.tiles and (found.pad or found.tiles.side <= 2 * found.tiles.border):
         raise InputError(
             f"{', '.join([path, *changes])}: `tiles` leave no room for `pad`, nor for borders of all a side"

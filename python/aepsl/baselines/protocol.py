@@ -84,18 +84,13 @@ def resized(planes: np.ndarray, size: Size, kernel: str) -> np.ndarray:
 
 
 def _padded(net, data, profile, name):
-    """Maps of `data`, 3 x H x W less the mean, padded at the bottom and right with 0: to profile.pad, or as needed.
-
-    If a net loses margins, those above and on the left are filled with reflections.
-    """
-    height, width = data.shape[1:]
+    """Maps of `data`, 3 x H x W less the mean, padded with 0 to profile.pad, or else as the net needs it."""
     if profile.pad:
-        (top, bottom), (left, right) = (0, profile.pad - height), (0, profile.pad - width)
+        more = [(0, profile.pad - side) for side in data.shape[1:]]
+        padded, front = np.pad(data, ((0, 0), *more)), (0, 0)
     else:
-        (top, bottom), (left, right) = net.padding(height, width)
-    data = _bordered(data, [top, top, left, left], cv2.BORDER_REFLECT_101)
-    data = _bordered(data, [0, bottom - top, 0, right - left], cv2.BORDER_CONSTANT)
-    return _maps(net, data, (top, left), (height, width), profile, name)
+        padded, front = net.padded(data)
+    return _maps(net, padded, front, data.shape[1:], profile, name)
 
 
 def _tiled(net, data, profile, name):
@@ -108,11 +103,11 @@ def _tiled(net, data, profile, name):
     border, inner = tiles.border, tiles.side - 2 * tiles.border
     if border:
         sides = [-(-side // tiles.step) * tiles.step - tiles.step + inner for side in (height, width)]
-        data = _bordered(data, [border] * 4, cv2.BORDER_REFLECT_101)
+        data = np.pad(data, ((0, 0), (border, border), (border, border)), mode="reflect")
     else:
         sides = [max(side, inner) for side in (height, width)]
-    more = [0, sides[0] - height, 0, sides[1] - width]
-    data = _bordered(data, more, cv2.BORDER_REFLECT_101 if border else cv2.BORDER_CONSTANT)
+    more = ((0, 0), (0, sides[0] - height), (0, sides[1] - width))
+    data = np.pad(data, more, mode="reflect" if border else "constant")
     total, times = None, np.zeros(sides, np.float32)
     for place in np.ndindex(*(-(-(side - inner) // tiles.step) + 1 for side in sides)):
         top, left = (min(k * tiles.step, side - inner) for k, side in zip(place, sides))
@@ -122,11 +117,6 @@ def _tiled(net, data, profile, name):
         total[:, top : top + inner, left : left + inner] += maps
         times[top : top + inner, left : left + inner] += 1
     return (total / times)[:, :height, :width]
-
-
-def _bordered(data, more, kind):
-    """`data` with more rows or columns above, below, left and right; kind: OpenCV's border; a constant one is 0."""
-    return np.stack([cv2.copyMakeBorder(each, *more, kind, value=0) for each in data])
 
 
 def _maps(net, data, front, size, profile, name):
@@ -142,6 +132,6 @@ def _maps(net, data, front, size, profile, name):
 
 
 def _grown(net, data, front, size, profile, name):
-    maps = net.forward(np.ascontiguousarray(data.transpose(1, 2, 0)), name)
+    maps = net.forward(data, name)
     maps = softmax(maps) if profile.softmax == "cells" else maps
-    return net.grown(maps, *size, tuple(each - profile.offset for each in front))
+    return net.grown(maps, size, tuple(each - profile.offset for each in front))

@@ -163,7 +163,7 @@ class Dataset:
         path = self.image_path(image_id)
         header = decoding.check_whole(path)
         self.upright(image_id, path, header)
-        masks = [of_size(in_folder(folder, [image_id])[0], header.size[::-1]) for folder in folders]
+        masks = [of_size(png(folder, image_id), header.size[::-1]) for folder in folders]
         return [np.flatnonzero(np.bincount(mask.ravel())) for mask in masks]
 
     def check_masks(self, ids: Sequence[str], folder: str) -> list[np.ndarray]:
@@ -180,7 +180,7 @@ class Dataset:
         return found
 
     def _mask(self, image_id):
-        return in_folder(self.mask_folder() or "", [image_id])[0]
+        return png(self.mask_folder() or "", image_id)
 
     def _path(self, *parts):
         return os.path.join(self.root, *parts)
@@ -205,16 +205,11 @@ def _listable(folder):
     return folder
 
 
+def png(folder: str, image_id: str) -> str:
+    """The path of an image's PNG in a folder of masks, regions or maps."""
+    return os.path.join(folder, image_id + ".png")
+
+
 def in_folder(folder: str, ids: Iterable[str]) -> list[str]:
-    """The paths of the PNGs of `ids` in a folder of masks, regions or maps."""
-    return [os.path.join(folder, image_id + ".png") for image_id in ids]
-
-
-def shard(ids: list[str], part: Optional[str]) -> list[str]:
-    """Every n-th id from the k-th on; part: 'k/n', k from 1, or None for all ids."""
-    if part is None:
-        return ids
-    k, _, n = part.partition("/")
-    if not (k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
-        raise InputError(f"--shard {part}: must be K/N with K from 1 to N, for example 1/4")
-    return ids[int(k) - 1 :: int(n)]
+    """The paths of the PNGs of `ids` in a folder."""
+    return [png(folder, image_id) for image_id in ids]

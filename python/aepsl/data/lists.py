@@ -52,6 +52,16 @@ def read_list(path: str) -> List:
     return List(ids, len(flags) - len(ids))
 
 
+def shard(ids: list[str], part: Optional[str]) -> list[str]:
+    """Every n-th id from the k-th on; part: 'k/n', k from 1, or None for all ids."""
+    if part is None:
+        return ids
+    k, _, n = part.partition("/")
+    if not (k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
+        raise InputError(f"--shard {part}: must be K/N with K from 1 to N, for example 1/4")
+    return ids[int(k) - 1 :: int(n)]
+
+
 def twice(names: Iterable[str]) -> Optional[str]:
     """The first of `names` that occurs more than once, or None."""
     return next((name for name, count in collections.Counter(names).items() if count > 1), None)

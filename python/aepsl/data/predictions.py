@@ -24,6 +24,7 @@ from tqdm import tqdm
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_bytes
 from aepsl.data import masks_of_arrays
+from aepsl.data.dataset import in_folder, png
 from aepsl.data.lists import shown
 from aepsl.data.masks_of_arrays import READERS, REMEDY
 from aepsl.images import decoding
@@ -55,7 +56,10 @@ def find(source: str, ids: Sequence[str], truths: Sequence[str], values: Sequenc
     elif source.lower().endswith(ARCHIVES):
         found = _in_archive(source, ids, truths, folder)
     elif source.lower().endswith((".pkl", ".pickle")):
-        return _of_pickle(source, ids, truths, folder)
+        masks = masks_of_arrays.of_pickle(source, ids, [decoding.header(truth)[1::-1] for truth in truths])
+        for path, mask in zip(in_folder(folder, ids), masks):
+            write_mask(path, mask)
+        return in_folder(folder, ids)
     else:
         raise InputError(f"{source}: is not a folder, .tgz or .pkl; {REMEDY}")
     paths = []
@@ -63,7 +67,7 @@ def find(source: str, ids: Sequence[str], truths: Sequence[str], values: Sequenc
         path = found[image_id]
         if not path.lower().endswith(".png"):
             mask = READERS[os.path.splitext(path)[1].lower()](path, decoding.header(truth)[1::-1], np.array(values))
-            path = os.path.join(folder, image_id + ".png")
+            path = png(folder, image_id)
             write_mask(path, mask)
         paths.append(path)
     return paths
@@ -128,7 +132,7 @@ def _in_archive(path, ids, truths, folder):
                 if image_id in found:
                     raise InputError(f"{path}: has {image_id} twice; unpack it and name the folder of one of them")
                 if image_id:
-                    found[image_id] = os.path.join(folder, image_id + ".png")
+                    found[image_id] = png(folder, image_id)
                     write_bytes(found[image_id], archive.extractfile(member).read(), flushed=False)
     except (tarfile.TarError, EOFError, zlib.error, OSError):
         raise InputError(f"{path}: is damaged or cut short, or not a tar archive; get it again") from None
@@ -139,12 +143,3 @@ def _in_archive(path, ids, truths, folder):
             ours, theirs = (f"{width} x {height}" for width, height in sizes)
             raise InputError(f"{path}: {image_id} is {ours}, the ground truth {theirs}; segment the image at its size")
     return found
-
-
-def _of_pickle(source, ids, truths, folder):
-    """The paths of the masks of a pickled list, which has one for each of `ids`, in their order."""
-    sizes = [decoding.header(truth)[1::-1] for truth in truths]
-    paths = [os.path.join(folder, image_id + ".png") for image_id in ids]
-    for path, mask in zip(paths, masks_of_arrays.of_pickle(source, ids, sizes)):
-        write_mask(path, mask)
-    return paths

@@ -1,6 +1,5 @@
 """WeaklyLabelledImages: crops of images with their image labels, erased regions and masks."""
 
-import os
 from types import SimpleNamespace
 from typing import Optional
 
@@ -9,7 +8,7 @@ import cv2
 import numpy as np
 
 from aepsl.base.errors import InputError
-from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.data.dataset import IGNORE, Dataset, png
 from aepsl.images.pictures import read_indexed, scaled
 from aepsl.images.pixels import less_mean
 from aepsl.layers.base import listed, parameters
@@ -135,7 +134,7 @@ class Sampler(SimpleNamespace):
         """The map of `image_id` in `folder`, at the scaled image's size; None without a folder."""
         if not folder:
             return None
-        path = os.path.join(folder, image_id + ".png")
+        path = png(folder, image_id)
         array = scaled(read_indexed(path), self.scale)
         if array.shape != shape[:2]:
             raise InputError(f"{path}: does not have its image's size; delete it and run its stage again")

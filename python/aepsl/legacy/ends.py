@@ -22,11 +22,6 @@ CRFS = dict(
 )
 
 
-def is_end(layer: Layer) -> bool:
-    """Whether the layer ends a net in testing."""
-    return layer.kind in ENDS or "Loss" in layer.kind
-
-
 def last_scores(deploy: str, layers: list[Layer]) -> str:
     """The blob of scores: the top of the last layer that depends on a convolution and does not end the net."""
     live: set[str] = set()
@@ -34,7 +29,7 @@ def last_scores(deploy: str, layers: list[Layer]) -> str:
     for layer in layers:
         if live & set(layer.bottoms) or layer.kind == "Convolution":
             live.update(layer.tops)
-            if layer.tops and not is_end(layer):
+            if layer.tops and layer.kind not in ENDS and "Loss" not in layer.kind:
                 last = layer
     if last is None:
         raise InputError(f"{deploy}: has no convolution, so it is no segmentation net; give its deploy prototxt")

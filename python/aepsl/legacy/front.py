@@ -4,7 +4,6 @@ import ast
 from dataclasses import dataclass
 from typing import Optional
 
-from aepsl.legacy import layers
 from aepsl.legacy.layers import Layer
 from aepsl.legacy.text import Fields
 
@@ -32,8 +31,8 @@ class Front:
 
     def layer(self) -> Layer:
         """The Input layer."""
-        dims = Fields([("dim", str(each), 0) for each in (1, self.channels, *self.size())])
-        return Layer("input", "Input", [], [self.blob], Fields([("input_param", Fields([("shape", dims, 0)]), 0)]), 0)
+        shape = Fields.of(dim=[1, self.channels, *self.size()])
+        return Layer("input", "Input", [], [self.blob], Fields.of(input_param=Fields.of(shape=shape)), 0)
 
     def said(self) -> str:
         """The prototxt's values for it, in words."""
@@ -54,11 +53,6 @@ def fronts(fields: Fields, every: list[Layer]) -> tuple[dict[str, Front], list[L
         for top in layer.tops:
             found.setdefault(top, _of_layer(top, layer, before))
     return found, rest
-
-
-def of_training(fields: Fields) -> dict[str, Front]:
-    """{blob: Front} of the data layers that a net has only in training."""
-    return fronts(Fields(), layers.trained(fields))[0]
 
 
 def _declared(fields):

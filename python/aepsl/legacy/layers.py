@@ -1,7 +1,7 @@
 """The layers that a prototxt has in testing, with their types as in V2; V1's are words like SOFTMAX_LOSS."""
 
-from dataclasses import dataclass
-from typing import Any, Optional
+import dataclasses
+from typing import Any
 
 import caffe
 
@@ -24,7 +24,7 @@ def plain(word: str) -> str:
 KINDS = {**{plain(kind): kind for kind in [*caffe.layer_type_list(), *FORKS]}, **OTHER_NAMES}
 
 
-@dataclass
+@dataclasses.dataclass
 class Layer:
     """A layer; fields: its other fields, without those that only matter in training; line: in the prototxt."""
 
@@ -38,16 +38,14 @@ class Layer:
     def __str__(self) -> str:
         return f"{self.name} ({self.kind}, line {self.line})"
 
-    def made(self, kind: str, fields: Optional[Fields] = None, **changes: Any) -> "Layer":
+    def made(self, kind: str, fields: Fields, **changes: Any) -> "Layer":
         """A layer of plain Caffe that replaces this one."""
-        own = dict(name=self.name, bottoms=self.bottoms, tops=self.tops, line=self.line)
-        return Layer(kind=kind, fields=Fields() if fields is None else fields, **{**own, **changes})
+        return dataclasses.replace(self, kind=kind, fields=fields, **changes)
 
     def text(self) -> str:
         """The layer's fields as a prototxt has them."""
-        words = [("name", self.name), ("type", self.kind)]
-        words += [("bottom", each) for each in self.bottoms] + [("top", each) for each in self.tops]
-        return f"{Fields((key, Text(value), 0) for key, value in words)} {self.fields}"
+        bottoms, tops = (list(map(Text, names)) for names in (self.bottoms, self.tops))
+        return f"{Fields.of(name=Text(self.name), type=Text(self.kind), bottom=bottoms, top=tops)} {self.fields}"
 
 
 def tested(fields: Fields) -> list[Layer]:

@@ -64,7 +64,7 @@ def _read(deploy, scores, model, variables, channels):
         fields = text.read(deploy, {**variables, **weights.variables(deploy, names, model)})
     every = layers.tested(fields)
     found, rest = front.fronts(fields, every)
-    found = {**front.of_training(fields), **found}
+    found = {**front.fronts(text.Fields(), layers.trained(fields))[0], **found}  # those of training too
     scores = scores or ends.last_scores(deploy, rest)
     if scores not in {top for layer in rest for top in layer.tops}:
         blobs = dict.fromkeys(top for layer in rest for top in layer.tops)

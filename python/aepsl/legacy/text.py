@@ -29,6 +29,12 @@ class Fields(list):
     message.
     """
 
+    @classmethod
+    def of(cls, **values: Any) -> "Fields":
+        """Fields of no line: each value, or each of a list of values, as a word or as Fields."""
+        pairs = [(name, each) for name, value in values.items() for each in (value if type(value) is list else [value])]
+        return cls((name, each if isinstance(each, (Text, Fields)) else str(each), 0) for name, each in pairs)
+
     def words(self, name: str) -> list[str]:
         """The values of that name, as they are written."""
         return self._all(name, str, "one word")
@@ -69,9 +75,6 @@ class Fields(list):
     def without(self, *names: str) -> "Fields":
         """The fields with other names."""
         return Fields(field for field in self if field[0] not in names)
-
-    def put(self, name: str, value: Any) -> None:
-        self.append((name, value, 0))
 
     def __str__(self) -> str:
         return " ".join(f"{name} {{ {value} }}" if isinstance(value, Fields) else f"{name}: {_word(value)}"

@@ -7,6 +7,7 @@ to `said` what it did, and to `fixed` the weights that no caffemodel has. It rai
 import dataclasses
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Optional
 
 import numpy as np
@@ -121,8 +122,7 @@ class Translator:
         if min(offsets) < 0:
             raise Impossible(f"would cut off {min(offsets)} cells")
         self.say(f"offset {offsets[0]}, {offsets[1]} computed from kernels, strides and pads", layer)
-        param = Fields([("axis", "2", 0), *[("offset", str(each), 0) for each in offsets]])
-        return [layer.made("Crop", Fields([("crop_param", param, 0)]))]
+        return [layer.made("Crop", Fields.of(crop_param=Fields.of(axis=2, offset=offsets)))]
 
     def _interp(self, layer, net):
         """Corners are kept: a Deconvolution makes `zoom` cells of one, a pooling takes every shrink-th cell."""
@@ -142,15 +142,14 @@ class Translator:
 
     def _zoomed(self, layer, zoom, single, net):
         """The layer as a Deconvolution; along an axis with a single cell its weights are ones."""
-        count = str(geometry.channels(net)[layer.bottoms[0]])
+        count = geometry.channels(net)[layer.bottoms[0]]
         kernel = [z if one else 2 * z - 1 for z, one in zip(zoom, single)]
         pad = [0 if one else z - 1 for z, one in zip(zoom, single)]
-        param = Fields([("num_output", count, 0), ("group", count, 0), ("bias_term", "false", 0)])
-        for name, values in (("kernel_size", kernel), ("stride", zoom), ("pad", pad)):
-            param.extend((name, str(value), 0) for value in values)
+        sides = dict(kernel_size=kernel, stride=list(zoom), pad=pad)
+        param = Fields.of(num_output=count, group=count, bias_term="false", **sides)
         rows = [(np.ones if one else _triangle, side) for side, one in zip(kernel, single)]
         self.fixed[layer.name] = _or(lambda shapes: [np.broadcast_to(np.outer(*(f(k) for f, k in rows)), shapes[0])])
-        return layer.made("Deconvolution", Fields([("convolution_param", param, 0)]))
+        return layer.made("Deconvolution", Fields.of(convolution_param=param))
 
     def _ratio(self, param, layer, net):
         """(zoom, shrink, whether there is a single cell), each along both axes."""
@@ -160,7 +159,9 @@ class Translator:
         self.only = self.size
         cells = geometry.shapes(net, *self.size)[layer.bottoms[0]][1:]
         wanted = [param.number(name, 1, int) for name in ("height", "width")]
-        ratios = [(n, 1) if count == 1 else _reduced(n - 1, count - 1) for n, count in zip(wanted, cells)]
+        ratios = [
+            (n, 1) if count == 1 else Fraction(n - 1, count - 1).as_integer_ratio() for n, count in zip(wanted, cells)
+        ]
         return (*zip(*ratios), [count == 1 for count in cells])
 
     def _bn(self, layer, net):
@@ -171,7 +172,7 @@ class Translator:
         eps = param.number("eps", EPS)
         self.fixed[layer.name] = lambda blobs, shapes: _folded(blobs, eps)
         self.say("with the statistics of its training, is a Scale", layer)
-        return [layer.made("Scale", Fields([("scale_param", Fields([("bias_term", "true", 0)]), 0)]))]
+        return [layer.made("Scale", Fields.of(scale_param=Fields.of(bias_term="true")))]
 
 
 def _or(made):
@@ -188,10 +189,6 @@ def _folded(blobs, eps):
     return [slope, bias - mean * slope]
 
 
-def _reduced(zoom, shrink):
-    return zoom // math.gcd(zoom, shrink), shrink // math.gcd(zoom, shrink)
-
-
 def _triangle(side):
     """`side` weights of linear interpolation between cells (side + 1) // 2 apart."""
     return 1 - np.abs(np.arange(side) - (side - 1) / 2) / ((side + 1) // 2)
@@ -206,5 +203,5 @@ def _bilinear(shape):
 
 def _every(shrink):
     """A pooling that takes every s-th cell."""
-    words = dict(pool="MAX", kernel_size="1", stride_h=str(shrink[0]), stride_w=str(shrink[1]))
-    return Fields([("pooling_param", Fields((key, value, 0) for key, value in words.items()), 0)])
+    param = Fields.of(pool="MAX", kernel_size=1, stride_h=shrink[0], stride_w=shrink[1])
+    return Fields.of(pooling_param=param)

@@ -15,9 +15,10 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from aepsl import cli
+from aepsl.base import doors
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_text, write_text
-from aepsl.nets import heads, sizes, trunks
+from aepsl.nets import heads, sizes
 from aepsl.nets.parts import Net
 from aepsl.nets.prototxt import net_text
 from aepsl.paper import published
@@ -91,7 +92,7 @@ def _net(experiment, task, source=None, confidence="predicted"):
             (n.mask,) = masks
     else:
         n.data = L.Input(input_param=dict(shape=dict(dim=[1, 3, crop, crop])))
-    trunk = trunks.of(experiment)(n, n.data, experiment)
+    trunk = doors.load(doors.TRUNKS, experiment.net).trunk(n, n.data, experiment)
     if task in ("classification", "psl"):
         scores = heads.classification_head(n, trunk, experiment)
         if source:

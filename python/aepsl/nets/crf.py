@@ -19,20 +19,22 @@ def refined(
     settings: Crf,
     name: str = "the image",
     normalization: str = "symmetric",
+    least: float = 0,
 ) -> np.ndarray:
     """Mean-field marginals after `settings.iterations`.
 
     image: H x W x 3 uint8 BGR; probabilities: K x H x W float32, not negative; settings: the experiment's `crf`;
-    name: of the image, for messages; normalization: one of NORMALIZATIONS.
+    name: of the image, for messages; normalization: one of NORMALIZATIONS; least: smaller probabilities become it.
     Returns K x H x W float32. A channel that is zero everywhere stays zero and does not influence the others. Raises
     InputError if the CRF's widths are too small for the image.
     """
     height, width = image.shape[:2]
+    probabilities = np.maximum(probabilities, np.float32(least))
     alive = probabilities.max(axis=(1, 2)) > 0
     if alive.sum() < 2:
         return probabilities
-    bilateral, gaussian = settings.bilateral, settings.gaussian
-    reach = 6 * max(max(height, width) / bilateral.xy + 255 / bilateral.rgb, max(height, width) / gaussian.xy)
+    wide, near = settings.bilateral, settings.gaussian
+    reach = 6 * max(max(height, width) / wide.xy + 255 / wide.rgb, max(height, width) / near.xy)
     if reach > FINEST:
         raise InputError(
             f"{name}: {width} x {height} pixels are too many for a CRF as narrow as `crf` in experiment.yaml says; "
@@ -41,15 +43,9 @@ def refined(
     energy = -np.log(np.maximum(probabilities[alive], 1e-8))
     crf = densecrf.DenseCRF2D(width, height, int(alive.sum()))
     crf.setUnaryEnergy(np.ascontiguousarray(energy.reshape(len(energy), -1), np.float32))
-    kind = NORMALIZATIONS[normalization]
-    crf.addPairwiseGaussian(sxy=gaussian.xy, compat=gaussian.weight, normalization=kind)
-    crf.addPairwiseBilateral(
-        sxy=bilateral.xy,
-        srgb=bilateral.rgb,
-        rgbim=np.ascontiguousarray(image[:, :, ::-1]),
-        compat=bilateral.weight,
-        normalization=kind,
-    )
+    kind, rgb = NORMALIZATIONS[normalization], np.ascontiguousarray(image[:, :, ::-1])
+    crf.addPairwiseGaussian(sxy=near.xy, compat=near.weight, normalization=kind)
+    crf.addPairwiseBilateral(sxy=wide.xy, srgb=wide.rgb, rgbim=rgb, compat=wide.weight, normalization=kind)
     marginals = np.zeros_like(probabilities, dtype=np.float32)
     marginals[alive] = np.array(crf.inference(settings.iterations)).reshape(-1, height, width)
     return marginals

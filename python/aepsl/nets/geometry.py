@@ -150,14 +150,14 @@ def _windows(layer, count, reach, stride, pad):
     return result - 1 if pad and (result - 1) * stride >= count + pad else result  # no window begins in the padding
 
 
-def channels(net: NetParameter, of_input: int = 3) -> dict[str, int]:
-    """{blob: channels}, without the blobs that depend on one that no layer gives."""
-    result = dict.fromkeys(net.input, of_input)
+def channels(net: NetParameter) -> dict[str, int]:
+    """{blob: channels}, 3 of an input, without the blobs that depend on one that no layer gives."""
+    result = dict.fromkeys(net.input, 3)
     for layer in net.layer:
         below = [result[name] for name in layer.bottom if name in result]
         if len(below) < len(layer.bottom):
             continue
-        own = [below[0] if below else of_input] * len(layer.top)
+        own = [below[0] if below else 3] * len(layer.top)
         if layer.type in ("Convolution", "Deconvolution"):
             own = [layer.convolution_param.num_output] * len(layer.top)
         elif layer.type == "Concat":

@@ -72,7 +72,10 @@ def check(net: NetParameter, experiment: Experiment, task: str, batch: int) -> N
         )
 
 
-def takes(net: NetParameter, height: int, width: int) -> bool:
-    """Whether the net can take one image of that size, in at most MOST floats."""
-    floats = counts(net, height, width).values()
-    return max(floats) <= INT_MAX and sum(floats) <= MOST
+def needs(net: NetParameter, height: int, width: int) -> float:
+    """The floats that one image of that size needs; infinity where the net or Caffe cannot take it."""
+    try:
+        floats = counts(net, height, width).values()
+    except geometry.Unfit:
+        return math.inf
+    return sum(floats) if max(floats) <= INT_MAX else math.inf

@@ -1,6 +1,8 @@
 """Runs a net on a whole image, and resizes the net's maps to the image."""
 
+import functools
 import sys
+from collections.abc import Callable, Sequence
 from typing import Optional
 
 import cv2
@@ -17,18 +19,29 @@ from aepsl.nets.build import STRIDE
 from aepsl.settings.typed import Experiment
 
 
-def padded(image: np.ndarray) -> np.ndarray:
-    """Pad H x W x ... with zeros at the bottom and right until both sides are 8k + 1."""
-    more = [(0, _padded(side) - side) for side in image.shape[:2]]
-    return np.pad(image, more + [(0, 0)] * (image.ndim - 2), mode="constant")
-
-
-def _padded(side):
+def padded(side: int) -> int:
     """The smallest 8k + 1 that is at least `side`."""
     return side + -(side - 1) % STRIDE
 
 
-def grown(maps: np.ndarray, cells: geometry.Cells, size: tuple[int, int]) -> np.ndarray:
+def fitting_scale(wanted: float, size: Sequence[int], takes: Callable[[int, int], bool], name: str) -> float:
+    """The scale `wanted`, or a smaller one if the net does not take an image of `size` (height, width) at that scale.
+
+    takes(height, width): whether it takes a scaled image; name: of the image, for the line that says so. Raises
+    InputError for a net that takes none.
+    """
+    scale = wanted
+    while not takes(*(max(1, round(side * scale)) for side in size)):
+        scale *= 0.95
+        if scale * max(size) < 1:
+            raise InputError(f"{name}: the net needs more memory than it may use for an image of any size")
+    if scale < wanted:
+        line = f"{name}: {size[1]} x {size[0]} pixels are too many for the net at scale {wanted:g}"
+        tqdm.write(f"{line}; it is processed at {scale:.3f}", file=sys.stderr)
+    return scale
+
+
+def grown(maps: np.ndarray, cells: geometry.Cells, size: Sequence[int]) -> np.ndarray:
     """Maps K x h x w, resized to `size` (height, width): K x height x width float32.
 
     cells: the positions of the maps' cells. Bilinear between cells; a pixel beyond the outermost takes the nearest.
@@ -59,12 +72,10 @@ class WholeImages:
         self.prototxt = build.deploy_net(experiment, task)
         self.net = caffemodel.open_net(self.prototxt, model)
         self.parameter = text_format.Parse(self.prototxt, caffe_pb2.NetParameter())
-        self.taken: dict[tuple[int, ...], bool] = {}
-        self.cells = geometry.cells(self.parameter, self._trunk())
-
-    def _trunk(self):
-        """The trunk's last blob, on which the heads are; every map has its cells."""
-        return next(layer.bottom[0] for layer in self.parameter.layer if layer.name in ("gap", "fc8_seg"))
+        # Remembered: it reads the whole prototxt, and many images have the same size.
+        self.needs = functools.lru_cache(None)(functools.partial(sizes.needs, self.parameter))
+        trunk = next(layer.bottom[0] for layer in self.parameter.layer if layer.name in ("gap", "fc8_seg"))
+        self.cells = geometry.cells(self.parameter, trunk)  # of every map: the heads are on the trunk's last blob
 
     def at_image_size(self, maps: np.ndarray, small: tuple[int, int], image: np.ndarray) -> np.ndarray:
         """The net's maps for `image`, K x h x w, resized to K x H x W float32; small: what `forward` returned."""
@@ -79,11 +90,11 @@ class WholeImages:
         messages. The image is scaled, and padded with the mean to sides of 8k + 1. One that is too large for the net is
         scaled down further, and a line says so. Returns (height, width) of the scaled image, for `at_image_size`.
         """
-        scale = self.fitting_scale(image.shape[:2], name)
+        scale = fitting_scale(self.settings.scale, image.shape[:2], self.takes, name)
         pixels = scaled(image, scale)
         height, width = pixels.shape[:2]
         blob = self.net.blobs["data"]
-        blob.reshape(1, 3, _padded(height), _padded(width))
+        blob.reshape(1, 3, padded(height), padded(width))
         data = blob.data[0]
         data[:, height:], data[:, :, width:] = 0, 0
         mean = np.array(self.settings.mean, np.float32)
@@ -91,21 +102,9 @@ class WholeImages:
         self.net.forward()
         return height, width
 
-    def fitting_scale(self, size: tuple[int, int], name: str) -> float:
-        """The experiment's scale, or a smaller one if an image of `size` (height, width) is too large for the net."""
-        wanted = scale = self.settings.scale
-        while not self._takes(*(_padded(max(1, round(side * scale))) for side in size)):
-            scale *= 0.95
-        if scale < wanted:
-            line = f"{name}: {size[1]} x {size[0]} pixels are too many for the net at scale {wanted:g}"
-            tqdm.write(f"{line}; it is processed at {scale:.3f}", file=sys.stderr)
-        return scale
-
-    def _takes(self, *sides):
-        """sizes.takes, remembered: it reads the whole prototxt, and many images have the same size."""
-        if sides not in self.taken:
-            self.taken[sides] = sizes.takes(self.parameter, *sides)
-        return self.taken[sides]
+    def takes(self, height: int, width: int) -> bool:
+        """Whether the net can take an image of that size, padded, in at most sizes.MOST floats."""
+        return self.needs(padded(height), padded(width)) <= sizes.MOST
 
     def check(self, array: np.ndarray, name: str) -> None:
         """Raise InputError unless the values `array`, which the net computed from the image `name`, are all finite."""

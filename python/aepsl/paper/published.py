@@ -4,7 +4,7 @@ mIoU and IoU are of VOC 2012, in percent, with CRF unless a comment says otherwi
 """
 
 import os
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import yaml
 
@@ -47,9 +47,6 @@ TABLE_1, TABLE_2 = (  # on val, and on test
     [Method(kind, name, *numbers) for kind, methods in _tables[table].items() for name, numbers in methods.items()]
     for table in ("table_1", "table_2")
 )
-TABLES_3_AND_4 = {title: tuple(numbers) for title, numbers in _tables["tables_3_and_4"].items()}
-
-
-def of_row(title: str) -> Optional[tuple[float, ...]]:
-    """The 22 numbers of a row of tables 3 and 4; None where they have no such row."""
-    return TABLES_3_AND_4.get(title)
+TABLES_3_AND_4: dict[str, tuple[float, ...]] = {  # {title: the 22 numbers of a row}
+    title: tuple(numbers) for title, numbers in _tables["tables_3_and_4"].items()
+}

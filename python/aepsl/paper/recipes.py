@@ -75,7 +75,7 @@ def rows(steps: int) -> dict[str, Row]:
 
 def _row(net: str, confidence: str, title: str) -> Row:
     """A row of the tables; without figures for a step that they do not have."""
-    numbers = published.of_row(title)
+    numbers = published.TABLES_3_AND_4.get(title)
     return Row(net, confidence, title, numbers, numbers[-1]) if numbers else Row(net, confidence)
 
 

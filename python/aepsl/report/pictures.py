@@ -11,7 +11,7 @@ from matplotlib import cm
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.data.dataset import IGNORE, Dataset, png
 from aepsl.graph.run_folder import RunFolder
 from aepsl.images.pictures import VOC_PALETTE, palette, read_indexed
 from aepsl.report.charts import STEP_COLOURS
@@ -193,5 +193,5 @@ def fitted(pixels: np.ndarray) -> np.ndarray:
 
 def _there(folder, image_id):
     """The content of an image's PNG in a folder; None without the folder or the file."""
-    path = os.path.join(folder or "", image_id + ".png")
+    path = png(folder or "", image_id)
     return read_indexed(path) if folder and os.path.exists(path) else None

@@ -35,8 +35,8 @@ def difference(ours: Optional[float], theirs: Optional[float]) -> str:
     return "" if ours is None or theirs is None else number(round(ours, 1) - round(theirs, 1), sign=True)
 
 
-def percent(share: Optional[float], digits: int = 1) -> str:
-    return "" if share is None else number(100 * share, digits)
+def percent(share: Optional[float]) -> str:
+    return "" if share is None else number(100 * share)
 
 
 def main_figures(found: dict) -> dict[str, str]:

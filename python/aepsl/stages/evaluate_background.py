@@ -1,6 +1,5 @@
 """Compares the background cue, and the masks made with it, with the true masks of the training images."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from typing import Optional
@@ -11,7 +10,7 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_json
-from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.data.dataset import IGNORE, Dataset, png
 from aepsl.images.pictures import read_indexed
 from aepsl.saliency.drfi.measures import Cue
 from aepsl.settings.typed import Experiment
@@ -51,9 +50,9 @@ def run(experiment: Experiment, data: str, saliency: str, masks: str, out: str) 
     counts: Counter[str] = Counter()
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         B = background(experiment, dataset, row, saliency, image_id)
-        truth = dataset.truth(image_id, B.shape, os.path.join(saliency, image_id + ".png"))
+        truth = dataset.truth(image_id, B.shape, png(saliency, image_id))
         cue.add(B, truth)
-        S = read_indexed(os.path.join(masks, image_id + ".png"))
+        S = read_indexed(png(masks, image_id))
         if S.shape != B.shape:
             raise InputError(f"{masks}/{image_id}.png: does not have its map's size; delete it and make it anew")
         counts.update(counted(S, truth))

@@ -1,6 +1,5 @@
 """Recall and precision of the mined regions, against the true masks."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
@@ -10,7 +9,7 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base.files import check_place, write_json
-from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.data.dataset import IGNORE, Dataset, png
 from aepsl.data.regions import read, unpacked
 from aepsl.nets.whole_image import ClassificationNet
 from aepsl.settings.typed import Choice, Experiment
@@ -67,7 +66,7 @@ def run(
     for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
         classes = np.flatnonzero(row)
         if regions:
-            path = os.path.join(regions, image_id + ".png")
+            path = png(regions, image_id)
             all_F = [unpacked(read(path, len(classes)), len(classes))]
         else:
             maps = net.cam(dataset.image(image_id), classes, name=image_id)

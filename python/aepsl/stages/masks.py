@@ -1,6 +1,5 @@
 """Training masks S from mined regions F and background B (section 3.1)."""
 
-import os
 from collections.abc import Iterable
 from typing import Optional
 
@@ -8,7 +7,8 @@ import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
-from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
+from aepsl.data.dataset import IGNORE, Dataset, in_folder, png
+from aepsl.data.lists import shard
 from aepsl.data.mask_files import wrong_size
 from aepsl.data.regions import read, unpacked
 from aepsl.images import decoding
@@ -37,16 +37,16 @@ def run(
     begin(out, word, ["*.png"], part and set(own))
     values = np.array(dataset.values[1:], np.uint8)
     for image_id, row in zip(tqdm(own, unit="image", desc=out, disable=None), dataset.labels(own)):
-        path = os.path.join(out, image_id + ".png")
+        path = png(out, image_id)
         if has(path):
             continue
         classes = np.flatnonzero(row)
         B = background(experiment, dataset, row, saliency, image_id)
-        F = unpacked(read(os.path.join(regions, image_id + ".png"), len(classes)), len(classes))
+        F = unpacked(read(png(regions, image_id), len(classes)), len(classes))
         if B.shape != F.shape[1:]:
             size = decoding.header(dataset.image_path(image_id)).size[::-1]
             folder, shape = (regions, F.shape[1:]) if B.shape == size else (saliency, B.shape)
-            raise wrong_size(os.path.join(folder, image_id + ".png"), shape, size)
+            raise wrong_size(png(folder, image_id), shape, size)
         write_mask(path, mask(F, values[classes], B))
     return Made(in_folder(out, own))
 
@@ -61,7 +61,7 @@ def background(
     settings = experiment.background
     indoor = [name in settings.indoor_classes for name in dataset.classes]
     threshold = settings.indoor_threshold if any(labels[indoor]) else settings.threshold
-    return read_grey(os.path.join(saliency, image_id + ".png")) < threshold * 255
+    return read_grey(png(saliency, image_id)) < threshold * 255
 
 
 def mask(F: np.ndarray, values: Iterable[int], B: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base import doors
-from aepsl.data.dataset import Dataset, in_folder, shard
+from aepsl.data.dataset import Dataset, in_folder, png
+from aepsl.data.lists import shard
 from aepsl.data.regions import packed, read
 from aepsl.images.pictures import read_indexed, write_grey
 from aepsl.nets.whole_image import ClassificationNet
@@ -74,12 +75,12 @@ def mined_shares(
 ) -> Iterator[float]:
     """Mine the images `ids` into `out`, write the maps of the images `keep`, and yield each image's erased share."""
     for image_id, row in zip(ids, dataset.labels(ids)):
-        path, kept = (os.path.join(folder, image_id + ".png") for folder in (out, os.path.join(out, "heat")))
+        path, kept = (png(folder, image_id) for folder in (out, os.path.join(out, "heat")))
         is_there = has(path)
         is_kept = image_id not in keep or has(kept)
         regions: Any = read_indexed(path) if is_there else None
         if not (is_there and is_kept):
-            erased = read(os.path.join(before, image_id + ".png"), int(row.sum())) if before else None
+            erased = read(png(before, image_id), int(row.sum())) if before else None
             maps = net.cam(dataset.image(image_id), np.flatnonzero(row), erased, image_id)
             if not is_kept:
                 write_grey(kept, heat(maps))

@@ -6,7 +6,6 @@ The paper thresholds the maps of DRFI, which were never published. The maps are 
     OUT/ID.png   8-bit grey, the image's size: saliency = value / 255
 """
 
-import os
 from typing import Optional
 
 import cv2
@@ -15,7 +14,8 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base import doors
-from aepsl.data.dataset import Dataset, in_folder, shard
+from aepsl.data.dataset import Dataset, in_folder, png
+from aepsl.data.lists import shard
 from aepsl.images.pictures import write_grey
 from aepsl.saliency.maps import Maps
 from aepsl.store.result import Made, begin, has
@@ -47,7 +47,7 @@ def run(
     begin(out, word, ["*.png"], part and set(own))
     cv2.setNumThreads(1)
     for image_id in tqdm(own, unit="image", desc=out, disable=None):
-        path = os.path.join(out, image_id + ".png")
+        path = png(out, image_id)
         if not has(path):
             write_grey(path, np.rint(source.saliency(image_id) * 255).astype(np.uint8))
     return Made(in_folder(out, own))

@@ -3,9 +3,10 @@
 With a PSL net and true labels, s_hat/ has S_hat of the few training images that the report shows.
 """
 
+import functools
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Optional
 
 import cv2
@@ -15,14 +16,15 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_processes
-from aepsl.data.dataset import IGNORE, Dataset, in_folder, shard
+from aepsl.data.dataset import IGNORE, Dataset, in_folder, png
+from aepsl.data.lists import shard
 from aepsl.images.pictures import scaled, write_mask
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import CONFIDENCES, prohibitive_mask, v_of, with_background
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import caffemodel, crf, device
 from aepsl.nets.whole_image import STRIDE, WholeImages
-from aepsl.settings.typed import Crf, Experiment
+from aepsl.settings.typed import Experiment
 from aepsl.stages.mine import shown
 from aepsl.store.result import Made, begin, has
 
@@ -57,14 +59,14 @@ def run(
     labels = dataset.labels(own, may_lack=True) if confidence == "labels" else [None] * len(own)
     if legacy:
         deploy, scores, *variables = legacy
-        net: Any = LegacyNet(experiment, deploy, scores, model, len(dataset.values), confidence, gpu, *variables)
+        net: Any = LegacyNet(experiment, deploy, scores, model, len(dataset.values), gpu, *variables)
     else:
         net = SegmentationNet(experiment, model, gpu)
     begin(out, word, [f"{kind}/*.png" for kind in KINDS], part and set(own))
     has_s_hat = confidence == "labels" and net.classifies and list_name == experiment.data.train
     keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)] if has_s_hat else []
     progress = tqdm(own, unit="image", desc=out, disable=None)
-    in_processes(_write_masks, _segmented(dataset, net, zip(progress, labels), keep, confidence, out), workers)
+    in_processes(write_masks, _segmented(dataset, net, zip(progress, labels), keep, confidence, out), workers)
     plain, with_crf, s_hat = (os.path.join(out, kind) for kind in KINDS)
     return Made([*in_folder(plain, own), *in_folder(with_crf, own)], in_folder(s_hat, keep))
 
@@ -72,20 +74,20 @@ def run(
 def _segmented(
     dataset: Dataset, net: Any, images: Iterable[tuple[str, Any]], keep: Collection[str], confidence: str, out: str
 ) -> Iterator[Sequence[Any]]:
-    """The arguments of `_write_masks` for each image that has no masks yet. Writes S_hat of the images `keep`.
+    """The arguments of `write_masks` for each image that has no masks yet. Writes S_hat of the images `keep`.
 
     images: ids, and labels for the confidence 'labels'.
     """
-    values = np.array(dataset.values, np.uint8)
+    values, refined = np.array(dataset.values, np.uint8), functools.partial(crf.refined, settings=net.crf)
     for image_id, row in images:
-        *paths, kept = [os.path.join(out, kind, image_id + ".png") for kind in KINDS]
+        *paths, kept = [png(os.path.join(out, kind), image_id) for kind in KINDS]
         if image_id in keep and not has(kept):
             write_mask(kept, net.s_hat(dataset.image(image_id), row, values, image_id))
         if not has(*paths):
             whole = dataset.image(image_id)
             image = fitting(whole, len(values), image_id)
             f = net.probabilities(image, confidence, row, image_id)
-            yield paths, image, f, net.crf, values, whole.shape[1::-1]
+            yield paths, image, f, refined, values, whole.shape[1::-1]
 
 
 def fitting(image: np.ndarray, channels: int, name: str) -> np.ndarray:
@@ -98,14 +100,20 @@ def fitting(image: np.ndarray, channels: int, name: str) -> np.ndarray:
     return scaled(image, scale)
 
 
-def _write_masks(
-    paths: Sequence[str], image: np.ndarray, f: np.ndarray, crf_settings: Crf, values: np.ndarray, size: tuple[int, int]
+def write_masks(
+    paths: Sequence[str],
+    image: np.ndarray,
+    f: np.ndarray,
+    refined: Callable[..., np.ndarray],
+    values: np.ndarray,
+    size: tuple[int, int],
 ) -> None:
-    """Write the masks of the probabilities `f` without and with CRF, grown to `size`, (width, height).
+    """Write the masks of the probabilities `f`, grown to `size` (width, height), to `paths`: one or two.
 
-    values: the mask value of each channel.
+    refined: crf.refined with the CRF's settings, for the second; values: the mask value of each channel.
     """
-    for path, maps in ((paths[0], f), (paths[1], crf.refined(image, f, crf_settings, paths[1]))):
+    for path, with_crf in zip(paths, (False, True)):
+        maps = refined(image, f, name=path) if with_crf else f
         write_mask(path, cv2.resize(values[maps.argmax(axis=0)], size, interpolation=cv2.INTER_NEAREST))
 
 
@@ -117,20 +125,6 @@ class SegmentationNet(WholeImages):
         super().__init__(experiment, "psl" if self.classifies else "segmentation", model, gpu)
         self.experiment, self.crf = experiment, experiment.crf
 
-    def segmented(
-        self,
-        image: np.ndarray,
-        confidence: str = "none",
-        labels: Optional[np.ndarray] = None,
-        name: str = "the image",
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Channel indices of an H x W x 3 uint8 BGR image, without and with CRF: two arrays H x W.
-
-        labels: C values, 0 or 1, for the confidence 'labels'; name: of the image, for messages.
-        """
-        f = self.probabilities(image, confidence, labels, name)
-        return f.argmax(axis=0), crf.refined(image, f, self.experiment.crf).argmax(axis=0)
-
     def probabilities(
         self,
         image: np.ndarray,
@@ -140,6 +134,7 @@ class SegmentationNet(WholeImages):
     ) -> np.ndarray:
         """[1, v] * softmax(scores), grown to the image: (C + 1) x H x W float32, background first.
 
+        image: H x W x 3 uint8 BGR; labels: C values, 0 or 1, for the confidence 'labels'; name: for messages.
         Raises InputError if the net has no head for the confidence, or if its scores are not finite.
         """
         if confidence == "predicted" and not self.classifies:
@@ -216,5 +211,7 @@ def main(argv: Optional[list[str]] = None) -> None:
     )
     arguments = parser.parse_args(argv)
     legacy = [vars(arguments).pop(name) for name in ("deploy", "scores", "define")]
+    if any(legacy) and (not legacy[0] or arguments.confidence != "none"):
+        raise InputError("--scores: give --deploy too, the prototxt that has this blob, and no --confidence")
     arguments.legacy = (*legacy[:2], dict(legacy[2])) if any(legacy) else None
     run(**vars(arguments))

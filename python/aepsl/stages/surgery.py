@@ -156,18 +156,16 @@ def _weights_and_bias(path: str, layer: Any, is_row: bool) -> tuple[np.ndarray, 
     Raises InputError if there are not two, if a value is not finite, if all are the same, or if there is not one bias
     for each filter.
     """
-    if len(layer.blobs) != 2:
+    weights, bias = caffemodel.arrays(path, layer) if len(layer.blobs) == 2 else (None, None)
+    if weights is None or bias is None:
         fault = f"holds {len(layer.blobs)} arrays in place of weights and biases"
-        raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
-    weights, bias = caffemodel.arrays(path, layer)
-    if weights.size > 1 and weights.min() == weights.max():
+    elif weights.size > 1 and weights.min() == weights.max():
         fault = f"has the value {weights.flat[0]:g} throughout: it was never trained"
-        raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
-    filters = weights.shape[-2 if is_row else 0]
-    if bias.size != filters:
-        fault = f"has {bias.size} biases for {filters} filters"
-        raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
-    return decimated(layer.name, weights, bias) if is_row else (weights, bias.ravel())
+    elif bias.size != weights.shape[-2 if is_row else 0]:
+        fault = f"has {bias.size} biases for {weights.shape[-2 if is_row else 0]} filters"
+    else:
+        return decimated(layer.name, weights, bias) if is_row else (weights, bias.ravel())
+    raise InputError(f"{path}: its layer {layer.name} {fault}. {caffemodel.RIGHT_WEIGHTS}")
 
 
 def decimated(name: str, weights: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

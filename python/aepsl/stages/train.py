@@ -51,9 +51,9 @@ def run(
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
     masks = dataset.mask_folder() if masks == TRUTH else masks
-    initial = [path for path in (_checked(classifier), weights) if path]
-    _check_name(out)
-    _check(dataset, ids, initial, regions, masks)
+    initial = [path for path in (classifier, weights) if path]
+    _check_files(out, initial, classifier)
+    _check_images(dataset, ids, regions, masks)
     results = [os.path.join(out, name) for name in ["final.caffemodel", "log.csv"] + ["psl.csv"] * (task == "psl")]
     summary, *prototxts = (os.path.join(out, name) for name in ("train.json", NET, SOLVER))
     make_folder(out)
@@ -70,23 +70,18 @@ def run(
     return Made(results, [summary, *prototxts])
 
 
-def _checked(classifier: Optional[str]) -> Optional[str]:
-    """`classifier`; InputError for a caffemodel of another net."""
-    if classifier and "fc8_cls" not in caffemodel.caffemodel_layers(classifier):
-        raise InputError(f"{classifier}: has no layer fc8_cls; give the caffemodel of a classification net")
-    return classifier
-
-
-def _check_name(out: str) -> None:
-    """InputError for a folder whose name is not UTF-8."""
+def _check_files(out: str, initial: Sequence[str], classifier: Optional[str]) -> None:
+    """InputError for a folder `out` whose name Caffe cannot hold, and for initial weights that are missing or wrong."""
     if out != out.encode(errors="ignore").decode():
         raise InputError(f"{out}: is no UTF-8, and Caffe's solver.prototxt holds no other text; name another folder")
+    for path in initial:
+        caffemodel.existing(path)
+    if classifier and "fc8_cls" not in caffemodel.caffemodel_layers(classifier):
+        raise InputError(f"{classifier}: has no layer fc8_cls; give the caffemodel of a classification net")
 
 
-def _check(
-    dataset: Dataset, ids: Sequence[str], initial: Sequence[str], regions: Optional[str], masks: Optional[str]
-) -> None:
-    """InputError if an image, a region, a mask or the initial weights are missing or invalid."""
+def _check_images(dataset: Dataset, ids: Sequence[str], regions: Optional[str], masks: Optional[str]) -> None:
+    """InputError if an image, a region or a mask is missing or invalid."""
     if masks:
         dataset.check_masks(ids, masks)
     elif regions:
@@ -96,8 +91,6 @@ def _check(
             check_count(path, values.max(initial=0), labels.sum())
     else:
         dataset.check(ids)
-    for path in initial:
-        caffemodel.existing(path)
 
 
 def main(argv: Optional[list[str]] = None) -> None:

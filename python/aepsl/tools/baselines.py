@@ -29,7 +29,7 @@ def run(data: str, list_name: str = "val", draws: int = bootstrap.DRAWS) -> Tabl
     """
     dataset = Dataset(data)
     ids = dataset.ids(list_name)
-    runs = [text for text in _runs(dataset) if _has(text, _masks_of(text), ids)]
+    runs = [text for text, masks in _runs(dataset).items() if _has(text, masks, ids)]
     names = [name for name in folder.known() if _has(name, folder.masks(name), ids)]
     if len(runs) + len(names) < 2:
         remedy = "`make baseline` runs a baseline, `make reproduce` AE-PSL"
@@ -40,23 +40,18 @@ def run(data: str, list_name: str = "val", draws: int = bootstrap.DRAWS) -> Tabl
     return table
 
 
-def _runs(dataset: Dataset) -> list[str]:
-    """[runs/NAME:ROW] of the runs with the data set's classes."""
-    found = []
+def _runs(dataset: Dataset) -> dict[str, str]:
+    """{runs/NAME:ROW: the folder of its masks} of the runs with the data set's classes."""
+    found = {}
     names = sorted(os.listdir(run_folder.ROOT)) if os.path.isdir(run_folder.ROOT) else []
-    for name in names:
-        if os.path.exists(run_folder.RunFolder(name).settings):
-            experiment = graph.of_run(name)
-            if list(experiment.classes) == dataset.classes:
-                found.append(f"{run_folder.RunFolder(name).path}:{recipes.main_row(experiment.rows)}")
-            else:
-                _say(f"{run_folder.RunFolder(name).path}: has other classes")
+    for run in filter(lambda run: os.path.exists(run.settings), map(run_folder.RunFolder, names)):
+        experiment = graph.of_run(os.path.basename(run.path))
+        if list(experiment.classes) == dataset.classes:
+            row = recipes.main_row(experiment.rows)
+            found[f"{run.path}:{row}"] = run.segmented("val", row) + "/crf"
+        else:
+            _say(f"{run.path}: has other classes")
     return found
-
-
-def _masks_of(text: str) -> str:
-    path, _, row = text.rpartition(":")
-    return run_folder.RunFolder(os.path.basename(path)).segmented("val", row) + "/crf"
 
 
 def _has(name: str, masks: str, ids: Sequence[str]) -> bool:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from aepsl import cli, places
 from aepsl.base.errors import InputError
 from aepsl.base.files import folder_whole, write_text
-from aepsl.data.dataset import IGNORE, LISTS, Dataset, in_folder
+from aepsl.data.dataset import IGNORE, LISTS, Dataset, in_folder, png
 from aepsl.data.regions import read
 from aepsl.graph.graph import of_run
 from aepsl.graph.run_folder import RunFolder
@@ -131,7 +131,7 @@ def _irn(
     with folder_whole(out) as beside:
         os.makedirs(os.path.join(beside, "cam"))
         for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
-            erased = read(os.path.join(folder.regions(step - 1), image_id + ".png")) if step > 1 else None
+            erased = read(png(folder.regions(step - 1), image_id)) if step > 1 else None
             classes = np.flatnonzero(row)
             maps = net.cam(dataset.image(image_id), classes, erased, image_id)
             keys = np.array(dataset.values)[classes + 1] - 1

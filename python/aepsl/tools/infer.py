@@ -14,6 +14,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder
 from aepsl.graph.graph import of_run
 from aepsl.images.pictures import palette, read_picture, within, write_colour, write_mask
+from aepsl.nets import crf
 from aepsl.run import today
 from aepsl.settings.typed import Experiment
 from aepsl.stages.segment import SegmentationNet
@@ -47,8 +48,9 @@ def run(
     net = SegmentationNet(experiment, model, gpu)
     for path in tqdm(paths, unit="image", disable=None):
         image = read_picture(path)
-        mask = net.segmented(within(image, LONGEST), confidence, name=path)[1].astype(np.uint8)
-        mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        small = within(image, LONGEST)
+        maps = crf.refined(small, net.probabilities(small, confidence, name=path), net.crf, path)
+        mask = cv2.resize(maps.argmax(axis=0).astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         segmented, *overlays = results(path, out, overlay)
         write_mask(segmented, mask)
         for each in overlays:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from aepsl import cli, places
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, written_whole
-from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.data.dataset import IGNORE, Dataset, png
 from aepsl.graph.graph import Graph, of_run
 from aepsl.graph.run_folder import RunFolder
 from aepsl.images.pictures import palette, read_indexed
@@ -57,7 +57,7 @@ def first_shown(album: Album) -> str:
     ids = album.dataset.ids(album.experiment.data.train)
     for image_id, labels in zip(ids, album.dataset.labels(ids)):
         if labels.sum() == 1:
-            paths = (os.path.join(album.folder.regions(t), image_id + ".png") for t in range(1, album.merge + 1))
+            paths = (png(album.folder.regions(t), image_id) for t in range(1, album.merge + 1))
             if min(np.diff([0, *(np.mean(read_indexed(path) > 0) for path in paths)])) >= ENOUGH:
                 return image_id
     raise InputError(f"{album.folder.path}: no image of one label loses {ENOUGH:.0%} in each step; name one with --id")

@@ -3,13 +3,3 @@
 A trunk is a function trunk(n, x, experiment): it adds its layers to the NetSpec `n`, from the image `x`, N x 3 x h x w
 with sides of 8k + 1, and returns its last blob, N x K x (k + 1) x (k + 1), not negative, for the heads.
 """
-
-import importlib
-from typing import Callable
-
-from aepsl.settings.typed import Experiment
-
-
-def of(experiment: Experiment) -> Callable:
-    """The trunk that the experiment's `net` names; aepsl/settings/check.py refuses any other name."""
-    return importlib.import_module(f"{__name__}.{experiment.net}").trunk
