@@ -18,7 +18,7 @@ from aepsl.base.files import digest, sha256, write_json, write_text
 from aepsl.base.parallel import in_processes, in_threads
 from aepsl.baselines import folder, profile, protocol, tables
 from aepsl.data.dataset import Dataset, shard
-from aepsl.evaluation import evaluate
+from aepsl.evaluation import evaluate, meaning
 from aepsl.images.pictures import write_mask
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import crf, geometry
@@ -164,6 +164,7 @@ def _evaluated(dataset, ids, out, how):
     kinds = folder.KINDS if how.crf else folder.KINDS[:1]
     names = ["background", *dataset.classes]
     calls = [(os.path.join(out, kind), dataset.mask_folder(), ids, dataset.values, names) for kind in kinds]
+    meaning.check_folder(*calls[-1], as_given=True)
     return {**dict.fromkeys(folder.KINDS), **dict(zip(kinds, in_threads(evaluate.run, calls)))}
 
 

@@ -121,6 +121,22 @@ def compare(place: str, ids: Sequence[str], classes: Sequence[str], labels: np.n
             warn(f"{told}; look at them, and at their lines in image_labels.txt")
 
 
+def compare_labels(dataset: Dataset, place: str, ids: Sequence[str], drawn: np.ndarray) -> None:
+    """Warn of masks that `compare` would refuse, of those of `ids` that image_labels.txt names, if that file exists.
+
+    place: the masks, for messages; drawn: the classes that occur in the images' masks, N x C booleans.
+    """
+    path = os.path.join(dataset.root, "image_labels.txt")
+    rows = lists.read_labels(path, dataset.classes) if os.path.lexists(path) else {}
+    known = [k for k, image_id in enumerate(ids) if image_id in rows]
+    if known:
+        own = [ids[k] for k in known]
+        try:
+            compare(place, own, dataset.classes, dataset.labels(own, may_lack=True) > 0, drawn[known])
+        except InputError as error:
+            warn(str(error))
+
+
 def _swapped(classes, labels, extra, lacking):
     """A line with a class that most masks of its images have under another's value, and the remedy; or None."""
     for c, name in enumerate(classes):

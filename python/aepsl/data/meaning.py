@@ -126,12 +126,20 @@ def map_says(values: np.ndarray, truth: Optional[np.ndarray], ignored: int) -> t
 
 
 def check_resized(place: str, ids: Sequence[str], masks: Iterable[np.ndarray]) -> None:
-    """InputError for masks, H x W class values of `ids`, that were resized with interpolation; place: for messages."""
+    """InputError for masks that were `resized`; place: for messages."""
+    line = resized(ids, masks)
+    if line:
+        raise InputError(f"{place}: {line}")
+
+
+def resized(ids: Sequence[str], masks: Iterable[np.ndarray]) -> Optional[str]:
+    """A line for masks, H x W class values of `ids`, that were resized with interpolation; None for others."""
     borders, thin = np.sum([(0, 0), *map(strips, masks)], axis=0)
-    if thin > STRIPS * borders:
-        line = f"{100 * thin / borders:.0f}% of the borders between classes are thin strips of a class between the two"
-        line = f"{line}, in {len(ids)} masks ({shown(ids)}): they were resized with interpolation, or saved with loss"
-        raise InputError(f"{place}: {line}; resize class indices with the nearest pixel (cv2.INTER_NEAREST)")
+    if thin <= STRIPS * borders:
+        return None
+    line = f"{100 * thin / borders:.0f}% of the borders between classes are thin strips of a class between the two"
+    line = f"{line}, in {len(ids)} masks ({shown(ids)}): they were resized with interpolation, or saved with loss"
+    return f"{line}; resize class indices with the nearest pixel (cv2.INTER_NEAREST)"
 
 
 def strips(mask: np.ndarray, ignored: int = 255) -> tuple[int, int]:
