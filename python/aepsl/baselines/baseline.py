@@ -17,6 +17,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import digest, sha256, write_json, write_text
 from aepsl.base.parallel import in_processes, in_threads
 from aepsl.baselines import folder, profile, protocol, tables
+from aepsl.data import check
 from aepsl.data.dataset import Dataset, shard
 from aepsl.evaluation import evaluate, meaning
 from aepsl.images.pictures import write_mask
@@ -54,6 +55,7 @@ def run(
     dataset = Dataset(data)
     ids, values = dataset.ids(list_name), how.values(dataset)
     dataset.check(ids, [evaluate.check_ids(dataset.mask_folder(), ids)])
+    check.pictures(dataset, ids)
     net = _opened(how, deploy, model, len(values), gpu)
     used = dict(deploy=_identity(deploy, {}), weights=_identity(model, how.weights))
     out, own = folder.path(how.name), shard(ids, part)
