@@ -174,6 +174,7 @@ HOLDS = "fc7 says that it has the shape"
 SHAPES = "its layer fc7 has the shapes"
 NOT_FINITE = "its layer fc7 has values that are not finite"
 WEIGHTS = {  # what is done to a caffemodel: what the line says
+    "zeros": (lambda net: blob_of(net).data.__setitem__(slice(None), [0] * 64), "fc7 has the value 0 throughout"),
     "nan": (with_value(0, np.nan), NOT_FINITE),
     "inf": (with_value(0, np.inf), NOT_FINITE),
     "minus inf": (with_value(0, -np.inf), NOT_FINITE),
@@ -232,6 +233,27 @@ FILES = {
     "HDF5": lambda good: b"\x89HDF\r\n\x1a\n" + bytes(2000),
     "PNG": lambda good: b"\x89PNG\r\n\x1a\n" + bytes(2000),
 }
+KINDS = {  # files that are given in place of a caffemodel: their beginning, and what they are called
+    "Keras": (b"\x89HDF\r\n\x1a\n", "HDF5, as of Keras"),
+    "PyTorch": (b"PK\3\4\0\0archive/data.pkl", "a file of PyTorch"),
+    "PyTorch, before 1.6": (b"\x80\2\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a file of PyTorch"),
+    "safetensors": (b'@\0\0\0\0\0\0\0{"conv1_1.weight":', "a file of safetensors"),
+    "gzip": (b"\x1f\x8b\x08\0\0\0\0\0", "a compressed file; unpack it first"),
+    "a page": (b"\n<!DOCTYPE html><html>404", "a web page in place of a download"),
+    "git-lfs": (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS; `git lfs pull` fetches"),
+    "a prototxt": (b'name: "VGG"\nlayer {}', "a prototxt"),
+    "a prototxt with a comment": (b"# VGG-16\ninput: 'data'", "a prototxt"),
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_files_of_other_programs_are_called_by_their_names(tmp_path, case):
+    content, piece = KINDS[case]
+    path = tmp_path / "w.caffemodel"
+    path.write_bytes(content + b"\n" * 100)
+    with pytest.raises(InputError) as error:
+        caffemodel.caffemodel_layers(str(path))
+    one_line(error, f"{path}: is no caffemodel or was cut short, it begins as {piece}")
 
 
 @pytest.mark.parametrize("fault", FILES)

@@ -515,6 +515,17 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
         "no label for i3, i6, 2 of 40 images; add a line 'ID NAME ...', or take an image without an object out",
     ),
     # what images show
+    "white images": (images(lambda image: 0 * image + 255), "60 of 60 (i0, i1, i2, ...) are images of one brightness"),
+    "grey images, four of 60": (
+        images(lambda image: 0 * image + 128, range(4)),
+        ("4 of 60 (i0, i1, i2, ...) are images of one brightness, within 16 of 255",),
+    ),
+    "grey images, two of 60": (images(lambda image: 0 * image + 128, range(2)), None),
+    "images of little contrast": (images(lambda image: image // 8 + 100), None),
+    "no background in val": (
+        masks(lambda mask: np.where(mask, mask, 255), VAL),
+        ("none of 20 masks has a pixel of ba",),
+    ),
     "12 bits in files of 16": (images(lambda image: np.uint16(image) * 16), "60 of 60 (i0, i1, i2, ...) are images wi"),
     "0 to 1 in 8 bits": (images(lambda image: image // 128), "without a pixel brighter than 16 of 255"),
     "14 bits in files of 16": (images(lambda image: np.uint16(image) * 64), ("no pixel of 60 images is brighter th",)),

@@ -410,7 +410,7 @@ def test_an_interrupted_unpacking_is_done_again_and_a_finished_one_is_not(tmp_pa
             "download.run([sys.argv[1]], sys.argv[2], sys.argv[3])"
         )
         assert subprocess.run([sys.executable, "-c", killed, NAME, str(out), str(out) + ".yaml"]).returncode == 9
-        assert sorted(os.listdir(out)) == ["set.part", NAME]
+        assert sorted(os.listdir(out)) == [".set.unfinished", NAME]
         run(out, server, **changes)
         assert sorted(os.listdir(out)) == ["set", NAME] and len(os.listdir(out / "set" / "images")) == 300
         (out / NAME).unlink()

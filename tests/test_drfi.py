@@ -10,6 +10,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.tree import DecisionTreeRegressor
 
 from aepsl.base.errors import InputError
@@ -458,9 +459,42 @@ def both_lists(root):
     (root / "test.txt").write_text("p3\np13\n")
 
 
+def inverted(root):
+    for path in root.glob("*.png"):
+        cv2.imwrite(str(path), 255 - cv2.imread(str(path), 0))
+
+
+def upside_down(root):
+    for path in root.glob("*.jpg"):
+        Image.open(path).save(path, exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x03\0\0\0\0\0\0\0")
+
+
+def black(root):
+    for path in root.glob("*.jpg"):
+        cv2.imwrite(str(path), cv2.imread(str(path)) // 32)
+
+
+def white(root):
+    for path in root.glob("*.jpg"):
+        cv2.imwrite(str(path), np.full((72, 96, 3), 250, np.uint8))
+
+
+def others(root):
+    """Masks that have nothing to do with the photos."""
+    for k, path in enumerate(sorted(root.glob("*.png"))):
+        mask = np.zeros((72, 96), np.uint8)
+        mask[:, (k % 2) * 48 : (k % 2) * 48 + 48] = 255
+        cv2.imwrite(str(path), mask)
+
+
 @pytest.mark.parametrize(
     "damage, message",
     [
+        (inverted, "masks are white at the border and black in the middle: they are inverted; an object is white"),
+        (upside_down, "p0.jpg: EXIF's orientation is 3, and no mask tells whether to turn it"),
+        (black, "12 of 12 (p0, p1, p2, ...) are images without a pixel brighter than 16 of 255"),
+        (white, "12 of 12 (p0, p1, p2, ...) are images of one brightness, within 16 of 255"),
+        (others, "train.txt: AUC is 0."),
         (no_mask, "holds no p3.png or .bmp; add it, or take the image from the list"),
         (short_mask, "p3.png: is 95 x 72, its photo 96 x 72; give one of its size"),
         (zeros_and_ones, "p3.png: is all black; an object is white (255), and the rest black"),

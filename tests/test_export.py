@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from aepsl.base.errors import InputError
+from aepsl.base.files import write_text
 from aepsl.data.regions import packed
 from aepsl.graph.run_folder import RunFolder
 from aepsl.images.pictures import read_indexed, write_grey, write_mask
@@ -205,5 +206,22 @@ def test_faults_are_one_line(finished):
             export.run(experiment, kind, "out", step, data)
         assert not os.path.exists("out")
     export.run(experiment, "png", "out", data=data)
-    with pytest.raises(InputError, match="out: is there already"):
-        export.run(experiment, "png", "out", data=data)
+    os.mkfifo("pipe")
+    os.symlink("nowhere", "dangling")
+    os.makedirs("empty")
+    os.symlink("empty", "link")
+    for out in ("out", "pipe", "dangling", "link"):
+        with pytest.raises(InputError, match=f"{out}: is there already"):
+            export.run(experiment, "png", out, data=data)
+    for out in ("pipe/x", "dangling/x", "out/image0.png/x"):
+        with pytest.raises(InputError, match="cannot be a folder: a file, a pipe or a link to nowhere"):
+            export.run(experiment, "png", out, data=data)
+
+
+@pytest.mark.parametrize("name", ["out.part", "out.part1", "out.tmp", "out~", ".out"])
+def test_a_folder_beside_the_output_is_left(finished, name):
+    experiment, data = finished
+    os.makedirs(name)
+    write_text(os.path.join(name, "mine.txt"), "mine")
+    export.run(experiment, "png", "out", data=data)
+    assert os.listdir(name) == ["mine.txt"] and len(os.listdir("out")) == 6

@@ -1,6 +1,7 @@
 """Saliency maps, predictions and weights that are sound files and mean something else: a line with figures says so."""
 
 import os
+import shutil
 
 import cv2
 import numpy as np
@@ -179,6 +180,14 @@ PREDICTIONS = {  # the prediction of the guess, or of its number
     "the truth": (lambda mask, k: np.roll(mask, (-2, -3), axis=(0, 1)), ("is the true mask at each pixel of 30",)),
     "objects alone": (lambda mask, k: np.uint8(mask > 0), ("has the class cat alone in 30 images, whose true masks",)),
     "no objects": (lambda mask, k: 0 * mask, ("has no object in 30 images, whose true masks have 8 classes",)),
+    "a class and the background exchanged": (
+        mapped(1, 0, 2, 3, 4, 5, 6, 7, 8),
+        "'cat' for 'background', 'background' fo",
+    ),
+    "mirrored": (lambda mask, k: mask[:, ::-1], "if the masks are mirrored; turn them back"),
+    "upside down": (lambda mask, k: mask[::-1], "have their class, and"),
+    "turned": (lambda mask, k: mask[::-1, ::-1], "if the masks are turned by 180 degrees; turn them back"),
+    "moved": (lambda mask, k: np.roll(mask, 5, axis=1), None),
     "noise": (lambda mask, k: np.random.RandomState(k).randint(0, 9, mask.shape).astype(np.uint8), "thin strips"),
 }
 
@@ -191,6 +200,138 @@ def test_predictions(root, tmp_path, case, capsys):
         write_mask(f"{tmp_path}/others/i{k}.png", np.roll(truth(root, k), 1, axis=0))
         write_mask(f"{tmp_path}/theirs/i{k}.png", make(guessed(truth(root, k)), k))
     said(lambda: compare.run([f"{tmp_path}/theirs", f"{tmp_path}/others"], data=root, draws=3), expected, capsys)
+
+
+ORDERS = {  # the image whose prediction image k has, and whether that is said
+    "as they are": (lambda k: k, False),
+    "the next image's": (lambda k: (k + 1) % COUNT, True),
+    "in the reverse order": (lambda k: COUNT - 1 - k, True),
+    "of one class, shuffled": (lambda k: (k + 8) % COUNT if k % 2 else k, False),
+    "of few images": (lambda k: k + 1 if k < 3 else k, False),
+    "drawn": (lambda k: np.random.RandomState(1).permutation(COUNT)[k], True),
+}
+
+
+@pytest.mark.parametrize("case", ORDERS)
+def test_predictions_of_other_images(root, tmp_path, case, capsys):
+    other, is_said = ORDERS[case]
+    for k in range(COUNT):
+        write_mask(f"{tmp_path}/others/i{k}.png", np.roll(truth(root, k), 1, axis=0))
+        write_mask(f"{tmp_path}/theirs/i{k}.png", guessed(truth(root, other(k))))
+    expected = (
+        "the class of most pixels is in the true mask of",
+        "are they predictions of these very images",
+    ) * is_said
+    said(lambda: compare.run([f"{tmp_path}/theirs", f"{tmp_path}/others"], data=root, draws=3), expected, capsys)
+
+
+UNSURE = {  # what `compare` or `evaluate` is given in place of p, and the warning
+    "the same twice": (
+        "compare",
+        lambda at: shutil.copytree(at / "p", at / "p2"),
+        "p2: has the figures of p in each of",
+    ),
+    "no object in the true masks": (
+        "compare",
+        lambda at: changed(at / "data/SegmentationClass", lambda mask: 0 * mask),
+        "the true masks of the 30 images have no object",
+    ),
+    "objects that do not count": (
+        "evaluate",
+        lambda at: changed(at / "data/SegmentationClass", lambda mask: np.where(mask > 0, 255, 0)),
+        "the true masks of the 30 images have no object",
+    ),
+    "classes in another order": (
+        "compare",
+        lambda at: (at / "data/classes.txt").write_text("\n".join(CLASSES[::-1])),
+        "write classes.txt in the order of the masks' values",
+    ),
+    "half of the classes not counted": (
+        "evaluate",
+        lambda at: changed(at / "p", lambda mask: np.where(mask > 4, 255, mask)),
+        "% of the pixels have 255, which is no class and counts as wrong",
+    ),
+    "no background": (
+        "evaluate",
+        lambda at: changed(at / "p", lambda mask: np.where(mask, mask, 255)),
+        "have 255, which",
+    ),
+    "borders not counted": (
+        "evaluate",
+        lambda at: changed(at / "p", lambda mask: np.where(cv2.dilate(mask, None) > mask, 255, mask)),
+        "have 255, which is no class",
+    ),
+}
+
+
+def changed(folder, change):
+    for path in folder.iterdir():
+        write_mask(str(path), np.uint8(change(read_indexed(str(path)))))
+
+
+@pytest.fixture
+def here(root, tmp_path, monkeypatch):
+    """The working directory: the data set with its image labels, and the predictions p and q."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATA", raising=False)
+    shutil.copytree(root, "data")
+    names = {k: [CLASSES[value - 1] for value in np.unique(truth(root, k)) if value] for k in range(COUNT)}
+    (tmp_path / "data/image_labels.txt").write_text("".join(f"i{k} {' '.join(names[k])}\n" for k in range(COUNT)))
+    for k in range(COUNT):
+        write_mask(f"p/i{k}.png", guessed(truth(root, k)))
+        write_mask(f"q/i{k}.png", np.roll(truth(root, k), 1, axis=0))
+    return tmp_path
+
+
+def call(command, *more, pred="p"):
+    if command == "compare":
+        others = ["p2"] if os.path.exists("p2") else ["q"]
+        compare.main(["--data", "data", "--pred", pred, "--pred", *others, "--draws", "3", *more])
+    else:
+        ids = "data/ImageSets/Segmentation/val.txt"
+        files = ["--gt", "data/SegmentationClass", "--ids", ids, "--classes", "data/classes.txt", "--json", "x.json"]
+        evaluate.main(["--pred", pred, *files, *more])
+
+
+@pytest.mark.parametrize("command", ["compare", "evaluate"])
+def test_what_is_as_it_should_be_is_said_nothing_of(here, command, capsys):
+    call(command)
+    assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("case", UNSURE)
+def test_what_may_be_meant_is_a_warning(here, case, capsys):
+    command, change, expected = UNSURE[case]
+    change(here)
+    call(command)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert any(expected in line for line in lines)
+
+
+SURE = {  # of predictions
+    "exchanged": lambda mask: np.uint8([0, 2, 1, 3, 4, 5, 6, 7, 8])[mask],
+    "low": lambda mask: np.uint8([0, 0, 1, 2, 3, 4, 5, 6, 7])[mask],
+    "resized": lambda mask: resized(mask, 0.25, cv2.INTER_LINEAR),
+    "mirrored": lambda mask: mask[:, ::-1],
+}
+
+
+@pytest.mark.parametrize("command", ["compare", "evaluate"])
+@pytest.mark.parametrize("case", SURE)
+def test_who_means_it_gets_a_warning_in_place_of_an_error(here, case, command, capsys):
+    changed(here / "p", SURE[case])
+    with pytest.raises(InputError, match="--as-given compares them as they are, with a warning$") as error:
+        call(command)
+    call(command, "--as-given")
+    found = capsys.readouterr()
+    assert f"warning: {str(error.value).rpartition(';')[0]}\n" in found.err and "mIoU" in found.out
+
+
+@pytest.mark.parametrize("pred", ["p/", "./p", "link"])
+def test_one_folder_under_two_names_is_named_twice(here, pred):
+    os.symlink("p", "link")
+    with pytest.raises(InputError, match="p: is named twice; name it once"):
+        compare.run(["p", pred], data="data", draws=3)
 
 
 def test_evaluate_looks_at_predictions_too(root, tmp_path):

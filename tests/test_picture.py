@@ -113,8 +113,9 @@ def test_what_cannot_be_drawn_is_one_line(experiment, small_set, tmp_path, monke
     out, data = str(tmp_path / "run.png"), str(small_set)
     with pytest.raises(InputError, match="psl3: not in `rows` of small; --row takes ae_step1, "):
         picture.run(experiment, out, row="psl3", data=data)
-    with pytest.raises(InputError, match="image9.jpg: no such file"):
-        picture.run(experiment, out, "image9", data=data)
+    for name in ("image9", "image0.jpg", "../image0", "val_0"):
+        with pytest.raises(InputError, match="is no training image of small; those are image0, image1, image2"):
+            picture.run(experiment, out, name, data=data)
     monkeypatch.setattr(picture, "ENOUGH", 0.5)
     with pytest.raises(InputError, match="loses 50% in each step; name one with --id"):
         picture.run(experiment, out, data=data)

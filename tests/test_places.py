@@ -61,6 +61,7 @@ REFUSED = {
     "compare, a prediction": (f"{COMPARE} --json theirs/image1.png", "--pred theirs"),
     "compare, behind a link": (f"{COMPARE} --json apart/image0.png", "--pred theirs/image0.png"),
     "compare, a link": (f"{COMPARE} --json theirs/image0.png", "--pred theirs"),
+    "compare, behind a loop": (f"{COMPARE} --json apart/image0.png", "--pred theirs/image0.png"),
     "compare, a run's figures": (f"{COMPARE} --json runs/demo/results.json", "runs/demo"),
     "compare, another run's": (f"{COMPARE} --html runs/other/results.json", "the run runs/other"),
     "compare, a page": (f"{COMPARE} --html {PREDICTED}/image0.png", "runs/demo"),
@@ -136,6 +137,8 @@ def here(small_set, tmp_path, monkeypatch):
         for k in range(3):
             (tmp_path / folder / f"image{k}.png").write_text(f"{folder} {k}")
     os.replace("theirs/image0.png", "apart/image0.png")
+    for name in "abcdefghi":
+        os.symlink(name, f"theirs/{name}")
     os.symlink("../apart/image0.png", "theirs/image0.png")
     for path in (
         "weights/w",

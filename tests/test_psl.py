@@ -280,7 +280,7 @@ def test_a_picture_is_segmented_upright_and_at_the_size_of_vocs_photos(models, r
         (["a.jpg", "--out", "out"], 1, "a.jpg: no such picture; name one in this folder"),
         (["cut.jpg", "--out", "out"], 1, "cut.jpg: cannot be decoded"),
         (["text.jpg", "--out", "out"], 1, "text.jpg: cannot be decoded"),
-        (["a.png", "--out", "text.jpg"], 1, "text.jpg: File exists"),
+        (["a.png", "--out", "text.jpg"], 1, "text.jpg: cannot be a folder: a file, a pipe"),
         (["a.png", "--out", "out", "--confidence", "labels"], 2, "invalid choice: 'labels'"),
         (["--out", "out"], 2, "the following arguments are required: IMAGE"),
     ],

@@ -1,5 +1,6 @@
 """What differs today from what a run was made of: whatever prints its figures says so; `compare` refuses it."""
 
+import os
 import shutil
 
 import numpy as np
@@ -115,6 +116,57 @@ def test_what_uses_a_run_says_what_differs_today(made, tmp_path, capsys, user):
     with pytest.raises(InputError):
         user(graph.of_run("mine"), str(tmp_path / "out.png"))
     assert "of experiment.yaml differ; a start would make anew: " in capsys.readouterr().err
+
+
+REPLACED = {  # a file of a run, the stage that wrote it, and what reads it
+    "a training mask": (
+        "masks/ae_step3/image0.png",
+        "masks.ae_step3",
+        lambda own, data: export.run(own, "png", "out", data=data),
+    ),
+    "the net of the heat maps": (
+        "step1/classification/final.caffemodel",
+        "classification.step1",
+        lambda own, data: export.run(own, "irn", "out", data=data),
+    ),
+    "the regions of the step before": (
+        "step1/regions/image3.png",
+        "mine.step1",
+        lambda own, data: export.run(own, "irn", "out", step=2, data=data),
+    ),
+    "the net that segments": (
+        "segmentation/ae_step1/final.caffemodel",
+        "segmentation.ae_step1",
+        lambda own, data: infer.run(own, [], "runs/mine/segmentation/ae_step1/final.caffemodel", "out"),
+    ),
+    "a region": (
+        "step1/regions/image0.png",
+        "mine.step1",
+        lambda own, data: picture.run(own, "out.png", "image0", "ae_step1", data),
+    ),
+    "the mask of a picture": (
+        "masks/ae_step1/image0.png",
+        "masks.ae_step1",
+        lambda own, data: picture.run(own, "out.png", "image0", "ae_step1", data),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REPLACED)
+def test_a_file_of_the_run_that_was_changed_is_not_used(made, small_set, tmp_path, monkeypatch, case):
+    found = made("mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_folder, "ROOT", "runs")
+    name, job, user = REPLACED[case]
+    path = f"runs/mine/{name}"
+    for k in range(6):
+        write_mask(f"runs/mine/masks/ae_step3/image{k}.png", zeros(small_set, k))
+    write_text(path, "as the stage wrote it")
+    records.keep("runs/mine", job, found.word(found.stages[job]), Made([path]), {})
+    write_text(path, "changed")
+    with pytest.raises(InputError, match=f"{path}: of the run's files that are read, 1 were changed since its stages"):
+        user(graph.of_run("mine"), str(small_set))
+    assert not [each for each in os.listdir() if each.startswith("out")]
 
 
 def test_data_that_differ_are_named_and_no_picture_is_of_them(made, small_set, tmp_path, monkeypatch, capsys):

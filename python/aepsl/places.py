@@ -115,7 +115,7 @@ def _behind(place: Place, depth: int = DEPTH) -> Iterator[Place]:
             if entry.is_symlink():
                 inside = inside._replace(real=os.path.realpath(entry.path))
                 yield inside
-            if depth > 1 and entry.is_dir():
+            if depth > 1 and os.path.isdir(entry.path):  # entry.is_dir() raises an error for a loop of links
                 yield from _behind(inside, depth - 1)
 
 

@@ -50,8 +50,12 @@ def written_whole(path: str, flushed: bool = True) -> Iterator[str]:
 
 
 def make_folder(path: str) -> None:
-    """Make the folder `path`, and those above it. Raises OSError for a path that cannot be a folder."""
-    pathlib.Path(path).mkdir(parents=True, exist_ok=True)  # os.makedirs recurses too deep for a very long path
+    """Make the folder `path`, and those above it. InputError if a file is in the way, OSError for an invalid name."""
+    try:
+        pathlib.Path(path).mkdir(parents=True, exist_ok=True)  # os.makedirs recurses too deep for a very long path
+    except (FileExistsError, NotADirectoryError):
+        what = "cannot be a folder: a file, a pipe or a link to nowhere has that name, or that of a folder above it"
+        raise InputError(f"{path}: {what}; name another place") from None
 
 
 def check_place(path: str) -> None:
@@ -106,14 +110,14 @@ def check_room(folder: str, needed: int) -> None:
 
 @contextlib.contextmanager
 def folder_whole(path: str) -> Iterator[str]:
-    """written_whole for a folder. InputError for a folder that exists and is not empty.
+    """written_whole for a folder. InputError if there is anything but an empty folder.
 
-    A killed process leaves its unfinished folder behind; the next call removes that.
+    A killed process leaves its unfinished folder behind; the next call removes that. Nobody else uses its name.
     """
     path = os.path.abspath(path)
-    if os.path.isfile(path) or (os.path.isdir(path) and os.listdir(path)):
+    if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path) or os.listdir(path)):
         raise InputError(f"{path}: is there already; remove it, or give another name")
-    beside = path + ".part"
+    beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.unfinished")
     shutil.rmtree(beside, ignore_errors=True)
     make_folder(beside)
     try:

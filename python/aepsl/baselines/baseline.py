@@ -17,9 +17,10 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import digest, sha256, write_json, write_text
 from aepsl.base.parallel import in_processes, in_threads
 from aepsl.baselines import folder, profile, protocol, tables
+from aepsl.data import check
 from aepsl.data.dataset import Dataset, png
 from aepsl.data.lists import shard
-from aepsl.evaluation import evaluate
+from aepsl.evaluation import evaluate, meaning
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import crf, geometry
 from aepsl.paper.published import PAPERS_EXPERIMENT
@@ -54,6 +55,7 @@ def run(
     dataset = Dataset(data)
     ids, values = dataset.ids(list_name), how.values(dataset)
     dataset.check(ids, [evaluate.check_ids(dataset.mask_folder(), ids)])
+    check.pictures(dataset, ids)
     net = _opened(how, deploy, model, len(values), gpu)
     used = dict(deploy=_identity(deploy, {}), weights=_identity(model, how.weights))
     out, own = folder.path(how.name), shard(ids, part)
@@ -158,6 +160,7 @@ def _evaluated(dataset, ids, out, how):
     """{"plain": evaluate.run's result, "crf": the same with CRF, None if the profile has no CRF}."""
     names = ["background", *dataset.classes]
     calls = [(os.path.join(out, kind), dataset.mask_folder(), ids, dataset.values, names) for kind in _kinds(how)]
+    meaning.check_folder(*calls[-1], as_given=True)
     return {**dict.fromkeys(folder.KINDS), **dict(zip(_kinds(how), in_threads(evaluate.run, calls)))}
 
 

@@ -13,6 +13,7 @@ import jsonschema
 import yaml
 
 from aepsl.base.errors import InputError
+from aepsl.data import lists
 from aepsl.data.dataset import VOC_CLASSES, Dataset
 from aepsl.settings import check, experiments, typed, yaml_file
 
@@ -101,6 +102,9 @@ def load(name: str, changes: Sequence[str] = ()) -> Profile:
         raise InputError(
             f"{path}: no such profile; there are {', '.join(known())}; a file beside them is one"
         ) from None
+    again = lists.twice(text.partition("=")[0] for text in changes)
+    if again:
+        raise InputError(f"--set {again}: has a value already; give it once")
     for text in changes:
         settings = _changed(settings, text)
     fault = jsonschema.exceptions.best_match(_validator().iter_errors(settings))
@@ -117,13 +121,10 @@ def load(name: str, changes: Sequence[str] = ()) -> Profile:
 
 def _changed(settings, text):
     """`settings` with the value of a.b replaced; text: 'a.b=VALUE', VALUE in YAML; null removes the setting."""
-    key, is_set, value = text.partition("=")
-    try:
-        change = yaml.safe_load(value)
-    except yaml.YAMLError:
-        is_set = False
-    if not (key and is_set):
+    key, _, value = text.partition("=")
+    if not (key and value):
         raise InputError(f"--set {text}: must be KEY=VALUE, for example pad=505 or crf.iterations=5")
+    change = yaml_file.parsed(value, f"--set {text}")
     first, *parts = key.split(".")
     for part_of_key in reversed(parts):
         change = {part_of_key: change}

@@ -62,10 +62,16 @@ def run(experiment: Experiment, data: str) -> dict[str, int]:
     return dict(train=len(train), val=len(val))
 
 
+def pictures(dataset: Dataset, ids: Sequence[str]) -> list[looks.Look]:
+    """The looks of the images, which have been decoded before; see meaning.of_pictures."""
+    seen = looks.look([dataset.image_path(image_id) for image_id in ids])
+    meaning.of_pictures(f"{dataset.root}/JPEGImages", ids, seen)
+    return seen
+
+
 def _check_pictures(dataset, train, val):
-    """Compare the images with each other, see aepsl.images.looks; they have been decoded before."""
-    seen = looks.look([dataset.image_path(image_id) for image_id in train + val])
-    meaning.of_pictures(f"{dataset.root}/JPEGImages", train + val, seen)
+    """Compare the images with each other."""
+    seen = pictures(dataset, train + val)
     meaning.of_copies(dataset.root, train, val, seen[: len(train)], seen[len(train) :])
 
 
@@ -92,7 +98,10 @@ def _occurring(dataset, folder, ids):
     Decodes images and masks. Raises InputError for a value that is not a class.
     """
     occur = np.zeros((len(ids), len(dataset.classes)), bool)
-    for row, values in enumerate(dataset.check_masks(ids, folder)):
+    found = dataset.check_masks(ids, folder)
+    if len(ids) >= meaning.FEW and not any(0 in values for values in found):
+        warn(f"{folder}: none of {len(ids)} masks has a pixel of background; is it 255, which is not counted? it has 0")
+    for row, values in enumerate(found):
         occur[row] = np.isin(dataset.values[1:], values)
     return occur
 
@@ -119,6 +128,22 @@ def compare(place: str, ids: Sequence[str], classes: Sequence[str], labels: np.n
             raise InputError(f"{told}; {remedy}")
         if count:
             warn(f"{told}; look at them, and at their lines in image_labels.txt")
+
+
+def compare_labels(dataset: Dataset, place: str, ids: Sequence[str], drawn: np.ndarray) -> None:
+    """Warn of masks that `compare` would refuse, of those of `ids` that image_labels.txt names, if that file exists.
+
+    place: the masks, for messages; drawn: the classes that occur in the images' masks, N x C booleans.
+    """
+    path = os.path.join(dataset.root, "image_labels.txt")
+    rows = lists.read_labels(path, dataset.classes) if os.path.lexists(path) else {}
+    known = [k for k, image_id in enumerate(ids) if image_id in rows]
+    if known:
+        own = [ids[k] for k in known]
+        try:
+            compare(place, own, dataset.classes, dataset.labels(own, may_lack=True) > 0, drawn[known])
+        except InputError as error:
+            warn(str(error))
 
 
 def _swapped(classes, labels, extra, lacking):

@@ -18,7 +18,7 @@ import numpy as np
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_threads
 from aepsl.data import lists
-from aepsl.data.mask_files import Shape, check_values, of_size, wrong_size
+from aepsl.data.mask_files import Shape, check_upright, check_values, of_size, wrong_size
 from aepsl.images import decoding
 from aepsl.images.pictures import read_image, read_indexed
 from aepsl.paper.published import VOC_CLASSES
@@ -108,18 +108,9 @@ class Dataset:
         return read_image(path, header)
 
     def upright(self, image_id: str, path: str, header: decoding.Header) -> None:
-        """InputError for an image that is stored turned, by its EXIF, unless its mask has the turned image's size.
-
-        Masks, regions and maps fit the image as a labelling tool showed it. Some tools turn it as EXIF says, some do
-        not. A mask with the size of the turned image alone shows that. Then the image is turned wherever it is read.
-        """
-        if header.orientation == 1:
-            return
-        mask = self._mask(image_id)
-        if not (os.path.isfile(mask) and decoding.header(mask)[:2] == header.size != header[:2]):
-            fault = f"EXIF's orientation is {header.orientation}, and no mask tells whether to turn it"
-            remedy = "`exiftran -ai` turns it, `exiftool -Orientation=` only removes the tag; take what fits its labels"
-            raise InputError(f"{path}: {fault}; {remedy}")
+        """InputError for an image that is stored turned, see mask_files.check_upright."""
+        if header.orientation != 1:
+            check_upright(path, header, self._mask(image_id))
 
     def mask_folder(self) -> Optional[str]:
         """The folder of the true masks; None if the data set has no masks; InputError if it may not be read."""

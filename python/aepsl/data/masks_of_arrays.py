@@ -51,10 +51,11 @@ def of_npy(path: str, size: Size, values: np.ndarray) -> np.ndarray:
     if isinstance(found, dict):
         return _of_dict(path, found, size, values)
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
-        raise InputError(f"{path}: holds a {type(found).__name__}, not an array of numbers; {REMEDY}")
+        what = f"an array of {found.dtype}" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+        raise InputError(f"{path}: holds {what}, not an array of numbers; {REMEDY}")
     if found.ndim == 2:
         return _classes(path, found, size)
-    if found.ndim != 3 or max(np.subtract(found.shape[1:], size)) > 0:
+    if found.ndim != 3 or not found.size or max(np.subtract(found.shape[1:], size)) > 0:
         what = f"has the shape {found.shape}, its image {size[1]} x {size[0]} pixels"
         raise InputError(f"{path}: {what}; scores have channels x rows x columns, at most those of the image")
     maps = np.float32(found)  # bilinear, as PyTorch's interpolate with align_corners=False
@@ -87,6 +88,8 @@ def _best(path, maps, values):
 
 def _classes(name, mask, size):
     """The mask of an array of mask values. InputError for another size, and for values that are not 0 ... 255."""
+    if mask.ndim != 2:
+        raise InputError(f"{name}: is no mask of rows x columns, but has the shape {mask.shape}; {REMEDY}")
     if mask.shape != tuple(size):
         shape = " x ".join(map(str, mask.shape[::-1]))
         raise InputError(f"{name}: is {shape}, the ground truth {size[1]} x {size[0]}; segment the image at its size")

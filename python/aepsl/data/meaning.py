@@ -55,7 +55,7 @@ def of_labels(path: str, classes: Sequence[str], train: np.ndarray, val: np.ndar
 
 
 def of_pictures(place: str, ids: Sequence[str], looks: Sequence[Look]) -> None:
-    """Check the images for damage and for too dark ones; place: the images, for messages."""
+    """Check the images for damage, and for too dark and empty ones; place: the images, for messages."""
     for is_loss in (True, False):
         damaged = [k for k, each in enumerate(looks) if each.said and is_loss == any(w in each.said for w in DAMAGE)]
         if damaged:
@@ -64,10 +64,14 @@ def of_pictures(place: str, ids: Sequence[str], looks: Sequence[Look]) -> None:
             if is_loss:
                 raise InputError(line)
             warn(line)
-    highest = np.array([each.highest for each in looks])
+    if not looks:
+        return
+    highest, lowest = np.array([(each.highest, each.lowest) for each in looks]).T
     dark = np.flatnonzero(highest <= DARK)
     remedy = "multiply what was stored with 12 bits in files of 16, or as 0 ... 1, and save it with its full range"
     _judge(place, ids, dark, f"images without a pixel brighter than {DARK} of 255; {remedy}")
+    flat = np.flatnonzero((highest > DARK) & (highest - lowest <= DARK))
+    _judge(place, ids, flat, f"images of one brightness, within {DARK} of 255; copy them from where they came")
     if len(looks) >= FEW and len(dark) < FEW and highest.max() <= DIM:
         warn(f"{place}: no pixel of {len(ids)} images is brighter than {DIM} of 255; {remedy}")
 
@@ -106,9 +110,14 @@ def of_maps(folder: str, ids: Sequence[str], maps: Sequence[tuple[int, float, fl
             raise InputError(f"{folder}: {line}: they are inverted; give maps in which objects are bright")
         if len(known) >= ENOUGH and known.mean() < BLIND:
             warn(f"{folder}: {line}: they tell little of the objects; are they maps of these very images?")
-    elif len(ids) > FEW and np.mean(border > 0) > 0.9 and border.mean() > -TURNED:
+    elif are_turned(border):
         line = f"{_counted(ids, np.flatnonzero(border > 0))} saliency maps with a border brighter than their middle"
         warn(f"{folder}: {line}: are they inverted? objects must be bright")
+
+
+def are_turned(border: np.ndarray) -> bool:
+    """Whether maps look inverted; border: border less middle of each, see `map_says`."""
+    return len(border) > FEW and np.mean(border > 0) > 0.9 and border.mean() > -TURNED
 
 
 def map_says(values: np.ndarray, truth: Optional[np.ndarray], ignored: int) -> tuple[int, float, float]:
@@ -126,12 +135,20 @@ def map_says(values: np.ndarray, truth: Optional[np.ndarray], ignored: int) -> t
 
 
 def check_resized(place: str, ids: Sequence[str], masks: Iterable[np.ndarray]) -> None:
-    """InputError for masks, H x W class values of `ids`, that were resized with interpolation; place: for messages."""
+    """InputError for masks that were `resized`; place: for messages."""
+    line = resized(ids, masks)
+    if line:
+        raise InputError(f"{place}: {line}")
+
+
+def resized(ids: Sequence[str], masks: Iterable[np.ndarray]) -> Optional[str]:
+    """A line for masks, H x W class values of `ids`, that were resized with interpolation; None for others."""
     borders, thin = np.sum([(0, 0), *map(strips, masks)], axis=0)
-    if thin > STRIPS * borders:
-        line = f"{100 * thin / borders:.0f}% of the borders between classes are thin strips of a class between the two"
-        line = f"{line}, in {len(ids)} masks ({shown(ids)}): they were resized with interpolation, or saved with loss"
-        raise InputError(f"{place}: {line}; resize class indices with the nearest pixel (cv2.INTER_NEAREST)")
+    if thin <= STRIPS * borders:
+        return None
+    line = f"{100 * thin / borders:.0f}% of the borders between classes are thin strips of a class between the two"
+    line = f"{line}, in {len(ids)} masks ({shown(ids)}): they were resized with interpolation, or saved with loss"
+    return f"{line}; resize class indices with the nearest pixel (cv2.INTER_NEAREST)"
 
 
 def strips(mask: np.ndarray, ignored: int = 255) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """IoU of segmentations, against true masks."""
 
 from collections.abc import Iterator, Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from aepsl.data.mask_files import check_values
 from aepsl.images import decoding
 from aepsl.images.pictures import read_indexed, refuse_colours
 
+AS_GIVEN: dict[str, Any] = dict(action="store_true", help="take predictions that look wrong, with a warning")
 WRONG_KINDS = ("missed", "confused", "false")  # of wrong pixels: see errors
 
 
@@ -148,12 +149,14 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("--ids", required=True, help="file of ids, one a line")
     parser.add_argument("--json", required=True, help="file to write")
     parser.add_argument("--classes", help="file of class names, values 1, 2, ...; VOC's 20 without it")
+    parser.add_argument("--as-given", **AS_GIVEN)
     arguments = parser.parse_args(argv)
     check_place(arguments.json)
     ids = read_list(arguments.ids).ids
     names = ["background", *(read_classes(arguments.classes) if arguments.classes else VOC_CLASSES)]
-    result = run(arguments.pred, arguments.gt, ids, list(range(len(names))), names)
-    meaning.check_folder(arguments.pred, arguments.gt, ids, list(range(len(names))), names)
+    compared = arguments.pred, arguments.gt, ids, list(range(len(names))), names
+    result = run(*compared)
+    meaning.check_folder(*compared, as_given=arguments.as_given)
     write_json(arguments.json, result)
     rows = [[name, number(value, 2)] for name, value in [*result["iou"].items(), ("mIoU", result["miou"])]]
     absent = ", ".join(result["absent"])

@@ -19,10 +19,12 @@ ENOUGH = 8 * SIDE  # pixels: a JPEG whose shorter side has as many is decoded at
 
 
 class Look(NamedTuple):
-    """small: SIDE x SIDE float32, grey in 0 ... 255; highest: the brightest grey; said: libjpeg's messages, or ''."""
+    """small: SIDE x SIDE float32, grey in 0 ... 255; highest, lowest: the brightest and darkest grey; said: libjpeg's
+    messages, or ''."""
 
     small: np.ndarray
     highest: int
+    lowest: int
     said: str
 
 
@@ -41,7 +43,7 @@ def _seen(path: str, said: Callable[[], str]) -> Look:
     if image is None:
         image = cv2.cvtColor(read_image(path, header), cv2.COLOR_BGR2GRAY)
     small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return Look(small, int(image.max()), said())
+    return Look(small, int(image.max()), int(image.min()), said())
 
 
 @contextlib.contextmanager

@@ -93,6 +93,11 @@ def read(path: str, variables: Mapping[str, Any]) -> Fields:
     text = read_text(path)
     if text is None:
         raise InputError(f"{path}: no such prototxt")
+    text = text.lstrip("\ufeff")
+    if "\0" in text:
+        raise InputError(
+            f"{path}: is UTF-16, or no text, such as a caffemodel; give the net's deploy prototxt in UTF-8"
+        )
     text = VARIABLE.sub(lambda found: str(variables.get(found[1], found[0])), text)
     fields = _parsed(path, text)
     if any(layer.messages("layer") for layer in fields.messages("layers")):

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Collection
@@ -38,6 +39,15 @@ message_type {
   field { name: "blobs" number: 6 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".caffe.BlobProto" }
 }
 """
+OTHER_KINDS = {  # {how files begin that are often taken for caffemodels: what they are}
+    rb"\x89HDF": "HDF5, as of Keras or of Caffe with `snapshot_format: HDF5`",
+    rb"PK\x03\x04|\x80[\x02-\x05]": "a file of PyTorch or NumPy",
+    rb".{7}\x00\{": "a file of safetensors",
+    rb"\x1f\x8b|BZh|\xfd7zXZ": "a compressed file; unpack it first",
+    rb"\s*<": "a web page in place of a download",
+    rb"version https://git-lfs": "a pointer of Git LFS; `git lfs pull` fetches the file",
+    rb"\s*(#|(name|layers?|input|state)\b)": "a prototxt",
+}
 OLD_SIZES = ("num", "channels", "height", "width")
 LARGEST = 2**31 - 1  # bytes of a file that Caffe's format can hold
 
@@ -111,7 +121,11 @@ def caffemodel_layers(path: str) -> dict:
         raise InputError(f"{path}: is larger than 2 GB, which no caffemodel can be. {RIGHT_WEIGHTS}")
     net = _Net()
     if not (is_read(path, net) and (net.layer or net.layers)):
-        raise InputError(f"{path}: is no caffemodel or was cut short; fetch it again")
+        with opened(path, "rb") as file:
+            begin = file.read(40)
+        kind = next((what for how, what in OTHER_KINDS.items() if re.match(how, begin, re.DOTALL)), None)
+        begins = f", it begins as {kind}" if kind else ""
+        raise InputError(f"{path}: is no caffemodel or was cut short{begins}; fetch it again")
     by_name: dict[str, Any] = {}
     for layer in [layer for layer in [*net.layer, *net.layers] if layer.blobs]:
         if layer.name in by_name:
@@ -159,6 +173,9 @@ def arrays(path: str, layer: Any) -> list[np.ndarray]:
             f"{path}: its layer {layer.name} has values that are not finite; the training that made it diverged, or "
             "the file is damaged: train or fetch it again"
         )
+    if result and result[0].squeeze().ndim > 1 and not result[0].any():
+        fault = "has the value 0 throughout: it was never trained, or nothing was loaded into it"
+        raise InputError(f"{path}: its layer {layer.name} {fault}. {RIGHT_WEIGHTS}")
     return result
 
 

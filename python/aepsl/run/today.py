@@ -1,9 +1,10 @@
 """Compares the settings and data of today with those of a run, and lists the stages that a start would make anew."""
 
 import datetime
+import glob
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
 from aepsl.base.errors import InputError
@@ -12,6 +13,7 @@ from aepsl.graph.run_folder import DAMAGED, RunFolder
 from aepsl.run import inputs, rows
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
+from aepsl.store import digests, records
 
 
 def lines(experiment: Experiment, data: Optional[str] = None) -> tuple[list[str], list[str]]:
@@ -48,6 +50,18 @@ def tell(experiment: Experiment, data: Optional[str] = None) -> None:
     """Print `lines` on stderr: for a command that uses a run's results."""
     for line in lines(experiment, data)[0]:
         print(line, file=sys.stderr)
+
+
+def check_unchanged(run: str, paths: Iterable[str]) -> None:
+    """InputError if a file is not as its stage wrote it; run: the run's folder; paths: files, of which some are its."""
+    known: dict[str, str] = {}
+    for record in glob.glob(os.path.join(glob.escape(run), "made", "*.json")):
+        known.update((records.read_record(run, os.path.basename(record)[: -len(".json")]) or {"files": {}})["files"])
+    own = [path for path in paths if os.path.relpath(path, run) in known]
+    changed = [path for path, now in zip(own, digests.of(own)) if known[os.path.relpath(path, run)] != now]
+    if changed:
+        line = f"of the run's files that are read, {len(changed)} were changed since its stages wrote them"
+        raise InputError(f"{changed[0]}: {line}; start the run again, which makes them anew")
 
 
 def tell_anew(found: graph.Graph) -> None:

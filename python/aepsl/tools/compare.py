@@ -14,19 +14,17 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, read_json, write_json, write_text
 from aepsl.base.parallel import in_threads
 from aepsl.baselines import folder as baseline
-from aepsl.data.dataset import VOC_CLASSES, Dataset, in_folder
+from aepsl.data import check
+from aepsl.data.dataset import Dataset, in_folder
 from aepsl.data.predictions import find
 from aepsl.evaluation import bootstrap, by_image, evaluate, meaning
 from aepsl.graph.graph import Graph, of_run
-from aepsl.paper import published
 from aepsl.report import page
 from aepsl.run.inputs import data_of
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 from aepsl.store import records
-from aepsl.tools.comparison_tables import tables
-
-PAPERS_IMAGES = 1449  # of VOC 2012 val
+from aepsl.tools.comparison_tables import of_paper, tables
 
 
 class Counts(NamedTuple):
@@ -45,11 +43,13 @@ def run(
     seed: int = 1,
     experiment: Optional[Experiment] = None,
     baselines: Sequence[str] = (),
+    as_given: bool = False,
 ) -> dict[str, Any]:
     """Compare rows of runs, baselines and predictions; returns the value that --json writes, see `compared`.
 
     pred: see aepsl.data.predictions; runs: texts runs/NAME:ROW; list_name: 'val', or the path of a list; data: root of
-    the data set; experiment: its classes and list are used, without it the first run's, or else the data set's own.
+    the data set; experiment: its classes and list are used, without it the first run's, or else the data set's own;
+    as_given: see meaning.check.
     Raises InputError, before it decodes a prediction, for predictions that are missing or of another size.
     """
     named = [_named_row(text) for text in runs]
@@ -66,14 +66,17 @@ def run(
     sources = [(f"{graph.run.path}:{row}", graph.run.segmented("val", row) + "/crf") for graph, row in named]
     sources += [(name, baseline.masks(name)) for name in baselines] + [(folder, folder) for folder in pred]
     names = [name for name, _ in sources]
-    _check_names(names)
+    _check_names(sources)
     with tempfile.TemporaryDirectory() as folder:
         own = [os.path.join(folder, str(k)) for k in range(len(sources))]
         methods = [find(path, ids, truths, dataset.values, each) for (_, path), each in zip(sources, own)]
         counted = in_threads(_count, [(paths, truths, dataset.values) for paths in methods])
         evaluate.check_counts(gt, counted[0].confusion)
         for name, paths, found in list(zip(names, methods, counted))[len(named) :]:  # the classes of runs are known
-            meaning.check(name, dict(zip(ids, paths)), truths, classes, *found)
+            meaning.check(name, dict(zip(ids, paths)), truths, classes, *found, as_given)
+        meaning.tell_same(names, [each.sums for each in counted])
+        if not named:  # a run's start has checked them
+            check.compare_labels(dataset, gt, ids, counted[0].sums[:, 1, 1:] > 0)
     return compared(names, counted, ids, classes, draws, seed)
 
 
@@ -129,11 +132,13 @@ def _named_row(text: str) -> tuple[Graph, str]:
     return graph, graph.checked_row(row)
 
 
-def _check_names(names: list[str]) -> None:
-    twice = next((name for name in names if names.count(name) > 1), None)
+def _check_names(sources: list[tuple[str, str]]) -> None:
+    """sources: (name, path of the predictions) of each method."""
+    places = [os.path.realpath(path) for _, path in sources]
+    twice = next((name for (name, _), place in zip(sources, places) if places.count(place) > 1), None)
     if twice:
         raise InputError(f"{twice}: is named twice; name it once")
-    if len(names) < 2:
+    if len(sources) < 2:
         raise InputError("--pred: name a folder of predictions, or a second --run; one method alone compares with none")
 
 
@@ -157,7 +162,7 @@ def compared(
     names: of the methods; counted: their Counts; classes: names, background first. Returns {"classes", "images",
     "draws", "seed", "reference": the first method's name, "methods": {name: as evaluate.run returns},
     "differences": {name: {"miou": {"difference", "low", "high"}, "iou": {class: the same}, "images": [{"id",
-    "difference", "ours", "theirs"}, ...]}}, "paper": see `_paper`}; IoU in percent, differences in points.
+    "difference", "ours", "theirs"}, ...]}}, "paper": see `of_paper`}; IoU in percent, differences in points.
     """
     low, high = bootstrap.intervals([each.sums for each in counted[1:]], counted[0].sums, draws, seed)
     ours = bootstrap.with_mean(evaluate.iou(counted[0].sums.sum(axis=0)))
@@ -176,21 +181,8 @@ def compared(
         reference=names[0],
         methods={name: evaluate.scores(each.confusion, classes) for name, each in zip(names, counted)},
         differences=differences,
-        paper=_paper(classes, len(ids)),
+        paper=of_paper(classes, len(ids)),
     )
-
-
-def _paper(classes: Sequence[str], images: int) -> dict[str, Any]:
-    """{"note": one sentence, "rows": {title: {"miou", "iou"}}, "methods": of table 1}; both empty for other classes."""
-    if classes != ["background", *VOC_CLASSES]:
-        note = "The paper's tables are of VOC's 21 classes: they do not compare with these."
-        return dict(note=note, rows={}, methods=[])
-    note = f"The paper's figures are of the {PAPERS_IMAGES} images of VOC 2012 val"
-    note += "." if images == PAPERS_IMAGES else f"; ours are of {images}."
-    rows = {
-        title: dict(miou=miou, iou=dict(zip(classes, iou))) for title, (*iou, miou) in published.TABLES_3_AND_4.items()
-    }
-    return dict(note=note, rows=rows, methods=[each._asdict() for each in published.TABLE_1])
 
 
 def main(argv: Optional[list[str]] = None) -> None:
@@ -204,12 +196,13 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("--draws", type=cli.number(1), default=bootstrap.DRAWS, help="of the bootstrap (%(default)s)")
     parser.add_argument("--json", help="file to write the figures to")
     parser.add_argument("--html", help="file to write a page to")
+    parser.add_argument("--as-given", **evaluate.AS_GIVEN)
     asked = parser.parse_args(argv)
     for path in filter(None, (asked.json, asked.html)):
         check_place(path)
     if asked.json and asked.json == asked.html:
         raise InputError(f"{asked.json}: cannot be both figures and page; name two files")
-    more = dict(experiment=asked.experiment, baselines=asked.baseline)
+    more = dict(experiment=asked.experiment, baselines=asked.baseline, as_given=asked.as_given)
     result = run(asked.pred, asked.run, asked.list, asked.data, asked.draws, **more)
     if asked.json:
         write_json(asked.json, result)

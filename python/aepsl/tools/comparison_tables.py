@@ -1,11 +1,14 @@
 """The result of `compare.compared` as tables."""
 
+from collections.abc import Sequence
 from typing import Any, Optional
 
 from aepsl.base.table import Table, number
 from aepsl.evaluation import bootstrap, evaluate
+from aepsl.paper import published
 
 DIFFERENCE = ("difference", "interval", "beyond 0")  # columns
+PAPERS_IMAGES = 1449  # of VOC 2012 val
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
@@ -54,3 +57,16 @@ def difference_cells(cell: Optional[dict[str, float]]) -> list[str]:
         return [""] * len(DIFFERENCE)
     difference, low, high = (number(cell[key], 2, sign=True) for key in ("difference", "low", "high"))
     return [difference, f"{low} … {high}", "above" if cell["low"] > 0 else "below" if cell["high"] < 0 else ""]
+
+
+def of_paper(classes: Sequence[str], images: int) -> dict[str, Any]:
+    """{"note": one sentence, "rows": {title: {"miou", "iou"}}, "methods": of table 1}; both empty for other classes."""
+    if classes != ["background", *published.VOC_CLASSES]:
+        note = "The paper's tables are of VOC's 21 classes: they do not compare with these."
+        return dict(note=note, rows={}, methods=[])
+    note = f"The paper's figures are of the {PAPERS_IMAGES} images of VOC 2012 val"
+    note += "." if images == PAPERS_IMAGES else f"; ours are of {images}."
+    rows = {
+        title: dict(miou=miou, iou=dict(zip(classes, iou))) for title, (*iou, miou) in published.TABLES_3_AND_4.items()
+    }
+    return dict(note=note, rows=rows, methods=[each._asdict() for each in published.TABLE_1])

@@ -16,6 +16,8 @@ from aepsl.saliency.drfi.model import MODEL, load
 from aepsl.saliency.drfi.photos import Photos
 from aepsl.saliency.maps import read_map
 
+LEAST_AUC = 0.6  # of a model that is written
+
 
 def run_train(images: str, masks: str, list_path: str, out: str, test: Optional[str], seed: int, workers: int) -> None:
     """Train on the photos of a list, write the model `out`, print its measures on them, and on the list `test`."""
@@ -26,6 +28,9 @@ def run_train(images: str, masks: str, list_path: str, out: str, test: Optional[
     if both:
         raise InputError(f"{test}: names {min(both)}, as {list_path} does; test on photos that were not trained on")
     model, found = train.trained(photos, seed, workers)
+    if found["AUC"] < LEAST_AUC:
+        line = f"AUC is {found['AUC']:.2f} on photos that a tree did not see; by chance it is 0.50"
+        raise InputError(f"{list_path}: {line}; give more photos, or look whether the masks are of these photos")
     model.save(out)
     print(measures.HEADER)
     print(measures.line("trained on", found))

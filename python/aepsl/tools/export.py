@@ -59,11 +59,14 @@ def run(
     dataset = Dataset(data_of(experiment, data), experiment.classes)
     ids = dataset.ids(experiment.data.train)
     if kind == "irn":
+        before = in_folder(folder.regions(step - 1), ids) if step > 1 else []
+        today.check_unchanged(folder.path, [folder.model(folder.classification(step)), *before])
         return _irn(experiment, folder, dataset, ids, step, out, gpu)
     masks = in_folder(folder.masks(step), ids)
     missing = [path for path in masks if not os.path.exists(path)]
     if missing:
         raise InputError(f"{missing[0]}: no such mask; `aepsl run {experiment.name}` makes it")
+    today.check_unchanged(folder.path, masks)
     dataset.check_masks(ids, folder.masks(step))
     return dict(mmseg=_mmseg, png=_png, sec=_sec)[kind](dataset, ids, masks, out)
 

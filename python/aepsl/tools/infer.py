@@ -12,7 +12,10 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder
+from aepsl.data import meaning
 from aepsl.graph.graph import of_run
+from aepsl.graph.run_folder import RunFolder
+from aepsl.images import looks
 from aepsl.images.pictures import palette, read_picture, within, write_colour, write_mask
 from aepsl.nets import crf
 from aepsl.run import today
@@ -43,7 +46,9 @@ def run(
         if result:
             raise InputError(f"{path}: another's result would overwrite {result}; segment them into two folders")
         read_picture(path)
+    meaning.of_pictures("pictures", paths, looks.look(paths))
     today.tell(experiment)
+    today.check_unchanged(RunFolder(experiment.name).path, [model])
     make_folder(out)
     net = SegmentationNet(experiment, model, gpu)
     for path in tqdm(paths, unit="image", disable=None):

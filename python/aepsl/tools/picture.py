@@ -13,6 +13,7 @@ from aepsl import cli, places
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, written_whole
 from aepsl.data.dataset import IGNORE, Dataset, png
+from aepsl.data.lists import shown
 from aepsl.graph.graph import Graph, of_run
 from aepsl.graph.run_folder import RunFolder
 from aepsl.images.pictures import palette, read_indexed
@@ -48,7 +49,12 @@ def run(
         raise InputError(f"{row}: not in `rows` of {experiment.name}; --row takes {', '.join(experiment.rows)}")
     today.tell(experiment, data)
     album = Album(experiment, Dataset(data_of(experiment, data), experiment.classes))
+    ids = album.dataset.ids(experiment.data.train)
+    if image_id and image_id not in ids:
+        raise InputError(f"--id {image_id}: is no training image of {experiment.name}; those are {shown(ids)}")
     image_id = image_id or first_shown(album)
+    read = [folder.regions(t) for t in range(1, album.merge + 1)] + [masks_of(experiment, row) or ""]
+    today.check_unchanged(folder.path, [os.path.join(each, image_id + ".png") for each in read])
     draw(out, of_training(album, image_id, row), of_val(album, image_id, row), album.names)
 
 
@@ -63,10 +69,15 @@ def first_shown(album: Album) -> str:
     raise InputError(f"{album.folder.path}: no image of one label loses {ENOUGH:.0%} in each step; name one with --id")
 
 
+def masks_of(experiment: Experiment, row: str) -> Optional[str]:
+    """The folder of the masks that the row's net learns from."""
+    net = recipes.rows(experiment.mining.steps)[row].net
+    return Graph(experiment).stages[f"segmentation.{net}"].paths.get("masks")
+
+
 def of_training(album: Album, image_id: str, row: str) -> list[Picture]:
     """Pictures of the image, of the image erased by each step, and of the mask that the row's net learns from."""
-    net = recipes.rows(album.experiment.mining.steps)[row].net
-    masks = Graph(album.experiment).stages[f"segmentation.{net}"].paths.get("masks")
+    masks = masks_of(album.experiment, row)
     left = [album.erased(image_id, t, f"erased by step {t}") for t in range(1, album.merge + 1)]
     return [album.image(image_id, "training image"), *left, album.mask(masks, image_id, "its mask S")]
 

@@ -3,7 +3,9 @@
 import numpy as np
 
 from aepsl.base.errors import InputError
-from aepsl.data import lists
+from aepsl.data import lists, meaning
+from aepsl.data.mask_files import check_upright
+from aepsl.images import looks
 from aepsl.images.decoding import check_whole
 from aepsl.images.pictures import read_image
 from aepsl.saliency.maps import first_of
@@ -12,8 +14,8 @@ from aepsl.saliency.maps import first_of
 class Photos:
     """The photos of a list; images, masks: folders, which may be the same.
 
-    Raises InputError for a photo or a mask that is missing or damaged, for a mask whose size is not its photo's, and
-    for a mask of one colour.
+    Raises InputError for a photo or a mask that is missing or damaged, for a mask whose size is not its photo's, for a
+    mask of one colour, for photos whose orientation is unknown, and for photos and masks that mean nothing.
     """
 
     def __init__(self, images: str, masks: str, list_path: str) -> None:
@@ -21,11 +23,16 @@ class Photos:
         self.images = [first_of(images, image_id, (".jpg", ".jpeg", ".png")) for image_id in self.ids]
         self.masks = [first_of(masks, image_id, (".png", ".bmp")) for image_id in self.ids]
         for image, mask in zip(self.images, self.masks):
-            photo, other = ("{} x {}".format(*check_whole(path).size) for path in (image, mask))
+            header = check_whole(image)
+            check_upright(image, header, mask)
+            photo, other = ("{} x {}".format(*size) for size in (header.size, check_whole(mask).size))
             if photo != other:
                 raise InputError(f"{mask}: is {other}, its photo {photo}; give one of its size")
-        for k in range(len(self)):
-            self.is_object(k)
+        said = [meaning.map_says(self.is_object(k).astype(np.float32), None, 255) for k in range(len(self))]
+        if meaning.are_turned(np.array([border for _, border, _ in said])):
+            line = "masks are white at the border and black in the middle: they are inverted"
+            raise InputError(f"{masks}: {line}; an object is white (255), and the rest black")
+        meaning.of_pictures(images, self.ids, looks.look(self.images))
 
     def __len__(self) -> int:
         return len(self.ids)
