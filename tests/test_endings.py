@@ -21,8 +21,7 @@ from aepsl.base.errors import InputError
 from aepsl.graph import run_folder
 from aepsl.graph.graph import Graph
 from aepsl.images import decoding
-from aepsl.run import job
-from aepsl.run import start as run_tool
+from aepsl.run import checked, job
 from aepsl.settings import experiments
 from aepsl.stages import evaluate_regions
 from aepsl.store import records
@@ -218,17 +217,17 @@ def test_a_reader_who_has_seen_enough_is_no_fault():
 def test_a_disk_that_is_too_small_is_said_before_the_run(tmp_path, monkeypatch, capsys, free, outcome):
     monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**13, 0, int(free)))
-    monkeypatch.setattr(run_tool.costs, "disk_of", lambda graph, stage, images: 0.2)
+    monkeypatch.setattr(checked.costs, "disk_of", lambda graph, stage, images: 0.2)
     found = Graph(experiments.load("voc12"))
     os.makedirs(found.run.path)
     if outcome == "refused":
         with pytest.raises(InputError, match=r"what is left to make takes about [\d.]+ GB, and 0.10 GB"):
-            run_tool._check_disk(found, ["results"])
+            checked.disk(found, ["results"])
     else:
-        run_tool._check_disk(found, ["results"])
+        checked.disk(found, ["results"])
     assert ("warning: " in capsys.readouterr().err) == (outcome == "warned")
     if outcome == "warned":  # for all; there is room enough for what a smaller target needs
-        run_tool._check_disk(found, ["segment.val.calibration"])
+        checked.disk(found, ["segment.val.calibration"])
         assert capsys.readouterr().err == ""
 
 

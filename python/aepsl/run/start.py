@@ -38,10 +38,7 @@ def main(argv: Optional[list[str]] = None) -> None:
         ("data", "a folder in VOC layout"),
         ("weights", "a caffemodel with ImageNet weights"),
         ("saliency", "a folder of saliency maps; without it they are computed"),
-        (
-            "row",
-            "rows of tables 3 and 4, psl,psl++, to make with what they need alone; or what submission packs",
-        ),
+        ("row", "rows of tables 3 and 4, psl,psl++, to make with what they need alone; or what submission packs"),
         ("gpu", "numbers of GPUs, for example 0 or 0,1; the CPU without it"),
         ("cores", "how many cores to use (all)"),
         ("profile", "a profile of snakemake, for clusters"),
@@ -61,9 +58,8 @@ def places(asked: Any) -> dict[str, Any]:
     """The places of a run (aepsl.places). Its data are an input, but not the demo's, drawn in the run's own folder."""
     folder = graph.RunFolder(asked.name)
     is_own = asked.data and os.path.realpath(asked.data) == os.path.realpath(folder.data)
-    return dict(
-        written=[folder.path, os.path.join(experiments.FOLDER, asked.name)], data=None if is_own else asked.data
-    )
+    written = [folder.path, os.path.join(experiments.FOLDER, asked.name)]
+    return dict(written=written, data=None if is_own else asked.data)
 
 
 def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[list[str]]:

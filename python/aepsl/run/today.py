@@ -81,8 +81,8 @@ def _settings(own: Experiment) -> Experiment:
     now = experiments.load(own.name)
     if now.rows == own.rows:
         return now
-    few = rows.only(graph.Graph(now), [row for row in own.rows if row in graph.Graph(now).rows])
-    return own if few.settings() == own.settings() else now
+    whole = graph.Graph(now)
+    return own if rows.only(whole, [row for row in own.rows if row in whole.rows]) == own else now
 
 
 def _contents(settings: Experiment, start: graph.Start, data: Optional[str]) -> graph.Contents:
