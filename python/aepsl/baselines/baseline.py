@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Optional
 
 import numpy as np
-from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base import host
@@ -18,7 +17,7 @@ from aepsl.base.files import digest, sha256, write_json, write_text
 from aepsl.base.parallel import in_processes, in_threads
 from aepsl.baselines import folder, profile, protocol, tables
 from aepsl.data import check
-from aepsl.data.dataset import Dataset, png
+from aepsl.data.dataset import Dataset
 from aepsl.data.lists import shard
 from aepsl.evaluation import evaluate, meaning
 from aepsl.legacy.net import LegacyNet
@@ -26,9 +25,9 @@ from aepsl.nets import crf, geometry
 from aepsl.paper.published import PAPERS_EXPERIMENT
 from aepsl.report import page
 from aepsl.settings import experiments
-from aepsl.stages.segment import fitting, write_masks
+from aepsl.stages.segment import segmented, write_masks
 from aepsl.store import digests
-from aepsl.store.result import begin, has
+from aepsl.store.result import begin
 
 CHECKSUMS = ("md5", "sha1", "sha256")
 
@@ -61,7 +60,7 @@ def run(
     out, own = folder.path(how.name), shard(ids, part)
     word = digests.of_value([how.settings(), used, dataset.contents(ids, "images")])
     begin(out, word, [*(f"{kind}/*.png" for kind in folder.KINDS), "results.json", "index.html"], part and set(own))
-    _segment(net, how, dataset, own, values, out, workers)
+    _segment(net, how, dataset, own, np.array(values, np.uint8), out, workers)
     if part:
         return None
     rows, made_on = _evaluated(dataset, ids, out, how), host.made_on(gpus=len(gpu or ()))
@@ -137,18 +136,9 @@ def _identity(path, published):
 def _segment(net, how, dataset, ids, values, out, workers):
     more = dict(normalization=how.crf.normalization, least=how.crf.least) if how.crf else {}
     refined = functools.partial(crf.refined, settings=how.crf, **more)
-
-    def segmented():
-        """The arguments of `write_masks` for each image that has no masks yet."""
-        for image_id in tqdm(ids, unit="image", desc=out, disable=None):
-            paths = [png(os.path.join(out, kind), image_id) for kind in _kinds(how)]
-            if not has(*paths):
-                whole = dataset.image(image_id)
-                image = fitting(whole, len(values), image_id)
-                f = protocol.probabilities(net, image, how, image_id)
-                yield paths, image, f, refined, np.array(values, np.uint8), whole.shape[1::-1]
-
-    in_processes(write_masks, segmented(), workers)
+    of_net = lambda image, image_id: protocol.probabilities(net, image, how, image_id)  # noqa: E731
+    folders = [os.path.join(out, kind) for kind in _kinds(how)]
+    in_processes(write_masks, segmented(dataset, ids, folders, values, of_net, refined), workers)
 
 
 def _kinds(how):

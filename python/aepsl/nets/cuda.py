@@ -23,18 +23,23 @@ def count() -> int:
     return 0
 
 
+def _asked(function, *arguments):
+    """The number that a function of CUDA writes through its first argument."""
+    value = ctypes.c_int()
+    function(ctypes.byref(value), *arguments)
+    return value.value
+
+
 def versions() -> dict[str, tuple[int, ...]]:
     """{"driver": (12, 2), "runtime": (11, 8), "cuBLAS": (11, 11, 3)}; "driver": the newest CUDA that it can run.
 
     Without a driver, "driver" and "runtime" are (0, 0).
     """
-    driver, runtime = ctypes.c_int(), ctypes.c_int()
-    _caffe.cudaDriverGetVersion(ctypes.byref(driver))
-    _caffe.cudaRuntimeGetVersion(ctypes.byref(runtime))
+    driver, runtime = _asked(_caffe.cudaDriverGetVersion), _asked(_caffe.cudaRuntimeGetVersion)
     cublas = [ctypes.c_int() for _ in range(3)]
     for part, value in enumerate(cublas):
         _caffe.cublasGetProperty(part, ctypes.byref(value))
-    pair = lambda version: (version.value // 1000, version.value % 1000 // 10)  # noqa: E731
+    pair = lambda version: (version // 1000, version % 1000 // 10)  # noqa: E731
     return {"driver": pair(driver), "runtime": pair(runtime), "cuBLAS": tuple(value.value for value in cublas)}
 
 
@@ -60,12 +65,7 @@ def name(gpu: int) -> str:
 
 def capability(gpu: int) -> tuple[int, ...]:
     """The compute capability, for example (8, 6)."""
-    parts = []
-    for attribute in (CAPABILITY_MAJOR, CAPABILITY_MINOR):
-        value = ctypes.c_int()
-        _caffe.cudaDeviceGetAttribute(ctypes.byref(value), attribute, gpu)
-        parts.append(value.value)
-    return tuple(parts)
+    return tuple(_asked(_caffe.cudaDeviceGetAttribute, each, gpu) for each in (CAPABILITY_MAJOR, CAPABILITY_MINOR))
 
 
 def memory(gpu: int) -> tuple[int, int]:

@@ -158,7 +158,7 @@ def table(found: dict[str, Any]) -> Table:
     caption = f"mIoU on val over {len(found['seeds'])} training seeds: mean (least … largest)"
     columns = ["row", "with CRF", "without", f"above {first}, same seed", "one class", "several", "objects in S_hat"]
     shown = [k for k in range(len(columns)) if any(line[k] for line in lines)]
-    notes = {4: "One class, several: images with so many classes; with CRF / without.", 6: "S_hat: as a share of S's."}
+    notes = {4: "One class, several: images with so many classes; with CRF / without.", 6: "Objects in S_hat: their share of its pixels, relative to their share of S's."}
     note = " ".join(text for k, text in notes.items() if k in shown)
     return Table(caption, [columns[k] for k in shown], [[line[k] for k in shown] for line in lines], note)
 

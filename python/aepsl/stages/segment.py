@@ -6,7 +6,7 @@ With a PSL net and true labels, s_hat/ has S_hat of the few training images that
 import functools
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Optional
 
 import cv2
@@ -47,16 +47,15 @@ def run(
 ) -> Made:
     """Segment the images of a list into `out`/plain and `out`/crf, PNGs with VOC's palette.
 
-    experiment: settings; data: root of the data set; list_name: 'val', or the path of a list; model: caffemodel;
-    confidence: see `weights_of_classes`; part: 'k/n' segments only that share of the images; word: see
-    aepsl.store.result; workers: processes for the CRF, which a net on a GPU need not wait for; 1: this process;
-    legacy: (prototxt, blob of scores or None, {name: value} of its ${...}) of another author's net
-    (aepsl.legacy.reader), only with the confidence 'none'.
+    list_name: 'val', or the path of a list; model: caffemodel; confidence: see `weights_of_classes`; part: 'k/n'
+    segments only that share of the images; word: see aepsl.store.result; workers: processes for the CRF, which a net on
+    a GPU need not wait for; 1: this process; legacy: (prototxt, blob of scores or None, {name: value} of its ${...}) of
+    another author's net (aepsl.legacy.reader), only with the confidence 'none'.
     """
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(list_name)
     own = shard(ids, part)
-    labels = dataset.labels(own, may_lack=True) if confidence == "labels" else [None] * len(own)
+    labels = dict(zip(own, dataset.labels(own, may_lack=True) if confidence == "labels" else [None] * len(own)))
     if legacy:
         deploy, scores, *variables = legacy
         net: Any = LegacyNet(experiment, deploy, scores, model, len(dataset.values), gpu, *variables)
@@ -65,29 +64,34 @@ def run(
     begin(out, word, [f"{kind}/*.png" for kind in KINDS], part and set(own))
     has_s_hat = confidence == "labels" and net.classifies and list_name == experiment.data.train
     keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)] if has_s_hat else []
-    progress = tqdm(own, unit="image", desc=out, disable=None)
-    in_processes(write_masks, _segmented(dataset, net, zip(progress, labels), keep, confidence, out), workers)
     plain, with_crf, s_hat = (os.path.join(out, kind) for kind in KINDS)
+    values = np.array(dataset.values, np.uint8)
+    for image_id in [image_id for image_id in keep if not has(png(s_hat, image_id))]:
+        write_mask(png(s_hat, image_id), net.s_hat(dataset.image(image_id), labels[image_id], values, image_id))
+    of_net = lambda image, image_id: net.probabilities(image, confidence, labels[image_id], image_id)  # noqa: E731
+    jobs = segmented(dataset, own, [plain, with_crf], values, of_net, functools.partial(crf.refined, settings=net.crf))
+    in_processes(write_masks, jobs, workers)
     return Made([*in_folder(plain, own), *in_folder(with_crf, own)], in_folder(s_hat, keep))
 
 
-def _segmented(
-    dataset: Dataset, net: Any, images: Iterable[tuple[str, Any]], keep: Collection[str], confidence: str, out: str
+def segmented(
+    dataset: Dataset,
+    ids: Sequence[str],
+    folders: Sequence[str],
+    values: np.ndarray,
+    of_net: Callable[[np.ndarray, str], np.ndarray],
+    refined: Callable[..., np.ndarray],
 ) -> Iterator[Sequence[Any]]:
-    """The arguments of `write_masks` for each image that has no masks yet. Writes S_hat of the images `keep`.
+    """The arguments of `write_masks` for each image that has no masks in `folders` yet.
 
-    images: ids, and labels for the confidence 'labels'.
+    of_net(image, id): the net's probabilities, K x H x W float32; values, refined: see `write_masks`.
     """
-    values, refined = np.array(dataset.values, np.uint8), functools.partial(crf.refined, settings=net.crf)
-    for image_id, row in images:
-        *paths, kept = [png(os.path.join(out, kind), image_id) for kind in KINDS]
-        if image_id in keep and not has(kept):
-            write_mask(kept, net.s_hat(dataset.image(image_id), row, values, image_id))
+    for image_id in tqdm(ids, unit="image", desc=os.path.dirname(folders[0]), disable=None):
+        paths = [png(folder, image_id) for folder in folders]
         if not has(*paths):
             whole = dataset.image(image_id)
             image = fitting(whole, len(values), image_id)
-            f = net.probabilities(image, confidence, row, image_id)
-            yield paths, image, f, refined, values, whole.shape[1::-1]
+            yield paths, image, of_net(image, image_id), refined, values, whole.shape[1::-1]
 
 
 def fitting(image: np.ndarray, channels: int, name: str) -> np.ndarray:
@@ -190,25 +194,15 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("--list", dest="list_name", required=True, help="val, or the path of a list of ids")
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
     parser.add_argument("--out", required=True, help="folder to write to")
-    parser.add_argument(
-        "--confidence", choices=CONFIDENCES, default="none", help="the weights of the classes' maps (none)"
-    )
-    parser.add_argument(
-        "--workers", type=cli.number(1, 256), default=1, help="processes for the CRF; default: this one"
-    )
+    weights = "the weights of the classes' maps (none)"
+    parser.add_argument("--confidence", choices=CONFIDENCES, default="none", help=weights)
+    parser.add_argument("--workers", type=cli.number(1, 256), default=1, help="processes for the CRF (this one)")
     parser.add_argument("--deploy", help="prototxt of another author's net, for --model")
     parser.add_argument(
         "--scores", metavar="BLOB", help="with --deploy: the blob of its scores, before a softmax (the last)"
     )
-    parser.add_argument(
-        "--define",
-        type=cli.pair,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUE",
-        help="with --deploy: the value of its ${NAME}",
-    )
+    several: Any = dict(nargs="+", action="extend", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--define", type=cli.pair, help="with --deploy: the value of its ${NAME}", **several)
     arguments = parser.parse_args(argv)
     legacy = [vars(arguments).pop(name) for name in ("deploy", "scores", "define")]
     if any(legacy) and (not legacy[0] or arguments.confidence != "none"):
