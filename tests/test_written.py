@@ -1,6 +1,7 @@
 """Files of a run that were edited, or damaged: `status` and `report` say so in a line, and show the rest."""
 
 import json
+import os
 
 import pytest
 
@@ -56,6 +57,22 @@ UNFINISHED = {
     "step2/classification/snapshot.json": [dict(iteration=3, rows=[]), dict(iteration="3", rows=[[1, 2]]), []],
     "step2/classification/progress.json": [dict(iteration=3, loss=float("nan")), dict(iteration=3), 1],
 }
+
+
+@pytest.mark.parametrize("stage", ["results", "thresholds", "background", "regions", "train", "snapshot", "check", "x"])
+def test_the_mark_of_a_stage_is_not_taken_for_the_file_that_it_wrote(voc12, tmp_path, stage):
+    """done/results.json has the time of the stage `results`, and results.json the figures."""
+    value = dict(train=10582, val=1449) if stage == "check" else None
+    write_json(f"{tmp_path}/voc12/done/{stage}.json", dict(seconds=2, peak_mib=100, started=1.5, value=value))
+    for text in shown(voc12):
+        assert f"done/{stage}.json" not in "".join(text.split())
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_results_that_are_no_file_are_one_line_with_the_remedy(voc12, tmp_path, make):
+    path = f"{tmp_path}/voc12/results.json"
+    make(path)
+    assert f"{path}: is no file, but a folder, a pipe or a device; it is left out here" in status.report(voc12)
 
 
 @pytest.mark.parametrize("name", UNFINISHED)

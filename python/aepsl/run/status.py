@@ -31,8 +31,10 @@ def report(experiment: Experiment) -> str:
     if finished:
         try:
             written.results(run, experiment, faults)
-        except (InputError, OSError) as error:
+        except InputError as error:
             faults[run.results] = str(error)
+        except OSError as error:
+            faults[run.results] = f"{run.results}: {error.strerror}; {written.REMEDY}"
     notes, _ = today.lines(experiment, os.environ.get("DATA"))
     is_old = os.path.exists(run.start) and not found.is_done("results")  # results.json is of an earlier start
     last = "Finished; `make report` prints its tables." if finished and not is_old else "Not finished."

@@ -49,24 +49,20 @@ def run(
 
     pred: see aepsl.data.predictions; runs: texts runs/NAME:ROW; list_name: 'val', or the path of a list; data: root of
     the data set; experiment: its classes and list are used, without it the first run's, or else the data set's own;
-    as_given: see meaning.check.
-    Raises InputError, before it decodes a prediction, for predictions that are missing or of another size.
+    as_given: see meaning.check. InputError, before it decodes one, for predictions that are missing or of another size.
     """
     named = [_named_row(text) for text in runs]
     if named:
         experiment = experiment or named[0][0].experiment
     dataset, list_name = _data(experiment, data, list_name, bool(named))
     for graph, row in named:
-        if list(graph.experiment.classes) != dataset.classes:
-            raise InputError(f"{graph.run.path}: has other classes than those compared; compare runs of one data set")
-        _check_truths(graph, row, dataset)
+        _check_run(graph, row, dataset)
     ids, classes = dataset.ids(list_name), ["background", *dataset.classes]
     gt = evaluate.check_ids(dataset.mask_folder(), ids)
     truths = in_folder(gt, ids)
     sources = [(f"{graph.run.path}:{row}", graph.run.segmented("val", row) + "/crf") for graph, row in named]
     sources += [(name, baseline.masks(name)) for name in baselines] + [(folder, folder) for folder in pred]
-    names = [name for name, _ in sources]
-    _check_names(sources)
+    names = _checked_names(sources)
     with tempfile.TemporaryDirectory() as folder:
         own = [os.path.join(folder, str(k)) for k in range(len(sources))]
         methods = [find(path, ids, truths, dataset.values, each) for (_, path), each in zip(sources, own)]
@@ -93,8 +89,10 @@ def _data(
     return Dataset(root, experiment.classes), list_name or experiment.data.val
 
 
-def _check_truths(graph: Graph, row: str, dataset: Dataset) -> None:
-    """InputError unless the run's val has the true masks of the data set, and its row is of the run's last start."""
+def _check_run(graph: Graph, row: str, dataset: Dataset) -> None:
+    """InputError unless the run has the classes and true masks of the data set, and its row is of its last start."""
+    if list(graph.experiment.classes) != dataset.classes:
+        raise InputError(f"{graph.run.path}: has other classes than those compared; compare runs of one data set")
     run, val = graph.run, graph.experiment.data.val
     if not os.path.exists(run.start):
         print(f"{run.path}: nothing says which true masks it is of: {run.start} is missing", file=sys.stderr)
@@ -132,14 +130,15 @@ def _named_row(text: str) -> tuple[Graph, str]:
     return graph, graph.checked_row(row)
 
 
-def _check_names(sources: list[tuple[str, str]]) -> None:
-    """sources: (name, path of the predictions) of each method."""
+def _checked_names(sources: list[tuple[str, str]]) -> list[str]:
+    """The methods' names; sources: (name, path of the predictions) of each. InputError for one alone, or twice."""
     places = [os.path.realpath(path) for _, path in sources]
     twice = next((name for (name, _), place in zip(sources, places) if places.count(place) > 1), None)
     if twice:
         raise InputError(f"{twice}: is named twice; name it once")
     if len(sources) < 2:
         raise InputError("--pred: name a folder of predictions, or a second --run; one method alone compares with none")
+    return [name for name, _ in sources]
 
 
 def _count(paths: Sequence[str], truths: Sequence[str], values: Sequence[int]) -> Counts:
