@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 
 import legacy_nets
 from aepsl.base.errors import InputError
-from aepsl.legacy import reader
+from aepsl.legacy import reader, text
 from aepsl.legacy.front import Front
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import geometry, sizes
@@ -432,3 +432,26 @@ def test_an_image_that_a_net_does_not_take_is_padded_or_one_line(tmp_path, case)
         assert complaint in found and "impossible in plain Caffe" in found
     else:
         assert len(found) == 6 and found[0] == [64, 64] and found[-1] == [5, 3]
+
+
+NO_TEXT = {
+    "utf-16": 'name: "net"'.encode("utf-16"),
+    "utf-16, big": b"\xfe\xff" + 'name: "net"'.encode("utf-16-be"),
+    "utf-32": 'name: "net"'.encode("utf-32"),
+    "a caffemodel": b"\n\x03net\xa2\x06\x09\n\x04conv\x12\0",
+    "a compressed file": b"\x1f\x8b\x08\0\0\0\0\0",
+}
+
+
+@pytest.mark.parametrize("case", NO_TEXT)
+def test_a_prototxt_that_is_no_text_is_one_line(tmp_path, case):
+    path = tmp_path / "deploy.prototxt"
+    path.write_bytes(NO_TEXT[case])
+    with pytest.raises(InputError, match="is UTF-16, or no text, such as a caffemodel; give the net's deploy prototxt"):
+        text.read(str(path), {})
+
+
+def test_a_prototxt_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "deploy.prototxt"
+    path.write_bytes(b"\xef\xbb\xbfname: 'net'\r\ninput: 'data'\r\n")
+    assert text.read(str(path), {}).words("input") == ["data"]
