@@ -174,7 +174,6 @@ HOLDS = "fc7 says that it has the shape"
 SHAPES = "its layer fc7 has the shapes"
 NOT_FINITE = "its layer fc7 has values that are not finite"
 WEIGHTS = {  # what is done to a caffemodel: what the line says
-    "zeros": (lambda net: blob_of(net).data.__setitem__(slice(None), [0] * 64), "fc7 has the value 0 throughout"),
     "nan": (with_value(0, np.nan), NOT_FINITE),
     "inf": (with_value(0, np.inf), NOT_FINITE),
     "minus inf": (with_value(0, -np.inf), NOT_FINITE),
@@ -220,6 +219,17 @@ def test_bad_weights_are_one_line_with_file_and_layer(tiny, tmp_path, fault):
     with pytest.raises(InputError) as error:
         caffemodel.open_net(build.deploy_net(tiny, "classification"), str(path))
     one_line(error, str(path), piece)
+
+
+def test_filters_that_are_all_0_are_a_warning(tiny, tmp_path, capfd):
+    path = tmp_path / "w.caffemodel"
+    saved(tiny, "classification", path)
+    message = caffe_pb2.NetParameter.FromString(path.read_bytes())
+    blob_of(message).data[:] = [0] * 64
+    path.write_bytes(message.SerializeToString())
+    caffemodel.open_net(build.deploy_net(tiny, "classification"), str(path))
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(lines) == 1 and f"{path}: its layer fc7 has the value 0 throughout" in lines[0]
 
 
 FILES = {

@@ -140,7 +140,8 @@ def test_maps_are_looked_at_by_hand_and_by_a_runs_start_but_not_by_each_of_its_s
     )
     monkeypatch.setattr(checked.check, "run", lambda *arguments: dict(train=COUNT, val=COUNT))
     with pytest.raises(InputError, match="one value throughout"):
-        checked.run(experiment, str(tmp_path / "run"), root, {"maps": "digest"}, str(tmp_path / "maps"))
+        contents = dict.fromkeys((*checked.DATA, "maps"), "digest")
+        checked.run(experiment, str(tmp_path / "run"), root, contents, str(tmp_path / "maps"))
 
 
 # --- Predictions -----------------------------------------------------------------------------------------------------

@@ -249,6 +249,14 @@ def test_pictures_become_masks_and_overlays(models, small_set, tmp_path):
         infer.run(experiments.load("demo"), [paths[0]] * 2, models["psl"], str(tmp_path / "out"))
 
 
+def test_a_black_picture_is_segmented_with_a_warning(models, tmp_path, capfd):
+    path = tmp_path / "black.png"
+    cv2.imwrite(str(path), np.zeros((50, 70, 3), np.uint8))
+    infer.run(experiments.load("demo"), [str(path)], models["psl"], str(tmp_path / "out"))
+    assert "warning: pictures: 1 of 1" in capfd.readouterr().err
+    assert read_indexed(str(tmp_path / "out/black.png")).shape == (50, 70)
+
+
 def picture(path, image, orientation=None):
     """Write an RGB picture; orientation: EXIF's, 6 for one taken with the camera turned."""
     exif = Image.Exif()

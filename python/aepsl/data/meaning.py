@@ -54,8 +54,12 @@ def of_labels(path: str, classes: Sequence[str], train: np.ndarray, val: np.ndar
         warn(f"{path}: {line}; {also}: add such images, or take the class out of `classes` in experiment.yaml")
 
 
-def of_pictures(place: str, ids: Sequence[str], looks: Sequence[Look]) -> None:
-    """Check the images for damage, and for too dark and empty ones; place: the images, for messages."""
+def of_pictures(place: str, ids: Sequence[str], looks: Sequence[Look], most: float = MOST) -> None:
+    """Check the images for damage, and for too dark and empty ones; place: the images, for messages.
+
+    most: the share of dark or empty images above which that is an error, not a warning; 1 for pictures that only give
+    their own masks.
+    """
     for is_loss in (True, False):
         damaged = [k for k, each in enumerate(looks) if each.said and is_loss == any(w in each.said for w in DAMAGE)]
         if damaged:
@@ -69,9 +73,9 @@ def of_pictures(place: str, ids: Sequence[str], looks: Sequence[Look]) -> None:
     highest, lowest = np.array([(each.highest, each.lowest) for each in looks]).T
     dark = np.flatnonzero(highest <= DARK)
     remedy = "multiply what was stored with 12 bits in files of 16, or as 0 ... 1, and save it with its full range"
-    _judge(place, ids, dark, f"images without a pixel brighter than {DARK} of 255; {remedy}")
+    _judge(place, ids, dark, f"images without a pixel brighter than {DARK} of 255; {remedy}", most)
     flat = np.flatnonzero((highest > DARK) & (highest - lowest <= DARK))
-    _judge(place, ids, flat, f"images of one brightness, within {DARK} of 255; copy them from where they came")
+    _judge(place, ids, flat, f"images of one brightness, within {DARK} of 255; copy them from where they came", most)
     if len(looks) >= FEW and len(dark) < FEW and highest.max() <= DIM:
         warn(f"{place}: no pixel of {len(ids)} images is brighter than {DIM} of 255; {remedy}")
 
@@ -173,11 +177,11 @@ def strips(mask: np.ndarray, ignored: int = 255) -> tuple[int, int]:
     return borders, thin
 
 
-def _judge(place: str, ids: Sequence[str], which: np.ndarray, what: str) -> None:
+def _judge(place: str, ids: Sequence[str], which: np.ndarray, what: str, most: float = MOST) -> None:
     """Raise an InputError, warn, or do nothing, by how many of `ids` are in `which`, positions."""
     if len(which) >= min(FEW, len(ids)) and len(which) > SOME * len(ids):
         line = f"{place}: {_counted(ids, which)} {what}"
-        if len(which) > MOST * len(ids):
+        if len(which) > most * len(ids):
             raise InputError(line)
         warn(line)
 

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import sys
 import tempfile
 import warnings
 from collections.abc import Collection
@@ -157,7 +158,7 @@ def arrays(path: str, layer: Any) -> list[np.ndarray]:
     """The values of a layer that `caffemodel_layers` found in the file `path`: float32, one array for each blob.
 
     Raises InputError, with the layer's name, for a shape with a size of 0, for one that does not fit the number of
-    values, and for values that are not finite.
+    values, and for values that are not finite. Warns of filters that are all 0.
     """
     result = []
     for blob in layer.blobs:
@@ -175,7 +176,7 @@ def arrays(path: str, layer: Any) -> list[np.ndarray]:
         )
     if result and result[0].squeeze().ndim > 1 and not result[0].any():
         fault = "has the value 0 throughout: it was never trained, or nothing was loaded into it"
-        raise InputError(f"{path}: its layer {layer.name} {fault}. {RIGHT_WEIGHTS}")
+        print(f"warning: {path}: its layer {layer.name} {fault}. {RIGHT_WEIGHTS}", file=sys.stderr)
     return result
 
 

@@ -46,7 +46,7 @@ def run(
         if result:
             raise InputError(f"{path}: another's result would overwrite {result}; segment them into two folders")
         read_picture(path)
-    meaning.of_pictures("pictures", paths, looks.look(paths))
+    meaning.of_pictures("pictures", paths, looks.look(paths), most=1)
     today.tell(experiment)
     today.check_unchanged(RunFolder(experiment.name).path, [model])
     make_folder(out)
