@@ -10,8 +10,9 @@ KINDS = ("one_class", "several_classes")  # of images, by their true masks
 
 
 def _summary(values: Any) -> str:
-    """'70.1 (69.0 … 71.5)': mean and range."""
-    return f"{number(np.mean(values))} ({number(min(values))} … {number(max(values))})"
+    """'70.1 (69.0 … 71.5)': mean and range; '70.1' of a single value."""
+    span = f" ({number(min(values))} … {number(max(values))})" if len(values) > 1 else ""
+    return number(np.mean(values)) + span
 
 
 def _mean(rows: list[dict[str, Any]], kind: str) -> str:
@@ -34,7 +35,8 @@ def table(found: dict[str, Any]) -> Table:
             by_classes = [_mean(rows, kind) for kind in KINDS]
             cells = [_summary(miou), _summary(plain), above, *by_classes, ", then ".join(kept)]
             lines.append([f"  {name}", *cells])
-    caption = f"mIoU on val over {len(found['seeds'])} training seeds: mean (least … largest)"
+    seeds = len(found["seeds"])
+    caption = f"mIoU on val over {seeds} training seeds: mean (least … largest)" if seeds > 1 else "mIoU on val"
     columns = ["row", "with CRF", "without", f"above {first}, same seed", "one class", "several", "objects in S_hat"]
     shown = [k for k in range(len(columns)) if any(line[k] for line in lines)]
     notes = {
