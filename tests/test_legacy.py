@@ -230,8 +230,8 @@ def test_commands(old, small_set):
     text = DEPLOY.replace("fc8_cat", "fc8").replace("num_output: 3", "num_output: 5")
     (tree / "runs/old/deploy.prototxt").write_text(text)
     (tree / "plain.prototxt").write_text(text.replace("hole", "dilation"))
+    caffe.set_random_seed(1)
     net = caffe.Net(str(tree / "plain.prototxt"), caffe.TEST)
-    net.params["fc8"][1].data[2:] = -1e9  # two classes alone: more may look as if masks had been resized
     net.save(str(tree / "runs/old/old.caffemodel"))
     for command, prints in [
         (
@@ -239,7 +239,7 @@ def test_commands(old, small_set):
             " --model runs/old/old.caffemodel --scores fc8 --out runs/old/val",
             "",
         ),
-        ("compare --run runs/demo:psl++ --pred runs/old/val/crf", "runs/old/val/crf"),
+        ("compare --as-given --run runs/demo:psl++ --pred runs/old/val/crf", "runs/old/val/crf"),  # noise
     ]:
         command = [sys.executable, "-m", "aepsl", *command.split()]
         assert prints in subprocess.check_output(command, cwd=tree, text=True)

@@ -17,7 +17,8 @@ from aepsl.images.pictures import read_indexed
 FEW = 2  # images of a class that tell nothing
 CLEARLY = 5  # points of mIoU by which other class values must be better
 SAMPLE = 100  # images whose masks are compared with mirrored ones
-MIRRORED = 0.2  # share of the objects' pixels by which those must be better
+MIRRORED, MOSTLY = 0.2, 0.75  # share of the objects' pixels by which those must be better, and in how many images
+FEWEST = 5  # images; in fewer, noise may look mirrored
 COMMON = 0.5  # share of other images' true masks that have the predicted class: above it says nothing
 FLIPS = {
     "as they are": np.s_[:],
@@ -127,18 +128,23 @@ def _of_other_images(of_images: np.ndarray) -> Optional[str]:
 
 def _flipped(pairs: Sequence[tuple[str, str]]) -> Optional[str]:
     """A line if the predictions fit the true masks clearly better when they are mirrored; pairs: paths of both."""
-    total, hits = 0, dict.fromkeys(FLIPS, 0)
+    if len(pairs) < FEWEST:
+        return None
+    counts = []  # by image: pixels of objects, and those with their class for each of FLIPS
     for pair in pairs[:: max(1, len(pairs) // SAMPLE)]:
         predicted, true = map(read_indexed, pair)
         is_object = (true > 0) & (true != IGNORE)
-        total += np.count_nonzero(is_object)
-        for name, flip in FLIPS.items():
-            hits[name] += np.count_nonzero(predicted[flip][is_object] == true[is_object])
-    own, best = hits["as they are"], max(hits, key=hits.__getitem__)
-    if hits[best] - own <= MIRRORED * total:
+        hits = [np.count_nonzero(predicted[flip][is_object] == true[is_object]) for flip in FLIPS.values()]
+        counts.append([np.count_nonzero(is_object), *hits])
+    total, *hits = np.sum(counts, axis=0)
+    best = int(np.argmax(hits))
+    better = [each[1 + best] > each[1] for each in counts if each[0]]
+    if hits[best] - hits[0] <= MIRRORED * total or np.mean(better) < MOSTLY:
         return None
-    line = f"{own / total:.0%} of the objects' pixels have their class, and {hits[best] / total:.0%} if the masks are"
-    return f"{line} {best}; turn them back"
+    line = (
+        f"{hits[0] / total:.0%} of the objects' pixels have their class, and {hits[best] / total:.0%} if the masks are"
+    )
+    return f"{line} {list(FLIPS)[best]}; turn them back"
 
 
 def _other_values(
