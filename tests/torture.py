@@ -210,7 +210,7 @@ def kills_at_random(tree, expected, jobs, count, seed=1):
                 time.sleep(rng.random() * seconds)
                 if process.poll() is None:
                     kill(process)
-                    kind = job.split()[0]
+                    kind = re.match(r"\w+", job).group()
                     done[kind] = done.get(kind, 0) + 1
                     continue
             tree.ends(process)

@@ -3,6 +3,7 @@
 Each function returns (how many there were, how many of them ended in a line). What is neither raises.
 """
 
+import contextlib
 import copy
 import itertools
 import os
@@ -31,13 +32,14 @@ from test_names import leaves
 def tried(calls):
     """(how many calls there were, how many of them ended in one line)."""
     count = said = 0
-    for call in calls:
-        count += 1
-        try:
-            call()
-        except InputError as error:
-            assert "\n" not in str(error)
-            said += 1
+    with open(os.devnull, "w") as null, contextlib.redirect_stderr(null):  # thousands of warnings
+        for call in calls:
+            count += 1
+            try:
+                call()
+            except InputError as error:
+                assert "\n" not in str(error)
+                said += 1
     return count, said
 
 
@@ -71,6 +73,11 @@ def pairs_of_texts():
     )
 
 
+def endless(path):
+    """Whether it is a pipe or a device, which a second fault would read for ever."""
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
 def pairs_of_faults(count=400, seed=1):
     """Data sets with two of the faults of the table at once."""
     rng, top = random.Random(seed), folder()
@@ -80,9 +87,11 @@ def pairs_of_faults(count=400, seed=1):
         shutil.copytree(original, top / "data")
         try:
             for name in names:
+                if any(map(endless, (top / "data").rglob("*"))):
+                    break
                 try:
                     test_data_check.SETS[name][0](top / "data")
-                except (OSError, InputError):  # the first has taken away what the second changes
+                except (OSError, InputError, TypeError):  # the first has taken away what the second changes
                     return
             check.run(test_data_check.EXPERIMENT, str(top / "data"))
         finally:
