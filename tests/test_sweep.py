@@ -79,6 +79,20 @@ def test_a_row_is_segmented_once_for_each_net_and_settings():
     assert row("psl", 1, "crf.iterations=5") != row("psl", 2) != row("psl")
 
 
+def test_a_row_is_not_segmented_anew_for_settings_of_v_that_it_does_not_use():
+    """One whose net has no v, or whose maps have no weights; its stage's word is the run's, too."""
+    row = lambda name, *more: variant(*more).row(name)  # noqa: E731
+    assert row("ae_step3", 1, "psl.v=of_max", "psl.prohibited=0.2") == "ae_step3"
+    assert row("psl_no_policy", 1, "psl.prohibited=0.2") == "psl_no_policy"
+    assert row("ae_step3", 2, "psl.v=of_max") == row("ae_step3", 2) != "ae_step3"
+    assert row("ae_step3", 1, "psl.v=of_max", "crf.iterations=5") == row("ae_step3", 1, "crf.iterations=5")
+    for name, change in (("psl", "psl.prohibited=0.2"), ("psl_no_policy", "psl={v: of_max}"), ("psl", "psl.v=of_max")):
+        assert row(name, 1, change) != name
+    as_it_is, changed = variant(2), variant(2, "psl.v=of_max")
+    assert as_it_is.row("ae_step3") == changed.row("ae_step3")
+    assert (as_it_is.nets, as_it_is.rows) == (changed.nets, changed.rows) != ({}, {})
+
+
 def test_the_nets_and_rows_of_a_sweep_are_stages_beside_those_of_the_tables():
     other = variant(2, "training.psl.lr=0.02", "crf.iterations=5")
     row = other.row("psl")

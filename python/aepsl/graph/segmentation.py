@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from aepsl.base.errors import InputError
 from aepsl.graph.stage import IMAGES, LABELLED, NET, TRAINING, Stage, initial
-from aepsl.paper.recipes import Net
+from aepsl.paper.recipes import Net, Row
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 
@@ -68,6 +68,11 @@ def segmentation(of: "Graph", name: str) -> Stage:
 def settings_of(net: Net) -> tuple[str, ...]:
     """The settings that the training of a net reads."""
     return (*TRAINING, f"training.{net.task}", *["psl.v"] * (net.task == "psl"))
+
+
+def settings_of_row(row: Row) -> tuple[str, ...]:
+    """Those of OF_ROWS that a row's masks depend on: without v, `psl` changes nothing. (Words have all of them.)"""
+    return OF_ROWS if row.confidence == "predicted" else (*IMAGES, "crf")
 
 
 def masks_of(of: "Graph", name: str) -> str:

@@ -26,7 +26,7 @@ from aepsl.base.files import write_json
 from aepsl.data.dataset import IGNORE, Dataset, in_folder
 from aepsl.evaluation import evaluate
 from aepsl.graph.graph import Graph, read
-from aepsl.graph.segmentation import OF_MASKS, OF_NETS, OF_ROWS, is_of, settings_of, split, start_name
+from aepsl.graph.segmentation import OF_MASKS, OF_NETS, is_of, settings_of, settings_of_row, split, start_name
 from aepsl.graph.stage import TRAINING
 from aepsl.images.pictures import read_indexed
 from aepsl.paper import recipes
@@ -57,9 +57,10 @@ class Variant:
         starts = [start_name(net, each) for each in (self.base.experiment, self.experiment)]
         start, classifier = split(starts[1])
         starts[1] = (self.net(start) if start in self.base.nets else start) + (classifier or "")
-        key = self._key(settings_of(net), *starts)
+        changes = self._changes_of(settings_of(net))
+        key = self._key(settings_of(net), changes, *starts)
         if key:
-            self.nets[name + key] = net._replace(changes=self.changes, start=starts[1])
+            self.nets[name + key] = net._replace(changes=changes, start=starts[1])
         return name + key
 
     def row(self, name: str) -> str:
@@ -71,15 +72,21 @@ class Variant:
         if self.base.nets[row.net].masks in self.base.nets:
             raise InputError(f"{name}: learns from masks of another net; a sweep takes rows that learn from the run's")
         net = self.net(row.net)
-        key = self._key(OF_MASKS, row.net, net)
+        changes = self._changes_of(settings_of_row(row))
+        key = self._key(OF_MASKS, changes, row.net, net)
         if key:
-            changes = {each: value for each, value in self.changes.items() if is_of(each, OF_ROWS)}
             self.rows[name + key] = row._replace(net=net, changes=changes)
         return name + key
 
-    def _key(self, settings: Iterable[str], ours: str, theirs: str) -> str:
-        """'' if these settings, and `theirs`, are the run's own, whose value is `ours`; else '.DIGEST' of both."""
-        base, own = ([each.value(key) for key in settings] for each in (self.base.experiment, self.experiment))
+    def _changes_of(self, settings: Sequence[str]) -> dict[str, Any]:
+        """The changes of these settings, of a group of them, or of a part of one."""
+        overlap = {key: is_of(key, settings) or any(is_of(each, [key]) for each in settings) for key in self.changes}
+        return {key: value for key, value in self.changes.items() if overlap[key]}
+
+    def _key(self, settings: Iterable[str], changes: dict[str, Any], ours: str, theirs: str) -> str:
+        """'' if `changes` leave these settings, and `theirs` is the run's own, `ours`; else '.DIGEST' of both."""
+        changed = experiments.changed(self.base.experiment, changes)
+        base, own = ([each.value(key) for key in settings] for each in (self.base.experiment, changed))
         return "" if (base, ours) == (own, theirs) else "." + digests.of_value([own, theirs])[:8]
 
 
