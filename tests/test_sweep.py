@@ -10,6 +10,7 @@ from aepsl.data.dataset import Dataset
 from aepsl.evaluation import evaluate
 from aepsl.graph.graph import Graph
 from aepsl.images.pictures import read_indexed
+from aepsl.paper import recipes
 from aepsl.run import sweep
 from aepsl.settings import experiments
 from small_run import Run
@@ -91,6 +92,23 @@ def test_a_row_is_not_segmented_anew_for_settings_of_v_that_it_does_not_use():
     as_it_is, changed = variant(2), variant(2, "psl.v=of_max")
     assert as_it_is.row("ae_step3") == changed.row("ae_step3")
     assert (as_it_is.nets, as_it_is.rows) == (changed.nets, changed.rows) != ({}, {})
+
+
+def test_a_net_and_a_row_keep_their_own_changes(monkeypatch):
+    """Those of an ablation; a sweep's are laid below them, as if experiment.yaml had them."""
+    nets, rows = recipes.nets, recipes.rows
+    slow = recipes.Net("psl", "merged", "predicted", {"training.psl.lr": 0.001, "psl_start": "step1"})
+    finer = recipes.Row("slow", "predicted", changes={"crf.iterations": 5})
+    monkeypatch.setattr(recipes, "nets", lambda steps: {**nets(steps), "slow": slow})
+    monkeypatch.setattr(recipes, "rows", lambda steps: {**rows(steps), "finer": finer})
+    own = variant(2, "training.psl.lr=0.02", "training.psl.epochs=5", "crf={iterations: 3, gaussian: {xy: 1}}")
+    row = own.row("finer")
+    graph = Graph(own.base.experiment, nets=own.nets, rows=own.rows)
+    segment = graph.stages[f"segment.val.{row}"]
+    (net,) = [graph.stages[name] for name in segment.needs]
+    psl, crf = graph.settings_of(net).training.psl, graph.settings_of(segment).crf
+    assert (psl.lr, psl.epochs, crf.iterations, crf.gaussian.xy) == (0.001, 5, 5, 1)
+    assert net.needs == ("classification.step1", "masks.ae_step3") and graph.settings_of(net).seed.training == 2
 
 
 def test_the_nets_and_rows_of_a_sweep_are_stages_beside_those_of_the_tables():

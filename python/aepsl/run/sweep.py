@@ -54,13 +54,14 @@ class Variant:
     def net(self, name: str) -> str:
         """The name of a net with these settings: the run's own, or one of `nets`."""
         net = self.base.nets[name]
-        starts = [start_name(net, each) for each in (self.base.experiment, self.experiment)]
+        both = [experiments.changed(each, net.changes) for each in (self.base.experiment, self.experiment)]
+        starts = [start_name(net, each) for each in both]
         start, classifier = split(starts[1])
         starts[1] = (self.net(start) if start in self.base.nets else start) + (classifier or "")
         changes = self._changes_of(settings_of(net))
         key = self._key(settings_of(net), changes, *starts)
         if key:
-            self.nets[name + key] = net._replace(changes=changes, start=starts[1])
+            self.nets[name + key] = net._replace(changes={**changes, **net.changes}, start=starts[1])
         return name + key
 
     def row(self, name: str) -> str:
@@ -75,7 +76,7 @@ class Variant:
         changes = self._changes_of(settings_of_row(row))
         key = self._key(OF_MASKS, changes, row.net, net)
         if key:
-            self.rows[name + key] = row._replace(net=net, changes=changes)
+            self.rows[name + key] = row._replace(net=net, changes={**changes, **row.changes})
         return name + key
 
     def _changes_of(self, settings: Sequence[str]) -> dict[str, Any]:
