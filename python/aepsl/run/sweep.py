@@ -23,12 +23,12 @@ import numpy as np
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
-from aepsl.data.dataset import IGNORE, Dataset, in_folder
+from aepsl.base.parallel import in_threads
+from aepsl.data.dataset import Dataset, in_folder
 from aepsl.evaluation import evaluate
 from aepsl.graph.graph import Graph, read
 from aepsl.graph.segmentation import OF_MASKS, OF_NETS, is_of, settings_of, settings_of_row, split, start_name
 from aepsl.graph.stage import TRAINING
-from aepsl.images.pictures import read_indexed
 from aepsl.paper import recipes
 from aepsl.run import start
 from aepsl.run.sweep_table import KINDS, table
@@ -91,30 +91,31 @@ class Variant:
         return "" if (base, ours) == (own, theirs) else "." + digests.of_value([own, theirs])[:8]
 
 
-def kinds_of(dataset: Dataset, ids: Sequence[str]) -> dict[str, list[str]]:
-    """{'one_class': the ids whose true masks have one class, 'several_classes': those with more}."""
-    found: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    for image_id, path in zip(ids, in_folder(evaluate.check_ids(dataset.mask_folder(), ids), ids)):
-        count = len(set(np.unique(read_indexed(path))) - {0, IGNORE})
-        if count:
-            found[KINDS[count > 1]].append(image_id)
-    return found
-
-
-def figures(graph: Graph, dataset: Dataset, kinds: dict[str, list[str]], name: str) -> dict[str, Any]:
+def figures(graph: Graph, dataset: Dataset, name: str) -> dict[str, Any]:
     """A row as in results.json, and its net's folder; for a net with S_hat also the columns of psl.csv.
 
-    kinds: see `kinds_of`; for each, mIoU with and without CRF over its images, None without any.
+    For each of KINDS, mIoU with and without CRF over the images whose true masks have one class, or several; None
+    without such images.
     """
-    folder, net = graph.run, graph.rows[name].net
-    ids, segmented = dataset.ids(graph.experiment.data.val), {name: folder.segmented("val", name)}
-    found = dict(results.evaluated(dataset, ids, segmented)[name], folder=folder.segmentation(net))
-    for kind, own in kinds.items():
-        part = results.evaluated(dataset, own, segmented)[name] if own else {}
-        found[kind] = [part.get("miou"), part.get("miou_no_crf")]
+    folder, net, ids = graph.run, graph.rows[name].net, dataset.ids(graph.experiment.data.val)
+    segmented = [os.path.join(folder.segmented("val", name), kind) for kind in ("plain", "crf")]
+    (plain, without), (crf, with_crf) = in_threads(_evaluated, [(dataset, ids, each) for each in segmented])
+    found = dict(results.row_of(plain, crf), folder=folder.segmentation(net))
+    found.update(zip(KINDS, map(list, zip(with_crf, without))))
     if graph.nets[net].task == "psl":
         found["psl"] = psl_log.read(os.path.join(folder.segmentation(net), "psl.csv"))
     return found
+
+
+def _evaluated(dataset: Dataset, ids: Sequence[str], pred: str) -> tuple[dict[str, Any], list[Optional[float]]]:
+    """(evaluate.scores of the segmentations in the folder `pred`, mIoU over the images of each of KINDS)."""
+    truths, count = in_folder(evaluate.check_ids(dataset.mask_folder(), ids), ids), len(dataset.values)
+    totals = np.zeros((3, count, count + 1), np.int64)  # of images of no class, of one, and of several
+    for confusion in evaluate.confusions(in_folder(pred, ids), truths, dataset.values):
+        totals[min(2, np.count_nonzero(confusion[1:].any(axis=1)))] += confusion
+    names = ["background", *dataset.classes]
+    by_kind = [evaluate.scores(each, names)["miou"] if each.any() else None for each in totals[1:]]
+    return evaluate.scores(totals.sum(axis=0), names), by_kind
 
 
 def changes_of(experiment: Experiment, typed: Iterable[str]) -> dict[str, Any]:
@@ -178,12 +179,11 @@ def swept(
         sys.exit(code)
     graph, began = read(Graph(experiment).run.path)
     dataset = Dataset(began.data, experiment.classes)
-    kinds = kinds_of(dataset, dataset.ids(experiment.data.val))
     settings = [
         dict(
             changes=each,
             rows={
-                row: [dict(figures(graph, dataset, kinds, name), seed=seed) for name, seed in zip(own[row], seeds)]
+                row: [dict(figures(graph, dataset, name), seed=seed) for name, seed in zip(own[row], seeds)]
                 for row in rows
             },
         )

@@ -132,11 +132,13 @@ def evaluated(dataset: Dataset, ids: Sequence[str], folders: Mapping[str, str]) 
     names = ["background", *dataset.classes]
     paths = [f"{folder}/{kind}" for folder in folders.values() for kind in ("plain", "crf")]
     found = in_threads(evaluate.run, [(path, dataset.mask_folder(), ids, dataset.values, names) for path in paths])
-    rows = {}
-    for row, plain, crf in zip(folders, found[::2], found[1::2]):
-        without = dict(miou_no_crf=plain["miou"], iou_no_crf=plain["iou"])
-        rows[row] = dict(miou=crf["miou"], iou=crf["iou"], **without, absent=crf["absent"], errors=crf["errors"])
-    return rows
+    return dict(zip(folders, map(row_of, found[::2], found[1::2])))
+
+
+def row_of(plain: Mapping[str, Any], crf: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of results.json; plain, crf: evaluate.scores without and with CRF."""
+    without = dict(miou_no_crf=plain["miou"], iou_no_crf=plain["iou"])
+    return dict(miou=crf["miou"], iou=crf["iou"], **without, absent=crf["absent"], errors=crf["errors"])
 
 
 def _examples(experiment: Experiment, folder: RunFolder, dataset: Dataset, ious: dict[str, float]) -> dict[str, Any]:
