@@ -8,7 +8,7 @@ import pytest
 from aepsl.base.errors import InputError
 from aepsl.data.dataset import Dataset
 from aepsl.evaluation import evaluate
-from aepsl.graph.graph import Graph
+from aepsl.graph.graph import Graph, Start
 from aepsl.images.pictures import read_indexed
 from aepsl.paper import recipes
 from aepsl.run import sweep
@@ -103,7 +103,7 @@ def test_a_net_and_a_row_keep_their_own_changes(monkeypatch):
     monkeypatch.setattr(recipes, "rows", lambda steps: {**rows(steps), "finer": finer})
     own = variant(2, "training.psl.lr=0.02", "training.psl.epochs=5", "crf={iterations: 3, gaussian: {xy: 1}}")
     row = own.row("finer")
-    graph = Graph(own.base.experiment, nets=own.nets, rows=own.rows)
+    graph = Graph(own.base.experiment, Start(nets=own.nets, rows=own.rows))
     segment = graph.stages[f"segment.val.{row}"]
     (net,) = [graph.stages[name] for name in segment.needs]
     psl, crf = graph.settings_of(net).training.psl, graph.settings_of(segment).crf
@@ -114,7 +114,7 @@ def test_a_net_and_a_row_keep_their_own_changes(monkeypatch):
 def test_the_nets_and_rows_of_a_sweep_are_stages_beside_those_of_the_tables():
     other = variant(2, "training.psl.lr=0.02", "crf.iterations=5")
     row = other.row("psl")
-    graph = Graph(other.base.experiment, nets=other.nets, rows=other.rows)
+    graph = Graph(other.base.experiment, Start(nets=other.nets, rows=other.rows))
     segment = graph.stages[f"segment.val.{row}"]
     (net,) = [graph.stages[name] for name in segment.needs]
     assert (graph.settings_of(segment).crf.iterations, graph.settings_of(net).training.psl.lr) == (5, 0.02)

@@ -85,12 +85,10 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
         records.remove_leftovers(run)
         _draw(experiment, run, data)
     contents = inputs.contents_of(experiment, data, **given)
-    found = graph.Graph(experiment, contents=contents, **given, **{key: more.get(key, ()) for key in ("nets", "rows")})
+    found = graph.Graph(experiment, graph.Start(data, contents=contents, **given, **more))
     if chosen:
-        few = rows.only(found, rows.with_done(found, chosen))
-        found = graph.Graph(few, contents=contents, **given)
-    targets, last = _wanted(asked.target, row, found, data)
-    targets = more.pop("targets", targets)
+        found = graph.Graph(rows.only(found, rows.with_done(found, chosen)), found.start)
+    targets, last = _wanted(asked.target, row, found)
     if dry:
         jobs = found.undone(targets, dry=True)
         print("\n  ".join([f"{len(jobs)} jobs would be done:" if jobs else DONE, *jobs]))
@@ -100,8 +98,8 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
     new_experiment.run(asked.name, asked.data)  # not before: a wrong one would stay
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
     seconds = costs.expected(found, gpus, cores)
-    start = graph.Start(data, given["weights"], given["maps"], contents, targets, last, gpus, cores, seconds, **more)
-    return _command(found, start, asked.profile, others)
+    found.start = found.start._replace(targets=targets, last=last, gpus=gpus, cores=cores, seconds=seconds)
+    return _command(found, asked.profile, others)
 
 
 def _parted(options: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -127,30 +125,30 @@ def _draw(experiment: Experiment, run: str, data: str) -> None:
     records.done(run, "data", digests.of_value(settings), drawn)
 
 
-def _wanted(target: str, row: str, found: graph.Graph, data: str) -> tuple[list[str], list[str]]:
+def _wanted(target: str, row: str, found: graph.Graph) -> tuple[Sequence[str], list[str]]:
     """(the stages that a target needs, the last command of the run, as words)."""
-    common = ["--experiment", found.experiment.name, "--data", data]
+    name, data = found.experiment.name, found.start.data
+    common = ["--experiment", name, "--data", data]
     if target == "calibrate":
         return ["segment.val.calibration"], ["calibrate", *common]
     if target == "submission":
         stage = found.stages[f"segment.test.{row}"]
         masks = ["--list", stage.options["list_name"], "--masks", stage.result]
         return [stage.name], ["submission", *common, *masks, "--out", found.run.submission(row)]
-    return ["results"], ["report", found.experiment.name, "--data", data] if target == "all" else []
+    return found.start.targets, ["report", name, "--data", data] if target == "all" else []
 
 
-def _command(
-    found: graph.Graph, start: graph.Start, profile: Optional[str], options: Sequence[str]
-) -> Optional[list[str]]:
+def _command(found: graph.Graph, profile: Optional[str], options: Sequence[str]) -> Optional[list[str]]:
     """Write the files that the run's stages read; returns snakemake's command, or None: see `prepared`."""
+    start = found.start
     today.tell_anew(found)
     jobs = found.undone(start.targets)
     if not jobs:
         print(DONE, file=sys.stderr, flush=True)
     checked.disk(found, start.targets)
-    graph.write(found, start)
+    graph.write(found)
     if queue.is_for(profile):
-        return queue.write(found, start, jobs)
+        return queue.write(found, jobs)
     folder = os.environ["AEPSL_START"] = os.path.abspath(found.run.path)
     where = ["--directory", folder, "--snakefile", os.path.abspath("Snakefile")]
     if profile:

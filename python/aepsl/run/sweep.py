@@ -177,8 +177,8 @@ def swept(
     code = subprocess.run(command).returncode if command else 0
     if code or not command:  # None: a queue does the jobs, and calls this command again
         sys.exit(code)
-    graph, began = read(Graph(experiment).run.path)
-    dataset = Dataset(began.data, experiment.classes)
+    graph = read(Graph(experiment).run.path)
+    dataset = Dataset(graph.start.data, experiment.classes)
     settings = [
         dict(
             changes=each,
