@@ -200,7 +200,7 @@ def test_runs_of_other_truths_are_not_compared(made, small_set):
     records.keep(two.run.path, job, "word", Made([mask]), {})
     compare.run([], runs, data=str(small_set), draws=3)
     write_mask(mask, zeros(small_set, 1) + 1)
-    with pytest.raises(InputError, match="image1.png: 1 files of ae_step1 were changed since its stage wrote them"):
+    with pytest.raises(InputError, match="image1.png: of the run's files that are read, 1 were changed"):
         compare.run([], runs, data=str(small_set), draws=3)
     records.unmark(two.run.path, job)
     with pytest.raises(InputError, match="two: ae_step1 is not segmented, or not of the run's last start"):
