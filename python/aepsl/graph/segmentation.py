@@ -91,15 +91,11 @@ def masks_of(of: "Graph", name: str) -> str:
 def starts_of(of: "Graph", name: str) -> tuple[Optional[str], Optional[str]]:
     """What a net of tables 3 and 4 reads: its initial weights, and those of its classification branch, or None."""
     net = of.nets[name]
-    start, classifier = split(start_name(net, experiments.changed(of.experiment, net.changes)))
+    source = start_name(net, experiments.changed(of.experiment, net.changes))
+    start, classifier = source.removesuffix(CLASSIFIER), STEP1 if source.endswith(CLASSIFIER) else None
     if start == "initial":
-        return initial(of), classifier and STEP1
-    return STEP1 if start == "step1" else f"segmentation.{start}", classifier and STEP1
-
-
-def split(start: str) -> tuple[str, Optional[str]]:
-    """('ae_step3', '+step1') of 'ae_step3+step1', and ('psl++', None) of 'psl++'."""
-    return (start[: -len(CLASSIFIER)], CLASSIFIER) if start.endswith(CLASSIFIER) else (start, None)
+        return initial(of), classifier
+    return STEP1 if start == "step1" else f"segmentation.{start}", classifier
 
 
 def start_name(net: Net, experiment: Experiment) -> str:

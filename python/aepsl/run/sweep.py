@@ -27,7 +27,7 @@ from aepsl.base.parallel import in_threads
 from aepsl.data.dataset import Dataset, in_folder
 from aepsl.evaluation import evaluate
 from aepsl.graph.graph import Graph, read
-from aepsl.graph.segmentation import OF_MASKS, OF_NETS, is_of, settings_of, settings_of_row, split, start_name
+from aepsl.graph.segmentation import CLASSIFIER, OF_MASKS, OF_NETS, is_of, settings_of, settings_of_row, start_name
 from aepsl.graph.stage import TRAINING
 from aepsl.paper import recipes
 from aepsl.run import start
@@ -56,8 +56,8 @@ class Variant:
         net = self.base.nets[name]
         both = [experiments.changed(each, net.changes) for each in (self.base.experiment, self.experiment)]
         starts = [start_name(net, each) for each in both]
-        start, classifier = split(starts[1])
-        starts[1] = (self.net(start) if start in self.base.nets else start) + (classifier or "")
+        start = starts[1].removesuffix(CLASSIFIER)
+        starts[1] = (self.net(start) if start in self.base.nets else start) + starts[1][len(start) :]
         changes = self._changes_of(settings_of(net))
         key = self._key(settings_of(net), changes, *starts)
         if key:
