@@ -105,10 +105,6 @@ class RunFolder:
         """{stage: peak memory in MiB}, the largest of its shards."""
         return {stage: max(mark["peak_mib"] for mark in marks) for stage, marks in self.took().items()}
 
-    def commits(self) -> dict[str, set[str]]:
-        """{stage: the commits that made it}; see aepsl.base.commit."""
-        return {stage: {mark["commit"] for mark in marks} for stage, marks in self.took().items()}
-
     def took(self) -> dict[str, list[dict[str, Any]]]:
         """{stage: the marks of its finished jobs, one for each shard}, without damaged ones: a start restores those."""
         found: dict[str, list[dict[str, Any]]] = {}

@@ -78,8 +78,8 @@ def _host(folder: RunFolder, machine: Optional[dict[str, int]]) -> dict[str, Any
     """`made_on`, and {commit: its stages} of the stages that other commits have made: those are not made again."""
     found = host.made_on(**machine or {})
     others: dict[str, list[str]] = {}
-    for stage, commits in folder.commits().items():
-        for commit in sorted(commits - {found["commit"]}) if stage != "results" else ():
+    for stage, marks in folder.took().items():
+        for commit in sorted({mark["commit"] for mark in marks} - {found["commit"]}) if stage != "results" else ():
             others.setdefault(commit, []).append(stage)
     return dict(found, other_commits=others)
 
