@@ -45,11 +45,12 @@ def main(argv: Optional[list[str]] = None) -> None:
     ):
         parser.add_argument("--" + option, default=os.environ.get(option.upper()) or None, help=what)
     parser.add_argument("--missing", action="store_true", help="print what must be downloaded first, and end")
+    parser.add_argument("-n", "--dry-run", "--dryrun", action="store_true", help="print what would be done, and end")
     asked, options = parser.parse_known_args(argv)
     if asked.missing:
         print(*inputs.missing(asked.name, asked.data, asked.weights), sep="\n")
         return
-    command = prepared(asked, options)
+    command = prepared(asked, options, asked.dry_run)
     if command:
         os.execvp(command[0], command)
 
@@ -62,13 +63,15 @@ def places(asked: Any) -> dict[str, Any]:
     return dict(written=written, data=None if is_own else asked.data)
 
 
-def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[list[str]]:
+def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more: Any) -> Optional[list[str]]:
     """Draw and check the data, write the files that the run's stages read, and return snakemake's command.
 
-    asked: of `main`; options: of snakemake; more: of graph.Start. None after -n, or if a queue has the jobs (queue.py).
+    asked: of `main`; options: of snakemake; dry: print what would be done, and change no file; more: of graph.Start.
+    Returns None if dry, or if a queue has the jobs (queue.py).
     """
-    dry, others = _parted(options)
-    gpus, cores = queue.gpus(asked, others), cores_of(asked.cores)
+    if dry and options:
+        raise InputError(f"-n: tells what would be done, and cannot be combined with {options[0]}; leave one out")
+    gpus, cores = queue.gpus(asked, options), cores_of(asked.cores)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"
     chosen = row.split(",") if asked.row and asked.target == "all" else []
@@ -99,16 +102,7 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
     seconds = costs.expected(found, gpus, cores)
     found.start = found.start._replace(targets=targets, last=last, gpus=gpus, cores=cores, seconds=seconds)
-    return _command(found, asked.profile, others)
-
-
-def _parted(options: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(the options for a dry run, the others); InputError for both at once."""
-    dry = [option for option in options if option.startswith(("-n", "--dry"))]
-    others = [option for option in options if option not in dry]
-    if dry and others:
-        raise InputError(f"{dry[0]}: tells what would be done, and cannot be combined with {others[0]}; leave one out")
-    return dry, others
+    return _command(found, asked.profile, options)
 
 
 def _draw(experiment: Experiment, run: str, data: str) -> None:
