@@ -89,8 +89,10 @@ class RunFolder:
         """The trained weights in the folder of a training."""
         return os.path.join(folder, MODEL)
 
-    def has_begun(self) -> bool:
-        return os.path.isdir(self.path) and bool(os.listdir(self.path))
+    def check_begun(self) -> None:
+        """InputError for a run without a file."""
+        if not (os.path.isdir(self.path) and os.listdir(self.path)):
+            raise InputError(f"{self.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
 
     def images(self) -> dict[str, int]:
         """{"train": the number of checked images, "val": ...}; {} before the check."""
