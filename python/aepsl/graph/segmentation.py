@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from aepsl.base.errors import InputError
 from aepsl.graph.stage import IMAGES, LABELLED, NET, TRAINING, Stage, initial
-from aepsl.paper.recipes import Net, Row
+from aepsl.paper.recipes import TRUTH, Net, Row
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 
 if TYPE_CHECKING:
     from aepsl.graph.graph import Graph
 
-TRUTH = "truth"  # in place of a stage that makes masks: the data set's own
 STEP1 = "classification.step1"
 CLASSIFIER = "+step1"  # behind a start: its classification branch is that of step 1's net
 OF_MASKS = ("psl", "crf")  # settings that turn a net's scores into masks
