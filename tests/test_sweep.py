@@ -1,6 +1,7 @@
 """What a sweep may change, and its table."""
 
 import json
+import os
 import re
 
 import pytest
@@ -178,6 +179,10 @@ def test_a_sweep_with_the_runs_own_settings_and_seed_gives_its_rows(tmp_path):
         models = [run.tree / each / "final.caffemodel" for each in (first["folder"], second["folder"])]
         assert models[0].read_bytes() == (folder / "segmentation" / name / "final.caffemodel").read_bytes()
         assert models[0].read_bytes() != models[1].read_bytes()
+    expected = json.loads((folder / "start.json").read_text())["seconds"]  # for the time left, and what starts first
+    for net in [os.path.basename(row["folder"]) for row in as_it_is["psl"] + changed["psl"]]:
+        assert expected[f"segmentation.{net}"] > 0
+    assert "relabel.psl" not in expected
     dataset, segmented = Dataset(str(run.data)), run.tree / first["folder"].replace("segmentation/", "val/")
     truths = {image_id: read_indexed(dataset.mask_folder() + f"/{image_id}.png") for image_id in dataset.ids("val")}
     kinds = {"one_class": [], "several_classes": []}

@@ -140,8 +140,8 @@ class Graph:
         return [stage for name, stage in self.stages.items() if name in wanted]
 
     def shown(self) -> list[Stage]:
-        """The stages of a whole run that take long: those that train, or process many images."""
-        return [stage for stage in self.needed() if stage.is_training or stage.images]
+        """The stages of the start that take long: those that train, or process many images."""
+        return [stage for stage in self.needed(self.start.targets) if stage.is_training or stage.images]
 
     def jobs(self, name: str) -> list[str]:
         """The names of a stage's jobs: one for each share of its images."""

@@ -100,8 +100,8 @@ def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more:
     checked.run(experiment, run, data, contents, given["maps"])
     new_experiment.run(asked.name, asked.data)  # not before: a wrong one would stay
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
-    seconds = costs.expected(found, gpus, cores)
-    found.start = found.start._replace(targets=targets, last=last, gpus=gpus, cores=cores, seconds=seconds)
+    found.start = found.start._replace(targets=targets, last=last, gpus=gpus, cores=cores)
+    found.start = found.start._replace(seconds=costs.expected(found, gpus, cores))
     return _command(found, asked.profile, options)
 
 
