@@ -76,11 +76,10 @@ def settings_of_row(row: Row) -> tuple[str, ...]:
 
 def masks_of(of: "Graph", name: str) -> str:
     """The stage that makes the masks that a net learns from, or TRUTH; InputError for an unknown source."""
-    source, steps = of.nets[name].masks, range(1, of.experiment.mining.steps + 1)
-    with_psl = [each for each, net in of.nets.items() if net.task == "psl"]
-    known = {f"step{t}": f"masks.ae_step{t}" for t in steps}
-    known.update({"merged": f"masks.ae_step{of.experiment.mining.merge}", TRUTH: TRUTH})
-    known.update((each, f"relabel.{each}") for each in with_psl)
+    source, mining = of.nets[name].masks, of.experiment.mining
+    known = {f"step{t}": f"masks.ae_step{t}" for t in range(1, mining.steps + 1)}
+    known.update({"merged": f"masks.ae_step{mining.merge}", TRUTH: TRUTH})
+    known.update({each: f"relabel.{each}" for each, net in of.nets.items() if net.task == "psl"})
     if source not in known:
         there = f"there are {', '.join(known)}"
         raise InputError(f"aepsl/paper/recipes.py: the net {name} learns from the masks {source!r}; {there}")
