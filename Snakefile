@@ -10,12 +10,12 @@ from shlex import quote
 from aepsl.graph import graph
 
 FOLDER = os.environ["AEPSL_START"]
-GRAPH, START = graph.read(FOLDER, root=os.path.join(workflow.basedir, "runs"))
+GRAPH = graph.read(FOLDER, root=os.path.join(workflow.basedir, "runs"))
 # The threads of a net are a setting: with more, OpenBLAS adds in another order, and the last digits change.
 AEPSL = "cd {} && OMP_NUM_THREADS={t} OPENBLAS_NUM_THREADS={t} python3 -m aepsl".format(
     quote(workflow.basedir), t=GRAPH.experiment.threads
 )
-WAITS = GRAPH.longest(START.seconds)
+START, WAITS = GRAPH.start, GRAPH.longest(GRAPH.start.seconds)
 
 
 wildcard_constraints:
@@ -32,7 +32,7 @@ rule target:
 
 for stage in GRAPH.stages.values():
     job = stage.name + (".{k}-{n}" if stage.images else "")  # a share of its images, k of n
-    cores, gpus = GRAPH.resources(stage, START)
+    cores, gpus = GRAPH.resources(stage)
 
     rule:
         name: stage.name

@@ -67,7 +67,7 @@ def in_terminal(code, columns=80, **environment):
 
 @pytest.fixture
 def demo(tmp_path):
-    """The demo's run in two shards, half done: (its graph, its Start)."""
+    """The graph of the demo's run in two shards, half done."""
     found = graph.Graph(experiments.load("demo"), root=str(tmp_path / "runs"))
     run = found.run
     write_json(records.mark_of(run.path, "check"), dict(value=dict(train=320, val=80)))
@@ -77,7 +77,8 @@ def demo(tmp_path):
     for folder in (run.classification(2), run.segmentation("ae_step1")):
         write_text(f"{folder}/solver.prototxt", "max_iter: 400")
     expected = {stage.name: 10.0 if stage.is_training else 4.0 for stage in found.shown()}
-    return found, graph.Start("data", None, None, {}, ["results"], [], gpus=0, cores=2, seconds=expected)
+    found.start = graph.Start(cores=2, seconds=expected)
+    return found
 
 
 def advance(run, iteration, images):
@@ -91,10 +92,9 @@ def state_of(*names):
 
 
 def test_the_line_tells_how_far_and_how_fast_each_stage_is(demo, monkeypatch):
-    found, asked = demo
-    run, clock = found.run, [100.0]
+    found, run, clock = demo, demo.run, [100.0]
     monkeypatch.setattr(progress_line.time, "monotonic", lambda: clock[0])
-    line = progress_line.Line(found, asked)
+    line = progress_line.Line(found)
     state = state_of("classification.step2", "mine.step1", "results")
     advance(run, 100, images=10)
     line.text(state, 200)
@@ -115,10 +115,9 @@ def test_the_line_tells_how_far_and_how_fast_each_stage_is(demo, monkeypatch):
 def test_time_left_is_what_was_measured_of_the_kind_in_as_many_lanes_as_there_are(demo):
     """Two lanes. Of 4 s, saliency took 60 s of jobs; classification 90 of 10 s. The nets beside it are trainings too;
     the rest is taken as expected."""
-    found, asked = demo
-    run = found.run
+    found, run = demo, demo.run
     advance(run, 100, images=0)
-    line = progress_line.Line(found, asked)
+    line = progress_line.Line(found)
     states = {"classification.step2": progress_line.State(100, 400)}
     line.text(state_of(), 200)
     todo = [stage for stage in found.shown() if not found.is_done(stage.name)]
@@ -135,12 +134,11 @@ def test_time_left_is_what_was_measured_of_the_kind_in_as_many_lanes_as_there_ar
 
 
 def test_a_kind_without_a_measured_stage_goes_by_the_one_under_way(demo, monkeypatch):
-    found, asked = demo
-    run, clock = found.run, [100.0]
+    found, run, clock = demo, demo.run, [100.0]
     monkeypatch.setattr(progress_line.time, "monotonic", lambda: clock[0])
     for name in ("classification.step1", "saliency.1-2"):
         os.unlink(records.mark_of(run.path, name))
-    line = progress_line.Line(found, asked)
+    line = progress_line.Line(found)
     state = state_of("classification.step2")
     advance(run, 100, images=0)
     line.text(state, 200)
@@ -188,9 +186,8 @@ def test_the_line_and_what_stages_print_do_not_garble_each_other(demo, tmp_path,
     code = f"import os; os.chdir({str(tmp_path)!r}); os.mkdir('elsewhere')\n{HANDLER}os.chdir('elsewhere')\n"
     code += f"sh({PRINTS!r})\ntry:\n    {end}\nexcept KeyboardInterrupt:\n    sh({PRINTS!r})\n"
     code += "print('the end', flush=True)\n" + "time.sleep(1.5)\n" * ("loss" in said)  # the line is drawn once more
-    found, start = demo
-    graph.write(found, start)
-    screens, exit_code = in_terminal(code, AEPSL_START=found.run.path)
+    graph.write(demo)
+    screens, exit_code = in_terminal(code, AEPSL_START=demo.run.path)
     assert exit_code == 0
     job, *rows = screens[-1]
     assert job.endswith("s    0/3  classification.step1") and re.fullmatch(
@@ -207,9 +204,9 @@ def test_the_line_and_what_stages_print_do_not_garble_each_other(demo, tmp_path,
 
 def test_without_a_terminal_there_are_only_lines(demo, tmp_path):
     code = f"import os; os.chdir({str(tmp_path)!r})\n{HANDLER}tell(dict(level='job_finished', jobid=7))\n"
-    found, start = demo
-    graph.write(found, start._replace(seconds={}))
-    environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), AEPSL_START=found.run.path)
+    demo.start = graph.Start()
+    graph.write(demo)
+    environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), AEPSL_START=demo.run.path)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     line = r" +\d+ s +0/3  classification.step1"
     assert done.stdout == "the very end\n" and re.fullmatch(rf"{line}\n{line}: loss 0.062\n", done.stderr)

@@ -196,7 +196,7 @@ def test_a_job_waits_for_what_a_network_disk_shows_late(monkeypatch):
     stage = types.SimpleNamespace(name="a", needs=["b"])
     found = types.SimpleNamespace(stages={"a": stage}, jobs=lambda name: [name], run=types.SimpleNamespace(path="x"))
     found.word = lambda stage: words.pop(0)
-    monkeypatch.setattr(job.graph, "read", lambda folder: (found, None))
+    monkeypatch.setattr(job.graph, "read", lambda folder: found)
     monkeypatch.setattr(job.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(job.records, "done", lambda run, name, word, make: begun.append(word) or True)
     with pytest.raises(InputError, match="a: needs b, which are not done"):

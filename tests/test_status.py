@@ -11,7 +11,7 @@ from caffe import layers as L
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json, write_text
 from aepsl.graph import run_folder
-from aepsl.graph.graph import Graph
+from aepsl.graph.graph import Graph, Start
 from aepsl.nets import caffemodel, cuda
 from aepsl.run import costs, plan, roofline, status
 from aepsl.settings import experiments
@@ -114,6 +114,13 @@ def test_the_plan_is_of_the_gpu_that_is_there_for_one_and_for_several(voc12, tmp
 
 
 TOTALS = ("all, on one GPU", *(f"on {n} GPUs, at best" for n in plan.SEVERAL))
+
+
+def test_only_what_a_start_needs_is_expected(voc12):
+    of_calibration = Graph(voc12, Start(targets=["segment.val.calibration"]))
+    expected = costs.expected(of_calibration, gpus=1, cores=8)
+    assert list(expected) == ["segmentation.calibration", "segment.val.calibration"]
+    assert len(costs.expected(Graph(voc12), gpus=1, cores=8)) > 20
 
 
 def test_each_job_of_a_stage_takes_time_to_begin(voc12, card):

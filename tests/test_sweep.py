@@ -1,6 +1,7 @@
 """What a sweep may change, and its table."""
 
 import json
+import os
 import re
 
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from aepsl.base.errors import InputError
 from aepsl.data.dataset import Dataset
 from aepsl.evaluation import evaluate
-from aepsl.graph.graph import Graph
+from aepsl.graph.graph import Graph, Start
 from aepsl.images.pictures import read_indexed
+from aepsl.paper import recipes
 from aepsl.run import sweep
 from aepsl.settings import experiments
 from small_run import Run
@@ -79,10 +81,41 @@ def test_a_row_is_segmented_once_for_each_net_and_settings():
     assert row("psl", 1, "crf.iterations=5") != row("psl", 2) != row("psl")
 
 
+def test_a_row_is_not_segmented_anew_for_settings_of_v_that_it_does_not_use():
+    """One whose net has no v, or whose maps have no weights; its stage's word is the run's, too."""
+    row = lambda name, *more: variant(*more).row(name)  # noqa: E731
+    assert row("ae_step3", 1, "psl.v=of_max", "psl.prohibited=0.2") == "ae_step3"
+    assert row("psl_no_policy", 1, "psl.prohibited=0.2") == "psl_no_policy"
+    assert row("ae_step3", 2, "psl.v=of_max") == row("ae_step3", 2) != "ae_step3"
+    assert row("ae_step3", 1, "psl.v=of_max", "crf.iterations=5") == row("ae_step3", 1, "crf.iterations=5")
+    for name, change in (("psl", "psl.prohibited=0.2"), ("psl_no_policy", "psl={v: of_max}"), ("psl", "psl.v=of_max")):
+        assert row(name, 1, change) != name
+    as_it_is, changed = variant(2), variant(2, "psl.v=of_max")
+    assert as_it_is.row("ae_step3") == changed.row("ae_step3")
+    assert (as_it_is.nets, as_it_is.rows) == (changed.nets, changed.rows) != ({}, {})
+
+
+def test_a_net_and_a_row_keep_their_own_changes(monkeypatch):
+    """Those of an ablation; a sweep's are laid below them, as if experiment.yaml had them."""
+    nets, rows = recipes.nets, recipes.rows
+    slow = recipes.Net("psl", "merged", "predicted", {"training.psl.lr": 0.001, "psl_start": "step1"})
+    finer = recipes.Row("slow", "predicted", changes={"crf.iterations": 5})
+    monkeypatch.setattr(recipes, "nets", lambda steps: {**nets(steps), "slow": slow})
+    monkeypatch.setattr(recipes, "rows", lambda steps: {**rows(steps), "finer": finer})
+    own = variant(2, "training.psl.lr=0.02", "training.psl.epochs=5", "crf={iterations: 3, gaussian: {xy: 1}}")
+    row = own.row("finer")
+    graph = Graph(own.base.experiment, Start(nets=own.nets, rows=own.rows))
+    segment = graph.stages[f"segment.val.{row}"]
+    (net,) = [graph.stages[name] for name in segment.needs]
+    psl, crf = graph.settings_of(net).training.psl, graph.settings_of(segment).crf
+    assert (psl.lr, psl.epochs, crf.iterations, crf.gaussian.xy) == (0.001, 5, 5, 1)
+    assert net.needs == ("classification.step1", "masks.ae_step3") and graph.settings_of(net).seed.training == 2
+
+
 def test_the_nets_and_rows_of_a_sweep_are_stages_beside_those_of_the_tables():
     other = variant(2, "training.psl.lr=0.02", "crf.iterations=5")
     row = other.row("psl")
-    graph = Graph(other.base.experiment, nets=other.nets, rows=other.rows)
+    graph = Graph(other.base.experiment, Start(nets=other.nets, rows=other.rows))
     segment = graph.stages[f"segment.val.{row}"]
     (net,) = [graph.stages[name] for name in segment.needs]
     assert (graph.settings_of(segment).crf.iterations, graph.settings_of(net).training.psl.lr) == (5, 0.02)
@@ -146,15 +179,20 @@ def test_a_sweep_with_the_runs_own_settings_and_seed_gives_its_rows(tmp_path):
         models = [run.tree / each / "final.caffemodel" for each in (first["folder"], second["folder"])]
         assert models[0].read_bytes() == (folder / "segmentation" / name / "final.caffemodel").read_bytes()
         assert models[0].read_bytes() != models[1].read_bytes()
-    dataset, segmented = Dataset(str(run.data)), run.tree / first["folder"].replace("segmentation/", "val/") / "crf"
+    expected = json.loads((folder / "start.json").read_text())["seconds"]  # for the time left, and what starts first
+    for net in [os.path.basename(row["folder"]) for row in as_it_is["psl"] + changed["psl"]]:
+        assert expected[f"segmentation.{net}"] > 0
+    assert "relabel.psl" not in expected
+    dataset, segmented = Dataset(str(run.data)), run.tree / first["folder"].replace("segmentation/", "val/")
     truths = {image_id: read_indexed(dataset.mask_folder() + f"/{image_id}.png") for image_id in dataset.ids("val")}
     kinds = {"one_class": [], "several_classes": []}
     for image_id, truth in truths.items():
         kinds["one_class" if len(set(truth.ravel()) - {0, 255}) == 1 else "several_classes"].append(image_id)
     names = ["background", *dataset.classes]
     for kind, ids in kinds.items():
-        given = str(segmented), dataset.mask_folder(), ids, dataset.values, names
-        assert first[kind][0] == (evaluate.run(*given)["miou"] if ids else None)
+        for found, masks in zip(first[kind], ("crf", "plain")):
+            given = str(segmented / masks), dataset.mask_folder(), ids, dataset.values, names
+            assert found == (evaluate.run(*given)["miou"] if ids else None)
     assert as_it_is["ae_step1"] == changed["ae_step1"] and as_it_is["psl"][0]["folder"] != changed["psl"][0]["folder"]
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.caffemodel")}
     assert sorted(run.command(*command).stdout.splitlines()) == sorted(done.stdout.splitlines())

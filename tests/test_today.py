@@ -33,8 +33,8 @@ def made(small_set, tmp_path, monkeypatch):
         write_text(f"{tmp_path}/prototxt/{name}/experiment.yaml", yaml.safe_dump(settings))
         own = experiments.load(name)
         contents = inputs.contents_of(own, str(small_set), None, None)
-        found = graph.Graph(own, contents=contents)
-        graph.write(found, graph.Start(str(small_set), None, None, contents, ["results"], [], 0, 2))
+        found = graph.Graph(own, graph.Start(str(small_set), contents=contents))
+        graph.write(found)
         write_json(f"{found.run.path}/done/check.json", dict(value=dict(train=6, val=3)))
         for stage in found.needed():
             for job in found.jobs(stage.name):
@@ -83,12 +83,12 @@ def test_a_start_says_first_which_finished_stages_it_makes_anew(made, monkeypatc
         write_json(mark, dict(read_json(mark), seconds=seconds))
     changed = experiments.changed(found.experiment, {"training.segmentation.lr": 0.5})
     records.unmark(found.run.path, "results")
-    today.tell_anew(graph.Graph(changed, contents=found.contents))
+    today.tell_anew(graph.Graph(changed, found.start))
     line = capsys.readouterr().err
     assert "data: segmentation.ae_step1, segment.val.ae_step1; what is there of these took 1:00:00" in line
     called = []
     monkeypatch.setattr(today, "tell_anew", lambda found: called.append(found.is_done("segmentation.ae_step1")))
-    start._command(graph.Graph(changed, contents=found.contents), graph.read(found.run.path)[1], None, [])
+    start._command(graph.Graph(changed, graph.read(found.run.path).start), None, [])
     assert called == [True] and not found.is_done("segmentation.ae_step1")
 
 
@@ -200,7 +200,7 @@ def test_runs_of_other_truths_are_not_compared(made, small_set):
     records.keep(two.run.path, job, "word", Made([mask]), {})
     compare.run([], runs, data=str(small_set), draws=3)
     write_mask(mask, zeros(small_set, 1) + 1)
-    with pytest.raises(InputError, match="image1.png: 1 files of ae_step1 were changed since its stage wrote them"):
+    with pytest.raises(InputError, match="image1.png: of the run's files that are read, 1 were changed"):
         compare.run([], runs, data=str(small_set), draws=3)
     records.unmark(two.run.path, job)
     with pytest.raises(InputError, match="two: ae_step1 is not segmented, or not of the run's last start"):

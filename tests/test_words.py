@@ -25,7 +25,7 @@ def made(monkeypatch):
 
 def words(experiment=DEMO, nets=(), rows=()):
     """{stage: its word}."""
-    found = graph.Graph(experiment, contents=CONTENTS, nets=nets, rows=rows)
+    found = graph.Graph(experiment, graph.Start(contents=CONTENTS, nets=dict(nets), rows=dict(rows)))
     return {name: found.word(stage) for name, stage in found.stages.items()}
 
 
@@ -94,10 +94,9 @@ def test_a_stage_runs_with_the_settings_of_its_net_and_row(tmp_path, monkeypatch
     """Also as the run's folder has them: a job reads what its start has written."""
     nets = dict(mine=Net("psl", "merged", "predicted", {"training.psl.lr": 0.001, "psl_start": "initial"}))
     rows = dict(mine=Row("mine", "predicted", changes={"crf.iterations": 1}))
-    began = graph.Start("data", None, None, CONTENTS, ["results"], [], 0, 1, {}, nets, rows)
-    written = graph.Graph(DEMO, root=str(tmp_path), nets=nets, rows=rows)
-    graph.write(written, began)
-    found, began = graph.read(written.run.path, str(tmp_path))
+    written = graph.Graph(DEMO, graph.Start("data", contents=CONTENTS, nets=nets, rows=rows), str(tmp_path))
+    graph.write(written)
+    found = graph.read(written.run.path, str(tmp_path))
     settings = {name: found.settings_of(stage) for name, stage in found.stages.items()}
     assert experiments.changed(DEMO, nets["mine"].changes) == settings["segmentation.mine"] == settings["relabel.mine"]
     assert settings["segment.val.mine"] == experiments.changed(settings["relabel.mine"], rows["mine"].changes)
@@ -107,7 +106,7 @@ def test_a_stage_runs_with_the_settings_of_its_net_and_row(tmp_path, monkeypatch
     assert found.stages["segmentation.ae_step4"].needs == ("classification.step1", "masks.ae_step4")
     monkeypatch.setattr(train, "run", lambda experiment, word, **more: (experiment, word))
     for name in ("segmentation.mine", "segmentation.psl"):
-        given, word = job._call(found, began, found.stages[name], name, "word", 1)
+        given, word = job._call(found, found.stages[name], name, "word", 1)
         assert given.training.psl == settings[name].training.psl and word == "word"
         with pytest.raises(AttributeError, match="mining"):
             str(given.mining.threshold)  # what no word of the stage knows

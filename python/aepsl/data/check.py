@@ -58,7 +58,8 @@ def run(experiment: Experiment, data: str) -> dict[str, int]:
         meaning.check_resized(f"{truths}, {name}", sample, map(read_indexed, in_folder(truths, sample)))
     both_labels = (np.array([labels[image_id] for image_id in ids]) for ids in (train, val))
     meaning.of_labels(f"{data}/image_labels.txt", dataset.classes, *both_labels)
-    _check_pictures(dataset, train, val)
+    seen = pictures(dataset, train + val)
+    meaning.of_copies(dataset.root, train, val, seen[: len(train)], seen[len(train) :])
     return dict(train=len(train), val=len(val))
 
 
@@ -67,12 +68,6 @@ def pictures(dataset: Dataset, ids: Sequence[str]) -> list[looks.Look]:
     seen = looks.look([dataset.image_path(image_id) for image_id in ids])
     meaning.of_pictures(f"{dataset.root}/JPEGImages", ids, seen)
     return seen
-
-
-def _check_pictures(dataset, train, val):
-    """Compare the images with each other."""
-    seen = pictures(dataset, train + val)
-    meaning.of_copies(dataset.root, train, val, seen[: len(train)], seen[len(train) :])
 
 
 def _listed(dataset, name):

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 def stages(of: "Graph") -> Iterator[Stage]:
     """The stages in their order."""
     yield saliency(of)
-    if initial(of) == "surgery":
-        yield surgery(of)
+    if initial(of) == "surgery":  # fc6 and fc7 may have to be drawn; the input fc6_fc7 covers all settings of that
+        yield Stage("surgery", "surgery", of.run.initial, dict(vgg="weights"), inputs=("fc6_fc7",), stood_for=TRAINING)
     for t in range(1, of.experiment.mining.steps + 1):
-        yield from (classification(of, t), mine(of, t), shares(of, t), masks(of, t))
-    yield from (thresholds(of), background(of))
+        yield from step(of, t)
+    yield thresholds(of)
+    cues = dict(saliency="saliency", masks=f"masks.ae_step{of.experiment.mining.merge}")
+    yield Stage("background", "background", of.run.background, cues, settings=CUES, inputs=TRUE_MASKS)
 
 
 def saliency(of: "Graph") -> Stage:
@@ -29,41 +31,37 @@ def saliency(of: "Graph") -> Stage:
     return Stage("saliency", "saliency", of.run.saliency, images="train", **source)
 
 
-def surgery(of: "Graph") -> Stage:
-    """LargeFOV's initial weights. Missing fc6 and fc7 are drawn; the input fc6_fc7 covers all settings of that."""
-    made_of: dict[str, Any] = dict(reads=dict(vgg="weights"), inputs=("fc6_fc7",), stood_for=TRAINING)
-    return Stage("surgery", "surgery", of.run.initial, **made_of)
-
-
-def classification(of: "Graph", t: int) -> Stage:
-    """Step t of adversarial erasing: learn to classify the images without the regions of the steps before."""
-    return Stage(
+def step(of: "Graph", t: int) -> Iterator[Stage]:
+    """Step t: learn to classify what is left of the images, mine, compare the regions with the true masks, make S."""
+    before: Optional[str] = f"mine.step{t - 1}" if t > 1 else None
+    yield Stage(
         f"classification.step{t}",
         "classification",
         of.run.classification(t),
-        reads=dict(weights=initial(of), regions=_mined(t - 1)),
+        reads=dict(weights=initial(of), regions=before),
         settings=(*TRAINING, "training.classification"),
         inputs=("net.classification", *LABELLED),
         options=dict(task="classification"),
     )
-
-
-def mine(of: "Graph", t: int) -> Stage:
-    """The regions of step t: those of the steps before, and what the CAM of step t's net adds."""
-    return Stage(
+    yield Stage(
         f"mine.step{t}",
         "mine",
         of.run.regions(t),
-        reads=dict(model=f"classification.step{t}", before=_mined(t - 1)),
+        reads=dict(model=f"classification.step{t}", before=before),
         settings=(*NET, "mining.threshold", "seed.report"),
         inputs=("net.classification", *LABELLED),
         images="train",
     )
-
-
-def shares(of: "Graph", t: int) -> Stage:
-    """Recall and precision of the regions, against the true masks."""
-    return Stage(f"shares.step{t}", "shares", of.run.shares(t), dict(regions=_mined(t)), inputs=TRUE_MASKS)
+    yield Stage(f"shares.step{t}", "shares", of.run.shares(t), dict(regions=f"mine.step{t}"), inputs=TRUE_MASKS)
+    yield Stage(
+        f"masks.ae_step{t}",
+        "masks",
+        of.run.masks(t),
+        reads=dict(regions=f"mine.step{t}", saliency="saliency"),
+        settings=CUES,
+        inputs=("train.labels",),
+        images="train",
+    )
 
 
 def thresholds(of: "Graph") -> Stage:
@@ -76,20 +74,3 @@ def thresholds(of: "Graph") -> Stage:
         settings=(*NET, "mining.sensitivity"),
         inputs=("net.classification", "train.images", *TRUE_MASKS),
     )
-
-
-def masks(of: "Graph", t: int) -> Stage:
-    """S of the regions of steps 1 to t, and background."""
-    reads = dict(regions=_mined(t), saliency="saliency")
-    made_of: dict[str, Any] = dict(settings=CUES, inputs=("train.labels",), images="train")
-    return Stage(f"masks.ae_step{t}", "masks", of.run.masks(t), reads, **made_of)
-
-
-def background(of: "Graph") -> Stage:
-    """Errors of the background cue, and of the masks of the tables' nets, against the true masks."""
-    reads: dict[str, Optional[str]] = dict(saliency="saliency", masks=f"masks.ae_step{of.experiment.mining.merge}")
-    return Stage("background", "background", of.run.background, reads, settings=CUES, inputs=TRUE_MASKS)
-
-
-def _mined(t: int) -> Optional[str]:
-    return f"mine.step{t}" if t else None

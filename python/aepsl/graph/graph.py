@@ -8,7 +8,7 @@ result is kept (records.done).
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 import yaml
@@ -26,28 +26,35 @@ from aepsl.store import digests, records
 Contents = dict[str, Optional[str]]  # {input: SHA-256 of its content, None where it is missing}, see aepsl.run.inputs
 
 
-class Graph:
-    """The graph of an experiment's run.
+class Start(NamedTuple):
+    """The options of `aepsl run`, resolved, with the contents of the inputs.
 
-    weights, maps: the user's paths, or None; root: the folder of all runs; nets, rows: added to those of
-    aepsl.paper.recipes. Raises InputError if the experiment has an unknown row.
+    data: a path; weights, maps: the user's paths, or None; targets: the stages to be done; last: the command after
+    them, as words; seconds: {stage: its expected time}; nets, rows: of a sweep, added to those of tables 3 and 4.
     """
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        weights: Optional[str] = None,
-        maps: Optional[str] = None,
-        contents: Optional[Contents] = None,
-        root: Optional[str] = None,
-        nets: Optional[Mapping[str, recipes.Net]] = None,
-        rows: Optional[Mapping[str, recipes.Row]] = None,
-    ) -> None:
-        self.experiment, self.contents = experiment, contents or {}
-        self.run = RunFolder(experiment.name, root)
+    data: str = ""
+    weights: Optional[str] = None
+    maps: Optional[str] = None
+    contents: Contents = {}
+    targets: Sequence[str] = ("results",)
+    last: Sequence[str] = ()
+    gpus: int = 0
+    cores: int = 1
+    seconds: dict[str, float] = {}
+    nets: dict[str, recipes.Net] = {}
+    rows: dict[str, recipes.Row] = {}
+
+
+class Graph:
+    """The graph of an experiment's run; root: the folder of all runs. InputError for an experiment's unknown row."""
+
+    def __init__(self, experiment: Experiment, start: Optional[Start] = None, root: Optional[str] = None) -> None:
+        start = start or Start()
+        self.experiment, self.start, self.run = experiment, start, RunFolder(experiment.name, root)
         steps = experiment.mining.steps
-        self.nets, self.rows = {**recipes.nets(steps), **(nets or {})}, {**recipes.rows(steps), **(rows or {})}
-        self.given = dict(weights=weights, maps=maps)
+        self.nets, self.rows = {**recipes.nets(steps), **start.nets}, {**recipes.rows(steps), **start.rows}
+        self.given = dict(weights=start.weights, maps=start.maps)
         for row in experiment.rows:
             self.checked_row(row)
         declared = {stage.name: stage for stage in (*erasing.stages(self), *segmentation.stages(self))}
@@ -82,7 +89,7 @@ class Graph:
             dict(
                 kind=stage.kind,
                 settings={key: experiment.value(key) for key in stage.settings},
-                inputs={name: self.contents[name] for name in stage.inputs},
+                inputs={name: self.start.contents[name] for name in stage.inputs},
                 stages=made,
                 options=stage.options,
             )
@@ -133,8 +140,8 @@ class Graph:
         return [stage for name, stage in self.stages.items() if name in wanted]
 
     def shown(self) -> list[Stage]:
-        """The stages of a whole run that take long: those that train, or process many images."""
-        return [stage for stage in self.needed() if stage.is_training or stage.images]
+        """The stages of the start that take long: those that train, or process many images."""
+        return [stage for stage in self.needed(self.start.targets) if stage.is_training or stage.images]
 
     def jobs(self, name: str) -> list[str]:
         """The names of a stage's jobs: one for each share of its images."""
@@ -148,8 +155,9 @@ class Graph:
         """Whether the marks of all jobs of a stage exist."""
         return all(os.path.exists(os.path.join(self.run.path, mark)) for mark in self.marks([name]))
 
-    def resources(self, stage: Stage, start: "Start") -> tuple[int, int]:
+    def resources(self, stage: Stage) -> tuple[int, int]:
         """(cores, GPUs) that a job of the stage takes."""
+        start = self.start
         gpus = min(1, start.gpus) if stage.has_net else 0
         if stage.is_training:
             return self.experiment.data.workers + 1 if gpus else self.experiment.threads, gpus
@@ -166,29 +174,9 @@ class Graph:
         return waits
 
 
-class Start(NamedTuple):
-    """The options of `aepsl run`, resolved, with the contents of the inputs.
-
-    data, weights, maps: paths; targets: the stages to be done; last: the command after them, as words; seconds: {stage:
-    its expected time}; nets, rows: of a sweep, added to those of tables 3 and 4.
-    """
-
-    data: str
-    weights: Optional[str]
-    maps: Optional[str]
-    contents: Contents
-    targets: list[str]
-    last: list[str]
-    gpus: int
-    cores: int
-    seconds: dict[str, float] = {}
-    nets: dict[str, recipes.Net] = {}
-    rows: dict[str, recipes.Row] = {}
-
-
-def write(graph: Graph, start: Start) -> None:
+def write(graph: Graph) -> None:
     """Write the complete settings and the Start into the run's folder, for `read`."""
-    name = graph.experiment.name
+    name, start = graph.experiment.name, graph.start
     header = f"# The settings of the run {name}, whole, as its last start found them.\n"
     dumped: dict[str, Any] = dict(sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     text = yaml.safe_dump(graph.experiment.settings(), **dumped)
@@ -197,15 +185,13 @@ def write(graph: Graph, start: Start) -> None:
     write_json(graph.run.start, dict(start._asdict(), name=name, **more))
 
 
-def read(folder: str, root: Optional[str] = None) -> tuple[Graph, Start]:
-    """(Graph, Start) of a run's folder; root: the folder of all runs."""
+def read(folder: str, root: Optional[str] = None) -> Graph:
+    """The Graph of a run's folder; root: the folder of all runs."""
     told = read_json(os.path.join(folder, "start.json"))
     experiment = experiments.of_file(os.path.join(folder, "experiment.yaml"), told.pop("name"))
     for key, kind in (("nets", recipes.Net), ("rows", recipes.Row)):
         told[key] = {name: kind(**each) for name, each in told[key].items()}
-    start = Start(**told)
-    graph = Graph(experiment, start.weights, start.maps, start.contents, root, start.nets, start.rows)
-    return graph, start
+    return Graph(experiment, Start(**told), root)
 
 
 def of_run(name: str) -> Experiment:

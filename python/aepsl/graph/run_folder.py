@@ -89,8 +89,10 @@ class RunFolder:
         """The trained weights in the folder of a training."""
         return os.path.join(folder, MODEL)
 
-    def has_begun(self) -> bool:
-        return os.path.isdir(self.path) and bool(os.listdir(self.path))
+    def check_begun(self) -> None:
+        """InputError for a run without a file."""
+        if not (os.path.isdir(self.path) and os.listdir(self.path)):
+            raise InputError(f"{self.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
 
     def images(self) -> dict[str, int]:
         """{"train": the number of checked images, "val": ...}; {} before the check."""
@@ -104,10 +106,6 @@ class RunFolder:
     def peaks(self) -> dict[str, float]:
         """{stage: peak memory in MiB}, the largest of its shards."""
         return {stage: max(mark["peak_mib"] for mark in marks) for stage, marks in self.took().items()}
-
-    def commits(self) -> dict[str, set[str]]:
-        """{stage: the commits that made it}; see aepsl.base.commit."""
-        return {stage: {mark["commit"] for mark in marks} for stage, marks in self.took().items()}
 
     def took(self) -> dict[str, list[dict[str, Any]]]:
         """{stage: the marks of its finished jobs, one for each shard}, without damaged ones: a start restores those."""

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from aepsl.base.errors import InputError
 from aepsl.graph.stage import IMAGES, LABELLED, NET, TRAINING, Stage, initial
-from aepsl.paper.recipes import Net
+from aepsl.paper.recipes import TRUTH, Net, Row
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 
 if TYPE_CHECKING:
     from aepsl.graph.graph import Graph
 
-TRUTH = "truth"  # in place of a stage that makes masks: the data set's own
 STEP1 = "classification.step1"
 CLASSIFIER = "+step1"  # behind a start: its classification branch is that of step 1's net
 OF_MASKS = ("psl", "crf")  # settings that turn a net's scores into masks
@@ -70,13 +69,17 @@ def settings_of(net: Net) -> tuple[str, ...]:
     return (*TRAINING, f"training.{net.task}", *["psl.v"] * (net.task == "psl"))
 
 
+def settings_of_row(row: Row) -> tuple[str, ...]:
+    """Those of OF_ROWS that a row's masks depend on: without v, `psl` changes nothing. (Words have all of them.)"""
+    return OF_ROWS if row.confidence == "predicted" else (*IMAGES, "crf")
+
+
 def masks_of(of: "Graph", name: str) -> str:
     """The stage that makes the masks that a net learns from, or TRUTH; InputError for an unknown source."""
-    source, steps = of.nets[name].masks, range(1, of.experiment.mining.steps + 1)
-    with_psl = [each for each, net in of.nets.items() if net.task == "psl"]
-    known = {f"step{t}": f"masks.ae_step{t}" for t in steps}
-    known.update({"merged": f"masks.ae_step{of.experiment.mining.merge}", TRUTH: TRUTH})
-    known.update((each, f"relabel.{each}") for each in with_psl)
+    source, mining = of.nets[name].masks, of.experiment.mining
+    known = {f"step{t}": f"masks.ae_step{t}" for t in range(1, mining.steps + 1)}
+    known.update({"merged": f"masks.ae_step{mining.merge}", TRUTH: TRUTH})
+    known.update({each: f"relabel.{each}" for each, net in of.nets.items() if net.task == "psl"})
     if source not in known:
         there = f"there are {', '.join(known)}"
         raise InputError(f"aepsl/paper/recipes.py: the net {name} learns from the masks {source!r}; {there}")
@@ -86,15 +89,11 @@ def masks_of(of: "Graph", name: str) -> str:
 def starts_of(of: "Graph", name: str) -> tuple[Optional[str], Optional[str]]:
     """What a net of tables 3 and 4 reads: its initial weights, and those of its classification branch, or None."""
     net = of.nets[name]
-    start, classifier = split(start_name(net, experiments.changed(of.experiment, net.changes)))
+    source = start_name(net, experiments.changed(of.experiment, net.changes))
+    start, classifier = source.removesuffix(CLASSIFIER), STEP1 if source.endswith(CLASSIFIER) else None
     if start == "initial":
-        return initial(of), classifier and STEP1
-    return STEP1 if start == "step1" else f"segmentation.{start}", classifier and STEP1
-
-
-def split(start: str) -> tuple[str, Optional[str]]:
-    """('ae_step3', '+step1') of 'ae_step3+step1', and ('psl++', None) of 'psl++'."""
-    return (start[: -len(CLASSIFIER)], CLASSIFIER) if start.endswith(CLASSIFIER) else (start, None)
+        return initial(of), classifier
+    return STEP1 if start == "step1" else f"segmentation.{start}", classifier
 
 
 def start_name(net: Net, experiment: Experiment) -> str:

@@ -1,5 +1,6 @@
 """The Stage of a graph, and what the declarations of several stages share. `of` is the graph that is being made."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from aepsl.base import doors
@@ -45,7 +46,7 @@ class Stage(NamedTuple):
     name: str
     kind: str
     out: str
-    reads: dict[str, Optional[str]] = {}
+    reads: Mapping[str, Optional[str]] = {}
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()

@@ -59,8 +59,7 @@ def gathered(experiment: Experiment, data: Optional[str] = None) -> dict:
     """
     stages_of = graph.Graph(experiment)
     folder = stages_of.run
-    if not folder.has_begun():
-        raise InputError(f"{folder.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
+    folder.check_begun()
     faults: written.Faults = {}
     if os.path.exists(folder.results):
         there = written.results(folder, experiment, faults)

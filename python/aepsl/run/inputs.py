@@ -61,7 +61,8 @@ def maps_of(data: str, saliency: Optional[str]) -> Optional[str]:
 def contents_of(experiment: Experiment, data: str, weights: Optional[str], maps: Optional[str]) -> Contents:
     """{input: SHA-256 of its content, or None where it is missing}, for the `inputs` of stages."""
     contents: Contents = {f"net.{task}": digests.of_value(build.deploy_net(experiment, task)) for task in TASKS}
-    contents.update(dict.fromkeys((*DATA, "maps", "fc6_fc7", "detector")), weights=digests.of_file(weights))
+    contents.update(dict.fromkeys((*DATA, "maps", "fc6_fc7", "detector")))
+    contents["weights"] = digests.of([weights])[0] if weights else None
     if not os.path.isdir(data):
         return contents  # a dry run before the data are drawn
     dataset = Dataset(data, experiment.classes)
@@ -82,7 +83,7 @@ def contents_of(experiment: Experiment, data: str, weights: Optional[str], maps:
 def _detector(experiment: Experiment, contents: Contents) -> str:
     """The SHA-256 of what the maps of the experiment's detector depend on beside the images."""
     door = doors.load(doors.DETECTORS, experiment.background.detector)
-    own = {name: digests.of_file(path) if path else contents[name] for name, path in door.INPUTS.items()}
+    own = {name: digests.of([path])[0] if path else contents[name] for name, path in door.INPUTS.items()}
     return digests.of_value([door.settings(), own])
 
 

@@ -31,7 +31,7 @@ def run(folder: str, name: str, workers: int = 1, patience: int = 0) -> None:
     workers: processes for the work of a stage without its net. patience: seconds to wait for the stages that it needs:
     a network disk may show late what another machine has written.
     """
-    found, start = graph.read(folder)
+    found = graph.read(folder)
     stage = found.stages.get(stage_of(name))
     if stage is None or name not in found.jobs(stage.name):
         raise InputError(f"{name}: {found.run.path} has no such job; `aepsl status` lists its stages")
@@ -41,14 +41,14 @@ def run(folder: str, name: str, workers: int = 1, patience: int = 0) -> None:
         word = found.word(stage)
     if word is None:
         raise InputError(f"{name}: needs {', '.join(stage.needs)}, which are not done; `aepsl run` does them first")
-    make = functools.partial(_measured, _call, found, start, stage, name, word, workers)
+    make = functools.partial(_measured, _call, found, stage, name, word, workers)
     if not records.done(found.run.path, name, word, make):
         print(f"{name}: is there already, made of the same", flush=True)
 
 
-def _call(found: graph.Graph, start: graph.Start, stage: Stage, name: str, word: str, workers: int) -> Made:
+def _call(found: graph.Graph, stage: Stage, name: str, word: str, workers: int) -> Made:
     """Call the stage's run(...). Returns its Made, with the file in which the stage keeps the word."""
-    function = importlib.import_module(stage.module).run
+    function, start = importlib.import_module(stage.module).run, found.start
     offered = dict(
         experiment=Only(found.settings_of(stage), (*stage.settings, *stage.stood_for, *FREE)),
         data=start.data,

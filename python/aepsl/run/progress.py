@@ -17,7 +17,7 @@ from aepsl.graph import graph, run_folder
 
 logger.log_handler.clear()
 START = time.time()
-GRAPH, ASKED = graph.read(os.environ["AEPSL_START"], os.path.abspath(run_folder.ROOT))  # snakemake works elsewhere
+GRAPH = graph.read(os.environ["AEPSL_START"], os.path.abspath(run_folder.ROOT))  # snakemake works elsewhere
 state: dict[str, Any] = dict(done=0, total="?", failed=False, interrupted=False, jobs={})
 
 
@@ -42,8 +42,8 @@ def log_handler(message: dict[str, Any]) -> None:
     elif level == "progress":
         state.update(done=message["done"], total=message["total"])
     elif level == "job_info" and message["name"] == "target":
-        if ASKED.last and ASKED.last[0] != "report":
-            _say_of(ASKED.last[0])
+        if GRAPH.start.last and GRAPH.start.last[0] != "report":
+            _say_of(GRAPH.start.last[0])
     elif level == "job_info":
         name = " ".join([message["name"], *map(str, message["wildcards"].values())])
         _say_of(name)
@@ -69,7 +69,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-if ASKED.seconds and sys.stderr.isatty():
+if GRAPH.start.seconds and sys.stderr.isatty():
     from aepsl.run import progress_line
 
-    progress_line.begin(GRAPH, ASKED, state)
+    progress_line.begin(GRAPH, state)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
-from aepsl.graph.graph import Graph, Start
+from aepsl.graph.graph import Graph
 from aepsl.graph.stage import Stage
 from aepsl.run.state import UNKNOWN, State, state_of
 from aepsl.settings.experiments import TASKS
@@ -23,13 +23,13 @@ ENOUGH = 10  # seconds after which the measured speed of a running stage is used
 CLEAR = b"\r\x1b[K"
 
 
-def begin(graph: Graph, asked: Start, state: dict[str, Any]) -> None:
+def begin(graph: Graph, state: dict[str, Any]) -> None:
     """Take over the terminal, until the end of this process.
 
     graph: its root is an absolute path; state: a dict that the caller updates: done and total, numbers of jobs; jobs,
     {id: (job, stage)}; interrupted.
     """
-    line = Line(graph, asked)
+    line = Line(graph)
     terminal = Terminal(lambda width: "" if state["interrupted"] else line.text(state, width))
     atexit.register(terminal.close)
 
@@ -85,11 +85,11 @@ class Terminal:
 
 
 class Line:
-    """The text of the line. graph: of the run; asked: its Start."""
+    """The text of the line. graph: of the run."""
 
-    def __init__(self, graph: Graph, asked: Start) -> None:
-        self.graph, self.expected = graph, asked.seconds
-        self.lanes = asked.gpus or max(1, asked.cores // graph.experiment.threads)  # trainings at the same time
+    def __init__(self, graph: Graph) -> None:
+        start, self.graph, self.expected = graph.start, graph, graph.start.seconds
+        self.lanes = start.gpus or max(1, start.cores // graph.experiment.threads)  # trainings at the same time
         self.stages = {name: stage for name, stage in graph.stages.items() if stage.is_training or stage.images}
         self.begun: dict[str, tuple[float, int]] = {}  # {stage: (when it was seen first, how far it was then)}
         self.jobs_done = None

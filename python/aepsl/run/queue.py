@@ -14,7 +14,7 @@ from aepsl import cli
 from aepsl.base import locks
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_text
-from aepsl.graph.graph import Graph, Start
+from aepsl.graph.graph import Graph
 from aepsl.graph.run_folder import RunFolder
 
 
@@ -47,7 +47,7 @@ def hold(run: str) -> None:
         )
 
 
-def write(graph: Graph, start: Start, jobs: Sequence[str]) -> Optional[list[str]]:
+def write(graph: Graph, jobs: Sequence[str]) -> Optional[list[str]]:
     """Write the run's file `queue`, and return None; without a job left, return the command that ends the run.
 
     The file has a line for each stage with jobs in `jobs`, after the stages that it needs. In a line, with spaces
@@ -55,13 +55,13 @@ def write(graph: Graph, start: Start, jobs: Sequence[str]) -> Optional[list[str]
     its jobs. The last two have commas; the first of these is - without any stage.
     """
     if not jobs:
-        return [sys.executable, "-m", "aepsl", *start.last] if start.last else ["true"]
+        return [sys.executable, "-m", "aepsl", *graph.start.last] if graph.start.last else ["true"]
     lines: dict[str, str] = {}
-    for stage in graph.needed(start.targets):
+    for stage in graph.needed(graph.start.targets):
         own = [job for job in graph.jobs(stage.name) if job in jobs]
         if own:
             needs = ",".join(name for name in stage.needs if name in lines) or "-"
-            words = [stage.name, graph.experiment.threads, *graph.resources(stage, start), needs, ",".join(own)]
+            words = [stage.name, graph.experiment.threads, *graph.resources(stage), needs, ",".join(own)]
             lines[stage.name] = " ".join(map(str, words)) + "\n"
     write_text(graph.run.queue, "".join(lines.values()))
     return None

@@ -45,11 +45,12 @@ def main(argv: Optional[list[str]] = None) -> None:
     ):
         parser.add_argument("--" + option, default=os.environ.get(option.upper()) or None, help=what)
     parser.add_argument("--missing", action="store_true", help="print what must be downloaded first, and end")
+    parser.add_argument("-n", "--dry-run", "--dryrun", action="store_true", help="print what would be done, and end")
     asked, options = parser.parse_known_args(argv)
     if asked.missing:
         print(*inputs.missing(asked.name, asked.data, asked.weights), sep="\n")
         return
-    command = prepared(asked, options)
+    command = prepared(asked, options, asked.dry_run)
     if command:
         os.execvp(command[0], command)
 
@@ -62,13 +63,15 @@ def places(asked: Any) -> dict[str, Any]:
     return dict(written=written, data=None if is_own else asked.data)
 
 
-def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[list[str]]:
+def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more: Any) -> Optional[list[str]]:
     """Draw and check the data, write the files that the run's stages read, and return snakemake's command.
 
-    asked: of `main`; options: of snakemake; more: of graph.Start. None after -n, or if a queue has the jobs (queue.py).
+    asked: of `main`; options: of snakemake; dry: print what would be done, and change no file; more: of graph.Start.
+    Returns None if dry, or if a queue has the jobs (queue.py).
     """
-    dry, others = _parted(options)
-    gpus, cores = queue.gpus(asked, others), cores_of(asked.cores)
+    if dry and options:
+        raise InputError(f"-n: tells what would be done, and cannot be combined with {options[0]}; leave one out")
+    gpus, cores = queue.gpus(asked, options), cores_of(asked.cores)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"
     chosen = row.split(",") if asked.row and asked.target == "all" else []
@@ -85,12 +88,10 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
         records.remove_leftovers(run)
         _draw(experiment, run, data)
     contents = inputs.contents_of(experiment, data, **given)
-    found = graph.Graph(experiment, contents=contents, **given, **{key: more.get(key, ()) for key in ("nets", "rows")})
+    found = graph.Graph(experiment, graph.Start(data, contents=contents, **given, **more))
     if chosen:
-        few = rows.only(found, rows.with_done(found, chosen))
-        found = graph.Graph(few, contents=contents, **given)
-    targets, last = _wanted(asked.target, row, found, data)
-    targets = more.pop("targets", targets)
+        found = graph.Graph(rows.only(found, rows.with_done(found, chosen)), found.start)
+    targets, last = _wanted(asked.target, row, found)
     if dry:
         jobs = found.undone(targets, dry=True)
         print("\n  ".join([f"{len(jobs)} jobs would be done:" if jobs else DONE, *jobs]))
@@ -99,18 +100,9 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
     checked.run(experiment, run, data, contents, given["maps"])
     new_experiment.run(asked.name, asked.data)  # not before: a wrong one would stay
     cores = cores or (CLUSTER_CORES if asked.profile else len(os.sched_getaffinity(0)))
-    seconds = costs.expected(found, gpus, cores)
-    start = graph.Start(data, given["weights"], given["maps"], contents, targets, last, gpus, cores, seconds, **more)
-    return _command(found, start, asked.profile, others)
-
-
-def _parted(options: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(the options for a dry run, the others); InputError for both at once."""
-    dry = [option for option in options if option.startswith(("-n", "--dry"))]
-    others = [option for option in options if option not in dry]
-    if dry and others:
-        raise InputError(f"{dry[0]}: tells what would be done, and cannot be combined with {others[0]}; leave one out")
-    return dry, others
+    found.start = found.start._replace(targets=targets, last=last, gpus=gpus, cores=cores)
+    found.start = found.start._replace(seconds=costs.expected(found, gpus, cores))
+    return _command(found, asked.profile, options)
 
 
 def _draw(experiment: Experiment, run: str, data: str) -> None:
@@ -127,30 +119,30 @@ def _draw(experiment: Experiment, run: str, data: str) -> None:
     records.done(run, "data", digests.of_value(settings), drawn)
 
 
-def _wanted(target: str, row: str, found: graph.Graph, data: str) -> tuple[list[str], list[str]]:
+def _wanted(target: str, row: str, found: graph.Graph) -> tuple[Sequence[str], list[str]]:
     """(the stages that a target needs, the last command of the run, as words)."""
-    common = ["--experiment", found.experiment.name, "--data", data]
+    name, data = found.experiment.name, found.start.data
+    common = ["--experiment", name, "--data", data]
     if target == "calibrate":
         return ["segment.val.calibration"], ["calibrate", *common]
     if target == "submission":
         stage = found.stages[f"segment.test.{row}"]
         masks = ["--list", stage.options["list_name"], "--masks", stage.result]
         return [stage.name], ["submission", *common, *masks, "--out", found.run.submission(row)]
-    return ["results"], ["report", found.experiment.name, "--data", data] if target == "all" else []
+    return found.start.targets, ["report", name, "--data", data] if target == "all" else []
 
 
-def _command(
-    found: graph.Graph, start: graph.Start, profile: Optional[str], options: Sequence[str]
-) -> Optional[list[str]]:
+def _command(found: graph.Graph, profile: Optional[str], options: Sequence[str]) -> Optional[list[str]]:
     """Write the files that the run's stages read; returns snakemake's command, or None: see `prepared`."""
+    start = found.start
     today.tell_anew(found)
     jobs = found.undone(start.targets)
     if not jobs:
         print(DONE, file=sys.stderr, flush=True)
     checked.disk(found, start.targets)
-    graph.write(found, start)
+    graph.write(found)
     if queue.is_for(profile):
-        return queue.write(found, start, jobs)
+        return queue.write(found, jobs)
     folder = os.environ["AEPSL_START"] = os.path.abspath(found.run.path)
     where = ["--directory", folder, "--snakefile", os.path.abspath("Snakefile")]
     if profile:

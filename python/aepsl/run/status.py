@@ -17,8 +17,7 @@ def report(experiment: Experiment) -> str:
     """A table of a run's stages: the progress and time of each, as text."""
     found = graph.Graph(experiment)
     run = found.run
-    if not run.has_begun():
-        raise InputError(f"{run.path}: is no run that has begun; `make reproduce` begins one, `make demo` another")
+    run.check_begun()
     faults: written.Faults = {}
     (seconds, _), images = written.took(run, faults), written.images(run, faults)
     rows = []

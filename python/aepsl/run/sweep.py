@@ -23,12 +23,12 @@ import numpy as np
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json
-from aepsl.data.dataset import IGNORE, Dataset, in_folder
+from aepsl.base.parallel import in_threads
+from aepsl.data.dataset import Dataset, in_folder
 from aepsl.evaluation import evaluate
 from aepsl.graph.graph import Graph, read
-from aepsl.graph.segmentation import OF_MASKS, OF_NETS, OF_ROWS, is_of, settings_of, split, start_name
+from aepsl.graph.segmentation import CLASSIFIER, OF_MASKS, OF_NETS, is_of, settings_of, settings_of_row, start_name
 from aepsl.graph.stage import TRAINING
-from aepsl.images.pictures import read_indexed
 from aepsl.paper import recipes
 from aepsl.run import start
 from aepsl.run.sweep_table import KINDS, table
@@ -54,12 +54,14 @@ class Variant:
     def net(self, name: str) -> str:
         """The name of a net with these settings: the run's own, or one of `nets`."""
         net = self.base.nets[name]
-        starts = [start_name(net, each) for each in (self.base.experiment, self.experiment)]
-        start, classifier = split(starts[1])
-        starts[1] = (self.net(start) if start in self.base.nets else start) + (classifier or "")
-        key = self._key(settings_of(net), *starts)
+        both = [experiments.changed(each, net.changes) for each in (self.base.experiment, self.experiment)]
+        starts = [start_name(net, each) for each in both]
+        start = starts[1].removesuffix(CLASSIFIER)
+        starts[1] = (self.net(start) if start in self.base.nets else start) + starts[1][len(start) :]
+        changes = self._changes_of(settings_of(net))
+        key = self._key(settings_of(net), changes, *starts)
         if key:
-            self.nets[name + key] = net._replace(changes=self.changes, start=starts[1])
+            self.nets[name + key] = net._replace(changes={**changes, **net.changes}, start=starts[1])
         return name + key
 
     def row(self, name: str) -> str:
@@ -71,42 +73,49 @@ class Variant:
         if self.base.nets[row.net].masks in self.base.nets:
             raise InputError(f"{name}: learns from masks of another net; a sweep takes rows that learn from the run's")
         net = self.net(row.net)
-        key = self._key(OF_MASKS, row.net, net)
+        changes = self._changes_of(settings_of_row(row))
+        key = self._key(OF_MASKS, changes, row.net, net)
         if key:
-            changes = {each: value for each, value in self.changes.items() if is_of(each, OF_ROWS)}
-            self.rows[name + key] = row._replace(net=net, changes=changes)
+            self.rows[name + key] = row._replace(net=net, changes={**changes, **row.changes})
         return name + key
 
-    def _key(self, settings: Iterable[str], ours: str, theirs: str) -> str:
-        """'' if these settings, and `theirs`, are the run's own, whose value is `ours`; else '.DIGEST' of both."""
-        base, own = ([each.value(key) for key in settings] for each in (self.base.experiment, self.experiment))
+    def _changes_of(self, settings: Sequence[str]) -> dict[str, Any]:
+        """The changes of these settings, of a group of them, or of a part of one."""
+        overlap = {key: is_of(key, settings) or any(is_of(each, [key]) for each in settings) for key in self.changes}
+        return {key: value for key, value in self.changes.items() if overlap[key]}
+
+    def _key(self, settings: Iterable[str], changes: dict[str, Any], ours: str, theirs: str) -> str:
+        """'' if `changes` leave these settings, and `theirs` is the run's own, `ours`; else '.DIGEST' of both."""
+        changed = experiments.changed(self.base.experiment, changes)
+        base, own = ([each.value(key) for key in settings] for each in (self.base.experiment, changed))
         return "" if (base, ours) == (own, theirs) else "." + digests.of_value([own, theirs])[:8]
 
 
-def kinds_of(dataset: Dataset, ids: Sequence[str]) -> dict[str, list[str]]:
-    """{'one_class': the ids whose true masks have one class, 'several_classes': those with more}."""
-    found: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    for image_id, path in zip(ids, in_folder(evaluate.check_ids(dataset.mask_folder(), ids), ids)):
-        count = len(set(np.unique(read_indexed(path))) - {0, IGNORE})
-        if count:
-            found[KINDS[count > 1]].append(image_id)
-    return found
-
-
-def figures(graph: Graph, dataset: Dataset, kinds: dict[str, list[str]], name: str) -> dict[str, Any]:
+def figures(graph: Graph, dataset: Dataset, name: str) -> dict[str, Any]:
     """A row as in results.json, and its net's folder; for a net with S_hat also the columns of psl.csv.
 
-    kinds: see `kinds_of`; for each, mIoU with and without CRF over its images, None without any.
+    For each of KINDS, mIoU with and without CRF over the images whose true masks have one class, or several; None
+    without such images.
     """
-    folder, net = graph.run, graph.rows[name].net
-    ids, segmented = dataset.ids(graph.experiment.data.val), {name: folder.segmented("val", name)}
-    found = dict(results.evaluated(dataset, ids, segmented)[name], folder=folder.segmentation(net))
-    for kind, own in kinds.items():
-        part = results.evaluated(dataset, own, segmented)[name] if own else {}
-        found[kind] = [part.get("miou"), part.get("miou_no_crf")]
+    folder, net, ids = graph.run, graph.rows[name].net, dataset.ids(graph.experiment.data.val)
+    segmented = [os.path.join(folder.segmented("val", name), kind) for kind in ("plain", "crf")]
+    (plain, without), (crf, with_crf) = in_threads(_evaluated, [(dataset, ids, each) for each in segmented])
+    found = dict(results.row_of(plain, crf), folder=folder.segmentation(net))
+    found.update(zip(KINDS, map(list, zip(with_crf, without))))
     if graph.nets[net].task == "psl":
         found["psl"] = psl_log.read(os.path.join(folder.segmentation(net), "psl.csv"))
     return found
+
+
+def _evaluated(dataset: Dataset, ids: Sequence[str], pred: str) -> tuple[dict[str, Any], list[Optional[float]]]:
+    """(evaluate.scores of the segmentations in the folder `pred`, mIoU over the images of each of KINDS)."""
+    truths, count = in_folder(evaluate.check_ids(dataset.mask_folder(), ids), ids), len(dataset.values)
+    totals = np.zeros((3, count, count + 1), np.int64)  # of images of no class, of one, and of several
+    for confusion in evaluate.confusions(in_folder(pred, ids), truths, dataset.values):
+        totals[min(2, np.count_nonzero(confusion[1:].any(axis=1)))] += confusion
+    names = ["background", *dataset.classes]
+    by_kind = [evaluate.scores(each, names)["miou"] if each.any() else None for each in totals[1:]]
+    return evaluate.scores(totals.sum(axis=0), names), by_kind
 
 
 def changes_of(experiment: Experiment, typed: Iterable[str]) -> dict[str, Any]:
@@ -168,14 +177,13 @@ def swept(
     code = subprocess.run(command).returncode if command else 0
     if code or not command:  # None: a queue does the jobs, and calls this command again
         sys.exit(code)
-    graph, began = read(Graph(experiment).run.path)
-    dataset = Dataset(began.data, experiment.classes)
-    kinds = kinds_of(dataset, dataset.ids(experiment.data.val))
+    graph = read(Graph(experiment).run.path)
+    dataset = Dataset(graph.start.data, experiment.classes)
     settings = [
         dict(
             changes=each,
             rows={
-                row: [dict(figures(graph, dataset, kinds, name), seed=seed) for name, seed in zip(own[row], seeds)]
+                row: [dict(figures(graph, dataset, name), seed=seed) for name, seed in zip(own[row], seeds)]
                 for row in rows
             },
         )

@@ -22,9 +22,9 @@ def lines(experiment: Experiment, data: Optional[str] = None) -> tuple[list[str]
     if not os.path.exists(run.start):
         return [], []
     try:
-        own, start = graph.read(run.path)
+        own = graph.read(run.path)
         settings = _settings(own.experiment)
-        contents = _contents(settings, start, data)
+        contents = _contents(settings, own.start, data)
     except InputError as error:
         return [f"{error}; what this run was made of cannot be compared with it"], []
     except DAMAGED:
@@ -35,9 +35,9 @@ def lines(experiment: Experiment, data: Optional[str] = None) -> tuple[list[str]
         line = f"{run.results}: was made before the last start, whose settings and data may be others"
         found.append(f"{line}; it makes anew: {', '.join(left)}")
     keys = [".".join(path) for path, _ in flat(experiments.difference(settings.settings(), own.experiment.settings()))]
-    others = [name for name in inputs.DATA if contents.get(name) != start.contents.get(name)]
+    others = [name for name in inputs.DATA if contents.get(name) != own.start.contents.get(name)]
     if keys or others:
-        now = graph.Graph(settings, start.weights, start.maps, contents, None, start.nets, start.rows)
+        now = graph.Graph(settings, own.start._replace(contents=contents))
         stages = ", ".join(_anew(own, now)) or "no stage"
         what = [f"`{', '.join(keys)}` of experiment.yaml"] * bool(keys)
         what += [f"{', '.join(others)} of the data"] * bool(others)

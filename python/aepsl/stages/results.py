@@ -78,8 +78,8 @@ def _host(folder: RunFolder, machine: Optional[dict[str, int]]) -> dict[str, Any
     """`made_on`, and {commit: its stages} of the stages that other commits have made: those are not made again."""
     found = host.made_on(**machine or {})
     others: dict[str, list[str]] = {}
-    for stage, commits in folder.commits().items():
-        for commit in sorted(commits - {found["commit"]}) if stage != "results" else ():
+    for stage, marks in folder.took().items():
+        for commit in sorted({mark["commit"] for mark in marks} - {found["commit"]}) if stage != "results" else ():
             others.setdefault(commit, []).append(stage)
     return dict(found, other_commits=others)
 
@@ -132,11 +132,13 @@ def evaluated(dataset: Dataset, ids: Sequence[str], folders: Mapping[str, str]) 
     names = ["background", *dataset.classes]
     paths = [f"{folder}/{kind}" for folder in folders.values() for kind in ("plain", "crf")]
     found = in_threads(evaluate.run, [(path, dataset.mask_folder(), ids, dataset.values, names) for path in paths])
-    rows = {}
-    for row, plain, crf in zip(folders, found[::2], found[1::2]):
-        without = dict(miou_no_crf=plain["miou"], iou_no_crf=plain["iou"])
-        rows[row] = dict(miou=crf["miou"], iou=crf["iou"], **without, absent=crf["absent"], errors=crf["errors"])
-    return rows
+    return dict(zip(folders, map(row_of, found[::2], found[1::2])))
+
+
+def row_of(plain: Mapping[str, Any], crf: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of results.json; plain, crf: evaluate.scores without and with CRF."""
+    without = dict(miou_no_crf=plain["miou"], iou_no_crf=plain["iou"])
+    return dict(miou=crf["miou"], iou=crf["iou"], **without, absent=crf["absent"], errors=crf["errors"])
 
 
 def _examples(experiment: Experiment, folder: RunFolder, dataset: Dataset, ious: dict[str, float]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from aepsl.data.dataset import Dataset, in_folder
 from aepsl.data.regions import check_bits, check_count
 from aepsl.layers.psl import CONFIDENCES
 from aepsl.nets import build, caffemodel, device
+from aepsl.paper.recipes import TRUTH
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 from aepsl.store.result import Made, begin, has
@@ -25,7 +26,6 @@ from aepsl.training.observers import clear_progress
 from aepsl.training.prototxts import NET, SOLVER, write_prototxts
 
 FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "progress.json", "train.json"]
-TRUTH = "truth"  # in place of a folder of masks: the data set's own
 
 
 def run(

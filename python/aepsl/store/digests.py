@@ -35,11 +35,6 @@ def of(paths: Iterable[str]) -> list[Optional[str]]:
     return [found.get(path) or (_known[path][4] if stat else None) for path, stat in zip(paths, stats)]
 
 
-def of_file(path: Optional[str]) -> Optional[str]:
-    """The SHA-256 of one file; None if it is missing, or if `path` is None."""
-    return of([path])[0] if path else None
-
-
 def together(paths: Iterable[str], names: Sequence[str]) -> str:
     """One SHA-256 of many files under their names."""
     return of_value(list(zip(names, of(paths))))

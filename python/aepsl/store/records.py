@@ -142,12 +142,6 @@ def _is_being_replaced(run: str, record: Record) -> bool:
     return any(each["word"] != record["word"] for each in known)
 
 
-def differing(run: str, job: str) -> list[str]:
-    """The files of a job whose SHA-256 is not the recorded one; none without a record."""
-    record = read_record(run, job)
-    return _differing(run, record) if record else []
-
-
 def _differing(run: str, record: Record) -> list[str]:
     """The files of a record whose SHA-256 is not the recorded one."""
     found = digests.of([os.path.join(run, name) for name in record["files"]])

@@ -20,10 +20,10 @@ from aepsl.data.predictions import find
 from aepsl.evaluation import bootstrap, by_image, evaluate, meaning
 from aepsl.graph.graph import Graph, of_run
 from aepsl.report import page
+from aepsl.run import today
 from aepsl.run.inputs import data_of
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
-from aepsl.store import records
 from aepsl.tools.comparison_tables import of_paper, tables
 
 
@@ -60,7 +60,7 @@ def run(
     ids, classes = dataset.ids(list_name), ["background", *dataset.classes]
     gt = evaluate.check_ids(dataset.mask_folder(), ids)
     truths = in_folder(gt, ids)
-    sources = [(f"{graph.run.path}:{row}", graph.run.segmented("val", row) + "/crf") for graph, row in named]
+    sources = [(f"{graph.run.path}:{row}", graph.stages[f"segment.val.{row}"].result) for graph, row in named]
     sources += [(name, baseline.masks(name)) for name in baselines] + [(folder, folder) for folder in pred]
     names = _checked_names(sources)
     with tempfile.TemporaryDirectory() as folder:
@@ -107,10 +107,7 @@ def _check_run(graph: Graph, row: str, dataset: Dataset) -> None:
         raise InputError(f"{dataset.root}: has other true masks of {val} than those of {run.path}; name its own, DATA=")
     if not graph.is_done(f"segment.val.{row}"):
         raise InputError(f"{run.path}: {row} is not segmented, or not of the run's last start; finish the run first")
-    others = [name for job in graph.jobs(f"segment.val.{row}") for name in records.differing(run.path, job)]
-    if others:
-        line = f"{len(others)} files of {row} were changed since its stage wrote them"
-        raise InputError(f"{os.path.join(run.path, others[0])}: {line}; start the run again, which makes them anew")
+    today.check_unchanged(run.path, in_folder(graph.stages[f"segment.val.{row}"].result, dataset.ids(val)))
 
 
 def _places(asked: Any) -> dict[str, Any]:
