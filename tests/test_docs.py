@@ -76,6 +76,7 @@ RUN_HERE = {
     "make report EXPERIMENT=NAME": Here(2, NO_RUN.format("demo"), "make report EXPERIMENT=demo"),
     "make report FORMAT=md": Here(2, NO_RUN.format("voc12")),
     "make reproduce-dry GPU=0": Here(0, "Computed, not measured: "),
+    "make reproduce-dry GPU=0 CORES=16": Here(0, "and 16 cores"),
     "make demo ARGS=-n": Here(0, "  classification.step1"),
     "make calibrate": Here(0, "  segmentation.calibration", "make calibrate EXPERIMENT=demo ARGS=-n"),
     "make calibrate EXPERIMENT=demo": Here(0, "  segmentation.calibration", "make calibrate EXPERIMENT=demo ARGS=-n"),

@@ -8,7 +8,7 @@ from aepsl.base.table import Table, number
 from aepsl.data import source_table
 from aepsl.graph.graph import Graph
 from aepsl.paper import published
-from aepsl.run import costs, new_experiment, rows
+from aepsl.run import costs, new_experiment, rows, start
 from aepsl.settings.experiments import TASKS
 from aepsl.settings.typed import Experiment
 
@@ -57,9 +57,9 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
     parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="numbers of GPUs; the CPU without it")
     parser.add_argument("--row", default=os.environ.get("ROW") or None, help="rows of tables 3 and 4: psl,psl++ (all)")
-    parser.add_argument("--cores", type=cli.number(1), default=os.cpu_count())
+    parser.add_argument("--cores", default=os.environ.get("CORES") or None, help="how many cores to use (all)")
     asked = parser.parse_args(argv)
     experiment = new_experiment.settings(asked.name, asked.data)
     if asked.row:
         experiment = rows.only(Graph(experiment), asked.row.split(","))
-    print(report(experiment, cli.count(asked.gpu), asked.cores))
+    print(report(experiment, cli.count(asked.gpu), start.cores_of(asked.cores) or len(os.sched_getaffinity(0))))
