@@ -10,6 +10,7 @@ from caffe import layers as L
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json, write_text
+from aepsl.data.dataset import Dataset
 from aepsl.graph import run_folder
 from aepsl.graph.graph import Graph
 from aepsl.nets import caffemodel, cuda
@@ -111,6 +112,14 @@ def test_the_plan_is_of_as_many_cores_as_cores_says(card, monkeypatch, capsys):
     monkeypatch.setenv("CORES", "many")
     with pytest.raises(InputError, match="CORES=many: give a number from 1 on, or all"):
         plan.main(["voc12"])
+
+
+def test_the_plan_of_an_own_data_set_counts_its_images(voc12, tmp_path, card, data):
+    counted = {key: len(Dataset(data).ids(name)) for key, name in (("train", "train_aug"), ("val", "val"))}
+    text, others = plan.report(voc12, cores=8, data=data), plan.report(voc12, cores=8)
+    assert f"{counted['train']} training and {counted['val']} validation images. " in text
+    assert "10582 training and 1449 validation images. " in others
+    assert hours(text)["segment.val.psl"] < 0.02 < hours(others)["segment.val.psl"]
 
 
 def test_the_plan_is_of_the_gpu_that_is_there_for_one_and_for_several(voc12, tmp_path, card):
