@@ -32,7 +32,7 @@ runs/ crf/ plain/ runs/.digests.json runs/baselines/NAME runs/baselines/NAME/ind
 runs/NAME/queue runs/NAME/slurm/STAGE-ID.log runs/demo/report/index.html runs/gpu/voc12
 runs/gpu/voc12/summary.json runs/NAME/made runs/NAME/report/index.html report/ runs/look stepT/regions/heat/
 relabelled/psl/s_hat/ runs/voc12/submission/psl++.tgz
-runs/segmented/holiday.png runs/segmented/holiday_overlay.png
+runs/NAME/sweep.json runs/segmented/holiday.png runs/segmented/holiday_overlay.png
 train.json runs/NAME/queue runs/NAME/slurm/STAGE-ID.log
 """.split()
 SOURCES = "scripts/sources.yaml"
@@ -68,6 +68,8 @@ RUN_HERE = {
     "make shell": Here(0, ""),
     "WRITABLE=weights make shell": Here(0, "", "make shell"),
     "make shell DATA=/their/folder": Here(0, ""),
+    "make shell DATA=/path": Here(0, ""),
+    "make shell DATA=...": Here(0, ""),
     "make nets": Here(0, ""),
     "make lint": Here(0, "All checks passed!"),
     "make status": Here(2, NO_RUN.format("voc12")),
@@ -76,6 +78,7 @@ RUN_HERE = {
     "make report EXPERIMENT=NAME": Here(2, NO_RUN.format("demo"), "make report EXPERIMENT=demo"),
     "make report FORMAT=md": Here(2, NO_RUN.format("voc12")),
     "make reproduce-dry GPU=0": Here(0, "Computed, not measured: "),
+    "make reproduce-dry GPU=0 CORES=16": Here(0, "and 16 cores"),
     "make demo ARGS=-n": Here(0, "  classification.step1"),
     "make calibrate": Here(0, "  segmentation.calibration", "make calibrate EXPERIMENT=demo ARGS=-n"),
     "make calibrate EXPERIMENT=demo": Here(0, "  segmentation.calibration", "make calibrate EXPERIMENT=demo ARGS=-n"),
@@ -127,6 +130,8 @@ RUN_BY = {  # command: the test that runs it, or what it starts
     ),
     "make reproduce EXPERIMENT=centred": "test_extending.test_from_the_readme_to_a_detector_which_is_one_file",
     "python3 to_voc.py pictures runs/flowers_data": "test_extending.test_a_data_set_needs_no_code",
+    "aepsl new-experiment NAME --data /path": "test_extending.test_a_data_set_needs_no_code",
+    "aepsl check --experiment NAME --data /path": "test_extending.test_a_data_set_needs_no_code",
     "python3 -m aepsl surgery": "test_reproduce.test_from_nothing_to_the_tables",
     "python3 -m aepsl run NAME [all|calibrate|submission]": (
         "test_identity.test_a_finished_run_has_nothing_to_do_and_prints_its_tables"
@@ -158,6 +163,7 @@ RUN_BY = {  # command: the test that runs it, or what it starts
     "make reproduce GPU=0 PROFILE=profiles/slurm CORES=8": (
         "test_slurm.test_slurm_runs_the_jobs_and_tells_of_those_that_fail"
     ),
+    "make reproduce-dry EXPERIMENT=NAME DATA=/path": "test_status.test_the_plan_of_an_own_data_set_counts_its_images",
     "make reproduce-dry": "test_status.test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings",
     "python3 -m aepsl gpu-session --experiment demo": "test_gpu_session.test_a_session_on_the_demos_nets",
     "make demo GPU=fake": "test_docker.test_fake_gpus_are_not_asked_of_the_engine",

@@ -7,13 +7,18 @@ of docs/speed.md.
 import glob
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 
+from aepsl.base import doors
 from aepsl.bench import bench
+from aepsl.graph import run_folder
+from aepsl.graph.graph import Graph
+from aepsl.nets import cuda
 from aepsl.report import tables
-from aepsl.run import sweep
+from aepsl.run import costs, plan, rows, sweep
 from aepsl.settings import experiments
 
 KEPT = sorted(glob.glob("docs/results/*.json"))
@@ -59,6 +64,45 @@ def test_the_tables_of_speed_are_those_of_the_bench(path):
     assert parts
     for part in parts.values():
         assert_shown(bench.table(part["title"], part["rows"]).text(), "docs/speed.md")
+
+
+def test_the_seconds_of_the_plan_are_those_of_the_bench():
+    """Of one core, for a photo; of an iteration of voc12, on two cores."""
+    bench_of = read_json("bench/cpu")
+    rate = {row["stage"]: row["images_per_second"] for part in ("saliency", "crf") for row in bench_of[part]["rows"]}
+    (two,) = [row["two_iterations_s"] for row in bench_of["full-size"]["rows"] if row["stage"] == "segmentation"]
+    wanted = [two / 2, *(1 / rate[stage] for stage in ("crf, 2 labels", "crf, 20 labels", "drfi", "rbd"))]
+    detectors = [doors.load(doors.DETECTORS, name).SECONDS for name in ("drfi", "rbd")]
+    found = [costs.ITERATION, costs.SECONDS["relabel"], costs.SECONDS["segment"], *detectors]
+    assert found == pytest.approx(wanted, abs=0.005)
+
+
+def test_the_costs_of_voc12_are_those_of_the_plan(monkeypatch, tmp_path):
+    """`make reproduce-dry GPU=0 CORES=16` without a GPU, before the first run."""
+    monkeypatch.setattr(run_folder, "ROOT", str(tmp_path))
+    monkeypatch.setattr(cuda, "count", lambda: 0)
+    voc12 = experiments.load("voc12")
+    text, few = (plan.report(each, gpus=1, cores=16) for each in (voc12, rows.only(Graph(voc12), ["psl++"])))
+    shown, few = (
+        {name: cells for name, *cells in (re.split("  +", line) for line in each.splitlines() if "  " in line)}
+        for each in (text, few)
+    )
+    downloaded = sum(float(cells[0].split()[0]) for cells in shown.values() if cells[-1] == "downloaded")
+    hours, disk = shown["all, on one GPU"]
+    own = {
+        "a training (12 of them)": shown["classification.step1"],
+        "mining a step (4)": shown["mine.step1"],
+        "segmenting the training images for psl++": shown["relabel.psl"],
+        "segmenting val, with CRF (11 rows)": shown["segment.val.psl"],
+        "saliency of the training images": shown["saliency"],
+        "all, on one GPU": [hours, f"{disk}, of which {downloaded:.2f} GB are downloads"],
+        "all, on 2 GPUs, at best": [*shown["on 2 GPUs, at best"], ""],
+        "all, on 4 GPUs or more, at best": [*shown["on 8 GPUs, at best"], ""],
+        "with `ROW=psl++`: all, on one GPU": few["all, on one GPU"],
+    }
+    table = read("docs/voc12.md").split("| stage | hours | disk |\n")[1].split("\n\n")[0].splitlines()[1:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert {name: found for name, *found in cells} == own
 
 
 def test_the_demo_on_a_fake_gpu_is_beside_the_cpus():

@@ -51,15 +51,29 @@ def voc(tmp_path_factory):
     return root
 
 
+def stock_caffe(folder, solver):
+    """The command in the first lines of `solver`, typed in `folder`."""
+    command = next(line[1:].split() for line in solver.read_text().splitlines() if line.startswith("#   caffe train"))
+    environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), GLOG_minloglevel="0", GLOG_logtostderr="1")
+    return subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=environment, timeout=300)
+
+
+@pytest.mark.parametrize("missing", ["data/voc12", "runs/voc12/masks/ae_step3"])
+def test_stock_caffe_names_what_is_missing(voc, tmp_path, missing):
+    """It aborts, and tells nothing of the error of a Python layer by itself."""
+    shutil.copytree(voc, tmp_path / "voc")
+    shutil.rmtree(tmp_path / "voc" / missing)
+    done = stock_caffe(tmp_path / "voc", tmp_path / "voc/prototxt/voc12/segmentation_solver.prototxt")
+    assert done.returncode != 0 and f"error: {missing}" in done.stderr and done.stderr.count("error: ") == 1
+
+
 @pytest.mark.parametrize("task", experiments.TASKS)
 def test_stock_caffe_trains_the_committed_solvers(voc, task):
     """As they are, except for one iteration of two small crops."""
     solver, net = voc / f"prototxt/voc12/{task}_solver.prototxt", voc / f"prototxt/voc12/{task}_train.prototxt"
     solver.write_text(solver.read_text().replace("max_iter: 5291", "max_iter: 1"))
     net.write_text(net.read_text().replace('"batch": 30', '"batch": 2').replace('"crop": 321', '"crop": 65'))
-    command = next(line[1:].split() for line in solver.read_text().splitlines() if line.startswith("#   caffe train"))
-    environment = dict(os.environ, PYTHONPATH=os.path.abspath("python"), GLOG_minloglevel="0", GLOG_logtostderr="1")
-    done = subprocess.run(command, cwd=voc, stderr=subprocess.PIPE, text=True, env=environment, timeout=300)
+    done = stock_caffe(voc, solver)
     assert done.returncode == 0 and "Optimization Done." in done.stderr, done.stderr[-2000:]
     assert (voc / f"runs/voc12_{task}_iter_1.caffemodel").exists()
 

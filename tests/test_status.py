@@ -10,6 +10,7 @@ from caffe import layers as L
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json, write_text
+from aepsl.data.dataset import Dataset
 from aepsl.graph import run_folder
 from aepsl.graph.graph import Graph, Start
 from aepsl.nets import caffemodel, cuda
@@ -88,18 +89,37 @@ def card(monkeypatch, tmp_path):
 
 
 def test_the_plan_is_work_over_speed_and_learns_from_the_runs_own_trainings(voc12, tmp_path, card):
-    """5,291 batches of 30 crops, three passes each; 10,582 images, .3 s of one core each, on 8 cores."""
+    """5,291 batches of 30 crops, three passes each; 10,582 images, .55 s of one core each, on 8 cores."""
     os.rename(tmp_path / "voc12", tmp_path / "later")
     computed = hours(plan.report(voc12, gpus=1, cores=8))
     seconds = 5291 * 30 * 3 * roofline.seconds(costs.net_of(voc12, "segmentation"), roofline.CARDS["V100"])
     assert computed["segmentation.ae_step1"] == pytest.approx((seconds + costs.STARTING_GPU) / 3600, abs=0.005)
-    assert computed["saliency"] == 0.11
+    assert computed["saliency"] == 0.2
     os.rename(tmp_path / "later", tmp_path / "voc12")
     text = plan.report(voc12, gpus=1, cores=8)
     assert "Computed, not measured: an NVIDIA V100 at 41% of its peak" in text and "no GPU is visible here" in text
     assert "VOCtrainval" in text
     assert hours(text)["classification.step1"] == 1  # as it was
     assert hours(text)["segmentation.ae_step1"] == pytest.approx(1, abs=0.02)  # the same work
+
+
+def test_the_plan_is_of_as_many_cores_as_cores_says(card, monkeypatch, capsys):
+    for text in ("16", "all"):
+        monkeypatch.setenv("CORES", text)
+        plan.main(["voc12", "--gpu", "0"])
+    sixteen, every = re.findall(r"and (\d+) cores", capsys.readouterr().out)
+    assert sixteen == "16" and every == str(len(os.sched_getaffinity(0)))
+    monkeypatch.setenv("CORES", "many")
+    with pytest.raises(InputError, match="CORES=many: give a number from 1 on, or all"):
+        plan.main(["voc12"])
+
+
+def test_the_plan_of_an_own_data_set_counts_its_images(voc12, tmp_path, card, data):
+    counted = {key: len(Dataset(data).ids(name)) for key, name in (("train", "train_aug"), ("val", "val"))}
+    text, others = plan.report(voc12, cores=8, data=data), plan.report(voc12, cores=8)
+    assert f"{counted['train']} training and {counted['val']} validation images. " in text
+    assert "10582 training and 1449 validation images. " in others
+    assert hours(text)["segment.val.psl"] < 0.02 < hours(others)["segment.val.psl"]
 
 
 def test_the_plan_is_of_the_gpu_that_is_there_for_one_and_for_several(voc12, tmp_path, card):

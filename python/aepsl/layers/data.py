@@ -11,7 +11,7 @@ from aepsl.base.errors import InputError
 from aepsl.data.dataset import IGNORE, Dataset, png
 from aepsl.images.pictures import read_indexed, scaled
 from aepsl.images.pixels import less_mean
-from aepsl.layers.base import listed, parameters
+from aepsl.layers.base import listed, parameters, telling
 from aepsl.layers.prefetch import Prefetch
 
 PARAMETERS = dict(  # and their defaults
@@ -42,6 +42,7 @@ class WeaklyLabelledImages(caffe.Layer):
          "mean": [104.008, 116.669, 122.675], "regions": "runs/voc12/step1/regions"}
     """
 
+    @telling
     def setup(self, bottom, top):
         self.sampler = Sampler(**parameters(self.param_str, PARAMETERS))
         expected = len(self.sampler.shapes)
@@ -61,6 +62,7 @@ class WeaklyLabelledImages(caffe.Layer):
         for blob, shape in zip(listed(top), self.sampler.shapes):
             blob.reshape(*shape)
 
+    @telling
     def forward(self, bottom, top):
         if self.prefetch is None:
             self.prefetch = Prefetch(self.sampler, self.iteration)

@@ -16,6 +16,7 @@ from google.protobuf import text_format
 
 from aepsl.base import doors
 from aepsl.data import creatures, source_table
+from aepsl.data.dataset import Dataset
 from aepsl.graph.graph import Graph
 from aepsl.graph.stage import Stage
 from aepsl.nets import build, caffemodel, cuda, sizes
@@ -27,10 +28,10 @@ from aepsl.settings.typed import Experiment
 from aepsl.training import stand_ins
 
 REFERENCE = "V100"  # where no GPU is visible, or an unknown one
-# Measured on the CPU: seconds of an iteration of LargeFOV segmentation at batch 2 on 2 cores (`make bench`) ..
-ITERATION, BATCH, CORES = 7.5, 2, 2
-# ... seconds of one core for an image of 500 x 375 (of saliency, the detector says) ..
-SECONDS = dict(masks=0.02, relabel=0.96, segment=1.92)
+# Measured on the CPU by `make bench`: seconds of an iteration of LargeFOV segmentation at batch 2 on 2 cores ..
+ITERATION, BATCH, CORES = 10.78, 2, 2
+# ... seconds of one core for an image of 500 x 375: the CRF of 2 labels, of 20 (of saliency, the detector says) ..
+SECONDS = dict(masks=0.02, relabel=0.58, segment=1.71)
 # ... and kB that a stage leaves of a photo of VOC.
 KILOBYTES = dict(saliency=32, mine=5, masks=5, relabel=7, segment=7)
 PHOTO = (375, 500)
@@ -40,16 +41,23 @@ CONTEXT, LIBRARIES = 400 * 2**20, 100 * 2**20
 STARTING, STARTING_GPU = 1.2, 7
 
 
-def learned(graph: Graph, took: Mapping[str, float], gpus: int, cores: int) -> tuple[float, int]:
+def learned(
+    graph: Graph, took: Mapping[str, float], gpus: int, cores: int, images: Mapping[str, int]
+) -> tuple[float, int]:
     """(time of the run's finished trainings / their computed time, their number); (1, 0) before the first."""
-    computed = expected(graph, gpus, cores)
+    computed = expected(graph, gpus, cores, images=images)
     trained = [stage.name for stage in graph.shown() if stage.is_training and stage.name in took]
     return sum(took[n] for n in trained) / sum(computed[n] for n in trained) if trained else 1, len(trained)
 
 
-def expected(graph: Graph, gpus: int, cores: int, factor: float = 1) -> dict[str, float]:
-    """{stage: expected seconds}, if the stages run one after the other; factor: multiplies the time of nets."""
-    images, (seconds_of_pass, _) = images_of(graph), speed(gpus, cores)
+def expected(
+    graph: Graph, gpus: int, cores: int, factor: float = 1, images: Optional[Mapping[str, int]] = None
+) -> dict[str, float]:
+    """{stage: expected seconds}, if the stages run one after the other.
+
+    factor: multiplies the time of nets; images: of `images_of`.
+    """
+    images, (seconds_of_pass, _) = images or images_of(graph), speed(gpus, cores)
     seconds = {}
     for stage in graph.shown():
         net, passes = passes_of(graph.experiment, stage, images)
@@ -118,8 +126,11 @@ def images_per_second(experiment: Experiment, task: str, card: Optional[str]) ->
     return 1 / (3 * seconds_on(card, net_of(experiment, task)))
 
 
-def images_of(graph: Graph) -> dict[str, int]:
-    """How many images the experiment's lists have: the checked number, or before the check the expected one."""
+def images_of(graph: Graph, data: Optional[str] = None) -> dict[str, int]:
+    """How many images the experiment's lists have: in the data set `data`; else as checked, else as expected."""
+    if data:
+        dataset, lists = Dataset(data), graph.experiment.data
+        return {key: len(dataset.ids(name)) for key, name in dict(train=lists.train, val=lists.val).items()}
     val = source_table.load().get("expected", {}).get("lists", {}).get("val", {}).get("images", 0)
     experiment = graph.experiment
     known = dict(train=experiment.data.train_images, val=experiment.synthetic.val if experiment.synthetic else val)

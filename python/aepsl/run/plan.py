@@ -8,23 +8,27 @@ from aepsl.base.table import Table, number
 from aepsl.data import source_table
 from aepsl.graph.graph import Graph
 from aepsl.paper import published
-from aepsl.run import costs, new_experiment, rows
+from aepsl.run import costs, new_experiment, rows, start
 from aepsl.settings.experiments import TASKS
 from aepsl.settings.typed import Experiment
 
 SEVERAL = (2, 4, 8)  # GPUs
 
 
-def report(experiment: Experiment, gpus: int = 0, cores: int = 1) -> str:
-    """Hours and disk that the stages of the experiment are expected to take, as text; gpus: 0 for the CPU alone."""
+def report(experiment: Experiment, gpus: int = 0, cores: int = 1, data: Optional[str] = None) -> str:
+    """Hours and disk that the stages of the experiment are expected to take, as text.
+
+    gpus: 0 for the CPU alone; data: the folder of a data set, whose images are counted.
+    """
     graph = Graph(experiment)
     took = {name: each for name, each in graph.run.seconds().items() if name in graph.stages and graph.is_done(name)}
-    told = costs.speed(gpus, cores)[1]
-    factor, count = costs.learned(graph, took, gpus, cores)
+    images = costs.images_of(graph, data)
+    told = f"{images['train']} training and {images['val']} validation images. {costs.speed(gpus, cores)[1]}"
+    factor, count = costs.learned(graph, took, gpus, cores, images)
     if count:
         told += f". The {count} trainings of this run took {factor:.2f} times that long, which is counted in"
-    hours = {name: took.get(name, each) / 3600 for name, each in costs.expected(graph, gpus, cores, factor).items()}
-    images = costs.images_of(graph)
+    seconds = costs.expected(graph, gpus, cores, factor, images)
+    hours = {name: took.get(name, each) / 3600 for name, each in seconds.items()}
     disk = {stage.name: costs.disk_of(graph, stage, images) for stage in graph.shown()}
     lines = [_row(name, hours[name], disk[name], "as it was" * (name in took)) for name in disk]
     downloaded = {name: size / 1e9 for name, size in downloads(experiment).items()}
@@ -57,9 +61,11 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
     parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="numbers of GPUs; the CPU without it")
     parser.add_argument("--row", default=os.environ.get("ROW") or None, help="rows of tables 3 and 4: psl,psl++ (all)")
-    parser.add_argument("--cores", type=cli.number(1), default=os.cpu_count())
+    parser.add_argument("--cores", default=os.environ.get("CORES") or None, help="how many cores to use (all)")
     asked = parser.parse_args(argv)
     experiment = new_experiment.settings(asked.name, asked.data)
     if asked.row:
         experiment = rows.only(Graph(experiment), asked.row.split(","))
-    print(report(experiment, cli.count(asked.gpu), asked.cores))
+    cores = start.cores_of(asked.cores) or len(os.sched_getaffinity(0))
+    has_own = not experiment.synthetic and experiment.name != published.PAPERS_EXPERIMENT
+    print(report(experiment, cli.count(asked.gpu), cores, asked.data if has_own else None))

@@ -25,7 +25,7 @@ from aepsl.data.dataset import Dataset
 from aepsl.images.pictures import within
 from aepsl.saliency.maps import normalised
 
-SECONDS = 0.04  # of one core, for a photo of 500 x 375
+SECONDS = 0.15  # of one core, for a photo of 500 x 375
 INPUTS: dict = {}
 
 SIGMA_CLR = 10.0  # CIELAB units
