@@ -128,6 +128,7 @@ class Dataset:
         if mask.shape != shape:
             size = decoding.header(self.image_path(image_id)).size[::-1]
             raise wrong_size(other or path, shape, size) if mask.shape == size else wrong_size(path, mask.shape, size)
+        check_values(path, np.flatnonzero(np.bincount(mask.ravel())), [*self.values, IGNORE])
         return mask
 
     def contents(self, ids: Sequence[str], *parts: str) -> dict[str, str]:
