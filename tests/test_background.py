@@ -9,11 +9,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from aepsl.base.errors import InputError
 from aepsl.data.dataset import Dataset
 from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.saliency.drfi.measures import Cue
 from aepsl.settings import experiments
-from aepsl.stages import evaluate_background, saliency
+from aepsl.stages import evaluate_background, evaluate_regions, saliency
 from conftest import copy_of_repository
 
 TRUTH = np.array([[0, 0, 0, 1, 1, 255]], np.uint8)
@@ -66,6 +67,26 @@ def test_each_image_has_its_own_threshold(small_set, settings, tmp_path):
     objects = sum(((t > 0) & (t < 255)).sum() for t in truths)
     assert found["masks"]["labelled"] == 1
     assert found["masks"]["wrong"] == pytest.approx(objects / sum((t < 255).sum() for t in truths))
+
+
+@pytest.mark.parametrize("faulty", ["S", "truth"])
+def test_values_that_are_no_class_are_refused(small_set, settings, tmp_path, faulty):
+    """They would count as wrong, or as wrongly labelled, in silence; also of the regions."""
+    masks, maps, regions = (str(tmp_path / name) for name in ("masks", "maps", "regions"))
+    for path in (small_set / "SegmentationClassAug").iterdir():
+        truth = read_indexed(str(path))
+        write_grey(f"{maps}/{path.name}", np.zeros(truth.shape, np.uint8))
+        write_grey(f"{regions}/{path.name}", np.zeros(truth.shape, np.uint16))
+        write_mask(f"{masks}/{path.name}", np.full_like(truth, 77 if faulty == "S" else 0))
+        if faulty == "truth":
+            write_mask(str(path), np.where(truth == 0, 77, truth).astype(np.uint8))
+    out, folder = str(tmp_path / "out.json"), masks if faulty == "S" else str(small_set / "SegmentationClassAug")
+    line = f"{folder}/image0.png: has the value 77, which is no class"
+    with pytest.raises(InputError, match=line):
+        evaluate_background.run(settings, str(small_set), maps, masks, out)
+    if faulty == "truth":
+        with pytest.raises(InputError, match=line):
+            evaluate_regions.run(settings, str(small_set), out, regions=regions)
 
 
 def test_true_masks_are_the_best_cue(small_set, settings, tmp_path):

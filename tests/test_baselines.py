@@ -243,6 +243,17 @@ def test_faults_are_one_line_and_leave_nothing(here, case):
     assert not os.path.exists("runs/baselines")
 
 
+@pytest.mark.parametrize("lacking", ["NAME", "MODEL", "DATA"])
+def test_what_make_baseline_needs_is_named_as_make_names_it(here, lacking):
+    given = dict(NAME="ours", MODEL="net", DATA="data")
+    words = ["--model", given["MODEL"], "--data", given["DATA"], given["NAME"] if lacking != "NAME" else ""]
+    if lacking != "NAME":
+        place = words.index(f"--{lacking.lower()}")
+        del words[place : place + 2]
+    with pytest.raises(InputError, match=f"{lacking}= is needed: make baseline NAME=fcn8s MODEL="):
+        baseline.main(words)
+
+
 @pytest.mark.parametrize("name", profile.known())
 def test_profiles_are_sound(name):
     """Each says where its figures are from; those of VOC have VOC's channels."""

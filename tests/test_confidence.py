@@ -5,6 +5,7 @@ import pytest
 
 from aepsl.base.errors import InputError
 from aepsl.nets import build, caffemodel
+from aepsl.settings import experiments
 from aepsl.tools import confidence
 from conftest import tiny_experiment
 
@@ -17,6 +18,14 @@ def test_the_table_is_its_formulas():
     f = lambda *v: f"{np.mean([1 / (1 + each) for each in v]):.2f}"  # noqa: E731
     assert one == ["1", "2", "0.55", f(0.8, 0.3), "0.75", f(1, 0.5)]
     assert two == ["2", "1", "0.45", f(0.45), "1.00", "0.50"]
+
+
+def test_images_without_labels_have_no_v(small_set):
+    """An empty table would say nothing."""
+    (small_set / "image_labels.txt").write_text("".join(f"image{k}\n" for k in range(6)))
+    experiment = experiments.changed(experiments.load("demo"), {"classes": ["cat", "dog"]})
+    with pytest.raises(InputError, match="image_labels.txt: no image of val has a label; name another list"):
+        confidence.run(experiment, str(small_set), "val", "no model is read")
 
 
 def test_v_is_that_of_the_net(data, tmp_path, capsys):

@@ -168,6 +168,7 @@ CLASSES = {
     "invisible": ("a\u200bb\nc\n".encode(), "line 1 is 'a\\u200bb'"),
     "right to left": ("a\u202eb\nc\n".encode(), "line 1 is 'a\\u202eb'"),
     "escape": (b"\x1b[31m\nc\n", "line 1 is '\\x1b[31m'"),
+    "a comment": (b"# my classes\ncat\ndog\n", "line 1 is '# my classes'; a name has no commas and no tabs, and is no"),
     "a comma": (b"cat, tabby\ndog\n", "a name has no commas"),
     "a tab": (b"1\tcat\n2\tdog\n", "no tabs"),
     "empty": (b"\n", "classes.txt: is empty"),
@@ -458,7 +459,22 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
         "i3.png: has the value 9",
     ),
     "no training mask": (lambda root: [os.unlink(root / f"SegmentationClassAug/i{k}.png") for k in range(40)], None),
-    "no mask of val": (lambda root: (root / VAL_MASK).unlink(), "i42.png: no such file"),
+    "no mask of val": (lambda root: (root / VAL_MASK).unlink(), "i42.png: no such file; check the list of ids"),
+    "a mask of val that ends in .bmp": (
+        renamed(VAL_MASK, "SegmentationClassAug/i42.bmp"),
+        "i42.png: no such file; i42.bmp is there; rename it, or save it anew under this name",
+    ),
+    "a training mask in capitals": (
+        renamed(MASK, "SegmentationClassAug/i3.PNG"),
+        ("masks that end in .PNG are not used, 1 of these images (i3.PNG); rename them to .png",),
+    ),
+    "masks that lead nowhere, beside others": (
+        lambda root: [
+            os.rename(root / "SegmentationClassAug", root / "SegmentationClass"),
+            (root / "SegmentationClassAug").symlink_to("/nowhere/masks"),
+        ],
+        "SegmentationClassAug: is a link to /nowhere/masks, which is not there",
+    ),
     "no masks": (lambda root: shutil.rmtree(root / "SegmentationClassAug"), "the masks of val go there"),
     "coloured mask": (lambda root: Image.new("RGB", (WIDTH, HEIGHT)).save(root / MASK), "i3.png: has colours (RGB)"),
     "jpeg mask": (
@@ -575,8 +591,16 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
         lambda root: (root / LIST).write_text("".join(f"/JPEGImages/i{k}.jpg /Seg/i{k}.png\n" for k in range(4))),
         "line 1 names 'i0' and '/Seg/i0'",
     ),
-    "a list that is a pipe": (as_file(LIST, os.mkfifo), "train_aug.txt: cannot be read"),
-    "labels that are a folder": (as_file("image_labels.txt", os.mkdir), "image_labels.txt: cannot be read"),
+    "a list that is a pipe": (as_file(LIST, os.mkfifo), "train_aug.txt: cannot be read: is no file, but a folder, a"),
+    "labels that are a folder": (as_file("image_labels.txt", os.mkdir), "image_labels.txt: cannot be read: is no file"),
+    "no labels": (
+        as_file("image_labels.txt", lambda path: None),
+        "cannot be read: no such file; it gives each image's",
+    ),
+    "labels that lead nowhere": (
+        as_file("image_labels.txt", lambda path: path.symlink_to("/nowhere/labels.txt")),
+        "image_labels.txt: cannot be read: is a link to /nowhere/labels.txt, which is not there",
+    ),
     "an image in both lists": (
         replaced("ImageSets/Segmentation/val.txt", "i42\n", "i3\n"),
         ("1 images of val are training images too (i3)",),
@@ -591,6 +615,10 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     "JPG": (renamed(IMAGE, "JPEGImages/i3.JPG"), None),
     "png": (as_file(IMAGE, lambda path: Image.new("RGB", (WIDTH, HEIGHT)).save(path.with_suffix(".png"))), None),
     "two of one name": (lambda root: shutil.copy(root / IMAGE, root / "JPEGImages/i3.png"), "has i3.jpg and i3.png"),
+    "an image that ends in .webp": (
+        lambda root: [Image.open(root / IMAGE).save(root / "JPEGImages/i3.webp"), (root / IMAGE).unlink()],
+        "i3.jpg: no such file; i3.webp is there; rename it",
+    ),
     "another format": (lambda root: Image.new("RGB", (WIDTH, HEIGHT)).save(root / IMAGE, format="BMP"), None),
     "a link": (both(renamed(IMAGE, "other.jpg"), lambda root: (root / IMAGE).symlink_to("../other.jpg")), None),
     "a link to nowhere": (
@@ -676,7 +704,7 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     "a file for the images": (as_folder("JPEGImages", lambda path: path.write_text("x")), "JPEGImages: no such folder"),
     "images that lead to themselves": (
         as_folder("JPEGImages", lambda path: path.symlink_to("JPEGImages")),
-        "JPEGImages: no such folder",
+        "JPEGImages: is a link to JPEGImages, which is not there",
     ),
     "a file for the masks": (
         as_folder("SegmentationClassAug", lambda path: path.write_text("x")),
@@ -723,6 +751,24 @@ def test_data_sets(root, case, capsys):
     else:
         assert said == ""
     assert found is None or found["val"] == 20
+
+
+def test_a_name_whose_accents_are_characters_of_their_own_is_named(tmp_path):
+    """As macOS writes them; printed, the two names are the same."""
+    (tmp_path / "cafe\u0301.jpg").write_bytes(b"")
+    line = str(decoding.unreadable(str(tmp_path / "caf\u00e9.jpg")))
+    assert line.endswith("no such file; 'cafe\\u0301.jpg' is there; rename it, or save it anew under this name")
+
+
+def test_classes_that_no_file_gives_are_vocs(tmp_path):
+    """As where DATA= names a folder above or below the data set."""
+    with pytest.raises(InputError, match="classes.txt: is not there, so the classes are VOC's; .* uses yak"):
+        Dataset(str(tmp_path), ["cat", "yak"])
+
+
+@pytest.mark.parametrize("part", ["²/²", "1", "0/2", "3/2", "1/2/3", "-1/2", "1/"])
+def test_a_share_that_is_none_is_one_line(part):
+    outcome(lambda: lists.shard(["a", "b"], part), f"--shard {part}: must be K/N with K from 1 to N")
 
 
 def test_images_that_the_scale_makes_specks_are_refused(root):

@@ -87,6 +87,7 @@ PLACES = {
     "here": (".", "cannot be a file"),
     "below a file": ("file/x", "file/x: cannot be a file"),
     "a device": ("/dev/null", "/dev/null: cannot be a file"),
+    "what a shell redirects": ("/dev/stdout", "/dev/stdout: cannot be a file"),
     "a pipe": ("pipe", "pipe: cannot be a file"),
     "not ours": ("shut/x/y", "shut/x/y: cannot be written"),
     "too long": ("x" * 300, "File name too long"),
@@ -129,18 +130,22 @@ def test_the_command_knows_the_remedy(tmp_path, monkeypatch):
     """What low floors say is wrong, and the files that a run makes anew."""
     monkeypatch.chdir(tmp_path)
     user, run, stage = (decoding.unreadable(f"{folder}/a.png") for folder in ("data", "runs/demo/data", "runs/maps"))
-    again = "type the same command again"
+    assert str(run) == "runs/demo/data/a.png: no such file; there is no folder runs/demo/data either; name another"
+    for folder in ("data", "runs/demo/data", "runs/maps"):
+        os.makedirs(folder)
+    user, run, stage = (decoding.unreadable(f"{folder}/a.png") for folder in ("data", "runs/demo/data", "runs/maps"))
     for each in (run, stage):  # a folder of the user's in runs/
         assert cli.remedied(each).endswith("no such file; check the list of ids and the data folder")
     os.makedirs("runs/demo/made")
     files.write_text("runs/maps/made_of.json", "{}")
-    assert cli.remedied(stage) == f"runs/maps/a.png: no such file; {again}, which makes it anew"
+    again = "start its run again, which makes it anew"
+    assert cli.remedied(stage) == f"runs/maps/a.png: no such file; {again}"
     assert cli.remedied(user) == "data/a.png: no such file; check the list of ids and the data folder"
-    assert cli.remedied(run) == f"runs/demo/data/a.png: no such file; {again}, which makes it anew"
+    assert cli.remedied(run) == f"runs/demo/data/a.png: no such file; {again}"
     assert cli.remedied(pickle.loads(pickle.dumps(run))) == cli.remedied(run)  # it comes from other processes
     line = cli.remedied(files.no_room(".", 2e6))
     assert "2 MB are needed next and" in line and line.endswith(
-        f"MB are free; make room (`make reproduce-dry` says how much a run takes) and {again}"
+        "MB are free; make room (`make reproduce-dry` says how much a run takes) and type the same command again"
     )
     monkeypatch.setattr(os, "access", lambda *arguments: False)
     with pytest.raises(InputError) as error:

@@ -117,6 +117,22 @@ def test_command(tmp_path):
     assert len(result["absent"]) == 18
 
 
+def test_the_classes_of_the_data_set_name_the_rows(tmp_path, capsys):
+    """classes.txt beside the true masks: a table with VOC's names would be another's."""
+    written(tmp_path / "set/SegmentationClass", [[[0, 1, 2, 2]]])
+    (tmp_path / "set/classes.txt").write_text("yak\nemu\n")
+    (tmp_path / "other.txt").write_text("a\nb\n")
+    (tmp_path / "ids.txt").write_text("0\n")
+    masks, ids = str(tmp_path / "set/SegmentationClass"), str(tmp_path / "ids.txt")
+    command = ["--pred", masks, "--gt", masks, "--ids", ids, "--json", str(tmp_path / "out.json")]
+    evaluate.main(command)
+    assert list(json.loads((tmp_path / "out.json").read_text())["iou"]) == ["background", "yak", "emu"]
+    evaluate.main([*command, "--classes", str(tmp_path / "other.txt")])
+    assert list(json.loads((tmp_path / "out.json").read_text())["iou"]) == ["background", "a", "b"]
+    with pytest.raises(InputError, match="classes.txt: is .*classes.txt; the result would replace"):
+        evaluate.main([*command[:-1], str(tmp_path / "set/classes.txt")])
+
+
 def test_measure_against_counts_by_hand(small_set, tmp_path):
     """Regions of the left half of every image, for its first label."""
     experiment = experiments.changed(experiments.load("demo"), {"classes": ["cat", "dog"]})

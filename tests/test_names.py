@@ -16,6 +16,7 @@ import pytest
 import yaml
 from caffe.proto import caffe_pb2
 
+from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import sha256
 from aepsl.images.pictures import read_picture
@@ -255,6 +256,33 @@ def test_a_row_that_is_none_is_refused_before_anything(tmp_path, monkeypatch, ro
     with pytest.raises(InputError, match="no row of tables 3 and 4"):
         run_start.main(["demo", "submission", f"--row={row}"])
     assert sorted(tmp_path.rglob("*")) == before and ran_nothing(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["run demo all -n", "run mine --missing", "run voc12 --missing", "plan voc12"])
+def test_data_that_are_not_there_are_named_before_anything(tmp_path, monkeypatch, command):
+    """Also before a download, and before costs are told, which would be those of other data."""
+    monkeypatch.chdir(copy_of_repository(tmp_path / "tree"))
+    name, *words = command.split()
+    with pytest.raises(InputError, match="nowhere: no such folder; DATA= must name a data set in VOC layout"):
+        dict(run=run_start, plan=plan)[name].main([*words, "--data", "nowhere"])
+
+
+def test_an_experiment_without_data_asks_for_them_before_a_download(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(copy_of_repository(tmp_path / "tree"))
+    with pytest.raises(InputError, match="Which data"):
+        run_start.main(["rehearsal", "--missing"])
+    run_start.main(["voc12", "--missing"])
+    assert "data" in capsys.readouterr().out.split()
+
+
+@pytest.mark.parametrize("gpus, expected", [("", 0), ("0", 1), ("1,0", 2), ("0,0", None), ("1,01", None)])
+def test_a_gpu_is_named_once(gpus, expected):
+    """Two nets would share its memory."""
+    if expected is not None:
+        assert cli.count(gpus) == expected
+        return
+    with pytest.raises(InputError, match=f"GPU={gpus}: names a GPU twice"):
+        cli.count(gpus)
 
 
 def leaves(settings, above=()):

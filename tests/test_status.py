@@ -122,6 +122,13 @@ def test_the_plan_of_an_own_data_set_counts_its_images(voc12, tmp_path, card, da
     assert hours(text)["segment.val.psl"] < 0.02 < hours(others)["segment.val.psl"]
 
 
+@pytest.mark.parametrize("change", [{"training.psl": dict(batch=1000)}, {"data.crop": 4001}, {"channels": [9000] * 5}])
+def test_the_plan_of_a_net_that_caffe_cannot_hold_is_one_line(voc12, card, change):
+    """Caffe would end the process."""
+    with pytest.raises(InputError, match="Caffe takes 2147483647 at most; make"):
+        plan.report(experiments.changed(voc12, change))
+
+
 def test_the_plan_is_of_the_gpu_that_is_there_for_one_and_for_several(voc12, tmp_path, card):
     os.rename(tmp_path / "voc12", tmp_path / "elsewhere")
     card("NVIDIA H200")

@@ -286,6 +286,28 @@ def test_regions_of_labels_that_the_image_has_not(creatures, bits, complaint):
         train._check_images(dataset, ids, folder, None)
 
 
+@pytest.mark.parametrize("kind", ["masks", "regions", "another class"])
+def test_masks_of_the_users_own_fit_the_labels(creatures, tmp_path, kind):
+    """As S does, which may lack a class of the labels. Regions have the values of masks, but not their meaning."""
+    dataset, ids = Dataset(str(creatures), ["quillow", "marbit"]), [f"image{k}" for k in range(6)]
+    for image_id, labels in zip(ids, dataset.labels(ids)):
+        S = np.zeros(read_indexed(f"{creatures}/SegmentationClassAug/{image_id}.png").shape, np.uint8)
+        S[:9] = 1 + labels.argmax() if kind == "masks" else 1
+        write_mask(f"{tmp_path}/S/{image_id}.png", S) if kind != "regions" else write_grey(
+            f"{tmp_path}/S/{image_id}.png", S.astype(np.uint16)
+        )
+    call = lambda: train._check_images(dataset, ids, None, f"{tmp_path}/S")  # noqa: E731
+    if kind == "masks":
+        call()
+        return
+    regions, other = (
+        "has 16 bits, as mined regions have; name the folder that `aepsl masks`",
+        "3 of 6 masks do not have",
+    )
+    with pytest.raises(InputError, match=regions if kind == "regions" else other):
+        call()
+
+
 def test_bad_weights_are_one_line_and_leave_nothing(creatures, tmp_path):
     path = str(tmp_path / "w.caffemodel")
     refused(creatures, tmp_path / "run", "w.caffemodel: no such caffemodel", "--weights", path)

@@ -156,6 +156,16 @@ def test_folders_of_the_users_own_are_only_read(out, made, sources, tmp_path):
     assert os.readlink(new / "JPEGImages" / (made.ids["val"][0] + ".jpg")).startswith(str(own))
 
 
+def test_the_check_before_downloads_asks_for_the_folder(out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match="nowhere: no such folder; run scripts/get_voc.sh, or name your folder VOC2012"
+    ):
+        voc.main(["--check", "--out", "new", "--voc", "nowhere"])
+    voc.main(["--check", "--out", "new", "--voc", str(out / "VOC2012")])
+    assert not os.path.exists("new")
+
+
 def test_masks_of_the_users_own_stand_in_for_sbd(out, made, sources, tmp_path):
     """Many have VOC with a folder SegmentationClassAug, grey or with a palette, and no SBD."""
     voc.run(str(out), sources=sources)

@@ -160,7 +160,7 @@ def test_figures_that_were_edited_are_said(voc12, tmp_path):
 
 def test_results_of_another_experiment_are_not_shown_as_this_ones(voc12, tmp_path):
     write_json(f"{tmp_path}/voc12/results.json", results_of_voc12("mine"))
-    with pytest.raises(InputError, match="results.json: is of 'mine', not of voc12"):
+    with pytest.raises(InputError, match="is of 'mine', not of voc12; give the run's folder its name again; or,"):
         report.gathered(voc12)
 
 

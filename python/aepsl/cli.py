@@ -90,7 +90,10 @@ def count(gpus: str) -> int:
     """How many GPUs a text like '0,1' lists; 0 for ''. InputError for any other text."""
     if gpus and not re.fullmatch(r"\d+(,\d+)*", gpus):
         raise InputError(f"GPU={gpus}: give nvidia-smi's numbers: GPU=0 or GPU=0,1")
-    return len(gpus.split(",")) if gpus else 0
+    numbers = gpus.split(",") if gpus else []
+    if len({int(number) for number in numbers}) < len(numbers):
+        raise InputError(f"GPU={gpus}: names a GPU twice; each trains one net at a time")
+    return len(numbers)
 
 
 def command(main: Callable[[], object]) -> None:
@@ -139,7 +142,7 @@ def remedied(error: InputError) -> str:
     """The line of an InputError, with the remedy."""
     if isinstance(error, BrokenFile) and run_folder.is_in_a_run(error.args[0]):
         path, fault, _ = error.args
-        return f"{path}: {fault}; type the same command again, which makes it anew"
+        return f"{path}: {fault}; start its run again, which makes it anew"
     return f"{error}{REMEDIES.get(type(error), '')}"
 
 

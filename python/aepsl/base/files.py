@@ -18,6 +18,7 @@ from typing import IO, Any, Optional
 from aepsl.base.errors import FullDisk, InputError, NoRight
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+DEVICES = ("/dev", "/dev/fd", "/proc/self/fd")  # /dev/stdout is a link there, which a result would replace
 LEFTOVER = re.compile(r"\.part\d+(\.\w+)?$")  # of a file that written_whole was writing when its process was killed
 
 
@@ -62,6 +63,7 @@ def check_place(path: str) -> None:
     """InputError unless a file can be written, or replaced, at `path`; OSError for an invalid file name."""
     place = pathlib.Path(path)
     is_file = os.path.basename(path) and (place.is_file() or not place.exists())
+    is_file = is_file and str(place.absolute().parent) not in DEVICES
     above = next(filter(pathlib.Path.exists, place.absolute().parents))
     if not is_file or not above.is_dir():
         raise InputError(f"{path}: cannot be a file; name a file in a folder, not a folder, a pipe or a device")
@@ -129,10 +131,21 @@ def folder_whole(path: str) -> Iterator[str]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def fault_of(path: str) -> str:
+    """Why a path cannot be read as a file."""
+    if os.path.islink(path) and not os.path.exists(path):
+        return f"is a link to {os.readlink(path)}, which is not there, or not below the folder that DATA= names"
+    if not os.path.exists(path):
+        return "no such file"
+    if not os.path.isfile(path):
+        return "is no file, but a folder, a pipe or a device"
+    return "may not be read; chmod a+r gives the right"
+
+
 def opened(path: str, mode: str = "r", **options: Any) -> IO[Any]:
     """`open` for reading. Raises OSError for a pipe or a device, which would never end."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, "is no file, but a folder, a pipe or a device", path)
+        raise OSError(errno.EINVAL, fault_of(path), path)
     return open(path, mode, **options)
 
 

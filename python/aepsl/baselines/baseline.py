@@ -158,9 +158,9 @@ def _options():
     environment = {key: os.environ.get(key.upper()) or None for key in ("model", "deploy", "data")}
     helps = dict(model="caffemodel, or a folder with it and its prototxt", deploy="its prototxt", data="the data set")
     parser = cli.parser(__doc__, "shard gpu", places=lambda asked: dict(written=folder.path(asked.name)))
-    parser.add_argument("name", type=experiments.checked_name, help="of a profile, prototxt/legacy/NAME.yaml")
+    parser.add_argument("name", help="of a profile, prototxt/legacy/NAME.yaml")
     for key, value in environment.items():
-        parser.add_argument("--" + key, default=value, required=not value and key != "deploy", help=helps[key])
+        parser.add_argument("--" + key, default=value, help=helps[key])
     parser.add_argument("--list", dest="list_name", default="val", help="its name, or the path of a list of ids (val)")
     several = dict(nargs="+", default=[])
     parser.add_argument("--set", dest="changes", metavar="KEY=VALUE", help="replaces a value of the profile", **several)
@@ -173,6 +173,10 @@ def _options():
 
 def main(argv: Optional[list[str]] = None) -> None:
     asked = _options().parse_args(argv)
+    for key in ("name", "model", "data"):
+        if not getattr(asked, key):
+            raise InputError(f"{key.upper()}= is needed: make baseline NAME=fcn8s MODEL=net/ DATA=data/voc12")
+    experiments.checked_name(asked.name)
     asked.changes = [*asked.changes, *(f"define.{key}={json.dumps(value)}" for key, value in vars(asked).pop("define"))]
     found = run(**vars(asked))
     if found:

@@ -48,6 +48,10 @@ def run(experiment: Experiment, data: str) -> dict[str, int]:
     if both:
         warn(f"{len(both)} images of val are training images too ({lists.shown(both)}): its figures will be too good")
     masked = [image_id for image_id, path in zip(train, in_folder(truths, train)) if os.path.lexists(path)]
+    capital = sorted(name for name in os.listdir(truths) if name.endswith(".PNG") and name[:-4] in labels)
+    if capital:
+        line = f"masks that end in .PNG are not used, {len(capital)} of these images ({capital[0]})"
+        warn(f"{truths}: {line}; rename them to .png")
     _check_scale(dataset, train + val, experiment.data.scale)
     dataset.check(sorted(set(train) - set(masked)) + test)
     for name, ids in ((experiment.data.train, masked), (experiment.data.val, val)):

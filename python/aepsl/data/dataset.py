@@ -16,6 +16,7 @@ from typing import Optional
 import numpy as np
 
 from aepsl.base.errors import InputError
+from aepsl.base.files import fault_of
 from aepsl.base.parallel import in_threads
 from aepsl.data import lists
 from aepsl.data.mask_files import Shape, check_upright, check_values, of_size, wrong_size
@@ -44,13 +45,15 @@ class Dataset:
         self.root = root
         if not os.path.isdir(root):
             raise InputError(f"{root}: no such folder; DATA= must name a data set in VOC layout")
-        names = self._path("classes.txt")
-        names = lists.read_classes(names) if os.path.lexists(names) else VOC_CLASSES
+        path = self._path("classes.txt")
+        is_named = os.path.lexists(path)
+        names = lists.read_classes(path) if is_named else VOC_CLASSES
         self.classes = list(classes) if classes else names
         unknown = [name for name in self.classes if name not in names]
         if unknown:
             fault = f"does not name {lists.shown(unknown)}, which the experiment uses"
-            raise InputError(f"{self._path('classes.txt')}: {fault}; add it, or {OWN_EXPERIMENT}")
+            fault = fault if is_named else f"is not there, so the classes are VOC's; the experiment uses {unknown[0]}"
+            raise InputError(f"{path}: {fault}; add it, or {OWN_EXPERIMENT}")
         self._images: Optional[dict[str, list[str]]] = None  # {id: [files]}, read at first use
         self._rows: Optional[dict[str, list[str]]] = None  # {id: [labels]}, read at first use
         self.values = [0] + [names.index(name) + 1 for name in self.classes]
@@ -114,7 +117,8 @@ class Dataset:
 
     def mask_folder(self) -> Optional[str]:
         """The folder of the true masks; None if the data set has no masks; InputError if it may not be read."""
-        return next((_listable(self._path(name)) for name in MASK_FOLDERS if os.path.isdir(self._path(name))), None)
+        found = next(filter(os.path.lexists, map(self._path, MASK_FOLDERS)), None)
+        return found and _listable(found)
 
     def truth(self, image_id: str, shape: Shape, other: str = "") -> Optional[np.ndarray]:
         """The true mask of an image, H x W; None if it has none: training images need none.
@@ -128,6 +132,7 @@ class Dataset:
         if mask.shape != shape:
             size = decoding.header(self.image_path(image_id)).size[::-1]
             raise wrong_size(other or path, shape, size) if mask.shape == size else wrong_size(path, mask.shape, size)
+        check_values(path, np.flatnonzero(np.bincount(mask.ravel())), [*self.values, IGNORE])
         return mask
 
     def contents(self, ids: Sequence[str], *parts: str) -> dict[str, str]:
@@ -179,8 +184,6 @@ class Dataset:
 
 def _by_stem(folder: str) -> dict[str, list[str]]:
     """{stem: [file names]} of the images in a folder."""
-    if not os.path.isdir(folder):
-        raise InputError(f"{folder}: no such folder; the images go there")
     found: dict[str, list[str]] = {}
     for file in os.listdir(_listable(folder)):
         stem, extension = os.path.splitext(file)
@@ -190,7 +193,10 @@ def _by_stem(folder: str) -> dict[str, list[str]]:
 
 
 def _listable(folder):
-    """`folder`; InputError if it may not be read."""
+    """`folder`; InputError if it is none, or may not be read."""
+    if not os.path.isdir(folder):
+        fault = fault_of(folder) if os.path.islink(folder) else "no such folder"
+        raise InputError(f"{folder}: {fault}; a data set in VOC layout has it")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise InputError(f"{folder}: may not be read; chmod a+rx gives the right")
     return folder

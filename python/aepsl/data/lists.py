@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_bytes
+from aepsl.base.files import fault_of, read_bytes
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
 MOST_CLASSES = 254  # 0 is background, 255 is not counted
@@ -56,10 +56,10 @@ def shard(ids: list[str], part: Optional[str]) -> list[str]:
     """Every n-th id from the k-th on; part: 'k/n', k from 1, or None for all ids."""
     if part is None:
         return ids
-    k, _, n = part.partition("/")
-    if not (k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
+    k, n = map(int, part.split("/")) if re.fullmatch(r"\d+/\d+", part, re.ASCII) else (0, 0)
+    if not 1 <= k <= n:
         raise InputError(f"--shard {part}: must be K/N with K from 1 to N, for example 1/4")
-    return ids[int(k) - 1 :: int(n)]
+    return ids[k - 1 :: n]
 
 
 def twice(names: Iterable[str]) -> Optional[str]:
@@ -98,8 +98,8 @@ def read_classes(path: str) -> list[str]:
         if name.strip("_").lower() == "background":
             fault = f"names {name!r}, which always has the value 0; remove the line: the first name has the value 1"
             raise InputError(f"{path}: line {number} {fault}")
-        if "," in name or not name.isprintable():
-            raise InputError(f"{path}: line {number} is {name!r}; a name has no commas and no tabs")
+        if "," in name or name.startswith("# ") or not name.isprintable():
+            raise InputError(f"{path}: line {number} is {name!r}; a name has no commas and no tabs, and is no comment")
     again = twice(names)
     if again is not None:
         raise InputError(f"{path}: names {again!r} twice; remove one of the two lines")
@@ -136,7 +136,7 @@ def lines(path: str, what: str) -> list[tuple[int, str]]:
         fault = f"line {number} is not UTF-8, but UTF-16, Latin-1 or the like"
         raise InputError(f"{path}: {fault}; save it as UTF-8") from None
     except (OSError, ValueError):
-        raise InputError(f"{path}: cannot be read; it gives {what}") from None
+        raise InputError(f"{path}: cannot be read: {fault_of(path)}; it gives {what}") from None
     rows = [(number, row.strip(" \t")) for number, row in enumerate(re.split("\r\n|\r|\n", text), 1)]
     rows = [row for row in rows if row[1]]
     if not rows:

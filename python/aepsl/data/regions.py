@@ -31,6 +31,12 @@ def check_bits(path: str) -> None:
         raise InputError(f"{path}: has {bits} bits, and mined regions have 16; name the folder that `aepsl mine` made")
 
 
+def check_is_mask(path: str) -> None:
+    """InputError for a PNG of mined regions where a training mask is meant; only its header is read."""
+    if decoding.header(path).bits == 16:
+        raise InputError(f"{path}: has 16 bits, as mined regions have; name the folder that `aepsl masks` made")
+
+
 def packed(regions: np.ndarray) -> np.ndarray:
     """H x W uint16 bit sets from `regions`, N x H x W booleans; InputError if N is above 16."""
     if len(regions) > MOST_LABELS:

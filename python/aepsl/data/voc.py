@@ -101,10 +101,14 @@ def _list(root, name):
     return os.path.join(root, LISTS, name + ".txt")
 
 
-def _lists(voc, sbd, test):
-    """{name: sorted ids}; train_aug is VOC's train and all of SBD, without VOC's val."""
+def _check_folder(voc):
     if not os.path.isdir(voc):
         raise InputError(f"{voc}: no such folder; run scripts/get_voc.sh, or name your folder VOC2012 with --voc")
+
+
+def _lists(voc, sbd, test):
+    """{name: sorted ids}; train_aug is VOC's train and all of SBD, without VOC's val."""
+    _check_folder(voc)
     paths = dict(train=_list(voc, "train"), val=_list(voc, "val"), **(dict(test=_list(test, "test")) if test else {}))
     lists = {name: read_list(path).ids for name, path in paths.items()}
     augmented = os.path.join(voc, "SegmentationClassAug")
@@ -210,8 +214,10 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("--test", help="folder VOC2012 with the test images and their list (OUT/VOC2012test, if there)")
     source_table.add_option(parser)
     parser.add_argument(
-        "--check", action="store_true", help="only check that no output contains an input, or is in one"
+        "--check", action="store_true", help="only check that VOC is a folder, and no output contains an input"
     )
     asked = vars(parser.parse_args(argv))
-    if not asked.pop("check"):
+    if asked.pop("check"):
+        _check_folder(_sources(asked["out"], asked["voc"])[0])
+    else:
         run(**asked)

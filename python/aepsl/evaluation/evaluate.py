@@ -1,5 +1,6 @@
 """IoU of segmentations, against true masks."""
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
@@ -140,20 +141,26 @@ def _check(prediction, truth):
         raise InputError(f"{prediction}: is {ours}, the ground truth {theirs}; segment the image at its own size")
 
 
+def _classes(asked: Any) -> Optional[str]:
+    """The file of class names; None for VOC's."""
+    beside = os.path.join(os.path.dirname(os.path.abspath(asked.gt)), "classes.txt")
+    return asked.classes or (beside if os.path.lexists(beside) else None)
+
+
 def main(argv: Optional[list[str]] = None) -> None:
     from aepsl.evaluation import meaning  # it imports this file
 
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, places=lambda asked: dict(classes=_classes(asked)))
     parser.add_argument("--pred", required=True, help="folder of predicted masks")
     parser.add_argument("--gt", required=True, help="folder of true masks")
     parser.add_argument("--ids", required=True, help="file of ids, one a line")
     parser.add_argument("--json", required=True, help="file to write")
-    parser.add_argument("--classes", help="file of class names, values 1, 2, ...; VOC's 20 without it")
+    parser.add_argument("--classes", help="names, values 1, 2, ... (classes.txt beside GT, or VOC's 20)")
     parser.add_argument("--as-given", **AS_GIVEN)
     arguments = parser.parse_args(argv)
     check_place(arguments.json)
-    ids = read_list(arguments.ids).ids
-    names = ["background", *(read_classes(arguments.classes) if arguments.classes else VOC_CLASSES)]
+    ids, path = read_list(arguments.ids).ids, _classes(arguments)
+    names = ["background", *(read_classes(path) if path else VOC_CLASSES)]
     compared = arguments.pred, arguments.gt, ids, list(range(len(names))), names
     result = run(*compared)
     meaning.check_folder(*compared, as_given=arguments.as_given)

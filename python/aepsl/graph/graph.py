@@ -128,8 +128,8 @@ class Graph:
     def checked_row(self, row: str) -> str:
         """`row`; InputError if neither tables 3 and 4 nor our additions have such a row."""
         if row not in self.rows:
-            known = ", ".join(self.rows)
-            raise InputError(f"{row}: no row of tables 3 and 4; `rows` in experiment.yaml and ROW= take {known}")
+            fault = f"{row or repr(row)}: no row of tables 3 and 4"
+            raise InputError(f"{fault}; `rows` in experiment.yaml and ROW= take {', '.join(self.rows)}")
         return row
 
     def needed(self, targets: Iterable[str] = ("results",)) -> list[Stage]:

@@ -7,6 +7,7 @@ would fill the memory is refused in one line, before anything of it is decoded.
 import contextlib
 import io
 import os
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from aepsl.base.errors import BrokenFile, InputError
-from aepsl.base.files import read_bytes
+from aepsl.base.files import fault_of, read_bytes
 from aepsl.images import jpeg
 
 MOST_PIXELS = 2**27  # 134 million; the largest cameras of telephones have 108
@@ -119,17 +120,29 @@ def check_whole(path: str) -> Header:
 def unreadable(path: str, formats: Sequence[str] = FORMATS) -> InputError:
     """The InputError for an image file that did not open as one of `formats`: the fault, and the remedy."""
     if os.path.islink(path) and not os.path.exists(path):
-        where = f"is a link to {os.readlink(path)}, which is not there, or not below the folder that DATA= names"
-        return InputError(f"{path}: {where}; copy the file itself")
+        return InputError(f"{path}: {fault_of(path)}; copy the file itself")
     if not os.path.exists(path):
-        return BrokenFile(path, "no such file", "check the list of ids and the data folder")
+        return BrokenFile(path, fault_of(path), _remedy_of_missing(path))
     if not os.path.isfile(path):
-        return InputError(f"{path}: is no file, but a folder, a pipe or a device; put an image there")
+        return InputError(f"{path}: {fault_of(path)}; put an image there")
     if not os.access(path, os.R_OK):
-        return InputError(f"{path}: may not be read; chmod a+r gives the right")
+        return InputError(f"{path}: {fault_of(path)}")
     if os.path.getsize(path) == 0:
         return BrokenFile(path, "is empty", "copy it again from the archive")
     if formats != FORMATS:
         with contextlib.suppress(Exception), Image.open(path, formats=FORMATS) as image:
             return BrokenFile(path, f"is {image.format}, no PNG", "make it anew as PNG: renamed it stays what it is")
     return BrokenFile(path, "cannot be decoded", "copy it again from where it came, or save it anew as JPEG or PNG")
+
+
+def _remedy_of_missing(path: str) -> str:
+    """What to do about a file that does not exist: its name may be written otherwise, or have another ending."""
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder or "."):
+        return f"there is no folder {folder} either; name another"
+    plain = lambda each: unicodedata.normalize("NFC", os.path.splitext(each)[0]).casefold()  # noqa: E731
+    near = next((each for each in sorted(os.listdir(folder or ".")) if plain(each) == plain(name)), None)
+    if near:
+        near = near if near.isascii() else ascii(near)  # an accent can be a character of its own
+        return f"{near} is there; rename it, or save it anew under this name"
+    return "check the list of ids and the data folder"

@@ -152,7 +152,11 @@ def passes_of(experiment: Experiment, stage: Stage, images: Mapping[str, int]) -
 
 
 def net_of(experiment: Experiment, task: str, sides: Optional[tuple[int, ...]] = None) -> Any:
-    """The deploy net of the experiment for an image of `sides` (height, width), or for a crop."""
+    """The deploy net of the experiment for an image of `sides` (height, width), or for a crop.
+
+    InputError for a net that Caffe cannot hold.
+    """
+    build.check_size(experiment, task)
     return _net_of(build.deploy_net(experiment, task), sides)
 
 
@@ -175,7 +179,12 @@ def parameters(net: Any) -> int:
 
 
 def memory_of_training(experiment: Experiment, task: str) -> int:
-    """Bytes of GPU memory that a training takes, CUDA itself included. Computed, not measured."""
-    net = stand_ins.net(experiment, task, experiment.training.of(task).batch)
+    """Bytes of GPU memory that a training takes, CUDA itself included. Computed, not measured.
+
+    InputError for a batch that Caffe cannot hold.
+    """
+    batch = experiment.training.of(task).batch
+    build.check_size(experiment, task, batch)
+    net = stand_ins.net(experiment, task, batch)
     parameter = text_format.Parse(build.train_net(experiment, task), caffe_pb2.NetParameter())
     return sizes.training_bytes(net, parameter) + CONTEXT + LIBRARIES

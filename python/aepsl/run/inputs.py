@@ -90,6 +90,8 @@ def _detector(experiment: Experiment, contents: Contents) -> str:
 def missing(name: str, data: Optional[str], weights: Optional[str]) -> list[str]:
     """What a run needs and scripts/ can download: 'data', and names of caffemodels in scripts/sources.yaml."""
     experiment = new_experiment.settings(name, data)
+    if name != published.PAPERS_EXPERIMENT and not experiment.synthetic:
+        data_of(experiment, data)  # before anything is downloaded
     needs = []
     # data/voc12 is made anew for an unpacked folder VOC2012: it may be another folder than the last time.
     has_data = os.path.exists(os.path.join(data or VOC12_DATA, "image_labels.txt"))

@@ -40,6 +40,8 @@ def run(name: str, data: Optional[str] = None) -> None:
 
 def settings(name: str, data: Optional[str] = None) -> Experiment:
     """The Experiment of that name, or the one that `run` would write; nothing is written."""
+    if data and not os.path.isdir(data):
+        raise InputError(f"{data}: no such folder; DATA= must name a data set in VOC layout")
     if experiments.checked_name(name) in experiments.known() or not data:
         return experiments.load(name)
     return experiments.of_settings(derived(Dataset(data)), data, name)

@@ -78,8 +78,8 @@ def results(run: RunFolder, experiment: Experiment, faults: Faults) -> dict[str,
         raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew")
     if value.get("experiment", experiment.name) != experiment.name:
         raise InputError(
-            f"{path}: is of {shown(value['experiment'])}, not of {experiment.name}; delete it and type the run's "
-            "command again, which makes it anew"
+            f"{path}: is of {shown(value['experiment'])}, not of {experiment.name}; give the run's folder its name "
+            "again; or, where the run is a copy, delete this file and start the run"
         )
     for error in list(_validators()["results.json"].iter_errors(value)):
         part = tuple(error.absolute_path)

@@ -49,6 +49,8 @@ def first_of(folder: str, image_id: str, extensions: Sequence[str]) -> str:
     paths = [os.path.join(folder, image_id + extension) for extension in extensions]
     found = next(filter(os.path.exists, paths), None)
     if found is None:
+        if not os.path.isdir(folder):
+            raise InputError(f"{folder}: no such folder; name another")
         remedy = "add it, or take the image from the list"
         raise InputError(f"{folder}: holds no {image_id}{' or '.join(extensions)}; {remedy}")
     return found

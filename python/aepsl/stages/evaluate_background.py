@@ -11,6 +11,7 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_json
 from aepsl.data.dataset import IGNORE, Dataset, png
+from aepsl.data.mask_files import check_values
 from aepsl.images.pictures import read_indexed
 from aepsl.saliency.drfi.measures import Cue
 from aepsl.settings.typed import Experiment
@@ -52,9 +53,11 @@ def run(experiment: Experiment, data: str, saliency: str, masks: str, out: str) 
         B = background(experiment, dataset, row, saliency, image_id)
         truth = dataset.truth(image_id, B.shape, png(saliency, image_id))
         cue.add(B, truth)
-        S = read_indexed(png(masks, image_id))
+        path = png(masks, image_id)
+        S = read_indexed(path)
         if S.shape != B.shape:
-            raise InputError(f"{masks}/{image_id}.png: does not have its map's size; delete it and make it anew")
+            raise InputError(f"{path}: does not have its map's size; delete it and make it anew")
+        check_values(path, np.unique(S), [*dataset.values, IGNORE])
         counts.update(counted(S, truth))
     write_json(out, dict(cue=cue.shares(), masks=shares(counts)))
     return Made([out])

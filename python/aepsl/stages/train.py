@@ -9,12 +9,15 @@ import os
 from collections.abc import Sequence
 from typing import Optional
 
+import numpy as np
+
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder
 from aepsl.base.locks import only_one
+from aepsl.data import check
 from aepsl.data.dataset import Dataset, in_folder
-from aepsl.data.regions import check_bits, check_count
+from aepsl.data.regions import check_bits, check_count, check_is_mask
 from aepsl.layers.psl import CONFIDENCES
 from aepsl.nets import build, caffemodel, device
 from aepsl.paper.recipes import TRUTH
@@ -83,7 +86,12 @@ def _check_files(out: str, initial: Sequence[str], classifier: Optional[str]) ->
 def _check_images(dataset: Dataset, ids: Sequence[str], regions: Optional[str], masks: Optional[str]) -> None:
     """InputError if an image, a region or a mask is missing or invalid."""
     if masks:
-        dataset.check_masks(ids, masks)
+        found = dataset.check_masks(ids, masks)
+        if masks != dataset.mask_folder():  # those are compared with the labels when a run starts
+            list(map(check_is_mask, in_folder(masks, ids)))
+            drawn = np.array([np.isin(dataset.values[1:], values) for values in found])
+            labels = drawn & (dataset.labels(ids) > 0)  # S may lack a class of the labels
+            check.compare(masks, ids, dataset.classes, labels, drawn)
     elif regions:
         found = dataset.check(ids, [regions])
         for path, (values,), labels in zip(in_folder(regions, ids), found, dataset.labels(ids)):

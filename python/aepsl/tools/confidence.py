@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
+from aepsl.base.errors import InputError
 from aepsl.base.table import Table, number
 from aepsl.data.dataset import Dataset
 from aepsl.layers.losses import softmax
@@ -29,6 +30,8 @@ def run(experiment: Experiment, data: str, list_name: str, model: str, gpu: devi
     ids = dataset.ids(list_name)
     dataset.check(ids)
     labels = dataset.labels(ids, may_lack=True)
+    if not labels.any():
+        raise InputError(f"{data}/image_labels.txt: no image of {list_name} has a label; name another list")
     net = WholeImages(experiment, "classification", model, gpu)
     return table(labels, np.concatenate([_probabilities(net, dataset, each) for each in tqdm(ids, disable=None)]))
 
