@@ -226,6 +226,8 @@ NO_NAMES = [
     "a b",
     "-x",
     "{x}",
+    "legacy",  # the baselines' folder in prototxt
+    "baselines",  # and in runs
 ]
 
 
