@@ -16,7 +16,7 @@ from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.run import checked
 from aepsl.saliency.maps import Maps
 from aepsl.stages import mine, saliency, segment
-from aepsl.tools import compare
+from aepsl.tools import compare, infer
 
 CLASSES = ["cat", "dog", "emu", "fox", "gnu", "hen", "ibis", "jay"]
 COUNT, HEIGHT, WIDTH = 30, 48, 64
@@ -477,3 +477,19 @@ def test_ids_that_a_disk_takes_for_one(tmp_path, monkeypatch):
     for one, two in (("a", "A"), ("caf\u00e9", "cafe\u0301"), ("stra\u00dfe", "STRASSE")):
         with pytest.raises(InputError, match=f"this disk takes {one}.png and {two}.png for one file; rename one"):
             checked.check_names(str(tmp_path), ["b", one, two])
+
+
+@pytest.mark.parametrize("one, two", [("a.png", "A.png"), ("a.png", "A.jpg"), ("caf\u00e9.png", "cafe\u0301.png")])
+def test_pictures_that_a_disk_takes_for_one(tmp_path, monkeypatch, one, two):
+    """Before a net is loaded: the second's masks would replace the first's."""
+    paths = [f"{tmp_path}/1/{one}", f"{tmp_path}/2/{two}"]
+    for path in paths:
+        os.makedirs(os.path.dirname(path))
+        cv2.imencode(".png", np.arange(192, dtype=np.uint8).reshape(8, 8, 3))[1].tofile(path)
+    monkeypatch.setattr(infer, "SegmentationNet", lambda *arguments: pytest.fail("a net was loaded"))
+    given = compare.experiments.load("demo"), paths, "x.caffemodel", str(tmp_path / "out")
+    with pytest.raises(pytest.fail.Exception, match="a net was loaded"):  # this disk tells them apart
+        infer.run(*given)
+    monkeypatch.setattr(checked, "_is_one_file", lambda *arguments: True)
+    with pytest.raises(InputError, match="this disk takes .*.png and .*.png for one file; rename one"):
+        infer.run(*given)

@@ -68,6 +68,7 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
     asked: of `main`; options: of snakemake; more: of graph.Start. None after -n, or if a queue has the jobs (queue.py).
     """
     dry, others = _parted(options)
+    queue.check_profile(asked.profile)
     gpus, cores = queue.gpus(asked, others), cores_of(asked.cores)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"
