@@ -209,7 +209,7 @@ def test_a_stage_that_meets_a_damaged_file_stops_with_one_line(run, kept):
     arguments = ["--experiment", "tiny", "--data", str(run.data), "--regions", "runs/tiny/step1/regions"]
     done = run.command("masks", *arguments, "--saliency", "runs/tiny/saliency", "--out", "runs/tiny/masks/ae_step1")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "train_000002.png: cannot be decoded; type the same command again" in done.stderr
+    assert "train_000002.png: cannot be decoded; type the run's command again" in done.stderr
     healed(run, kept, before)
 
 

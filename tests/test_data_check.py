@@ -165,6 +165,12 @@ CLASSES = {
     "words of YAML": (b"yes\nnull\n~\n<<\n", ["yes", "null", "~", "<<"]),
     "like numbers": (b"1\n1e5\n0x1F\n2001-01-01\n", ["1", "1e5", "0x1F", "2001-01-01"]),
     "signs": ("#a\n- x\n'\n{a}\n%s\n../x\n🐈\n".encode(), ["#a", "- x", "'", "{a}", "%s", "../x", "🐈"]),
+    "Persian, with a joiner": ("می\u200cز\nc\n".encode(), ["می\u200cز", "c"]),
+    "emoji of three": (
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467\nc\n".encode(),
+        ["\U0001f468\u200d\U0001f469\u200d\U0001f467", "c"],
+    ),
+    "a spreadsheet's space": ("hot\u00a0dog\nc\n".encode(), "a name has no commas, no tabs and no hidden signs"),
     "invisible": ("a\u200bb\nc\n".encode(), "line 1 is 'a\\u200bb'"),
     "right to left": ("a\u202eb\nc\n".encode(), "line 1 is 'a\\u202eb'"),
     "escape": (b"\x1b[31m\nc\n", "line 1 is '\\x1b[31m'"),
@@ -269,6 +275,18 @@ def photo(path, image, orientation=None, **settings):
 
 def renamed(old, new):
     return lambda root: (root / old).rename(root / new)
+
+
+def without_labels(numbers):
+    """A fault: lines that say of these images that they have no object."""
+
+    def fault(root):
+        path = root / "image_labels.txt"
+        rows = (line.split("\t") for line in path.read_text().splitlines())
+        none = {f"i{k}" for k in numbers}
+        path.write_text("".join(row[0] + "\n" if row[0] in none else "\t".join(row) + "\n" for row in rows))
+
+    return fault
 
 
 def both(*faults):
@@ -514,6 +532,57 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
         both(replaced("image_labels.txt", "\t", "\tcat\t"), masks(with_cat, range(60))),
         ("all 40 training images have the label cat",),
     ),
+    "no image of val has an object": (
+        both(masks(np.zeros_like, VAL), without_labels(VAL)),
+        ("none of 20 validation images has an object, so mIoU is that of background alone; add images with objects",),
+    ),
+    "half of val without an object": (both(masks(np.zeros_like, VAL[::2]), without_labels(VAL[::2])), None),
+    "no training image has an object": (
+        both(masks(np.zeros_like, range(40)), without_labels(range(40))),
+        "no label for i0, i1, i2, ..., 40 of 40 images; add a line 'ID NAME ...', or take an image without an",
+    ),
+    "a label for no object": (
+        replaced("image_labels.txt", f"i45\t{NAMES[0]}", "i45\tnone"),
+        "i45 has the label 'none', which is no class of cat, dog, hot dog; correct it",
+    ),
+    "a mask of val that is not counted": (
+        masks(lambda mask: np.full_like(mask, 255), [42]),
+        ("1 of 20 masks do not have the classes of the labels (i42); look at them",),
+    ),
+    "an image of val of one pixel": (
+        both(
+            lambda root: cv2.imwrite(f"{root}/JPEGImages/i42.jpg", np.full((1, 1, 3), 99, np.uint8)),
+            lambda root: write_mask(f"{root}/SegmentationClassAug/i42.png", np.ones((1, 1), np.uint8)),
+        ),
+        None,
+    ),
+    # names in another case
+    "a list in another case": (renamed(LIST, "ImageSets/Segmentation/Train_aug.txt"), "has Train_aug.txt, val.txt"),
+    "an id in another case": (replaced(LIST, "i3\n", "I3\n"), "image_labels.txt: no label for I3, 1 of 40 images"),
+    "a label's id in another case": (replaced("image_labels.txt", "i3\t", "I3\t"), "no label for i3, 1 of 40 images"),
+    "an image in another case": (renamed(IMAGE, "JPEGImages/I3.jpg"), "JPEGImages/i3.jpg: no such file"),
+    "a mask in another case": (renamed(VAL_MASK, "SegmentationClassAug/I42.png"), "i42.png: no such file"),
+    "a class in another case": (
+        replaced("image_labels.txt", "\tdog", "\tDog"),
+        "i1 has the label 'Dog', which is no class",
+    ),
+    "a folder in another case": (
+        renamed("JPEGImages", "jpegimages"),
+        "JPEGImages: no such folder; the images go there",
+    ),
+    "two classes that case tells apart": (
+        write("classes.txt", b"cat\ndog\nhot dog\nCat\n"),
+        ("no training image has Cat, 1 of 4 classes; nor has val: add such images, or take the class out",),
+    ),
+    # too few
+    "one training image": (
+        write(LIST, b"i1\n"),
+        ("no training image has cat, hot dog, 2 of 3 classes", "validation images do, and all of it will be wrong"),
+    ),
+    "two training images of one class": (write(LIST, b"i1\ni4\n"), "all 2 training images have the same labels (dog)"),
+    "three training images": (write(LIST, b"i0\ni1\ni2\n"), None),
+    "an empty list": (write(LIST, b"\n"), "train_aug.txt: is empty"),
+    "no list": (lambda root: (root / LIST).unlink(), "train_aug.txt: no such list, and its folder has val.txt; write"),
     "an image of val without an object": (
         both(replaced("image_labels.txt", "i42\tcat", "i42"), masks(np.zeros_like, [42])),
         None,

@@ -217,6 +217,42 @@ def test_an_engine_that_does_not_answer_is_one_line_before_any_work(repository, 
     assert process.stderr.startswith(f"ENGINE=podman: does not answer ({why})")
 
 
+@pytest.mark.parametrize("path", ["/data", "~/voc", "s3://bucket/voc", "True", "a\nb"])
+@pytest.mark.parametrize("name", ["DATA", "WEIGHTS", "SALIENCY", "SOURCES", "MODEL", "DEPLOY"])
+def test_a_path_that_is_not_there_is_told_with_its_setting(repository, name, path):
+    """It may be a variable of the user's shell, which he did not type here."""
+    process, asked = repository.call("run", "true", **{name: path})
+    assert (process.returncode, asked) == (2, []) and process.stderr.count("\n") == 1
+    line = f"{name}={path}: no such file or folder; name another, or leave {name} out (unset {name})\n"
+    assert process.stderr == line.replace("a\nb", "a?b")
+
+
+SHELL = {
+    "python": dict(PYTHONSTARTUP="/x.py", PYTHONPATH="/x", PYTHONOPTIMIZE="2", PYTHONWARNINGS="ignore"),
+    "threads": dict(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", OMP_WAIT_POLICY="active"),
+    "locale": dict(LC_ALL="tr_TR.UTF-8", LC_NUMERIC="de_DE.UTF-8", LANGUAGE="de"),
+    "bash": dict(CDPATH="/:/tmp", IFS=",", POSIXLY_CORRECT="1", BASH_ENV="/no/such", SHELLOPTS="noglob:noclobber"),
+    "folders": dict(TMPDIR="/no/such/folder", HOME="/no such/home", XDG_CACHE_HOME="/x", OLDPWD="/x"),
+    "proxies": dict(http_proxy="http://x:1", https_proxy="http://x:1", no_proxy="*"),
+    "charts": dict(MPLBACKEND="TkAgg", MPLCONFIGDIR="/x", DISPLAY=":0"),
+    "desktop": dict(NAME="DESKTOP-1", FORMAT="%F", SHELL="/bin/fish", TERM="dumb", COLUMNS="1"),
+    "gpus": dict(CUDA_VISIBLE_DEVICES="3", NVIDIA_VISIBLE_DEVICES="all", CUDA_DEVICE_ORDER="PCI_BUS_ID"),
+    "a cluster": dict(SLURM_JOB_ID="7", SLURM_CPUS_PER_TASK="3", SLURM_ARRAY_TASK_ID="2"),
+}
+
+
+@pytest.mark.parametrize("kind", SHELL)
+def test_what_a_command_is_given_does_not_depend_on_the_users_shell(repository, kind):
+    """Neither by --env nor by a mount; the engine itself has the shell's environment, as any program."""
+    expected, _ = repository.run()
+    arguments, _ = repository.run(**SHELL[kind])
+    for each in (arguments, expected):
+        del each[each.index("--name") + 1]  # a new one each time
+    assert arguments == expected
+    handed = {name for name in values(arguments, "--env") if "=" not in name}
+    assert not handed & {*SHELL[kind]} - {"PYTHONPATH"}
+
+
 OTHERS = dict(NETWORK="host", TARGET="arm64", IMAGE="x", BASE="/srv", MIRROR="http://x", CI="true", HOSTNAME="x")
 
 

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from aepsl.base.errors import InputError
+from aepsl.base.files import read_text
 from aepsl.data.dataset import Dataset
+from aepsl.graph import graph
 from aepsl.nets import build
 from aepsl.run import new_experiment
 from aepsl.settings import check, experiments
@@ -624,6 +626,25 @@ def test_a_name_that_would_be_another_path_is_refused(folder, name):
             refuses(name)
         line = f"{name!r}: no name of an experiment; use letters, digits and . _ + -, as in voc12"
         assert str(error.value) == line
+
+
+@pytest.mark.parametrize("name", ["Voc12", "VOC12", "PETS", "Pets", "PETs"])
+def test_a_name_that_differs_from_anothers_by_case_alone_is_refused(folder, small_set, name):
+    """On a disk that does not tell them apart, the experiment and the run of the other would be overwritten."""
+    path = folder("pets", "base: voc12\n")
+    before, other = read_text(path), name.lower()
+    for refuses in (experiments.load, graph.of_run, lambda name: new_experiment.run(name, str(small_set))):
+        with pytest.raises(InputError) as error:
+            refuses(name)
+        line = f"differs from the experiment {other} by case alone, and some disks take the two for one"
+        assert str(error.value) == f"{name}: {line}; take EXPERIMENT={other}, or another name"
+    assert read_text(path) == before and not os.path.exists(f"{experiments.FOLDER}/{name}")
+
+
+def test_two_experiments_that_are_there_may_differ_by_case(folder):
+    folder("pets", "base: voc12\n")
+    folder("Pets", "base: voc12\nshards: 3\n")
+    assert experiments.load("Pets").shards == 3 != experiments.load("pets").shards
 
 
 @pytest.mark.parametrize("name", ["voc12", "psl++", "a.b_c-d", "7", 2012])

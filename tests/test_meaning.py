@@ -15,8 +15,8 @@ from aepsl.evaluation import evaluate
 from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.run import checked
 from aepsl.saliency.maps import Maps
-from aepsl.stages import saliency
-from aepsl.tools import compare
+from aepsl.stages import mine, saliency, segment
+from aepsl.tools import compare, infer
 
 CLASSES = ["cat", "dog", "emu", "fox", "gnu", "hen", "ibis", "jay"]
 COUNT, HEIGHT, WIDTH = 30, 48, 64
@@ -74,6 +74,15 @@ def transparent(path, grey, k):
     Image.fromarray(np.dstack([0 * grey] * 3 + [grey])).save(path)
 
 
+def palette_of(colour):
+    def write(path, grey, k):
+        image = Image.fromarray(grey).convert("P")
+        image.putpalette([value for grey in range(256) for value in colour(grey)])
+        image.save(path)
+
+    return write
+
+
 MAPS = {  # write(path, the grey map, its number), and what is said with true masks, and without
     "as they are": (lambda path, grey, k: cv2.imwrite(path, grey), None, None),
     "of 12 bits in 16": (lambda path, grey, k: cv2.imwrite(path, np.uint16(grey) * 16), None, None),
@@ -112,6 +121,37 @@ MAPS = {  # write(path, the grey map, its number), and what is said with true ma
         ("in 30 maps: they tell little of the objects; are they maps of these very images?",),
         None,
     ),
+    "of half the resolution": (
+        lambda path, grey, k: cv2.imwrite(path, grey[::2, ::2]),
+        *["i0.png: is 32 x 24, its image 64 x 48; compute the map on this very image, at its full size"] * 2,
+    ),
+    "0 ... 1, rounded": (
+        lambda path, grey, k: cv2.imwrite(path, np.uint8(np.rint(grey / 255))),
+        *[("saliency maps of two values alone", "before they were thresholded, or rounded to 0 and 1")] * 2,
+    ),
+    "0 ... 1, cut": (
+        lambda path, grey, k: cv2.imwrite(path, np.uint8(grey / 255)),
+        *["30 of 30 (i0, i1, i2, ...) are saliency maps of one value throughout"] * 2,
+    ),
+    "JPEG": (lambda path, grey, k: cv2.imwrite(path.replace(".png", ".jpg"), grey), None, None),
+    "JPEG named .png": (lambda path, grey, k: Image.fromarray(grey).save(path, format="JPEG"), None, None),
+    "grey palette": (palette_of(lambda grey: [grey] * 3), None, None),
+    "palette of colours": (
+        palette_of(lambda grey: [grey, 0, 255 - grey]),
+        *["i0.png: has colours; a saliency map is grey, the brighter the more salient"] * 2,
+    ),
+    "PNG and JPEG": (
+        lambda path, grey, k: [cv2.imwrite(path, grey), cv2.imwrite(path.replace(".png", ".jpg"), 255 - grey)],
+        *["holds i0.png and .jpg, and one of the two is the map; move the other, as all such, to another folder"] * 2,
+    ),
+    "NumPy's files": (
+        lambda path, grey, k: np.save(path.replace(".png", ""), grey),
+        *["holds no i0.png or .jpg, but i0.npy; add it, or take the image from the list"] * 2,
+    ),
+    "other names": (
+        lambda path, grey, k: cv2.imwrite(path.replace(".png", "_sal.png"), grey),
+        *["holds no i0.png or .jpg, but i0_sal.png; add it"] * 2,
+    ),
 }
 
 
@@ -142,6 +182,40 @@ def test_maps_are_looked_at_by_hand_and_by_a_runs_start_but_not_by_each_of_its_s
     with pytest.raises(InputError, match="one value throughout"):
         contents = dict.fromkeys((*checked.DATA, "maps"), "digest")
         checked.run(experiment, str(tmp_path / "run"), root, contents, str(tmp_path / "maps"))
+
+
+def test_a_folder_of_maps_that_is_none_is_one_line(root, tmp_path):
+    (tmp_path / "maps").write_text("")
+    with pytest.raises(InputError, match=r"maps: holds no i0.png or .jpg, since it is no folder; add it"):
+        saliency.run(root, "val", str(tmp_path / "out"), "rbd", str(tmp_path / "maps"))
+
+
+# --- Photos ----------------------------------------------------------------------------------------------------------
+
+PHOTOS = {"dark": "30 of 30 .* images without a pixel brighter than 16", "cut": "i0.jpg: cannot be decoded; copy it"}
+
+
+@pytest.mark.parametrize("command", ["segment", "mine"])
+@pytest.mark.parametrize("fault", PHOTOS)
+def test_photos_are_looked_at_by_hand_too(root, tmp_path, monkeypatch, fault, command):
+    """Before a net is loaded; not by each share of a run, whose start has looked at all."""
+    shutil.copytree(root, tmp_path / "data")
+    for path in (tmp_path / "data/JPEGImages").iterdir():
+        if fault == "dark":
+            cv2.imwrite(str(path), cv2.imread(str(path)) // 32)
+        else:
+            os.truncate(path, path.stat().st_size * 3 // 4)
+    changes = {"classes": CLASSES, "data.train": "val"}
+    experiment = compare.experiments.changed(compare.experiments.load("demo"), changes)
+    module, net = (segment, "SegmentationNet") if command == "segment" else (mine, "ClassificationNet")
+    monkeypatch.setattr(module, net, lambda *arguments: pytest.fail("a net was loaded"))
+    data, out = str(tmp_path / "data"), str(tmp_path / "out")
+    given = [experiment, data, *["val"] * (command == "segment"), "x.caffemodel", out]
+    with pytest.raises(InputError, match=PHOTOS[fault]):
+        module.run(*given)
+    with pytest.raises(pytest.fail.Exception, match="a net was loaded"):
+        module.run(*given, word="word")
+    assert not (tmp_path / "out").exists()
 
 
 # --- Predictions -----------------------------------------------------------------------------------------------------
@@ -403,3 +477,19 @@ def test_ids_that_a_disk_takes_for_one(tmp_path, monkeypatch):
     for one, two in (("a", "A"), ("caf\u00e9", "cafe\u0301"), ("stra\u00dfe", "STRASSE")):
         with pytest.raises(InputError, match=f"this disk takes {one}.png and {two}.png for one file; rename one"):
             checked.check_names(str(tmp_path), ["b", one, two])
+
+
+@pytest.mark.parametrize("one, two", [("a.png", "A.png"), ("a.png", "A.jpg"), ("caf\u00e9.png", "cafe\u0301.png")])
+def test_pictures_that_a_disk_takes_for_one(tmp_path, monkeypatch, one, two):
+    """Before a net is loaded: the second's masks would replace the first's."""
+    paths = [f"{tmp_path}/1/{one}", f"{tmp_path}/2/{two}"]
+    for path in paths:
+        os.makedirs(os.path.dirname(path))
+        cv2.imencode(".png", np.arange(192, dtype=np.uint8).reshape(8, 8, 3))[1].tofile(path)
+    monkeypatch.setattr(infer, "SegmentationNet", lambda *arguments: pytest.fail("a net was loaded"))
+    given = compare.experiments.load("demo"), paths, "x.caffemodel", str(tmp_path / "out")
+    with pytest.raises(pytest.fail.Exception, match="a net was loaded"):  # this disk tells them apart
+        infer.run(*given)
+    monkeypatch.setattr(checked, "_is_one_file", lambda *arguments: True)
+    with pytest.raises(InputError, match="this disk takes .*.png and .*.png for one file; rename one"):
+        infer.run(*given)

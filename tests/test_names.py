@@ -120,6 +120,17 @@ def test_make_hands_a_setting_on_as_it_was_typed(makefile, name):
     assert argv[-2:] == ["--", name] and {key: given[key] for key in settings} == settings
 
 
+SHELL = [("MAKEFLAGS", f"-{flag}") for flag in ("j8", "k", "s", "B", "r", "i")]
+SHELL += [("RUN", "rm"), ("SHELL", "/bin/false"), ("OF_RUN", "x"), ("OF_DEMO", "rm"), ("MAKELEVEL", "3"), ("CORES", "")]
+
+
+@pytest.mark.parametrize("name, value", SHELL)
+@pytest.mark.parametrize("target", ["status", "demo", "reproduce"])
+def test_make_calls_the_same_whatever_the_users_shell_has(makefile, target, name, value):
+    expected, given = typed(makefile, target), typed(makefile, target, **{name: value})
+    assert given[0] == expected[0] and given[1].get("DATA") == expected[1].get("DATA")
+
+
 @pytest.mark.parametrize("setting", [[], ["DATA=/x y"], ["WEIGHTS=w"], ["SALIENCY=s"], ["EXPERIMENT=e"], ["GPU=0"]])
 def test_make_demo_says_what_it_does_not_use(makefile, setting):
     done = subprocess.run(["make", "demo", *setting], cwd=makefile, capture_output=True, text=True)
@@ -227,6 +238,8 @@ NO_NAMES = [
     "a b",
     "-x",
     "{x}",
+    "legacy",  # the baselines' folder in prototxt
+    "baselines",  # and in runs
 ]
 
 

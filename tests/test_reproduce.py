@@ -222,6 +222,16 @@ def test_one_class_is_no_experiment(tree, made, small_set):
         (["demo", "--row", "psl,psl+"], "psl+: no row of tables 3 and 4; `rows` in experiment.yaml and ROW="),
         (["dmeo"], "prototxt/dmeo/experiment.yaml: no such experiment; known are "),
         (["rehearsal"], "Which data? EXPERIMENT=rehearsal DATA=a folder in VOC layout"),
+        (
+            ["rehearsal", "--data", "/gone"],
+            "/gone: is not there, or is no data set. EXPERIMENT=rehearsal DATA=a folder",
+        ),
+        (["DEMO"], "DEMO: differs from the experiment demo by case alone"),
+        (
+            ["demo", "--profile", "slurm"],
+            "PROFILE=slurm: is no folder with a program `submit` or snakemake's config.yaml",
+        ),
+        (["demo", "--profile", "profiles"], "PROFILE=profiles: is no folder with a program `submit`"),
         (["demo", "--cores", "0"], "CORES=0: give a number from 1 on, or all"),
         (["demo", "--gpu", "first"], "GPU=first: give nvidia-smi's numbers: GPU=0 or GPU=0,1"),
     ],

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_json, write_json, write_text
+from aepsl.base.files import read_json, read_text, write_json, write_text
 from aepsl.graph import graph, run_folder
 from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.report import report
@@ -208,3 +208,38 @@ def test_runs_of_other_truths_are_not_compared(made, small_set):
     write_mask(f"{small_set}/SegmentationClassAug/image2.png", zeros(small_set, 2))
     with pytest.raises(InputError, match="has other true masks of val than those of .*one; name its own"):
         compare.run([], runs, data=str(small_set), draws=3)
+
+
+def without(path, begin):
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith(begin)))
+
+
+UNFIT = {
+    "an image without its label": (lambda root: without(root / "image_labels.txt", "image0"), "no label for image0"),
+    "no labels": (lambda root: os.unlink(root / "image_labels.txt"), "image_labels.txt: "),
+    "no list": (lambda root: os.unlink(root / "ImageSets/Segmentation/train_aug.txt"), "train_aug.txt: "),
+    "another set": (lambda root: (root / "classes.txt").write_text("cow\nemu\n"), "classes.txt: does not name cat"),
+    "no folder": (shutil.rmtree, "is not there, or is no data set. EXPERIMENT=mine DATA="),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_a_report_without_the_images_of_its_run_still_shows_its_figures(made, small_set, capsys, case):
+    experiment = made("mine").experiment
+    change, fault = UNFIT[case]
+    change(small_set)
+    report.run(experiment, data=str(small_set))
+    shown = capsys.readouterr()
+    assert shown.err.count("\n") == 1 and "The page is without pictures: " in shown.err and fault in shown.err
+    assert "The same to look at: " in shown.out and "<img" not in read_text(run_folder.RunFolder("mine").page)
+
+
+def test_a_report_with_a_damaged_file_of_its_run_still_shows_its_figures(made, small_set, capsys):
+    """The command that makes the file anew is the run's, not the report's."""
+    found = made("mine")
+    for k in range(6):
+        write_text(f"{found.run.masks(found.experiment.mining.merge)}/image{k}.png", "PNG")
+    report.run(found.experiment, data=str(small_set))
+    shown = capsys.readouterr()
+    assert "The same to look at: " in shown.out and shown.err.count("\n") == 1
+    assert "cannot be decoded; type the run's command again, which makes it anew" in shown.err

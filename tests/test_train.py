@@ -224,7 +224,7 @@ FAULTS = {  # what is done to the data set: what the line says
     ),
     "no label": (lambda root: replaced(root / LABELS, BOTH, ""), "no label for image2"),
     "empty list": (lambda root: (root / LIST).write_text("\n"), "train_aug.txt: is empty"),
-    "no list": (lambda root: (root / LIST).unlink(), "train_aug.txt: cannot be read"),
+    "no list": (lambda root: (root / LIST).unlink(), "train_aug.txt: no such list, and its folder has "),
     "masks of 255 alone": (lambda root: ignored(root / "SegmentationClassAug"), "Aug: these masks are 255 throughout"),
     "image named twice": (lambda root: replaced(root / LIST, "image3", "image2"), "names image2 twice"),
 }

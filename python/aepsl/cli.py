@@ -142,7 +142,7 @@ def remedied(error: InputError) -> str:
     """The line of an InputError, with the remedy."""
     if isinstance(error, BrokenFile) and run_folder.is_in_a_run(error.args[0]):
         path, fault, _ = error.args
-        return f"{path}: {fault}; start its run again, which makes it anew"
+        return f"{path}: {fault}; type the run's command again, which makes it anew"
     return f"{error}{REMEDIES.get(type(error), '')}"
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 
@@ -74,10 +75,16 @@ def pictures(dataset: Dataset, ids: Sequence[str]) -> list[looks.Look]:
     return seen
 
 
+def by_hand(dataset: Dataset, ids: Sequence[str], word: Optional[str]) -> None:
+    """Check the images of a stage that no run has started: `word` (aepsl.store.result) is None. A start checks all."""
+    if word is None:
+        dataset.check(ids)
+        pictures(dataset, ids)
+
+
 def _listed(dataset, name):
     """The ids of a list; warns of those that it leaves out."""
-    path = dataset.list_path(name)
-    found = lists.read_list(path)
+    path, found = dataset.list_path(name), dataset.listed(name)
     if found.absent:
         warn(f"{path}: {len(found.ids)} images are used; {found.absent} with {lists.ABSENT}, VOC's absent, are not")
     return found.ids

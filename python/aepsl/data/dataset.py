@@ -9,6 +9,7 @@ ROOT/classes.txt                      optional: one name a line, mask values 1, 
 aepsl.data.lists explains the three text files.
 """
 
+import glob
 import os
 from collections.abc import Iterable, Sequence
 from typing import Optional
@@ -46,13 +47,13 @@ class Dataset:
         if not os.path.isdir(root):
             raise InputError(f"{root}: no such folder; DATA= must name a data set in VOC layout")
         path = self._path("classes.txt")
-        is_named = os.path.lexists(path)
-        names = lists.read_classes(path) if is_named else VOC_CLASSES
+        has_names = os.path.lexists(path)
+        names = lists.read_classes(path) if has_names else VOC_CLASSES
         self.classes = list(classes) if classes else names
         unknown = [name for name in self.classes if name not in names]
         if unknown:
-            fault = f"does not name {lists.shown(unknown)}, which the experiment uses"
-            fault = fault if is_named else f"is not there, so the classes are VOC's; the experiment uses {unknown[0]}"
+            fault = "does not name" if has_names else "is missing, so the classes are VOC's, without"
+            fault = f"{fault} {lists.shown(unknown)}, which the experiment uses"
             raise InputError(f"{path}: {fault}; add it, or {OWN_EXPERIMENT}")
         self._images: Optional[dict[str, list[str]]] = None  # {id: [files]}, read at first use
         self._rows: Optional[dict[str, list[str]]] = None  # {id: [labels]}, read at first use
@@ -60,10 +61,19 @@ class Dataset:
 
     def ids(self, name: str) -> list[str]:
         """The ids of the list `name` ('train_aug'), or of a text file if `name` is a path to one."""
+        return self.listed(name).ids
+
+    def listed(self, name: str) -> lists.List:
+        """As `ids`, with the number of images that are left out."""
+        path = self.list_path(name)
         if os.sep not in name and not self.has_list(name) and (name.endswith(".txt") or os.path.exists(name)):
             fault = "is no list of the data set, whose lists are named without .txt"
             raise InputError(f"{name}: {fault}; a file of your own is named with its folder: ./{name}")
-        return lists.read_list(self.list_path(name)).ids
+        if not os.path.lexists(path) and os.path.isdir(os.path.dirname(path)):
+            others = sorted(glob.glob(os.path.join(glob.escape(os.path.dirname(path)), "*.txt")))
+            has = f"has {lists.shown([os.path.basename(each) for each in others])}" if others else "has no list"
+            raise InputError(f"{path}: no such list, and its folder {has}; write the ids to it, or name another")
+        return lists.read_list(path)
 
     def list_path(self, name: str) -> str:
         """The file of the list `name`, see `ids`."""

@@ -18,6 +18,8 @@ MOST_CLASSES = 254  # 0 is background, 255 is not counted
 LONGEST_ID = 200  # bytes: files are first written as ID.partNUMBER.png, and a name has at most 255
 PRESENT, ABSENT = ("1", "0"), "-1"  # VOC's Main lists: an object, a difficult one, no object
 
+JOINERS = {0x200C: None, 0x200D: None}  # invisible, and part of words and emoji
+
 _FOLDER = re.compile(r"^/?(JPEGImages|SegmentationClass\w*)/")
 
 
@@ -98,8 +100,9 @@ def read_classes(path: str) -> list[str]:
         if name.strip("_").lower() == "background":
             fault = f"names {name!r}, which always has the value 0; remove the line: the first name has the value 1"
             raise InputError(f"{path}: line {number} {fault}")
-        if "," in name or name.startswith("# ") or not name.isprintable():
-            raise InputError(f"{path}: line {number} is {name!r}; a name has no commas and no tabs, and is no comment")
+        if "," in name or name.startswith("# ") or not name.translate(JOINERS).isprintable():
+            fault = "a name has no commas, no tabs and no hidden signs, and is no comment"
+            raise InputError(f"{path}: line {number} is {name!r}; {fault}")
     again = twice(names)
     if again is not None:
         raise InputError(f"{path}: names {again!r} twice; remove one of the two lines")

@@ -46,6 +46,9 @@ def of_labels(path: str, classes: Sequence[str], train: np.ndarray, val: np.ndar
     if train.all(axis=0).any() and len(train) > FEW:
         line = f"all {len(train)} training images have the label {shown(list(names[train.all(axis=0)]))}"
         warn(f"{path}: {line}; without an image that lacks it, a net cannot learn where it is")
+    if not val.any():
+        line = f"none of {len(val)} validation images has an object, so mIoU is that of background alone"
+        warn(f"{path}: {line}; add images with objects to the list of validation images")
     lacking = ~train.any(axis=0)
     if lacking.any():
         line = f"no training image has {shown(list(names[lacking]))}, {lacking.sum()} of {len(classes)} classes"
@@ -103,8 +106,8 @@ def of_maps(folder: str, ids: Sequence[str], maps: Sequence[tuple[int, float, fl
     _judge(folder, ids, np.flatnonzero(levels == 1), what)
     two = np.flatnonzero(levels == 2)
     if len(two) > MOST * len(ids):
-        what = "saliency maps of two values alone: background.threshold says nothing of them"
-        warn(f"{folder}: {_counted(ids, two)} {what}; give the maps before they were thresholded")
+        what = "saliency maps of two values alone: background.threshold says nothing of them; give the maps before"
+        warn(f"{folder}: {_counted(ids, two)} {what} they were thresholded, or rounded to 0 and 1")
     known = objects[~np.isnan(objects)]
     if len(known) > FEW:
         more = 100 * known.mean()

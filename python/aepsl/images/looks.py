@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from aepsl.images import decoding
-from aepsl.images.pictures import read_image
+from aepsl.images.pictures import by_opencv, read_image
 
 SIDE = 16  # pixels of a small picture
 REDUCED = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
@@ -39,7 +39,7 @@ def look(paths: Iterable[str]) -> list[Look]:
 
 def _seen(path: str, said: Callable[[], str]) -> Look:
     header = decoding.header(path)
-    image = cv2.imread(path, REDUCED) if header.plain and min(header.size) >= ENOUGH else None
+    image = by_opencv(path, REDUCED) if header.plain and min(header.size) >= ENOUGH else None
     if image is None:
         image = cv2.cvtColor(read_image(path, header), cv2.COLOR_BGR2GRAY)
     small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -20,13 +20,13 @@ def read_image(path: str, header: Optional[decoding.Header] = None) -> np.ndarra
     Dataset.image checks that a data set's masks fit the turned image. Raises InputError for any other file.
     """
     header = header or decoding.header(path)
-    image = _by_opencv(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
+    image = by_opencv(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if header.plain else None
     if image is None:
         image = _of_any_kind(path, header.bits)
     return decoding.turned(image, header.orientation)
 
 
-def _by_opencv(path: str, flags: int) -> Optional[np.ndarray]:
+def by_opencv(path: str, flags: int) -> Optional[np.ndarray]:
     """The picture as OpenCV decodes it, or None. cv2.imread would end the process at a name that is not UTF-8."""
     return cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), flags)
 
@@ -42,7 +42,7 @@ def _of_any_kind(path, bits):
         if image.format == "PPM":
             _refuse_other_whites(path)
         if bits == 16:
-            array = _by_opencv(path, cv2.IMREAD_UNCHANGED)
+            array = by_opencv(path, cv2.IMREAD_UNCHANGED)
             if array is None:
                 raise decoding.unreadable(path)
             return _eight_bits(path, array)

@@ -38,10 +38,10 @@ def run(experiment: Experiment, form: str = "text", data: Optional[str] = None) 
         data = data_of(experiment, data)
         if found["others"]:
             raise InputError(f"{data}: the run was made of other {', '.join(found['others'])}")
+        path = page.run(experiment, found, data)
     except InputError as error:
-        data = None
-        print(f"The page is without pictures: {error}", file=sys.stderr)
-    path = page.run(experiment, found, data)
+        print(f"The page is without pictures: {cli.remedied(error)}", file=sys.stderr)
+        path = page.run(experiment, found)
     print(f"{printed}\n\nThe same to look at: {path}")
 
 

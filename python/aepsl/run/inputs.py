@@ -37,11 +37,13 @@ def data_of(experiment: Experiment, data: Optional[str]) -> str:
             print(f"{name} draws its own data, and does not look at {data}", file=sys.stderr)
         return own
     if name == published.PAPERS_EXPERIMENT and not os.path.exists(os.path.join(data or "", "image_labels.txt")):
-        data = None
-    data = data or os.path.join("data", name)
-    if not os.path.isdir(data):
-        raise InputError(f"Which data? EXPERIMENT={name} DATA=a folder in VOC layout")
-    return os.path.abspath(data)
+        root = VOC12_DATA
+    else:
+        root = data or os.path.join("data", name)
+    if not os.path.isdir(root):
+        line = f"{data}: is not there, or is no data set." if data else "Which data?"
+        raise InputError(f"{line} EXPERIMENT={name} DATA=a folder in VOC layout")
+    return os.path.abspath(root)
 
 
 def weights_of(experiment: Experiment, weights: Optional[str]) -> Optional[str]:

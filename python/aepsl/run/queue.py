@@ -23,6 +23,13 @@ def is_for(profile: Optional[str]) -> bool:
     return bool(profile) and os.path.exists(os.path.join(str(profile), "submit"))
 
 
+def check_profile(profile: Optional[str]) -> None:
+    """InputError for a folder that is no profile: neither with `submit` nor with snakemake's config.yaml."""
+    if profile and not is_for(profile) and not os.path.isfile(os.path.join(profile, "config.yaml")):
+        line = "is no folder with a program `submit` or snakemake's config.yaml"
+        raise InputError(f"PROFILE={profile}: {line}; give profiles/slurm (docs/cluster.md), or leave it out")
+
+
 def gpus(asked: Any, options: Sequence[str]) -> int:
     """The number of GPUs that a start may use: of a queue, one for each job.
 

@@ -71,6 +71,7 @@ def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more:
     """
     if dry and options:
         raise InputError(f"-n: tells what would be done, and cannot be combined with {options[0]}; leave one out")
+    queue.check_profile(asked.profile)
     gpus, cores = queue.gpus(asked, options), cores_of(asked.cores)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"

@@ -1,5 +1,6 @@
 """The user's own saliency maps, of any detector: ID.png or ID.jpg, grey, each of its image's size, on any scale."""
 
+import glob
 import os
 from collections.abc import Sequence
 
@@ -46,14 +47,19 @@ def contents(folder: str, ids: Sequence[str]) -> str:
 
 def first_of(folder: str, image_id: str, extensions: Sequence[str]) -> str:
     """The path of the first file ID.extension that exists; InputError if none does."""
-    paths = [os.path.join(folder, image_id + extension) for extension in extensions]
-    found = next(filter(os.path.exists, paths), None)
-    if found is None:
-        if not os.path.isdir(folder):
-            raise InputError(f"{folder}: no such folder; name another")
+    found = there(folder, image_id, extensions)
+    if not found:
         remedy = "add it, or take the image from the list"
-        raise InputError(f"{folder}: holds no {image_id}{' or '.join(extensions)}; {remedy}")
-    return found
+        near = sorted(glob.glob(os.path.join(glob.escape(folder), glob.escape(image_id) + "[!0-9A-Za-z]*")))
+        why = f", but {os.path.basename(near[0])}" if near else ""
+        why = why if os.path.isdir(folder) else ", since it is no folder"
+        raise InputError(f"{folder}: holds no {image_id}{' or '.join(extensions)}{why}; {remedy}")
+    return found[0]
+
+
+def there(folder: str, image_id: str, extensions: Sequence[str]) -> list[str]:
+    """The paths of the files ID.extension that exist."""
+    return [path for path in (os.path.join(folder, image_id + each) for each in extensions) if os.path.exists(path)]
 
 
 def read_map(folder: str, image_id: str, size: tuple[int, int]) -> np.ndarray:
@@ -62,6 +68,9 @@ def read_map(folder: str, image_id: str, size: tuple[int, int]) -> np.ndarray:
     Raises InputError for a map that is missing, broken, coloured, or not of `size` (width, height).
     """
     path = first_of(folder, image_id, EXTENSIONS)
+    if len(there(folder, image_id, EXTENSIONS)) > 1:
+        line = f"holds {image_id}.png and .jpg, and one of the two is the map"
+        raise InputError(f"{folder}: {line}; move the other, as all such, to another folder")
     with decoding.opened(path) as image:
         decoding.load(image, path)
         found = image.size

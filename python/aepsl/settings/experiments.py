@@ -11,6 +11,7 @@ from aepsl.settings.typed import Experiment, typed
 FOLDER = "prototxt"
 TASKS = ("classification", "segmentation", "psl")
 SEEDS = ("data", "training", "report")
+TAKEN = dict(legacy="prototxt/legacy has the baselines", baselines="runs/baselines has the results of the baselines")
 WHOLE = ("threshold",)  # dicts that replace the base's: each has one of several keys
 
 
@@ -114,10 +115,21 @@ def _copied(value: Any) -> Any:
 
 
 def checked_name(name: object) -> str:
-    """`name` as text. Raises InputError unless it is valid as the name of an experiment and of its folder."""
-    if not _is_name(str(name)):
+    """`name` as text. Raises InputError unless it is valid as the name of an experiment and of its folder.
+
+    A new name must differ from those of the known experiments by more than case.
+    """
+    name = str(name)
+    if not _is_name(name):
         raise InputError(f"{name!r}: no name of an experiment; use letters, digits and . _ + -, as in voc12")
-    return str(name)
+    if name in TAKEN:
+        raise InputError(f"{name}: no name of an experiment, since {TAKEN[name]}; take another EXPERIMENT=NAME")
+    there = known()
+    other = next((each for each in there if each.casefold() == name.casefold()), name)
+    if name not in there and other != name:
+        line = f"differs from the experiment {other} by case alone, and some disks take the two for one"
+        raise InputError(f"{name}: {line}; take EXPERIMENT={other}, or another name")
+    return name
 
 
 def _is_name(name: object) -> bool:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from aepsl import cli
 from aepsl.base import doors
+from aepsl.data import check
 from aepsl.data.dataset import Dataset, in_folder, png
 from aepsl.data.lists import shard
 from aepsl.data.regions import packed, read
@@ -45,8 +46,9 @@ def run(
     """
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(experiment.data.train)
-    net = ClassificationNet(experiment, model, gpu)
     own = shard(ids, part)
+    check.by_hand(dataset, own, word)
+    net = ClassificationNet(experiment, model, gpu)
     begin(out, word, ["*.png", "heat/*.png"], part and set(own))
     keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)]
     mining = mined_shares(experiment, dataset, own, net, out, keep, before)

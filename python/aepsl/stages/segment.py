@@ -16,6 +16,7 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_processes
+from aepsl.data import check
 from aepsl.data.dataset import IGNORE, Dataset, in_folder, png
 from aepsl.data.lists import shard
 from aepsl.images.pictures import scaled, write_mask
@@ -55,6 +56,7 @@ def run(
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(list_name)
     own = shard(ids, part)
+    check.by_hand(dataset, own, word)
     labels = dict(zip(own, dataset.labels(own, may_lack=True) if confidence == "labels" else [None] * len(own)))
     if legacy:
         deploy, scores, *variables = legacy

@@ -18,7 +18,7 @@ from aepsl.graph.run_folder import RunFolder
 from aepsl.images import looks
 from aepsl.images.pictures import palette, read_picture, within, write_colour, write_mask
 from aepsl.nets import crf
-from aepsl.run import today
+from aepsl.run import checked, today
 from aepsl.settings.typed import Experiment
 from aepsl.stages.segment import SegmentationNet
 
@@ -50,6 +50,7 @@ def run(
     today.tell(experiment)
     today.check_unchanged(RunFolder(experiment.name).path, [model])
     make_folder(out)
+    checked.check_names(out, [os.path.splitext(os.path.basename(path))[0] for path in paths])
     net = SegmentationNet(experiment, model, gpu)
     for path in tqdm(paths, unit="image", disable=None):
         image = read_picture(path)
