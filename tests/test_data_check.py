@@ -174,7 +174,10 @@ CLASSES = {
     "invisible": ("a\u200bb\nc\n".encode(), "line 1 is 'a\\u200bb'"),
     "right to left": ("a\u202eb\nc\n".encode(), "line 1 is 'a\\u202eb'"),
     "escape": (b"\x1b[31m\nc\n", "line 1 is '\\x1b[31m'"),
-    "a comment": (b"# my classes\ncat\ndog\n", "line 1 is '# my classes'; a name has no commas and no tabs, and is no"),
+    "a comment": (
+        b"# my classes\ncat\ndog\n",
+        "line 1 is '# my classes'; a name has no commas, no tabs",
+    ),
     "a comma": (b"cat, tabby\ndog\n", "a name has no commas"),
     "a tab": (b"1\tcat\n2\tdog\n", "no tabs"),
     "empty": (b"\n", "classes.txt: is empty"),
@@ -568,7 +571,7 @@ SETS = {  # what is done to the data set: None (works), the text of the one line
     ),
     "a folder in another case": (
         renamed("JPEGImages", "jpegimages"),
-        "JPEGImages: no such folder; the images go there",
+        "JPEGImages: no such folder; a data set in VOC layout has it",
     ),
     "two classes that case tells apart": (
         write("classes.txt", b"cat\ndog\nhot dog\nCat\n"),
@@ -831,7 +834,7 @@ def test_a_name_whose_accents_are_characters_of_their_own_is_named(tmp_path):
 
 def test_classes_that_no_file_gives_are_vocs(tmp_path):
     """As where DATA= names a folder above or below the data set."""
-    with pytest.raises(InputError, match="classes.txt: is not there, so the classes are VOC's; .* uses yak"):
+    with pytest.raises(InputError, match="classes.txt: is missing, so the classes are VOC's, without yak, which"):
         Dataset(str(tmp_path), ["cat", "yak"])
 
 
