@@ -141,7 +141,7 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     # Words
     "an ablation's start is the others'": (
         A + "graph/segmentation.py",
-        "experiments.changed(of.experiment, net.changes) if net.changes else of.experiment",
+        "experiments.changed(of.experiment, net.changes)",
         "of.experiment",
         "words",
     ),

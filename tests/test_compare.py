@@ -63,6 +63,14 @@ def test_a_draw_is_the_evaluation_of_the_images_that_it_takes(rng):
     np.testing.assert_allclose([low[0], high[0]], expected, rtol=1e-9)
 
 
+def test_the_mean_is_over_the_classes_that_the_truth_has():
+    """As in `evaluate.scores`: a class that no image has is left out."""
+    confusion = np.array([[6, 2, 0, 0], [0, 0, 0, 0], [1, 0, 3, 0]])
+    values = bootstrap.with_mean(evaluate.iou(evaluate.sums(confusion)))
+    assert values[-1] == pytest.approx(evaluate.scores(confusion, ["background", "cat", "dog"])["miou"])
+    assert np.isnan(values[1]) and values[-1] == pytest.approx(100 * (6 / 9 + 3 / 4) / 2)
+
+
 @pytest.mark.parametrize("images", [1, 9])
 def test_an_interval_holds_its_own_difference_where_draws_lack_classes(images):
     """A class an image, and one that none has; methods differ otherwise in background than in objects."""

@@ -136,6 +136,8 @@ RUN_BY = {  # command: the test that runs it, or what it starts
     "python3 -m aepsl run NAME [all|calibrate|submission]": (
         "test_identity.test_a_finished_run_has_nothing_to_do_and_prints_its_tables"
     ),
+    "aepsl confidence --experiment rehearsal --data /path/to/a/folder --list train_aug"
+    " --model runs/rehearsal/step1/classification/final.caffemodel": "test_confidence.test_v_is_that_of_the_net",
     "caffe train -solver runs/demo/segmentation/psl/solver.prototxt"
     " -weights runs/demo/segmentation/ae_step3/final.caffemodel": (
         "test_train.test_stock_caffe_repeats_the_first_iteration"

@@ -11,12 +11,15 @@ import re
 
 import numpy as np
 import pytest
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 
 from aepsl.base import doors
 from aepsl.bench import bench
 from aepsl.graph import run_folder
 from aepsl.graph.graph import Graph
-from aepsl.nets import cuda
+from aepsl.nets import build, cuda, sizes
+from aepsl.nets.whole_image import padded
 from aepsl.report import tables
 from aepsl.run import costs, plan, rows, sweep
 from aepsl.settings import experiments
@@ -103,6 +106,14 @@ def test_the_costs_of_voc12_are_those_of_the_plan(monkeypatch, tmp_path):
     table = read("docs/voc12.md").split("| stage | hours | disk |\n")[1].split("\n\n")[0].splitlines()[1:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     assert {name: found for name, *found in cells} == own
+
+
+def test_the_largest_image_of_voc12_is_as_the_docs_say():
+    text = " ".join(read("docs/your_data.md").split())
+    (side,) = map(int, re.findall(r"In voc12 this is so above (\d+) x \1 pixels", text))
+    for task in experiments.TASKS:
+        net = text_format.Parse(build.deploy_net(experiments.load("voc12"), task), caffe_pb2.NetParameter())
+        assert sizes.needs(net, side, side) <= sizes.MOST < sizes.needs(net, *2 * [padded(side + 1)])
 
 
 def test_the_demo_on_a_fake_gpu_is_beside_the_cpus():

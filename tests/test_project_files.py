@@ -19,6 +19,7 @@ import tomli
 import yaml
 
 import aepsl
+import mutations
 from aepsl.base import host
 
 PYPROJECT = tomli.loads(pathlib.Path("pyproject.toml").read_text())
@@ -246,3 +247,10 @@ def test_what_the_image_has_installed_is_in_its_list_and_the_lists_checksum_in_t
     assert host.made_on()["packages"] == hashlib.sha256(listed).hexdigest()
     monkeypatch.setattr(host, "PACKAGES", str(tmp_path / "missing"))
     assert host.made_on()["packages"] == "unknown"
+
+
+@pytest.mark.parametrize("name", mutations.MUTATIONS)
+def test_the_lines_that_mutations_change_exist(name):
+    file, old, new, tests = mutations.MUTATIONS[name]
+    assert old in pathlib.Path(file).read_text() and old != new
+    assert all(os.path.exists(f"tests/test_{each}.py") for each in tests.split())

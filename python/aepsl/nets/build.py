@@ -170,7 +170,7 @@ def check_size(experiment: Experiment, task: str, batch: int = 1) -> None:
 
 def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("experiments", nargs="*", default=[published.PAPERS_EXPERIMENT])
+    parser.add_argument("experiments", nargs="*", default=[published.PAPERS_EXPERIMENT], help="their names (voc12)")
     for name in parser.parse_args(argv).experiments:
         for path, text in files(experiments.load(name)).items():
             write_text(path, text)

@@ -73,6 +73,6 @@ def derived(dataset: Dataset) -> dict[str, Any]:
 
 def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, places=lambda asked: dict(written=os.path.join(experiments.FOLDER, asked.name)))
-    parser.add_argument("name")
+    parser.add_argument("name", help="the new experiment: writes prototxt/NAME/experiment.yaml")
     parser.add_argument("--data", help="root of the data set, in VOC layout")
     run(**vars(parser.parse_args(argv)))

@@ -77,7 +77,7 @@ def places(asked: Any) -> dict[str, Any]:
 
 def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, "gpu", places=places)
-    told = "the settings of its run, or without a run of prototxt/NAME"
+    told = "whose settings: those of runs/NAME, or of prototxt/NAME if there is no run"
     parser.add_argument("--experiment", required=True, type=of_run, metavar="NAME", help=told)
     parser.add_argument("paths", nargs="+", metavar="IMAGE", help=f"pictures; segmented at {LONGEST} pixels at most")
     parser.add_argument("--model", required=True, help="caffemodel of the trained net")
