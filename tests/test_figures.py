@@ -139,7 +139,7 @@ def test_readmes_table_has_the_differences_between_the_runs_rows():
         found = read_json(name)
         for row, other, ours, theirs in tables.effects(found, merged=3).rows:
             best = row.startswith("best")
-            title = "best of steps 1 to 4, above step 1" if best else f"{row} against {other}"
+            title = "best step, above step 1" if best else f"{row} against {other}"
             (cells,) = [cells for cells in rows if cells[0] == title]
             step = f"step {row[-2]}, " if best else ""
             assert cells[column] == (step + ours).replace("−", "-"), title
@@ -163,53 +163,57 @@ def test_other_demos_are_between_the_readmes_bounds():
     )
 
 
-def test_the_readme_says_when_psl_gains():
-    """psl less ae_step3, of the same training seed, with CRF and without; the least and the largest.
+def test_readmes_table_of_psl_has_the_parts_of_its_gain():
+    """Points of mIoU, with CRF / without: the weights at test, the training, and both; the least and the largest.
 
-    The start is the net with which psl begins, not trained: the second setting of two sweeps.
+    The net with which psl begins, not trained, is the second setting of two sweeps.
     """
+    for name, heading in (("photos", "photos"), ("rehearsal_start", "rehearsal, three seeds")):
+        found = read_json(f"sweeps/{name}")
+        as_it_is, start = found["settings"]
+        assert as_it_is["changes"] == [] and start["changes"] == ["training.psl.lr=1.0e-12", "training.psl.epochs=1"]
+        assert len(found["seeds"]) == (3 if "three" in heading else 1)
+        psl, other, untrained = as_it_is["rows"]["psl"], as_it_is["rows"]["ae_step3"], start["rows"]["psl"]
+        rows = {
+            "the weights at test, before the training of PSL": differences(untrained, other),
+            "the training of PSL": differences(psl, untrained),
+            "both: `psl` against `ae_step3`": differences(psl, other),
+        }
+        assert {title: readmes_cell(title, heading) for title in rows} == rows
+
+
+def test_readme_says_what_psl_needs():
     text = " ".join(read("README.md").split())
     drawn, shared = read_json("sweeps/rehearsal")["settings"][1:]
     assert [drawn["changes"], shared["changes"]] == [
         ["psl_start=ae_step3", "psl.v=softmax"],
         ["psl_start=ae_step3+step1", "psl.v=softmax"],
     ]
-    weights, training, together = {}, {}, {}
-    for name, seeds in (("rehearsal_start", 3), ("photos", 1)):
-        found = read_json(f"sweeps/{name}")
-        as_it_is, start = found["settings"]
-        assert start["changes"] == ["training.psl.lr=1.0e-12", "training.psl.epochs=1"]
-        assert as_it_is["changes"] == [] and len(found["seeds"]) == seeds
-        psl, other, untrained = as_it_is["rows"]["psl"], as_it_is["rows"]["ae_step3"], start["rows"]["psl"]
-        weights[name], training[name] = differences(untrained, other), differences(psl, untrained)
-        together[name] = differences(psl, other)
-    drawn, shared = (differences(each["rows"]["psl"], each["rows"]["ae_step3"]) for each in (drawn, shared))
-    ours, photos = "rehearsal_start", "photos"
-    for claim in (
-        f"gain {weights[ours][0]} to {weights[ours][1]} points in `rehearsal` (three seeds)",
-        f"and lose {minus(weights[photos][0])} in `photos`",
-        f"loses {minus(training[ours][1])} to {minus(training[ours][0])} in `rehearsal`",
-        f"and gains {training[photos][0]} in `photos`",
-        f"it gains {training[ours][2]} to {training[ours][3]} and {training[photos][2]}.",
-        f"`psl` is {together[ours][0]} to {together[ours][1]} points above `ae_step3` in the one",
-        f"{minus(together[photos][0])} below in the other; without CRF {together[ours][2]} to {together[ours][3]} and ",
-        f"{together[photos][2]} above",
-        f"`psl` is {minus(shared[1])} to {minus(shared[0])} points below",
-        f"it is {minus(drawn[1])} to {minus(drawn[0])} below",
+    for setting, claim in (
+        (shared, "With softmax `psl` is {} to {} points below `ae_step3` in `rehearsal`."),
+        (drawn, "begins with random weights too, it is {} to {} below"),
     ):
-        assert claim in text
+        least, largest = differences(setting["rows"]["psl"], setting["rows"]["ae_step3"]).split(" / ")[0].split(" to ")
+        assert claim.format(largest.lstrip("-"), least.lstrip("-")) in text
 
 
-def minus(figure):
-    assert figure[0] == "-"
-    return figure[1:]
+def readmes_cell(title, heading):
+    """The cell of one of README's tables."""
+    tables = [table.splitlines() for table in read("README.md").split("\n\n") if table.startswith("|")]
+    (rows,) = [rows for rows in map(cells_of, tables) if heading in rows[0] and title in [row[0] for row in rows]]
+    return next(row for row in rows if row[0] == title)[rows[0].index(heading)]
+
+
+def cells_of(lines):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def differences(rows, others):
-    """The least and the largest difference of mIoU, seed by seed, with CRF; then without. Four texts."""
+    """The least and the largest difference of mIoU, seed by seed, with CRF / without, as '+1.0 to +2.2 / -0.3'."""
     assert [row["seed"] for row in rows] == [row["seed"] for row in others]
     found = [[row[key] - other[key] for row, other in zip(rows, others)] for key in ("miou", "miou_no_crf")]
-    return [f"{least_or_largest(each):.1f}" for each in found for least_or_largest in (min, max)]
+    bounds = [dict.fromkeys((f"{min(each):+.1f}", f"{max(each):+.1f}")) for each in found]
+    return " / ".join(" to ".join(each) for each in bounds)
 
 
 @pytest.mark.long
