@@ -10,7 +10,7 @@ from shlex import quote
 from aepsl.graph import graph
 
 FOLDER = os.environ["AEPSL_START"]
-GRAPH = graph.read(FOLDER, root=os.path.join(workflow.basedir, "runs"))
+GRAPH = graph.read(FOLDER)
 # The threads of a net are a setting: with more, OpenBLAS adds in another order, and the last digits change.
 AEPSL = "cd {} && OMP_NUM_THREADS={t} OPENBLAS_NUM_THREADS={t} python3 -m aepsl".format(
     quote(workflow.basedir), t=GRAPH.experiment.threads

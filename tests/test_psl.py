@@ -15,9 +15,9 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import write_text
 from aepsl.data.dataset import Dataset
 from aepsl.images.pictures import read_indexed
-from aepsl.layers.psl import prohibitive_mask, v_of
+from aepsl.layers.psl import READINGS, prohibitive_mask, v_of
 from aepsl.nets import build, caffemodel, crf
-from aepsl.settings import experiments
+from aepsl.settings import check, experiments
 from aepsl.stages import mine, segment
 from aepsl.stages.segment import SegmentationNet
 from aepsl.tools import infer
@@ -50,6 +50,12 @@ def test_mask_is_its_equation(rng, confidence):
     ours = prohibitive_mask(scores, v, LABELS)
     np.testing.assert_array_equal(ours, stated(scores, v, LABELS))
     assert len(np.unique(ours)) > 3 and 255 in ours
+
+
+def test_every_value_of_psl_v_is_read_by_the_code_and_has_a_net_of_its_own():
+    assert list(READINGS) == check.schema()["properties"]["psl"]["properties"]["v"]["enum"]
+    read = [experiments.changed(experiments.load("demo"), {"psl.v": value}) for value in READINGS]
+    assert len({build.train_net(each, "psl") for each in read}) == len(READINGS) == 2
 
 
 def test_v_is_its_equation(net_of, rng):

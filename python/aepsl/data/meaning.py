@@ -11,6 +11,7 @@ from typing import Optional
 import numpy as np
 
 from aepsl.base.errors import InputError
+from aepsl.data.dataset import IGNORE
 from aepsl.data.lists import shown
 from aepsl.images.looks import Look
 
@@ -127,16 +128,16 @@ def are_turned(border: np.ndarray) -> bool:
     return len(border) > FEW and np.mean(border > 0) > 0.9 and border.mean() > -TURNED
 
 
-def map_says(values: np.ndarray, truth: Optional[np.ndarray], ignored: int) -> tuple[int, float, float]:
+def map_says(values: np.ndarray, truth: Optional[np.ndarray]) -> tuple[int, float, float]:
     """(levels, border less middle, object less rest) of a map, H x W float32 in 0 ... 1.
 
-    levels: its distinct values, 3 for more; truth: H x W mask, or None: then the last is NaN; ignored: its value.
+    levels: its distinct values, 3 for more; truth: H x W mask, or None: then the last is NaN.
     """
     levels = min(3, len(np.unique(values)))
     inside = tuple(slice(side // 8, side - side // 8) for side in values.shape)
     middle, whole = values[inside].mean(), values.mean()
     border = (whole * values.size - middle * values[inside].size) / max(1, values.size - values[inside].size)
-    if truth is None or not (is_object := (truth > 0) & (truth != ignored)).any() or not (truth == 0).any():
+    if truth is None or not (is_object := (truth > 0) & (truth != IGNORE)).any() or not (truth == 0).any():
         return levels, border - middle, np.nan
     return levels, border - middle, values[is_object].mean() - values[truth == 0].mean()
 
@@ -158,7 +159,7 @@ def resized(ids: Sequence[str], masks: Iterable[np.ndarray]) -> Optional[str]:
     return f"{line}; resize class indices with the nearest pixel (cv2.INTER_NEAREST)"
 
 
-def strips(mask: np.ndarray, ignored: int = 255) -> tuple[int, int]:
+def strips(mask: np.ndarray) -> tuple[int, int]:
     """(borders between two classes, thin strips between two classes whose value is between theirs) in a mask.
 
     Both are counted along rows and along columns. Interpolation between class indices a and b makes such strips, of
@@ -166,12 +167,12 @@ def strips(mask: np.ndarray, ignored: int = 255) -> tuple[int, int]:
     """
     borders = thin = 0
     for array in (mask, mask.T):
-        flat = np.append(np.ravel(array), ignored).astype(int)
+        flat = np.append(np.ravel(array), IGNORE).astype(int)
         begins = np.r_[True, flat[1:] != flat[:-1]]
         begins[:: array.shape[1]] = True
         starts = np.flatnonzero(begins)
         values, rows, lengths = flat[starts[:-1]], starts[:-1] // array.shape[1], np.diff(starts)
-        is_class = values != ignored
+        is_class = values != IGNORE
         joined = (rows[1:] == rows[:-1]) & is_class[1:] & is_class[:-1]
         left, own, right = values[:-2], values[1:-1], values[2:]
         between = (np.minimum(left, right) < own) & (own < np.maximum(left, right))

@@ -26,7 +26,7 @@ from aepsl.base.files import make_folder, read_bytes, read_text, write_text
 from aepsl.base.locks import only_one
 from aepsl.base.parallel import in_threads
 from aepsl.data import source_table
-from aepsl.data.dataset import LISTS, VOC_CLASSES
+from aepsl.data.dataset import LISTS, VOC_CLASSES, png
 from aepsl.data.lists import read_list
 from aepsl.images import decoding
 from aepsl.images.pictures import write_mask
@@ -77,7 +77,7 @@ def _fill(out, images, masks):
         _link(path, os.path.join(out, "JPEGImages", image_id + ".jpg"))
     to_convert = []
     for image_id, path in masks.items():
-        target = os.path.join(out, "SegmentationClassAug", image_id + ".png")
+        target = png(os.path.join(out, "SegmentationClassAug"), image_id)
         if path.endswith(".png"):
             _link(path, target)
         elif os.path.islink(target) or not os.path.exists(target):
@@ -145,7 +145,7 @@ class _Plain(ElementTree.TreeBuilder):
 
 def _mask(voc, sbd, image_id):
     """The file of an image's mask: VOC's own if it has one, else SegmentationClassAug's, else SBD's."""
-    own = (os.path.join(voc, folder, image_id + ".png") for folder in ("SegmentationClass", "SegmentationClassAug"))
+    own = (png(os.path.join(voc, folder), image_id) for folder in ("SegmentationClass", "SegmentationClassAug"))
     return next(filter(os.path.exists, own), os.path.join(sbd, "cls", image_id + ".mat"))
 
 

@@ -1,12 +1,11 @@
 """Results by image: wrong pixels by size of object, the best and the worst images, over-erased ones."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from skimage import measure
 
-from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.data.dataset import IGNORE, Dataset, png
 from aepsl.evaluation import bootstrap, evaluate
 from aepsl.images.pictures import read_indexed
 
@@ -27,7 +26,7 @@ def of_row(folder: str, dataset: Dataset, ids: Sequence[str]) -> tuple[list[dict
     pixels, objects, ious = np.zeros((len(OBJECT_SIZES), 3), np.int64), np.zeros(len(OBJECT_SIZES), int), {}
     truths = evaluate.check_ids(dataset.mask_folder(), ids)
     for image_id in ids:
-        truth, predicted = (read_indexed(os.path.join(place, image_id + ".png")) for place in (truths, folder))
+        truth, predicted = (read_indexed(png(place, image_id)) for place in (truths, folder))
         ious[image_id] = miou(evaluate.confusion(predicted, truth, dataset.values, image_id))
         objects_only = np.where(truth == IGNORE, 0, truth)
         for piece in measure.regionprops(measure.label(objects_only, connectivity=2)):
@@ -75,7 +74,7 @@ def over_erased(before: str, after: str, dataset: Dataset, ids: Iterable[str], s
     found: list[dict] = []
     for image_id, row in zip(ids, dataset.labels(ids)):
         values = [dataset.values[c + 1] for c in np.flatnonzero(row)]
-        regions = [read_indexed(os.path.join(folder, image_id + ".png")) > 0 for folder in (before, after)]
+        regions = [read_indexed(png(folder, image_id)) > 0 for folder in (before, after)]
         truth = dataset.truth(image_id, regions[0].shape)
         if truth is None:
             continue

@@ -9,7 +9,7 @@ import numpy as np
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_threads
 from aepsl.data import meaning
-from aepsl.data.dataset import IGNORE, Dataset
+from aepsl.data.dataset import Dataset
 from aepsl.images import decoding
 from aepsl.store import digests
 
@@ -34,7 +34,7 @@ class Maps:
 
     def _says(self, image_id):
         values = self.saliency(image_id)
-        return meaning.map_says(values, self.dataset.truth(image_id, values.shape), IGNORE)
+        return meaning.map_says(values, self.dataset.truth(image_id, values.shape))
 
     def saliency(self, image_id: str) -> np.ndarray:
         return read_map(self.folder, image_id, decoding.header(self.dataset.image_path(image_id)).size)

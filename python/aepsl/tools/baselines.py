@@ -16,7 +16,7 @@ from aepsl.graph import graph, run_folder
 from aepsl.paper import recipes
 from aepsl.report import page
 from aepsl.tools import compare
-from aepsl.tools.comparison_tables import DIFFERENCE, difference_cells
+from aepsl.tools.comparison_tables import DIFFERENCE, difference_cells, meaning
 
 PAGE = os.path.join(folder.ROOT, "index.html")
 
@@ -72,8 +72,7 @@ def _table(result: dict[str, Any], baselines: Mapping[str, dict[str, Any]]) -> T
         known = baselines.get(name, dict(published=[]))
         cells = difference_cells(result["differences"].get(name, {}).get("miou"))
         rows.append([name, number(row["miou"], 2), *cells, "; ".join(tables.shown(known["published"]))])
-    note = f"mIoU with CRF where the profile has one. Differences from {result['reference']} are in points; intervals "
-    note += f"hold {bootstrap.LEVEL}% of {result['draws']} draws of a paired bootstrap over images."
+    note = f"mIoU with CRF where the profile has one. {meaning(result)}"
     return Table(f"{result['images']} images", ["method", "mIoU", *DIFFERENCE, "published"], rows, note)
 
 

@@ -22,9 +22,8 @@ def tables(result: dict[str, Any]) -> list[Table]:
     papers += [(f"{each['name']}, {each['supervision']}", each["miou"]) for each in paper["methods"]]
     columns = ["method", "mIoU", *DIFFERENCE, *evaluate.WRONG_KINDS]
     rows += [[name, number(miou), *[""] * (len(columns) - 2)] for name, miou in papers]
-    note = f"Differences from {result['reference']} are in points; intervals hold {bootstrap.LEVEL}% of "
-    note += f"{result['draws']} draws of a paired bootstrap over images. Wrong pixels are in percent of the objects'. "
-    every = [Table(f"{result['images']} images", columns, rows, note + paper["note"]), _by_class(result)]
+    note = f"{meaning(result)} Wrong pixels are in percent of the objects'. {paper['note']}"
+    every = [Table(f"{result['images']} images", columns, rows, note), _by_class(result)]
     for name, difference in differences.items():
         rows = [
             [each["id"], number(each["theirs"]), number(each["ours"]), number(each["difference"], sign=True)]
@@ -33,6 +32,12 @@ def tables(result: dict[str, Any]) -> list[Table]:
         caption = "The images that differ most, by their own mIoU"
         every.append(Table(caption, ["image", name, result["reference"], "difference"], rows))
     return every
+
+
+def meaning(result: dict[str, Any]) -> str:
+    """What the differences and intervals in a table are."""
+    note = f"Differences from {result['reference']} are in points; intervals hold {bootstrap.LEVEL}% of "
+    return note + f"{result['draws']} draws of a paired bootstrap over images."
 
 
 def _by_class(result: dict[str, Any]) -> Table:

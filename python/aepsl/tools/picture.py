@@ -54,7 +54,7 @@ def run(
         raise InputError(f"--id {image_id}: is no training image of {experiment.name}; those are {shown(ids)}")
     image_id = image_id or first_shown(album)
     read = [folder.regions(t) for t in range(1, album.merge + 1)] + [masks_of(experiment, row) or ""]
-    today.check_unchanged(folder.path, [os.path.join(each, image_id + ".png") for each in read])
+    today.check_unchanged(folder.path, [png(each, image_id) for each in read])
     draw(out, of_training(album, image_id, row), of_val(album, image_id, row), album.names)
 
 

@@ -28,7 +28,7 @@ class Photos:
             photo, other = ("{} x {}".format(*size) for size in (header.size, check_whole(mask).size))
             if photo != other:
                 raise InputError(f"{mask}: is {other}, its photo {photo}; give one of its size")
-        said = [meaning.map_says(self.is_object(k).astype(np.float32), None, 255) for k in range(len(self))]
+        said = [meaning.map_says(self.is_object(k).astype(np.float32), None) for k in range(len(self))]
         if meaning.are_turned(np.array([border for _, border, _ in said])):
             line = "masks are white at the border and black in the middle: they are inverted"
             raise InputError(f"{masks}: {line}; an object is white (255), and the rest black")
