@@ -7,13 +7,14 @@ names passes them: `cli.parser(..., places=)`.
 
 import contextlib
 import glob
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from aepsl.base.errors import InputError
 from aepsl.graph import run_folder
-from aepsl.settings import experiments
+from aepsl.settings import experiments, yaml_file
 from aepsl.settings.typed import Experiment
 
 INPUTS = (
@@ -54,6 +55,25 @@ def check_seen(asked: Mapping[str, Any]) -> None:
             continue
         leads = "" if os.path.exists(found) else f"leads to {os.readlink(found)}, which "
         raise InputError(f"{place.path}: {leads}is not there, or not in a folder that the image sees; {UNSEEN}")
+
+
+def check_classes(asked: Mapping[str, Any]) -> None:
+    """InputError for a net of a run whose classes are not those of the experiment: values would name other classes.
+
+    asked: {option: its value}.
+    """
+    experiment, runs = asked.get("experiment"), os.path.realpath(run_folder.ROOT)
+    for path in [asked.get(key) for key in ("model", "classifier")] * isinstance(experiment, Experiment):
+        name = os.path.relpath(os.path.realpath(path), runs).split(os.sep)[0] if path else os.pardir
+        settings = run_folder.RunFolder(name).settings
+        if name in (os.pardir, experiment.name) or not os.path.exists(settings):
+            continue
+        pairs = itertools.zip_longest(yaml_file.read(settings).get("classes", ()), experiment.classes)
+        differing = next(((k, *pair) for k, pair in enumerate(pairs, 1) if pair[0] != pair[1]), None)
+        if differing:
+            fault = "is of the run {}, whose class {} is {}; in {} it is {}"
+            fault = fault.format(name, *differing[:2], experiment.name, differing[2])
+            raise InputError(f"{path}: {fault}; give --experiment {name}")
 
 
 def of_run(*names: str) -> dict[str, Any]:
