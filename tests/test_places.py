@@ -291,9 +291,24 @@ def test_a_net_of_a_run_with_other_classes_is_one_line(here, option, classes, di
         asked = {"experiment": experiment, option: path}
         if path and "x.caffemodel" in path and differing:
             with pytest.raises(InputError, match=f"^{path}: is of the run permuted, .*{differing}.*; give --exp"):
-                places.check_classes(asked)
+                places.check_nets(asked)
         else:
-            places.check_classes(asked)
+            places.check_nets(asked)
+
+
+@pytest.mark.parametrize("key, value", [("scale", 0.25), ("mean", [1, 2, 3])])
+def test_a_net_of_a_run_of_other_images_is_warned_of(here, capsys, key, value):
+    experiment = experiments.load("demo")
+    ours = experiment.value(f"data.{key}")
+    for theirs in (value, ours):
+        text = f"classes: [{', '.join(experiment.classes)}]\ndata: {{{key}: {theirs}}}"
+        os.makedirs("runs/small", exist_ok=True)
+        (here / "runs/small/experiment.yaml").write_text(text)
+        places.check_nets(dict(experiment=experiment, model="runs/small/x.caffemodel"))
+        said = (
+            f"is of the run small, with data.{key} {theirs}, and demo has {ours}; --experiment small has its settings"
+        )
+        assert capsys.readouterr().err == f"warning: runs/small/x.caffemodel: {said}\n" * (theirs == value)
 
 
 @pytest.mark.parametrize("case", ALLOWED)

@@ -9,6 +9,7 @@ import contextlib
 import glob
 import itertools
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -57,10 +58,10 @@ def check_seen(asked: Mapping[str, Any]) -> None:
         raise InputError(f"{place.path}: {leads}is not there, or not in a folder that the image sees; {UNSEEN}")
 
 
-def check_classes(asked: Mapping[str, Any]) -> None:
+def check_nets(asked: Mapping[str, Any]) -> None:
     """InputError for a net of a run whose classes are not those of the experiment: values would name other classes.
 
-    asked: {option: its value}.
+    Warns if it would be given images of another scale or mean than it learned from. asked: {option: its value}.
     """
     experiment, runs = asked.get("experiment"), os.path.realpath(run_folder.ROOT)
     for path in [asked.get(key) for key in ("model", "classifier")] * isinstance(experiment, Experiment):
@@ -68,12 +69,18 @@ def check_classes(asked: Mapping[str, Any]) -> None:
         settings = run_folder.RunFolder(name).settings
         if name in (os.pardir, experiment.name) or not os.path.exists(settings):
             continue
-        pairs = itertools.zip_longest(yaml_file.read(settings).get("classes", ()), experiment.classes)
+        theirs = yaml_file.read(settings)
+        pairs = itertools.zip_longest(theirs.get("classes", ()), experiment.classes)
         differing = next(((k, *pair) for k, pair in enumerate(pairs, 1) if pair[0] != pair[1]), None)
         if differing:
             fault = "is of the run {}, whose class {} is {}; in {} it is {}"
             fault = fault.format(name, *differing[:2], experiment.name, differing[2])
             raise InputError(f"{path}: {fault}; give --experiment {name}")
+        for key, ours in (("scale", experiment.data.scale), ("mean", list(experiment.data.mean))):
+            learned = theirs.get("data", {}).get(key, ours)
+            if learned != ours:
+                line = f"is of the run {name}, with data.{key} {learned}, and {experiment.name} has {ours}"
+                print(f"warning: {path}: {line}; --experiment {name} has its settings", file=sys.stderr)
 
 
 def of_run(*names: str) -> dict[str, Any]:
