@@ -63,7 +63,8 @@ def check_nets(asked: Mapping[str, Any]) -> None:
 
     Warns if it would be given images of another scale or mean than it learned from. asked: {option: its value}.
     """
-    experiment, runs = asked.get("experiment"), os.path.realpath(run_folder.ROOT)
+    experiment: Any = asked.get("experiment")
+    runs = os.path.realpath(run_folder.ROOT)
     for path in [asked.get(key) for key in ("model", "classifier")] * isinstance(experiment, Experiment):
         name = os.path.relpath(os.path.realpath(path), runs).split(os.sep)[0] if path else os.pardir
         settings = run_folder.RunFolder(name).settings

@@ -59,12 +59,7 @@ def run(
     used = dict(deploy=_identity(deploy, {}), weights=_identity(model, how.weights))
     out, own = folder.path(how.name), shard(ids, part)
     word = digests.of_value([how.settings(), used, dataset.contents(ids, "images")])
-    begin(
-        out,
-        word,
-        [*(f"{kind}/*.png" for kind in folder.KINDS), "results.json", folder.FILES, "index.html"],
-        part and set(own),
-    )
+    begin(out, word, folder.PATTERNS, part and set(own))
     folder.remove_changed(how.name, dataset, own)
     _segment(net, how, dataset, own, np.array(values, np.uint8), out, workers)
     if part:

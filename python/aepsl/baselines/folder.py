@@ -20,6 +20,7 @@ from aepsl.store import digests
 ROOT = os.path.join(run_folder.ROOT, "baselines")
 KINDS = ("plain", "crf")
 FILES = "files.json"
+PATTERNS = (*(f"{kind}/*.png" for kind in KINDS), "results.json", FILES, "index.html")
 
 
 def path(name: str, *parts: str) -> str:
@@ -57,11 +58,14 @@ def remove_changed(name: str, dataset: Dataset, ids: Sequence[str]) -> None:
             os.unlink(path(name, kind, image_id + ".png"))
 
 
-def check(name: str, dataset: Dataset, ids: Sequence[str]) -> None:
-    """InputError if the images are others than those that the baseline segmented, or its segmentations were changed."""
-    for image_id, kind in _changed(name, dataset, ids):
-        what = f"the segmentation of {image_id} was changed" if kind in KINDS else f"it segmented another {image_id}"
-        raise InputError(f"{path(name)}: {what}; run the baseline again, with DATA={dataset.root}")
+def check(names: Sequence[str], dataset: Dataset, ids: Sequence[str]) -> None:
+    """InputError if the images are others than those that a baseline segmented, or its segmentations were changed."""
+    for name in names:
+        for image_id, kind in _changed(name, dataset, ids):
+            what = (
+                f"the segmentation of {image_id} was changed" if kind in KINDS else f"it segmented another {image_id}"
+            )
+            raise InputError(f"{path(name)}: {what}; run the baseline again, with DATA={dataset.root}")
 
 
 def _changed(name: str, dataset: Dataset, ids: Sequence[str]) -> list[tuple[str, str]]:

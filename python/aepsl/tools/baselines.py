@@ -67,7 +67,7 @@ def _has(name: str, masks: str, ids: Sequence[str]) -> bool:
 
 def _is_of(name: str, dataset: Dataset, ids: Sequence[str]) -> bool:
     try:
-        folder.check(name, dataset, ids)
+        folder.check([name], dataset, ids)
     except InputError as error:
         _say(str(error))
         return False

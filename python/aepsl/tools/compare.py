@@ -62,8 +62,7 @@ def run(
     sources = [(f"{graph.run.path}:{row}", graph.run.segmented("val", row) + "/crf") for graph, row in named]
     sources += [(name, baseline.masks(name)) for name in baselines] + [(folder, folder) for folder in pred]
     names = _checked_names(sources)
-    for name in baselines:
-        baseline.check(name, dataset, ids)
+    baseline.check(baselines, dataset, ids)
     with tempfile.TemporaryDirectory() as folder:
         own = [os.path.join(folder, str(k)) for k in range(len(sources))]
         methods = [find(path, ids, truths, dataset.values, each) for (_, path), each in zip(sources, own)]
