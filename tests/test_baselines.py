@@ -20,7 +20,7 @@ from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.nets import crf, sizes
 from aepsl.settings import experiments
 from aepsl.settings.typed import Crf
-from aepsl.tools import baselines
+from aepsl.tools import baselines, compare
 
 DEPLOY = """
 input: "data" input_dim: 1 input_dim: 3 input_dim: 33 input_dim: 33
@@ -314,6 +314,46 @@ def test_all_that_were_run_are_in_one_table(here, small_set, capsys, monkeypatch
     assert "runs/others: has other classes; it is left out" in printed.err
     assert "elsewhere: has no runs/baselines/elsewhere/crf/image0.png; it is left out" in printed.err
     assert "61.5 with CRF" in (here / "runs/baselines/index.html").read_text()
+
+
+def test_a_run_that_cannot_be_read_is_left_out(here, capsys):
+    for name, text in ((".hidden", ""), ("junk", "net: ["), ("my run", "net: x")):
+        os.makedirs(f"runs/{name}")
+        (here / f"runs/{name}/experiment.yaml").write_text(text)
+    assert baselines._runs(Dataset("data")) == {}
+    assert capsys.readouterr().err.count("; it is left out\n") == 3
+
+
+def test_segmentations_are_of_these_images_and_as_they_were_written(here, capsys):
+    """Otherwise a comparison would show another net's figures, or those of other photos of the same ids."""
+    baseline.run("ours", "net", "data")
+    before, compared = (
+        masks(),
+        lambda: compare.run(["data/SegmentationClassAug"], data="data", draws=2, baselines=["ours"]),
+    )
+    compared()
+    for kind in folder.KINDS:
+        path = folder.path("ours", kind, "image0.png")
+        write_mask(path, np.zeros_like(read_indexed(path)))
+        with pytest.raises(
+            InputError, match="runs/baselines/ours: the segmentation of image0 was changed; run the base"
+        ):
+            compared()
+        baseline.run("ours", "net", "data")
+        for image_id, mask in masks()[kind].items():
+            np.testing.assert_array_equal(mask, before[kind][image_id])
+    cv2.imwrite("data/JPEGImages/image1.jpg", 255 - cv2.imread("data/JPEGImages/image1.jpg"))
+    with pytest.raises(InputError, match="runs/baselines/ours: it segmented another image1; run the baseline again"):
+        compared()
+    with pytest.raises(InputError, match="nothing was run on its val"):
+        baselines.run("data")
+    assert "it segmented another image1" in capsys.readouterr().err
+    baseline.run("ours", "net", "data")
+    compared()
+    os.rename("data/JPEGImages", "photos")  # true masks are enough
+    compared()
+    os.unlink("runs/baselines/ours/files.json")  # of an earlier version
+    compared()
 
 
 def test_one_alone_is_one_line(here):

@@ -383,7 +383,7 @@ FAULTS = {"missing": "no such file", "settings": "was trained with other regions
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_a_bad_model_is_one_line_that_names_it(fault, arrays, tmp_path):
+def test_a_bad_model_is_one_line_that_names_it(fault, arrays, tmp_path, capsys):
     message = FAULTS.get(fault, "is no model of DRFI, or damaged")
     path = tmp_path / "drfi.npz"
     BAD[fault](arrays, path)
@@ -391,6 +391,7 @@ def test_a_bad_model_is_one_line_that_names_it(fault, arrays, tmp_path):
         load(str(path))
     line = str(error.value)
     assert line.startswith(f"{path}: ") and message in line and "aepsl drfi train" in line and "\n" not in line
+    assert capsys.readouterr().err == ""
 
 
 def test_a_model_says_the_same_once_it_is_written_and_read(path_of_model, tmp_path):

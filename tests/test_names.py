@@ -21,8 +21,9 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import sha256
 from aepsl.images.pictures import read_picture
 from aepsl.report import report
-from aepsl.run import new_experiment, plan, status
+from aepsl.run import inputs, new_experiment, plan, status
 from aepsl.run import start as run_start
+from aepsl.saliency import maps
 from aepsl.saliency.drfi.photos import Photos
 from aepsl.settings import experiments
 from aepsl.stages import masks, mine, saliency, segment, train
@@ -278,6 +279,40 @@ def test_data_that_are_not_there_are_named_before_anything(tmp_path, monkeypatch
     name, *words = command.split()
     with pytest.raises(InputError, match="nowhere: no such folder; DATA= must name a data set in VOC layout"):
         dict(run=run_start, plan=plan)[name].main([*words, "--data", "nowhere"])
+
+
+@pytest.mark.parametrize("case", ["no folder", "a file", "an empty folder"])
+def test_a_profile_that_is_none_is_named_before_anything(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(copy_of_repository(tmp_path / "tree"))
+    os.mkdir("empty")
+    path = {"no folder": "nope", "a file": "Makefile", "an empty folder": "empty"}[case]
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=f"PROFILE={path}: is no profile of snakemake; profiles/slurm is one for"):
+        run_start.main(["demo", "all", "--profile", path])
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "tree/empty/config.yaml").write_text("cores: 2")
+    for one in ("profiles/slurm", "empty"):
+        run_start.main(["demo", "all", "--profile", one, "-n"])
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_a_run_whose_folder_is_none_is_one_line(tmp_path, monkeypatch, link):
+    monkeypatch.chdir(copy_of_repository(tmp_path / "tree"))
+    os.makedirs("runs", exist_ok=True)
+    os.symlink("/nowhere", "runs/demo") if link else open("runs/demo", "w").close()
+    with pytest.raises(InputError, match="runs/demo: cannot be a folder: a file, a pipe or a link to nowhere has that"):
+        run_start.main(["demo"])
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_maps_of_the_data_set_that_are_no_folder_are_not_passed_over(small_set, link):
+    """A detector would make other maps in silence."""
+    path = str(small_set / "saliency")
+    assert inputs.maps_of(str(small_set), None) is None
+    os.symlink("/nowhere", path) if link else open(path, "w").close()
+    assert inputs.maps_of(str(small_set), None) == path
+    with pytest.raises(InputError, match="saliency: no such folder; name another"):
+        maps.contents(path, ["image0"])
 
 
 def test_an_experiment_without_data_asks_for_them_before_a_download(tmp_path, monkeypatch, capsys):

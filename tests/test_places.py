@@ -1,6 +1,7 @@
 """No output is an input, contains one, or is inside one: the command ends in one line, and every byte is left."""
 
 import argparse
+import dataclasses
 import importlib
 import os
 import re
@@ -274,6 +275,40 @@ def test_a_picture_or_a_list_that_is_not_there_has_its_own_remedy(here, monkeypa
     with pytest.raises(InputError) as error:
         typed(line)
     assert str(error.value).startswith(complaint) and "list of ids" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "classes, differing", [("ba", "whose class 1 is b; in demo it is a"), ("abc", "3 is c"), ("ab", "")]
+)
+@pytest.mark.parametrize("option", ["model", "classifier"])
+def test_a_net_of_a_run_with_other_classes_is_one_line(here, option, classes, differing):
+    """Its scores would be taken for those of other classes, in the order of the experiment that is named."""
+    (here / "runs/permuted").mkdir()
+    (here / "runs/permuted/experiment.yaml").write_text(f"classes: [{', '.join(classes)}]")
+    os.symlink("runs/permuted", "alias")
+    experiment = dataclasses.replace(experiments.load("demo"), classes=("a", "b"))
+    for path in ("runs/permuted/x.caffemodel", "alias/x.caffemodel", "../elsewhere", "runs/demo/x", "weights/w", None):
+        asked = {"experiment": experiment, option: path}
+        if path and "x.caffemodel" in path and differing:
+            with pytest.raises(InputError, match=f"^{path}: is of the run permuted, .*{differing}.*; give --exp"):
+                places.check_nets(asked)
+        else:
+            places.check_nets(asked)
+
+
+@pytest.mark.parametrize("key, value", [("scale", 0.25), ("mean", [1, 2, 3])])
+def test_a_net_of_a_run_of_other_images_is_warned_of(here, capsys, key, value):
+    experiment = experiments.load("demo")
+    ours = experiment.value(f"data.{key}")
+    for theirs in (value, ours):
+        text = f"classes: [{', '.join(experiment.classes)}]\ndata: {{{key}: {theirs}}}"
+        os.makedirs("runs/small", exist_ok=True)
+        (here / "runs/small/experiment.yaml").write_text(text)
+        places.check_nets(dict(experiment=experiment, model="runs/small/x.caffemodel"))
+        said = (
+            f"is of the run small, with data.{key} {theirs}, and demo has {ours}; --experiment small has its settings"
+        )
+        assert capsys.readouterr().err == f"warning: runs/small/x.caffemodel: {said}\n" * (theirs == value)
 
 
 @pytest.mark.parametrize("case", ALLOWED)

@@ -171,12 +171,13 @@ def test_a_start_here_leaves_the_queues_jobs_alone(tmp_path):
         queue.hold(str(tmp_path))
 
 
-def test_snakemakes_options_have_no_meaning_there():
+def test_snakemakes_options_have_no_meaning_there(tmp_path):
     asked = types.SimpleNamespace(gpu="0,1", profile="profiles/slurm")
     with pytest.raises(InputError, match="--until: is an option of snakemake"):
         queue.gpus(asked, ["--until", "saliency"])
     assert queue.gpus(asked, []) == 1
-    for profile in (None, "profiles/other"):
+    (tmp_path / "config.yaml").write_text("cores: 2")
+    for profile in (None, str(tmp_path)):
         assert queue.gpus(types.SimpleNamespace(gpu="0,1", profile=profile), ["-k"]) == 2
 
 

@@ -188,13 +188,19 @@ def test_results_of_an_earlier_start_are_not_finished(made):
     assert text.endswith("Not finished.") and "made before the last start" in note and note.endswith("anew: results")
 
 
-def test_runs_of_other_truths_are_not_compared(made, small_set):
+def test_runs_of_other_truths_are_not_compared(made, small_set, capsys):
     one, two = made("one"), made("two")
     for each in (one, two):
         for k in range(3):
             write_mask(f"{each.run.segmented('val', 'ae_step1')}/crf/image{k}.png", zeros(small_set, k))
     runs = ["runs/one:ae_step1", "runs/two:ae_step1"]
     assert set(compare.run([], runs, data=str(small_set), draws=3)["methods"])
+    assert capsys.readouterr().err.count("warning") == 1  # of the same figures
+    (small_set / "classes.txt").write_text("dog\ncat\n")
+    compare.run([], runs, data=str(small_set), draws=3)
+    said = capsys.readouterr().err  # the names of the figures would be exchanged
+    assert "2 of 3 masks do not have the classes of the labels (image0, image1); compare classes.txt with" in said
+    (small_set / "classes.txt").write_text("cat\ndog\n")
     job = two.jobs("segment.val.ae_step1")[0]
     mask = f"{two.run.segmented('val', 'ae_step1')}/crf/image1.png"
     records.keep(two.run.path, job, "word", Made([mask]), {})

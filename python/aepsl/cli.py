@@ -55,6 +55,7 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"argument {name}: is empty; give it a value, or leave it out")
         names = {action.dest: "/".join(action.option_strings) for action in self._actions}
         places.check_seen(dict(vars(found)))
+        places.check_nets(vars(found))
         places.check_apart({**vars(found), **self.places(found)}, names)
         return found, rest
 

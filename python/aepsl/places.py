@@ -7,13 +7,15 @@ names passes them: `cli.parser(..., places=)`.
 
 import contextlib
 import glob
+import itertools
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from aepsl.base.errors import InputError
 from aepsl.graph import run_folder
-from aepsl.settings import experiments
+from aepsl.settings import experiments, yaml_file
 from aepsl.settings.typed import Experiment
 
 INPUTS = (
@@ -54,6 +56,32 @@ def check_seen(asked: Mapping[str, Any]) -> None:
             continue
         leads = "" if os.path.exists(found) else f"leads to {os.readlink(found)}, which "
         raise InputError(f"{place.path}: {leads}is not there, or not in a folder that the image sees; {UNSEEN}")
+
+
+def check_nets(asked: Mapping[str, Any]) -> None:
+    """InputError for a net of a run whose classes are not those of the experiment: values would name other classes.
+
+    Warns if it would be given images of another scale or mean than it learned from. asked: {option: its value}.
+    """
+    experiment: Any = asked.get("experiment")
+    runs = os.path.realpath(run_folder.ROOT)
+    for path in [asked.get(key) for key in ("model", "classifier")] * isinstance(experiment, Experiment):
+        name = os.path.relpath(os.path.realpath(path), runs).split(os.sep)[0] if path else os.pardir
+        settings = run_folder.RunFolder(name).settings
+        if name in (os.pardir, experiment.name) or not os.path.exists(settings):
+            continue
+        theirs = yaml_file.read(settings)
+        pairs = itertools.zip_longest(theirs.get("classes", ()), experiment.classes)
+        differing = next(((k, *pair) for k, pair in enumerate(pairs, 1) if pair[0] != pair[1]), None)
+        if differing:
+            fault = "is of the run {}, whose class {} is {}; in {} it is {}"
+            fault = fault.format(name, *differing[:2], experiment.name, differing[2])
+            raise InputError(f"{path}: {fault}; give --experiment {name}")
+        for key, ours in (("scale", experiment.data.scale), ("mean", list(experiment.data.mean))):
+            learned = theirs.get("data", {}).get(key, ours)
+            if learned != ours:
+                line = f"is of the run {name}, with data.{key} {learned}, and {experiment.name} has {ours}"
+                print(f"warning: {path}: {line}; --experiment {name} has its settings", file=sys.stderr)
 
 
 def of_run(*names: str) -> dict[str, Any]:

@@ -59,13 +59,15 @@ def run(
     used = dict(deploy=_identity(deploy, {}), weights=_identity(model, how.weights))
     out, own = folder.path(how.name), shard(ids, part)
     word = digests.of_value([how.settings(), used, dataset.contents(ids, "images")])
-    begin(out, word, [*(f"{kind}/*.png" for kind in folder.KINDS), "results.json", "index.html"], part and set(own))
+    begin(out, word, folder.PATTERNS, part and set(own))
+    folder.remove_changed(how.name, dataset, own)
     _segment(net, how, dataset, own, np.array(values, np.uint8), out, workers)
     if part:
         return None
     rows, made_on = _evaluated(dataset, ids, out, how), host.made_on(gpus=len(gpu or ()))
     found = _results(how, list_name, len(ids), rows, list(net.legacy.changes), made_on, used)
     write_json(folder.path(how.name, "results.json"), found)
+    folder.keep_digests(how.name, dataset, ids)
     text = page.rendered("compare.html", reference=f"{how.title} as published", tables=tables.of_baseline(found))
     write_text(folder.path(how.name, "index.html"), text)
     return found

@@ -2,18 +2,25 @@
 
 plain/ID.png, crf/ID.png   segmentations without and with CRF; no crf/ if the profile has no CRF
 results.json               figures, and the inputs and settings that they were made with
+files.json                 {ID: the SHA-256 of the image and of its segmentations}
 index.html                 the page
 """
 
 import glob
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_json
+from aepsl.base.files import read_json, write_json
+from aepsl.data.dataset import Dataset, in_folder
 from aepsl.graph import run_folder
+from aepsl.store import digests
 
 ROOT = os.path.join(run_folder.ROOT, "baselines")
 KINDS = ("plain", "crf")
+FILES = "files.json"
+PATTERNS = (*(f"{kind}/*.png" for kind in KINDS), "results.json", FILES, "index.html")
 
 
 def path(name: str, *parts: str) -> str:
@@ -37,3 +44,45 @@ def masks(name: str) -> str:
 def known() -> list[str]:
     """The names of the baselines that were run to their end, sorted."""
     return sorted(each.split(os.sep)[-2] for each in glob.glob(path("*", "results.json")))
+
+
+def keep_digests(name: str, dataset: Dataset, ids: Sequence[str]) -> None:
+    """Write FILES, of a baseline whose images are all segmented."""
+    write_json(path(name, FILES), _digests(name, dataset, ids))
+
+
+def remove_changed(name: str, dataset: Dataset, ids: Sequence[str]) -> None:
+    """Remove the segmentations that are not those of FILES any more: they are made anew."""
+    for image_id, kind in _changed(name, dataset, ids):
+        if kind in KINDS and os.path.lexists(path(name, kind, image_id + ".png")):
+            os.unlink(path(name, kind, image_id + ".png"))
+
+
+def check(names: Sequence[str], dataset: Dataset, ids: Sequence[str]) -> None:
+    """InputError if the images are others than those that a baseline segmented, or its segmentations were changed."""
+    for name in names:
+        for image_id, kind in _changed(name, dataset, ids):
+            what = (
+                f"the segmentation of {image_id} was changed" if kind in KINDS else f"it segmented another {image_id}"
+            )
+            raise InputError(f"{path(name)}: {what}; run the baseline again, with DATA={dataset.root}")
+
+
+def _changed(name: str, dataset: Dataset, ids: Sequence[str]) -> list[tuple[str, str]]:
+    """[(id, 'image' or one of KINDS)] of the files that are not those of FILES; none where that is missing."""
+    known = read_json(path(name, FILES)) if os.path.exists(path(name, FILES)) else {}
+    now = _digests(name, dataset, [image_id for image_id in ids if image_id in known])
+    return [
+        (image_id, kind)
+        for image_id in now
+        for kind, value in now[image_id].items()
+        if value != known[image_id].get(kind)
+    ]
+
+
+def _digests(name: str, dataset: Dataset, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    files = {kind: in_folder(path(name, kind), ids) for kind in KINDS}
+    if os.path.isdir(os.path.join(dataset.root, "JPEGImages")):  # true masks are enough to compare
+        files["image"] = [dataset.image_path(image_id) for image_id in ids]
+    found = {kind: digests.of(paths) for kind, paths in files.items()}
+    return {image_id: {kind: found[kind][k] for kind in found} for k, image_id in enumerate(ids)}

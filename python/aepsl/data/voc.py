@@ -101,14 +101,10 @@ def _list(root, name):
     return os.path.join(root, LISTS, name + ".txt")
 
 
-def _check_folder(voc):
-    if not os.path.isdir(voc):
-        raise InputError(f"{voc}: no such folder; run scripts/get_voc.sh, or name your folder VOC2012 with --voc")
-
-
 def _lists(voc, sbd, test):
     """{name: sorted ids}; train_aug is VOC's train and all of SBD, without VOC's val."""
-    _check_folder(voc)
+    if not os.path.isdir(voc):
+        raise InputError(f"{voc}: no such folder; run scripts/get_voc.sh, or name your folder VOC2012 with --voc")
     paths = dict(train=_list(voc, "train"), val=_list(voc, "val"), **(dict(test=_list(test, "test")) if test else {}))
     lists = {name: read_list(path).ids for name, path in paths.items()}
     augmented = os.path.join(voc, "SegmentationClassAug")
@@ -217,7 +213,7 @@ def main(argv: Optional[list[str]] = None) -> None:
         "--check", action="store_true", help="only check that VOC is a folder, and no output contains an input"
     )
     asked = vars(parser.parse_args(argv))
-    if asked.pop("check"):
-        _check_folder(_sources(asked["out"], asked["voc"])[0])
-    else:
+    if not asked.pop("check"):
         run(**asked)
+    elif asked["voc"] and not os.path.isdir(asked["voc"]):
+        raise InputError(f"{asked['voc']}: no such folder; name your folder VOC2012")

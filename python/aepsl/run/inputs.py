@@ -56,7 +56,7 @@ def weights_of(experiment: Experiment, weights: Optional[str]) -> Optional[str]:
 def maps_of(data: str, saliency: Optional[str]) -> Optional[str]:
     """The folder of the user's saliency maps, or the data set's own; None where they are computed."""
     beside = os.path.join(data, "saliency")
-    saliency = saliency or (beside if os.path.isdir(beside) else None)
+    saliency = saliency or (beside if os.path.lexists(beside) else None)  # a link to nowhere is no folder of maps
     return os.path.abspath(saliency) if saliency else None
 
 

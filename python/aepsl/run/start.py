@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 from aepsl import cli
 from aepsl.base.errors import InputError
+from aepsl.base.files import make_folder
 from aepsl.data import synthetic
 from aepsl.graph import graph
 from aepsl.run import checked, costs, inputs, new_experiment, queue, rows, today
@@ -84,7 +85,7 @@ def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more:
     run = graph.RunFolder(asked.name).path
     if not dry:
         checked.nets(experiment, given["maps"])
-        os.makedirs(run, exist_ok=True)
+        make_folder(run)
         queue.hold(run)  # as long as this process lives, and snakemake after it
         records.remove_leftovers(run)
         _draw(experiment, run, data)

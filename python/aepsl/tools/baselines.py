@@ -30,7 +30,7 @@ def run(data: str, list_name: str = "val", draws: int = bootstrap.DRAWS) -> Tabl
     dataset = Dataset(data)
     ids = dataset.ids(list_name)
     runs = [text for text, masks in _runs(dataset).items() if _has(text, masks, ids)]
-    names = [name for name in folder.known() if _has(name, folder.masks(name), ids)]
+    names = [name for name in folder.known() if _has(name, folder.masks(name), ids) and _is_of(name, dataset, ids)]
     if len(runs) + len(names) < 2:
         remedy = "`make baseline` runs a baseline, `make reproduce` AE-PSL"
         raise InputError(f"{data}: {', '.join([*runs, *names]) or 'nothing'} was run on its {list_name}; {remedy}")
@@ -45,7 +45,11 @@ def _runs(dataset: Dataset) -> dict[str, str]:
     found = {}
     names = sorted(os.listdir(run_folder.ROOT)) if os.path.isdir(run_folder.ROOT) else []
     for run in filter(lambda run: os.path.exists(run.settings), map(run_folder.RunFolder, names)):
-        experiment = graph.of_run(os.path.basename(run.path))
+        try:
+            experiment = graph.of_run(os.path.basename(run.path))
+        except InputError as error:
+            _say(str(error))
+            continue
         if list(experiment.classes) == dataset.classes:
             row = recipes.main_row(experiment.rows)
             found[f"{run.path}:{row}"] = run.segmented("val", row) + "/crf"
@@ -59,6 +63,15 @@ def _has(name: str, masks: str, ids: Sequence[str]) -> bool:
     if missing:
         _say(f"{name}: has no {missing[0]}")
     return not missing
+
+
+def _is_of(name: str, dataset: Dataset, ids: Sequence[str]) -> bool:
+    try:
+        folder.check([name], dataset, ids)
+    except InputError as error:
+        _say(str(error))
+        return False
+    return True
 
 
 def _say(line: str) -> None:

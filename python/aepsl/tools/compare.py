@@ -55,14 +55,14 @@ def run(
     if named:
         experiment = experiment or named[0][0].experiment
     dataset, list_name = _data(experiment, data, list_name, bool(named))
-    for graph, row in named:
-        _check_run(graph, row, dataset)
+    are_labelled = [_check_run(graph, row, dataset) for graph, row in named]
     ids, classes = dataset.ids(list_name), ["background", *dataset.classes]
     gt = evaluate.check_ids(dataset.mask_folder(), ids)
     truths = in_folder(gt, ids)
     sources = [(f"{graph.run.path}:{row}", graph.stages[f"segment.val.{row}"].result) for graph, row in named]
     sources += [(name, baseline.masks(name)) for name in baselines] + [(folder, folder) for folder in pred]
     names = _checked_names(sources)
+    baseline.check(baselines, dataset, ids)
     with tempfile.TemporaryDirectory() as folder:
         own = [os.path.join(folder, str(k)) for k in range(len(sources))]
         methods = [find(path, ids, truths, dataset.values, each) for (_, path), each in zip(sources, own)]
@@ -71,7 +71,7 @@ def run(
         for name, paths, found in list(zip(names, methods, counted))[len(named) :]:  # the classes of runs are known
             meaning.check(name, dict(zip(ids, paths)), truths, classes, *found, as_given)
         meaning.tell_same(names, [each.sums for each in counted])
-        if not named:  # a run's start has checked them
+        if not (named and all(are_labelled)):  # a run's start has checked them
             check.compare_labels(dataset, gt, ids, counted[0].sums[:, 1, 1:] > 0)
     return compared(names, counted, ids, classes, draws, seed)
 
@@ -89,17 +89,20 @@ def _data(
     return Dataset(root, experiment.classes), list_name or experiment.data.val
 
 
-def _check_run(graph: Graph, row: str, dataset: Dataset) -> None:
-    """InputError unless the run has the classes and true masks of the data set, and its row is of its last start."""
+def _check_run(graph: Graph, row: str, dataset: Dataset) -> bool:
+    """InputError unless the run has the classes and true masks of the data set, and its row is of its last start.
+
+    Returns whether the image labels, and the order in classes.txt, are known to be those of its start.
+    """
     if list(graph.experiment.classes) != dataset.classes:
         raise InputError(f"{graph.run.path}: has other classes than those compared; compare runs of one data set")
     run, val = graph.run, graph.experiment.data.val
     if not os.path.exists(run.start):
         print(f"{run.path}: nothing says which true masks it is of: {run.start} is missing", file=sys.stderr)
-        return
+        return False
     try:
-        known = read_json(run.start)["contents"]["val.masks"]
-    except (KeyError, TypeError):
+        known, labels = (read_json(run.start)["contents"].get(f"val.{part}") for part in ("masks", "labels"))
+    except (AttributeError, KeyError, TypeError):
         known = None
     if not known:
         raise InputError(f"{run.start}: does not say which true masks the run is of; start the run again")
@@ -108,6 +111,8 @@ def _check_run(graph: Graph, row: str, dataset: Dataset) -> None:
     if not graph.is_done(f"segment.val.{row}"):
         raise InputError(f"{run.path}: {row} is not segmented, or not of the run's last start; finish the run first")
     today.check_unchanged(run.path, in_folder(graph.stages[f"segment.val.{row}"].result, dataset.ids(val)))
+    has_labels = os.path.exists(os.path.join(dataset.root, "image_labels.txt"))
+    return has_labels and dataset.contents(dataset.ids(val), "labels")["labels"] == labels
 
 
 def _places(asked: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 
 import cv2
 import numpy as np
@@ -72,7 +73,11 @@ def load(path: str) -> Model:
     """The Model of a file; InputError if the file is missing, damaged, or was trained with other features."""
     fault = "is no model of DRFI, or damaged"
     try:
-        with opened(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        with opened(path, "rb") as file:
+            if not zipfile.is_zipfile(file):  # numpy would print a traceback of its own
+                raise ValueError
+            file.seek(0)
+            archive = np.load(file, allow_pickle=False)
             edges, *trees, scale, known = (archive[name] for name in ARRAYS)
         if str(known) == settings():
             return Model(edges, forest.Forest(*trees), scale)

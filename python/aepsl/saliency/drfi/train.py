@@ -42,7 +42,7 @@ def trained(photos: Photos, seed: int, workers: int = 1) -> tuple[Model, dict]:
     photo = np.repeat(np.arange(len(photos)), counts)
     pure = np.maximum(share, 1 - share) >= PURITY
     if not all((pure & own[photo]).any() for own in sees):
-        raise InputError("these photos are too few or too small: a tree has no region to learn from; give more")
+        raise InputError("a tree has no region to learn from; give more or larger photos, or masks of these photos")
     calls = [(bins, share > 0.5, pure & own[photo], seed + k) for k, own in enumerate(sees)]
     nodes = in_threads(grown, calls, workers, "trees")
     of_nodes, of_values = zip(*nodes)
