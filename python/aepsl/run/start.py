@@ -49,6 +49,7 @@ def main(argv: Optional[list[str]] = None) -> None:
     if asked.missing:
         print(*inputs.missing(asked.name, asked.data, asked.weights), sep="\n")
         return
+    queue.check_profile(asked.profile)
     command = prepared(asked, options)
     if command:
         os.execvp(command[0], command)
@@ -68,7 +69,6 @@ def prepared(asked: Any, options: Sequence[str] = (), **more: Any) -> Optional[l
     asked: of `main`; options: of snakemake; more: of graph.Start. None after -n, or if a queue has the jobs (queue.py).
     """
     dry, others = _parted(options)
-    queue.check_profile(asked.profile)
     gpus, cores = queue.gpus(asked, others), cores_of(asked.cores)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"
