@@ -20,9 +20,9 @@ from aepsl.data.dataset import IGNORE, Dataset
 from aepsl.evaluation import by_image
 from aepsl.graph import run_folder
 from aepsl.graph.graph import Graph
-from aepsl.images.pictures import write_grey, write_mask
+from aepsl.images.pictures import write_colour, write_grey, write_mask
 from aepsl.paper import published
-from aepsl.report import charts, page, report, tables, tables_of_making
+from aepsl.report import charts, page, pictures, report, tables, tables_of_making
 from aepsl.settings import experiments
 from aepsl.stages import mine
 from conftest import copy_of_repository
@@ -254,6 +254,102 @@ def test_in_print_no_table_is_broader_than_the_page(voc12):
     assert shown.count("mIoU") == 2 and html.count('<div class="on-screen">') == 2  # tables 3 and 4
     style = html[: html.index("</style>")]
     assert ".in-print { display: none; }" in style and ".on-screen { display: none; }" in style.split("@media print")[1]
+
+
+CLASSES = {
+    "2": ["cat", "dog"],
+    "60": [f"class {k}" for k in range(60)],
+    "150": [f"class {k}" for k in range(150)],
+    "254": [f"class {k}" for k in range(254)],
+    "long": [f"{k} a very long name of a class that somebody took from a catalogue of products" for k in range(30)],
+    "words": ["Donaudampfschifffahrtsgesellschaftskapitaen" + "x" * k for k in range(12)],
+    "HTML": ["<b>bold</b>", "<!--", "</table>", "&amp;", "a & b", '"q"', "a<b"],
+    "templates": ["%s", "100%", "{x}", "{{ 7*7 }}", "{% if %}", "${HOME}", "\\n"],
+    "LaTeX": ["$x^2$", "cost $^$", "\\alpha", "$$", "_x", "x_"],
+    "emoji": ["\U0001f431", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "e\u0301", "\u00e9"],
+    "right to left": ["\u05d7\u05ea\u05d5\u05dc", "\u0642\u0637\u0629", "\u05db\u05dc\u05d1 cat"],
+    "numbers": ["1", "2", "-1", "1e3", "nan", "\u0663"],
+    "alike once escaped": ["a&lt;b", "a<b", "a|b", "a\\|b"],
+    "columns": ["mIoU", "no CRF", "row", "difference"],
+}
+
+
+def own_classes(voc12, names, runs, **changes):
+    """An experiment with classes of these names, and what report.gathered finds of its run."""
+    own = dataclasses.replace(voc12, name="mine", classes=names)
+    found = results_of_voc12("mine")
+    for each in found["rows"].values():
+        each["iou"] = dict.fromkeys(["background", *names], 50.0)
+    write_json(f"{runs}/mine/results.json", dict(found, **changes))
+    return own, report.gathered(own)
+
+
+@pytest.mark.parametrize("case", CLASSES)
+def test_every_face_shows_classes_of_any_name_and_number(voc12, runs, case):
+    names = CLASSES[case]
+    own, found = own_classes(voc12, names, runs)
+    html, text = Page(page.html(own, found)), page.terminal(own, found)
+    assert set(names) <= set(html.words) and sum(tag == "script" for tag, _ in html.tags) == 1
+    parts = [part.text() for table in tables.by_section(own, found)["tables"] for part in page.narrow(table)]
+    assert all(part in text for part in parts)
+    assert max(len(line) for part in parts for line in part.splitlines()) <= max(120, 30 + max(map(len, names)))
+    cells = [row for row in page.markdown(own, found).splitlines() if row.startswith("| row | background | ")]
+    assert cells and all(len(re.findall(r"(?<!\\)\|", row)) == len(names) + 5 for row in cells)
+
+
+MARKUP = {"<b>x</b>": r"\<b>x\</b>", "$x^2$": r"\$x^2\$", "*x*": r"\*x\*", "`x`": r"\`x\`", "[a](b)": r"\[a](b)"}
+MARKUP.update({"_x_ y": r"\_x\_ y", "~~x~~": r"\~\~x\~\~", "&lt;": r"\&lt;", "a|b": r"a\|b", "a\\": r"a\\"})
+MARKUP.update({"ae_step1": "ae_step1", "v < r": "v < r", "a & b": "a & b", "50%": "50%", "2 - 1": "2 - 1"})
+
+
+@pytest.mark.parametrize("name", MARKUP)
+def test_markdown_shows_a_name_as_it_is(voc12, runs, name):
+    own, found = own_classes(voc12, [name, "dog"], runs)
+    assert f"| row | background | {MARKUP[name]} | dog | mIoU | no CRF |" in page.markdown(own, found).splitlines()
+
+
+def test_a_run_without_any_object_in_val_has_its_page_without_a_word_of_matplotlib(voc12, runs, caplog):
+    own, found = own_classes(voc12, ["cat", "dog"], runs)
+    for each in found["rows"].values():
+        each["errors"] = dict.fromkeys(each["errors"], 0.0)
+        each["by_size"] = [dict(size, objects=0, missed=None, confused=None) for size in each["by_size"]]
+    assert "Wrong pixels by size of object" in Page(page.html(own, found)).words and not caplog.records
+
+
+SHAPES = {  # of the images, and their masks
+    "one": ([(40, 60)], "whole"),
+    "one pixel": ([(1, 1), (1, 9), (9, 1)], "whole"),
+    "strips": ([(3, 3000), (3000, 3)], "of another size"),
+    "huge": ([(3000, 4500)], "whole"),
+    "many": ([(40, 60)] * 30, "missing"),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_images_of_any_size_and_number_have_their_pictures(voc12, runs, tmp_path, case):
+    """Each of at most PICTURE_SIDE; a mask that the run does not have is told in its place."""
+    shapes, masks = SHAPES[case]
+    ids = [f"i{k}" for k in range(len(shapes))]
+    for image_id, (height, width) in zip(ids, shapes):
+        write_colour(f"{tmp_path}/data/JPEGImages/{image_id}.png", np.full((height, width, 3), 99, np.uint8))
+        write_mask(f"{tmp_path}/data/SegmentationClass/{image_id}.png", np.ones((height, width), np.uint8))
+        if masks != "missing":
+            shape = (height, width) if masks == "whole" else (5, 5)
+            write_mask(f"{runs}/mine/val/psl++/crf/{image_id}.png", np.ones(shape, np.uint8))
+    write_text(f"{tmp_path}/data/image_labels.txt", "".join(f"{each} cat\n" for each in ids))
+    write_text(f"{tmp_path}/data/classes.txt", "cat\ndog\n")
+    write_text(f"{tmp_path}/data/ImageSets/Segmentation/train_aug.txt", "".join(f"{each}\n" for each in ids))
+    examples = {kind: [dict(id=ids[0], miou=50.0)] for kind in ("best", "median", "worst")}
+    own, found = own_classes(voc12, ["cat", "dog"], runs, examples=examples)
+    album = pictures.Album(own, Dataset(f"{tmp_path}/data", own.classes))
+    seen = Page(page.html(own, found, album))
+    drawn = [attributes for tag, attributes in seen.tags if tag == "img"]
+    assert drawn and all(each["alt"] for each in drawn) and "Best. i0 (cat): mIoU 50.0" in seen.words
+    assert sum("with CRF of i0: cat 100%" in each["alt"] for each in drawn) == 3 * (masks != "missing")
+    strips = [each for strips in album.by_section(found).values() for each in strips]
+    shown = [each.pixels for strip in strips for each in strip.pictures if each.pixels is not None]
+    assert max(max(each.shape[:2]) for each in shown) <= pictures.PICTURE_SIDE
+    assert pictures.NO_PICTURE in seen.words
 
 
 def test_every_stage_stands_after_those_that_it_needs_and_none_on_another():

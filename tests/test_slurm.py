@@ -100,17 +100,35 @@ echo "$GPU|$AEPSL_TARGET|$PROFILE|${*:5}" >>jobs
 
 
 @pytest.fixture
-def planned(tmp_path, slurm):
-    """planned(**environment): the stages that sbatch was given of PLAN, and what their jobs noted, by stage."""
+def submitted(tmp_path, slurm):
+    """submitted(**environment): the process of `submit` with PLAN, which has ended; its pauses are short."""
     copy = copy_of_repository(tmp_path / "tree")
     (copy / "runs/x").mkdir(parents=True)
     (copy / "plan").write_text("".join(line + "\n" for line in PLAN))
     (copy / "docker/run").write_text(IMAGE)
+    stand_in(slurm, "sleep", "exec /bin/sleep 0.01")
 
     def run(**environment):
         command = [copy / "profiles/slurm/submit", "x", "prepare"]
         clean = {key: value for key, value in os.environ.items() if key not in ("GPU", "AEPSL_TARGET", "CORES")}
-        done = subprocess.run(command, env={**clean, **environment}, cwd="/", capture_output=True, text=True)
+        return subprocess.run(command, env={**clean, **environment}, cwd="/", capture_output=True, text=True)
+
+    return run
+
+
+def stand_in(slurm, name, *lines):
+    """Write a stand-in of bash, in which $d is its folder."""
+    (slurm / name).write_text("\n".join(["#!/bin/bash", 'd=$(dirname "$0")', *lines, ""]))
+    (slurm / name).chmod(0o755)
+
+
+@pytest.fixture
+def planned(tmp_path, slurm, submitted):
+    """planned(**environment): the stages that sbatch was given of PLAN, and what their jobs noted, by stage."""
+    copy = tmp_path / "tree"
+
+    def run(**environment):
+        done = submitted(**environment)
         assert done.returncode == 0, done.stderr
         notes = {}
         for line in (copy / "jobs").read_text().splitlines():
@@ -154,6 +172,120 @@ def test_a_job_has_the_gpu_that_slurm_gave(planned, slurm, gpu, config, option, 
 def test_a_kind_of_gpu_may_be_asked_for(planned):
     words, _ = planned(GPU="0", SBATCH_GRES="gpu:a100:1", SBATCH_MEM_PER_CPU="9G")
     assert "--gres gpu:a100:1" in words["net"] and "--mem-per-cpu 9G" in words["net"]
+
+
+PRINTED = ["Welcome: 12 hours are left\n%s", "%s\nbudget: 5 hours", "Submitted batch job %s", "%s;big", "\n%s"]
+
+
+@pytest.mark.parametrize("text", PRINTED)
+def test_a_sites_own_sbatch_may_print_more_than_the_jobs_number(planned, slurm, text):
+    path = slurm / "sbatch"
+    path.write_text(path.read_text().replace("print(number)", f"print({text!r} % number)"))
+    words, notes = planned()
+    assert "--dependency afterok:1 " in words["many"] and "--dependency afterok:2 " in words["net"]
+    assert set(notes) == {"one", "many", "net"}
+
+
+def test_an_sbatch_that_prints_no_number_is_one_line(submitted, slurm):
+    stand_in(slurm, "sbatch", "echo 'your request is queued'")
+    done = submitted()
+    line = "error: sbatch answers 'your request is queued' for one, which has no job's number; no job is left in"
+    assert done.returncode == 1 and done.stderr == f"{line} the queue\n"
+
+
+FORGOTTEN = "slurm_load_jobs error: Invalid job id specified"
+ACCOUNTING = {  # what sacct prints, and the exit code
+    "disabled": ("SLURM accounting storage is disabled", 0),
+    "disabled, as an error": ("SLURM accounting storage is disabled", 1),
+    "its database is down": ("sacct: error: Problem talking to the database: Connection refused", 0),
+    "nothing": ("", 0),
+    "an array": ("COMPLETED\nCOMPLETED\nCOMPLETED", 0),
+}
+
+
+@pytest.mark.parametrize("case", ACCOUNTING)
+def test_jobs_that_slurm_has_forgotten_are_looked_for_in_accounting(submitted, slurm, case):
+    """Where it does not know them either, the results tell."""
+    text, code = ACCOUNTING[case]
+    stand_in(slurm, "scontrol", f'[ "$2" = config ] || {{ echo "{FORGOTTEN}" >&2; exit 1; }}')
+    stand_in(slurm, "sacct", f"printf '%s\\n' '{text}'", f"exit {code}")
+    done = submitted()
+    assert done.returncode == 0 and done.stderr == ""
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED"])
+def test_a_job_that_goes_on_has_not_failed_because_the_queue_lacks_it(submitted, slurm, state):
+    """As after a restart of SLURM's controller."""
+    stand_in(
+        slurm,
+        "scontrol",
+        '[ "$2" != config ] || exit 0',
+        'echo >>"$d/calls"',
+        f'if [ "$(wc -l <"$d/calls")" -gt 3 ]; then s=COMPLETED; else s={state}; fi',
+        'echo "JobId=1 JobState=$s Reason=None"',
+    )
+    done = submitted()
+    assert done.returncode == 0 and done.stderr == ""
+
+
+ENDS = {
+    "OUT_OF_MEMORY": "its memory did not suffice; SBATCH_MEM_PER_CPU=8G gives it more",
+    "TIMEOUT": "its time was over; SBATCH_TIMELIMIT=HOURS:00:00 gives it more",
+    "NODE_FAIL": "its node went away",
+    "BOOT_FAIL": "its node did not start",
+    "PREEMPTED": "a job of higher priority took its place",
+    "DEADLINE": "its deadline was over",
+    "CANCELLED": "it was taken out of the queue",
+    "REVOKED": "its log has no line that says why",
+}
+
+
+@pytest.mark.parametrize("state", ENDS)
+def test_each_end_of_a_job_has_its_line(submitted, slurm, state):
+    stand_in(slurm, "scontrol", '[ "$2" != config ] || exit 0', f'echo "JobId=1 JobState={state} Reason=None"')
+    stopped = submitted().stderr.splitlines()[-1]
+    assert stopped.startswith(f"stopped at one ({state}, runs/x/slurm/one-1*.log); {ENDS[state]}. Typed again")
+
+
+@pytest.mark.parametrize(
+    "reason", ["PartitionDown", "JobHeldAdmin", "ReqNodeNotAvail, UnavailableNodes:n1", "Priority"]
+)
+def test_a_job_that_waits_for_more_than_its_turn_is_told_once(submitted, slurm, tmp_path, reason):
+    line = f"1|PENDING|aepsl.one|{reason}|{tmp_path}/tree/runs/x"
+    stand_in(
+        slurm,
+        "squeue",
+        '[ -e "$d/asked" ] || exit 0',
+        'echo >>"$d/calls"',
+        f'[ "$(wc -l <"$d/calls")" -gt 3 ] || echo "{line}"',
+    )
+    done = submitted()
+    waits = [line for line in done.stderr.splitlines() if "one waits: " in line]
+    assert done.returncode == 0 and len(waits) == (reason != "Priority")
+    assert all(line.endswith(f"one waits: {reason} (job 1)") for line in waits)
+
+
+USERS = {
+    "SQUEUE_STATES": "RUNNING",
+    "SQUEUE_FORMAT": "%i",
+    "SQUEUE_PARTITION": "gpu",
+    "SQUEUE_USERS": "root",
+    "SLURM_ARRAY_TASK_ID": "5",
+}
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_the_users_own_variables_of_slurm_do_not_hide_jobs(planned, slurm, name):
+    stand_in(slurm, "squeue", "! env | grep ^SQUEUE_ || exit 1")
+    _, notes = planned(**{name: USERS[name], "SLURM_ARRAY_TASK_COUNT": "9"})
+    assert [each[4] for each in notes["one"]] == [["one"]]
+
+
+@pytest.mark.parametrize("name", ["squeue", "scontrol"])
+def test_a_controller_that_does_not_answer_is_one_line(submitted, slurm, name):
+    stand_in(slurm, name, "echo 'error: Unable to contact slurm controller' >&2", "exit 1")
+    done = submitted()
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("error: SLURM does not answer; ")
 
 
 def test_where_slurm_does_not_answer_a_line_says_so(planned, slurm, tmp_path):

@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional
 
 NOTE_WIDTH, CELL_WIDTH = 120, 60  # columns of a terminal that notes and cells are wrapped to
 BROAD = 12  # columns; a page prints wider tables smaller
+MARKUP = re.compile(r"[\\|`*$~\[]|<(?=[\w/!?])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")  # what Markdown would not show as it is
 FIGURE = re.compile(r"([-+−]?[\d?].*)?")  # a number, with its range or unit behind it, or nothing
 
 
@@ -26,7 +27,7 @@ class Table(NamedTuple):
 
     def text(self) -> str:
         """For a terminal. Nothing is cut: a long cell takes several lines."""
-        figures = self._figures()
+        figures = self.figures()
         lines: list[tuple[str, ...]] = []
         for name, *cells in (self.columns, *self.rows):
             lines += zip_longest([name], *map(_wrapped, cells), fillvalue="")
@@ -39,12 +40,12 @@ class Table(NamedTuple):
 
     def markdown(self) -> str:
         lines = [f"| {' | '.join(map(_markdown, row))} |" for row in (self.columns, *self.rows)]
-        lines.insert(1, "|" + "".join("---:|" if each else "---|" for each in self._figures()))
+        lines.insert(1, "|" + "".join("---:|" if each else "---|" for each in self.figures()))
         return "\n\n".join(filter(None, [self.caption and f"## {self.caption}", "\n".join(lines), self.note]))
 
     def html(self) -> str:
         """Cells of figures have the class 'n'; rows that belong to the row above have the class 'below'."""
-        kinds = [' class="n"' * each for each in self._figures()]
+        kinds = [' class="n"' * each for each in self.figures()]
         head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(self.columns, kinds))
         body = ""
         for row in self.rows:
@@ -57,7 +58,7 @@ class Table(NamedTuple):
             f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n{note}</div>"
         )
 
-    def _figures(self) -> list[bool]:
+    def figures(self) -> list[bool]:
         """Whether each column holds figures alone."""
         columns = list(zip(*self.rows)) or [("",)] * len(self.columns)
         return [k > 0 and all(map(FIGURE.fullmatch, column)) for k, column in enumerate(columns)]
@@ -74,4 +75,5 @@ def _wrapped(cell: str) -> list[str]:
 
 
 def _markdown(cell: str) -> str:
-    return cell.strip().replace("\\", "\\\\").replace("|", "\\|")
+    """A cell in which no sign is markup: names of classes may be `<b>`, `$x$` or `*`."""
+    return MARKUP.sub(r"\\\g<0>", cell.strip())

@@ -54,7 +54,8 @@ class Dataset:
         if unknown:
             fault = "does not name" if has_names else "is missing, so the classes are VOC's, without"
             fault = f"{fault} {lists.shown(unknown)}, which the experiment uses"
-            raise InputError(f"{path}: {fault}; add it, or {OWN_EXPERIMENT}")
+            remedy = "add it, or" if has_names else "add it, name another DATA=, or"
+            raise InputError(f"{path}: {fault}; {remedy} {OWN_EXPERIMENT}")
         self._images: Optional[dict[str, list[str]]] = None  # {id: [files]}, read at first use
         self._rows: Optional[dict[str, list[str]]] = None  # {id: [labels]}, read at first use
         self.values = [0] + [names.index(name) + 1 for name in self.classes]

@@ -122,7 +122,8 @@ def _bars(title, what, rows, colours, xlabel, height, are_parts=False):
         axes.invert_yaxis()
         axes.grid(False, axis="y")
         axes.set(xlabel=xlabel)
-        axes.legend(**ABOVE)
+        if axes.containers:  # else no bar is longer than 0
+            axes.legend(**ABOVE)
 
     return _chart(title, f"Bars of {what}; the table below has the numbers.", draw, height=0.8 + height * len(rows))
 

@@ -1,12 +1,13 @@
 """The report of a run: one HTML page without any other file, or its figures as Markdown or text."""
 
+import math
 import os
 from typing import Any, NamedTuple, Optional
 
 import jinja2
 
 from aepsl.base.files import write_text
-from aepsl.base.table import BROAD, Table
+from aepsl.base.table import BROAD, CELL_WIDTH, NOTE_WIDTH, Table
 from aepsl.data.dataset import Dataset
 from aepsl.evaluation.by_image import SEARCHED
 from aepsl.graph.graph import Graph
@@ -37,7 +38,7 @@ def run(experiment: Experiment, found: dict, data: Optional[str] = None) -> str:
     return path
 
 
-def html(experiment: Experiment, found: dict, album: Optional[Album]) -> str:
+def html(experiment: Experiment, found: dict, album: Optional[Album] = None) -> str:
     """The page as text; album: makes the pictures, None for a page without pictures."""
     charted, tabled = charts.by_section(experiment, found), tables.by_section(experiment, found)
     strips = album.by_section(found) if album else {}
@@ -54,7 +55,7 @@ def html(experiment: Experiment, found: dict, album: Optional[Album]) -> str:
         stages=len(Graph(experiment).needed()),
         last=mining.merge,
         main=found["main"],
-        narrow=lambda table: narrow(table, PRINTED, PRINTED - 1),
+        narrow=lambda table: narrow(table, PRINTED, PRINTED - 1, math.inf),
         searched=SEARCHED,
         **_headline(experiment, found),
     )
@@ -92,13 +93,24 @@ def terminal(experiment: Experiment, found: dict) -> str:
     return "\n\n".join([*parts, *found["notes"], end])
 
 
-def narrow(table: Table, most: int = BROAD, width: int = NARROW) -> list[Table]:
-    """A table of more than `most` columns as several tables of `width` columns, each with the rows' names."""
-    if len(table.columns) <= most:
-        return [table]
+def narrow(table: Table, most: int = BROAD, width: int = NARROW, letters: float = NOTE_WIDTH) -> list[Table]:
+    """A table of figures as several with the rows' names, if it has more than `most` columns or is too wide.
+
+    width: the most columns of such a part beside the names; letters: how wide it may be, if two columns fit in.
+    """
     lines = [table.columns, *table.rows]
-    parts = [[[line[0], *line[k : k + width]] for line in lines] for k in range(1, len(table.columns), width)]
-    first, *others, last = [Table("", columns, rows) for columns, *rows in parts]
+    widths = [2 + max(min(len(line[k]), CELL_WIDTH) for line in lines) for k in range(len(table.columns))]
+    if len(widths) <= most and (sum(widths) <= letters or not all(table.figures()[1:])):
+        return [table]
+    parts: list[list[int]] = []
+    for k in range(1, len(widths)):
+        if not parts or len(parts[-1]) == width or widths[0] + sum(widths[j] for j in [*parts[-1], k]) > letters:
+            parts.append([])
+        parts[-1].append(k)
+    if len(parts) == 1:
+        return [table]
+    cut = [[[line[k] for k in (0, *part)] for line in lines] for part in parts]
+    first, *others, last = [Table("", columns, rows) for columns, *rows in cut]
     return [first._replace(caption=table.caption), *others, last._replace(note=table.note)]
 
 

@@ -51,6 +51,7 @@ def main(argv: Optional[list[str]] = None) -> None:
     if asked.missing:
         print(*inputs.missing(asked.name, asked.data, asked.weights), sep="\n")
         return
+    queue.check_profile(asked.profile)
     command = prepared(asked, options, asked.dry_run)
     if command:
         os.execvp(command[0], command)
@@ -72,7 +73,6 @@ def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more:
     """
     if dry and options:
         raise InputError(f"-n: tells what would be done, and cannot be combined with {options[0]}; leave one out")
-    queue.check_profile(asked.profile)
     gpus, cores = queue.gpus(asked, options), cores_of(asked.cores)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"

@@ -30,7 +30,7 @@ from aepsl.graph.graph import Graph, read
 from aepsl.graph.segmentation import CLASSIFIER, OF_MASKS, OF_NETS, is_of, settings_of, settings_of_row, start_name
 from aepsl.graph.stage import TRAINING
 from aepsl.paper import recipes
-from aepsl.run import start
+from aepsl.run import queue, start
 from aepsl.run.sweep_table import KINDS, table
 from aepsl.settings import experiments, yaml_file
 from aepsl.settings.typed import Experiment
@@ -163,6 +163,7 @@ def swept(
 ) -> dict[str, Any]:
     """Have all nets trained and rows segmented; returns the content of sweep.json. sets: lists of changes, as typed."""
     asked.target, asked.row, asked.profile = "sweep", None, os.environ.get("PROFILE") or None
+    queue.check_profile(asked.profile)
     variants = [
         [Variant(experiment, {**changes_of(experiment, each), "seed.training": seed}) for seed in seeds]
         for each in sets

@@ -48,10 +48,9 @@ def run(
 ) -> Made:
     """Segment the images of a list into `out`/plain and `out`/crf, PNGs with VOC's palette.
 
-    list_name: 'val', or the path of a list; model: caffemodel; confidence: see `weights_of_classes`; part: 'k/n'
-    segments only that share of the images; word: see aepsl.store.result; workers: processes for the CRF, which a net on
-    a GPU need not wait for; 1: this process; legacy: (prototxt, blob of scores or None, {name: value} of its ${...}) of
-    another author's net (aepsl.legacy.reader), only with the confidence 'none'.
+    list_name: 'val', or the path of a list; model: caffemodel; confidence: see `weights_of_classes`; part: 'k/n', a
+    share of the images; word: see aepsl.store.result; workers: processes for the CRF (1: this one); legacy: (prototxt,
+    blob of scores or None, {name: value} of its ${...}) of another's net (aepsl.legacy.reader), with confidence 'none'.
     """
     dataset = Dataset(data, experiment.classes)
     ids = dataset.ids(list_name)
