@@ -287,7 +287,7 @@ def test_a_profile_that_is_none_is_named_before_anything(tmp_path, monkeypatch, 
     os.mkdir("empty")
     path = {"no folder": "nope", "a file": "Makefile", "an empty folder": "empty"}[case]
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(InputError, match=f"PROFILE={path}: is no profile of snakemake; profiles/slurm is one for"):
+    with pytest.raises(InputError, match=f"PROFILE={path}: is no folder with a program `submit` or"):
         run_start.main(["demo", "all", "--profile", path])
     assert sorted(tmp_path.rglob("*")) == before
     (tmp_path / "tree/empty/config.yaml").write_text("cores: 2")

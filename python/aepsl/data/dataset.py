@@ -9,7 +9,6 @@ ROOT/classes.txt                      optional: one name a line, mask values 1, 
 aepsl.data.lists explains the three text files.
 """
 
-import glob
 import os
 from collections.abc import Iterable, Sequence
 from typing import Optional
@@ -53,9 +52,8 @@ class Dataset:
         unknown = [name for name in self.classes if name not in names]
         if unknown:
             fault = "does not name" if has_names else "is missing, so the classes are VOC's, without"
-            fault = f"{fault} {lists.shown(unknown)}, which the experiment uses"
-            remedy = "add it, or" if has_names else "add it, name another DATA=, or"
-            raise InputError(f"{path}: {fault}; {remedy} {OWN_EXPERIMENT}")
+            remedy = f"add it, {'' if has_names else 'name another DATA=, '}or {OWN_EXPERIMENT}"
+            raise InputError(f"{path}: {fault} {lists.shown(unknown)}, which the experiment uses; {remedy}")
         self._images: Optional[dict[str, list[str]]] = None  # {id: [files]}, read at first use
         self._rows: Optional[dict[str, list[str]]] = None  # {id: [labels]}, read at first use
         self.values = [0] + [names.index(name) + 1 for name in self.classes]
@@ -71,8 +69,8 @@ class Dataset:
             fault = "is no list of the data set, whose lists are named without .txt"
             raise InputError(f"{name}: {fault}; a file of your own is named with its folder: ./{name}")
         if not os.path.lexists(path) and os.path.isdir(os.path.dirname(path)):
-            others = sorted(glob.glob(os.path.join(glob.escape(os.path.dirname(path)), "*.txt")))
-            has = f"has {lists.shown([os.path.basename(each) for each in others])}" if others else "has no list"
+            others = sorted(each for each in os.listdir(os.path.dirname(path)) if each.endswith(".txt"))
+            has = f"has {lists.shown(others)}" if others else "has no list"
             raise InputError(f"{path}: no such list, and its folder {has}; write the ids to it, or name another")
         return lists.read_list(path)
 
@@ -98,10 +96,10 @@ class Dataset:
             for name in self._rows[image_id]:
                 if name not in self.classes:
                     what = f"{image_id} has the label '{name}', which is no class of {lists.shown(self.classes)}"
-                    named = os.path.lexists(self._path("classes.txt"))
-                    remedy = OWN_EXPERIMENT if named else "write the names of your classes to classes.txt beside it"
-                    remedy = f"correct it, or {remedy}"
-                    raise InputError(f"{path}: {what}; {remedy}; names with spaces need tabs or commas between them")
+                    has_names = os.path.lexists(self._path("classes.txt"))
+                    remedy = OWN_EXPERIMENT if has_names else "write the names of your classes to classes.txt beside it"
+                    remedy = f"correct it, or {remedy}; names with spaces need tabs or commas between them"
+                    raise InputError(f"{path}: {what}; {remedy}")
                 labels[row, self.classes.index(name)] = 1
         return labels
 
@@ -176,8 +174,7 @@ class Dataset:
     def check_masks(self, ids: Sequence[str], folder: str) -> list[np.ndarray]:
         """As `check`, with one folder, of masks: for each id the values that occur in its mask.
 
-        Also raises InputError for a mask with a value that is neither a class nor IGNORE, and if all masks have IGNORE
-        everywhere.
+        Also raises InputError for a value that is neither a class nor IGNORE, and if all masks have IGNORE everywhere.
         """
         found = [values for (values,) in self.check(ids, [folder])]
         for path, values in zip(in_folder(folder, ids), found):

@@ -33,13 +33,10 @@ def check_profile(profile: Optional[str]) -> None:
 def gpus(asked: Any, options: Sequence[str]) -> int:
     """The number of GPUs that a start may use: of a queue, one for each job.
 
-    asked: with `gpu` and `profile`, as parsed; options: of snakemake. Raises InputError for such options with a queue,
-    and for a profile that is none.
+    asked: with `gpu` and `profile`, as parsed; options: of snakemake. Raises InputError for such options with a queue.
     """
     count = cli.count(asked.gpu or "")
     if not is_for(asked.profile):
-        if asked.profile and not os.path.isfile(os.path.join(asked.profile, "config.yaml")):
-            raise InputError(f"PROFILE={asked.profile}: is no profile of snakemake; profiles/slurm is one for SLURM")
         return count
     if options:
         raise InputError(f"{options[0]}: is an option of snakemake, which {asked.profile} does not use; leave it out")
