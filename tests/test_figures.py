@@ -179,6 +179,12 @@ def test_readmes_table_of_psl_has_the_parts_of_its_gain():
             "the training of PSL": differences(psl, untrained),
             "both: `psl` against `ae_step3`": differences(psl, other),
         }
+        if name == "rehearsal_start":
+            (_, longer) = read_json("sweeps/rehearsal_longer")["settings"]
+            training = experiments.load("rehearsal").training
+            epochs = training.segmentation.epochs + training.psl.epochs
+            assert longer["changes"][0] == f"training.segmentation.epochs={epochs}"
+            rows["`psl` against an `ae_step3` trained as long"] = differences(psl, longer["rows"]["ae_step3"])
         assert {title: readmes_cell(title, heading) for title in rows} == rows
 
 
@@ -190,8 +196,8 @@ def test_readme_says_what_psl_needs():
         ["psl_start=ae_step3+step1", "psl.v=softmax"],
     ]
     for setting, claim in (
-        (shared, "With softmax `psl` is {} to {} points below `ae_step3` in `rehearsal`."),
-        (drawn, "begins with random weights too, it is {} to {} below"),
+        (shared, "In `rehearsal` with softmax, `psl` is {} to {} points below `ae_step3`;"),
+        (drawn, "begins at random too, {} to {} ("),
     ):
         least, largest = differences(setting["rows"]["psl"], setting["rows"]["ae_step3"]).split(" / ")[0].split(" to ")
         assert claim.format(largest.lstrip("-"), least.lstrip("-")) in text
