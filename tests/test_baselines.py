@@ -228,7 +228,10 @@ FAULTS = {
     "no prototxt": ("ours --model net/ours.caffemodel", "net/ours.caffemodel: which net is it of? DEPLOY= names"),
     "no caffemodel": ("ours --model data", "data: one *.prototxt is needed, it has none; name the file with DEPLOY="),
     "other classes": ("fcn8s --model net", "data: its classes are not those of fcn8s, which differ in aeroplane"),
-    "no list": ("ours --model net --list other", "data/ImageSets/Segmentation/other.txt: cannot be read"),
+    "no list": (
+        "ours --model net --list other",
+        "data/ImageSets/Segmentation/other.txt: no such list, and its folder has",
+    ),
     "another blob": ("ours --model net --set scores=fc9", "net/deploy.prototxt: has no blob fc9"),
 }
 

@@ -216,7 +216,7 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
         "make test-gpu TARGET=cuda-on-fake",
         "python3 -m aepsl sweep rehearsal --rows ae_step3,psl --seeds 1,2 --set psl_start=ae_step3 psl.v=softmax"
         " --set psl_start=ae_step3+step1 psl.v=softmax",
-        "python3 -m aepsl sweep rehearsal --rows ae_step3 --seeds 1,2"
+        "python3 -m aepsl sweep rehearsal --rows ae_step3 --seeds 1,2,3"
         " --set training.segmentation.epochs=16 training.segmentation.lr_step_epochs=12",
         "python3 -m aepsl sweep rehearsal --rows ae_step3,psl --seeds 1,2,3"
         " --set training.psl.lr=1.0e-12 training.psl.epochs=1",

@@ -496,7 +496,7 @@ def others(root):
         (black, "12 of 12 (p0, p1, p2, ...) are images without a pixel brighter than 16 of 255"),
         (white, "12 of 12 (p0, p1, p2, ...) are images of one brightness, within 16 of 255"),
         (others, "train.txt: AUC is 0."),
-        (no_mask, "holds no p3.png or .bmp; add it, or take the image from the list"),
+        (no_mask, "holds no p3.png or .bmp, but p3.jpg; add it, or take the image from the list"),
         (short_mask, "p3.png: is 95 x 72, its photo 96 x 72; give one of its size"),
         (zeros_and_ones, "p3.png: is all black; an object is white (255), and the rest black"),
         (broken_photo, "p3.jpg: cannot be decoded"),

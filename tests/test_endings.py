@@ -64,7 +64,7 @@ def test_whatever_is_raised_becomes_one_line(tmp_path, statement, complaint):
 
 @pytest.mark.parametrize("under, line", [(False, "interrupted; type the same command again to continue\n"), (True, "")])
 def test_an_interruption_is_one_line_of_whoever_was_started(under, line):
-    environment = dict(os.environ, **(dict(AEPSL_START="runs/x") if under else {}))
+    environment = dict(os.environ, AEPSL_START="runs/x" * under)
     done = ended(f"import os; os.kill(os.getpid(), {signal.SIGINT:d})", env=environment)
     assert done.returncode == 130 and done.stderr == line
 
@@ -138,7 +138,7 @@ def test_the_command_knows_the_remedy(tmp_path, monkeypatch):
         assert cli.remedied(each).endswith("no such file; check the list of ids and the data folder")
     os.makedirs("runs/demo/made")
     files.write_text("runs/maps/made_of.json", "{}")
-    again = "start its run again, which makes it anew"
+    again = "type the run's command again, which makes it anew"
     assert cli.remedied(stage) == f"runs/maps/a.png: no such file; {again}"
     assert cli.remedied(user) == "data/a.png: no such file; check the list of ids and the data folder"
     assert cli.remedied(run) == f"runs/demo/data/a.png: no such file; {again}"

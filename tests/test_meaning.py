@@ -186,7 +186,7 @@ def test_maps_are_looked_at_by_hand_and_by_a_runs_start_but_not_by_each_of_its_s
 
 def test_a_folder_of_maps_that_is_none_is_one_line(root, tmp_path):
     (tmp_path / "maps").write_text("")
-    with pytest.raises(InputError, match=r"maps: holds no i0.png or .jpg, since it is no folder; add it"):
+    with pytest.raises(InputError, match=r"maps: no such folder; name another"):
         saliency.run(root, "val", str(tmp_path / "out"), "rbd", str(tmp_path / "maps"))
 
 

@@ -224,7 +224,7 @@ def test_one_class_is_no_experiment(tree, made, small_set):
         (["rehearsal"], "Which data? EXPERIMENT=rehearsal DATA=a folder in VOC layout"),
         (
             ["rehearsal", "--data", "/gone"],
-            "/gone: is not there, or is no data set. EXPERIMENT=rehearsal DATA=a folder",
+            "/gone: no such folder; DATA= must name a data set in VOC layout",
         ),
         (["DEMO"], "DEMO: differs from the experiment demo by case alone"),
         (

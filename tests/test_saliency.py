@@ -140,7 +140,7 @@ def spoil(folder):
         (turn, r"c\.jpg: is 160 x 120, its image 120 x 160; compute the map"),
         (colour, r"e\.png: has colours"),
         (remove, r"holds no d\.png or \.jpg"),
-        (shutil.rmtree, r"maps: holds no a.png or .jpg, since it is no folder; add it"),
+        (shutil.rmtree, r"maps: no such folder; name another"),
         (cut, r"d\.jpg: cannot be decoded"),
         (spoil, r"e\.png: cannot be decoded"),
     ],

@@ -49,10 +49,11 @@ def first_of(folder: str, image_id: str, extensions: Sequence[str]) -> str:
     """The path of the first file ID.extension that exists; InputError if none does."""
     found = there(folder, image_id, extensions)
     if not found:
+        if not os.path.isdir(folder):
+            raise InputError(f"{folder}: no such folder; name another")
         remedy = "add it, or take the image from the list"
         near = sorted(glob.glob(os.path.join(glob.escape(folder), glob.escape(image_id) + "[!0-9A-Za-z]*")))
         why = f", but {os.path.basename(near[0])}" if near else ""
-        why = why if os.path.isdir(folder) else ", since it is no folder"
         raise InputError(f"{folder}: holds no {image_id}{' or '.join(extensions)}{why}; {remedy}")
     return found[0]
 
