@@ -330,33 +330,39 @@ def test_a_run_that_cannot_be_read_is_left_out(here, capsys):
 def test_segmentations_are_of_these_images_and_as_they_were_written(here, capsys):
     """Otherwise a comparison would show another net's figures, or those of other photos of the same ids."""
     baseline.run("ours", "net", "data")
-    before, compared = (
-        masks(),
-        lambda: compare.run(["data/SegmentationClassAug"], data="data", draws=2, baselines=["ours"]),
-    )
+    before = masks()
+    compared = lambda: compare.run(["data/SegmentationClassAug"], data="data", draws=2, baselines=["ours"])  # noqa: E731
     compared()
     for kind in folder.KINDS:
         path = folder.path("ours", kind, "image0.png")
         write_mask(path, np.zeros_like(read_indexed(path)))
-        with pytest.raises(
-            InputError, match="runs/baselines/ours: the segmentation of image0 was changed; run the base"
-        ):
+        with pytest.raises(InputError, match="baselines/ours: its segmentation of image0 was changed; run the base"):
             compared()
         baseline.run("ours", "net", "data")
         for image_id, mask in masks()[kind].items():
             np.testing.assert_array_equal(mask, before[kind][image_id])
     cv2.imwrite("data/JPEGImages/image1.jpg", 255 - cv2.imread("data/JPEGImages/image1.jpg"))
-    with pytest.raises(InputError, match="runs/baselines/ours: it segmented another image1; run the baseline again"):
+    with pytest.raises(InputError, match="runs/baselines/ours: its photo was another image1; run the baseline again"):
         compared()
     with pytest.raises(InputError, match="nothing was run on its val"):
         baselines.run("data")
-    assert "it segmented another image1" in capsys.readouterr().err
+    assert "its photo was another image1" in capsys.readouterr().err
     baseline.run("ours", "net", "data")
     compared()
     os.rename("data/JPEGImages", "photos")  # true masks are enough
     compared()
     os.unlink("runs/baselines/ours/files.json")  # of an earlier version
     compared()
+
+
+@pytest.mark.parametrize("file, text", [("results.json", "{}"), ("results.json", '{"rows": [], "published": []}'),
+    ("results.json", '{"rows": {}, "published": [{"miou": "62", "crf": true, "images": "val"}]}'),
+    ("files.json", "[1]"), ("files.json", '{"image0": 7}')])  # fmt: skip
+def test_what_a_baseline_wrote_and_was_edited_is_one_line(here, file, text):
+    baseline.run("ours", "net", "data")
+    (here / folder.path("ours", file)).write_text(text)
+    with pytest.raises(InputError, match=f"runs/baselines/ours/{file}: is not as `make baseline` writes it; run the"):
+        compare.run(["data/SegmentationClassAug"], data="data", draws=2, baselines=["ours"])
 
 
 def test_one_alone_is_one_line(here):

@@ -15,12 +15,22 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json
 from aepsl.data.dataset import Dataset, in_folder
 from aepsl.graph import run_folder
+from aepsl.settings.check import validator
 from aepsl.store import digests
 
 ROOT = os.path.join(run_folder.ROOT, "baselines")
 KINDS = ("plain", "crf")
 FILES = "files.json"
 PATTERNS = (*(f"{kind}/*.png" for kind in KINDS), "results.json", FILES, "index.html")
+_FIGURE = dict(required=["miou", "crf", "images"], properties=dict(miou=dict(type="number")))
+SCHEMAS: dict[str, dict[str, Any]] = {  # what is read of the two
+    "results.json": dict(
+        type="object",
+        required=["rows", "published"],
+        properties=dict(rows=dict(type="object"), published=dict(type="array", items=dict(type="object", **_FIGURE))),
+    ),
+    FILES: dict(type="object", additionalProperties=dict(type="object")),
+}
 
 
 def path(name: str, *parts: str) -> str:
@@ -33,7 +43,15 @@ def results(name: str) -> dict:
     if not os.path.exists(path(name, "results.json")):
         runs = ", ".join(known()) or "none"
         raise InputError(f"{path(name)}: no such baseline was run; `make baseline` runs one; there are: {runs}")
-    return read_json(path(name, "results.json"))
+    return _read(name, "results.json")
+
+
+def _read(name: str, file: str) -> Any:
+    """The value of a JSON file; InputError if it was edited or damaged."""
+    found = read_json(path(name, file))
+    if not validator(SCHEMAS[file]).is_valid(found):
+        raise InputError(f"{path(name, file)}: is not as `make baseline` writes it; run the baseline again")
+    return found
 
 
 def masks(name: str) -> str:
@@ -62,15 +80,13 @@ def check(names: Sequence[str], dataset: Dataset, ids: Sequence[str]) -> None:
     """InputError if the images are others than those that a baseline segmented, or its segmentations were changed."""
     for name in names:
         for image_id, kind in _changed(name, dataset, ids):
-            what = (
-                f"the segmentation of {image_id} was changed" if kind in KINDS else f"it segmented another {image_id}"
-            )
-            raise InputError(f"{path(name)}: {what}; run the baseline again, with DATA={dataset.root}")
+            what = f"segmentation of {image_id} was changed" if kind in KINDS else f"photo was another {image_id}"
+            raise InputError(f"{path(name)}: its {what}; run the baseline again, with DATA={dataset.root}")
 
 
 def _changed(name: str, dataset: Dataset, ids: Sequence[str]) -> list[tuple[str, str]]:
     """[(id, 'image' or one of KINDS)] of the files that are not those of FILES; none where that is missing."""
-    known = read_json(path(name, FILES)) if os.path.exists(path(name, FILES)) else {}
+    known = _read(name, FILES) if os.path.exists(path(name, FILES)) else {}
     now = _digests(name, dataset, [image_id for image_id in ids if image_id in known])
     return [
         (image_id, kind)
