@@ -117,6 +117,15 @@ def test_command(tmp_path):
     assert len(result["absent"]) == 18
 
 
+def test_the_table_says_how_many_images_it_is_of(tmp_path, capsys):
+    """A list of VOC's Main selects those that have a class."""
+    written(tmp_path / "gt", 3 * [[[0, 8, 15, 255]]])
+    (tmp_path / "cat_val.txt").write_text("0 1\n1 -1\n2 0\n")
+    files = ["--pred", str(tmp_path / "gt"), "--gt", str(tmp_path / "gt"), "--json", str(tmp_path / "out.json")]
+    evaluate.main([*files, "--ids", str(tmp_path / "cat_val.txt")])
+    assert "2 images, without 1 with -1, VOC's absent\n" in capsys.readouterr().out
+
+
 def test_the_classes_of_the_data_set_name_the_rows(tmp_path, capsys):
     """classes.txt beside the true masks: a table with VOC's names would be another's."""
     written(tmp_path / "set/SegmentationClass", [[[0, 1, 2, 2]]])

@@ -11,7 +11,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_json
 from aepsl.base.table import Table, number
 from aepsl.data.dataset import ALL_IGNORED, IGNORE, VOC_CLASSES, in_folder
-from aepsl.data.lists import read_classes, read_list, twice
+from aepsl.data.lists import ABSENT, read_classes, read_list, twice
 from aepsl.data.mask_files import check_values
 from aepsl.images import decoding
 from aepsl.images.pictures import read_indexed, refuse_colours
@@ -159,7 +159,7 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("--as-given", **AS_GIVEN)
     arguments = parser.parse_args(argv)
     check_place(arguments.json)
-    ids, path = read_list(arguments.ids).ids, _classes(arguments)
+    (ids, left_out), path = read_list(arguments.ids), _classes(arguments)
     names = ["background", *(read_classes(path) if path else VOC_CLASSES)]
     compared = arguments.pred, arguments.gt, ids, list(range(len(names))), names
     result = run(*compared)
@@ -168,4 +168,5 @@ def main(argv: Optional[list[str]] = None) -> None:
     rows = [[name, number(value, 2)] for name, value in [*result["iou"].items(), ("mIoU", result["miou"])]]
     absent = ", ".join(result["absent"])
     note = f"Left out of the mean, not in the ground truth: {absent}." if absent else ""
-    print(Table("", ["class", "IoU"], rows, note).text())
+    caption = f"{len(ids)} images" + f", without {left_out} with {ABSENT}, VOC's absent" * bool(left_out)
+    print(Table(caption, ["class", "IoU"], rows, note).text())
