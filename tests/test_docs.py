@@ -220,6 +220,8 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
         " --set training.segmentation.epochs=16 training.segmentation.lr_step_epochs=12",
         "python3 -m aepsl sweep rehearsal --rows ae_step3,psl --seeds 1,2,3"
         " --set training.psl.lr=1.0e-12 training.psl.epochs=1",
+        "python3 -m aepsl sweep rehearsal --rows ae_step3,psl --seeds 1,2,3 --set psl.prohibited=0"
+        " --set psl.prohibited=0.05 --set psl.prohibited=0.3",
         "python3 -m aepsl sweep photos --rows ae_step3,psl,psl_no_policy --seeds 1"
         " --set training.psl.lr=1.0e-12 training.psl.epochs=1",
         "python3 -m aepsl sweep demo --rows ae_step3,psl --seeds 1,2,3,4,5 --set psl_start=step1"
