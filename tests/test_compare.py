@@ -186,7 +186,7 @@ def test_predictions_are_compared_without_a_run(tree, arguments, monkeypatch, ca
     monkeypatch.delenv("DATA", raising=False)
     os.makedirs("runs/baselines/small/crf", exist_ok=True)
     with open("runs/baselines/small/results.json", "w") as file:
-        json.dump(dict(rows=dict(plain={}, crf=dict(miou=1))), file)
+        json.dump(dict(rows=dict(plain={}, crf=dict(miou=1)), published=[]), file)
     for k in range(3):
         write_mask(f"other/i{k}.png", np.zeros((8, 9), np.uint8))
         shutil.copy(f"theirs/i{k}.png", "runs/baselines/small/crf")
