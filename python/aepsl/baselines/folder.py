@@ -13,7 +13,7 @@ from typing import Any
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json
-from aepsl.data.dataset import Dataset, in_folder
+from aepsl.data.dataset import Dataset, in_folder, png
 from aepsl.graph import run_folder
 from aepsl.settings.check import validator
 from aepsl.store import digests
@@ -72,8 +72,9 @@ def keep_digests(name: str, dataset: Dataset, ids: Sequence[str]) -> None:
 def remove_changed(name: str, dataset: Dataset, ids: Sequence[str]) -> None:
     """Remove the segmentations that are not those of FILES any more: they are made anew."""
     for image_id, kind in _changed(name, dataset, ids):
-        if kind in KINDS and os.path.lexists(path(name, kind, image_id + ".png")):
-            os.unlink(path(name, kind, image_id + ".png"))
+        mask = png(path(name, kind), image_id)
+        if kind in KINDS and os.path.lexists(mask):
+            os.unlink(mask)
 
 
 def check(names: Sequence[str], dataset: Dataset, ids: Sequence[str]) -> None:
