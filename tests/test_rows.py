@@ -33,6 +33,16 @@ def test_rows_keep_their_order_and_what_they_are_made_of(voc12):
     assert all(ours[name] == theirs[name] for name in ours if name != "results")
 
 
+@pytest.mark.parametrize("name", experiments.known())
+def test_each_row_of_each_experiment_can_be_made_alone(name):
+    graph = Graph(experiments.load(name))
+    for row in graph.rows:
+        alone = Graph(rows.only(graph, [row]))
+        assert {stage.name for stage in alone.needed([f"segment.val.{row}"])} == {
+            stage.name for stage in graph.needed([f"segment.val.{row}"])
+        }
+
+
 def test_a_row_that_there_is_not_is_refused(voc12):
     with pytest.raises(InputError, match=r"psl\+: no row of tables 3 and 4"):
         rows.only(Graph(voc12), ["psl", "psl+"])

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 from aepsl.graph.graph import Graph
 from aepsl.settings import experiments
@@ -18,7 +19,9 @@ def only(graph: Graph, asked: Sequence[str]) -> Experiment:
     needed = {stage.name for stage in graph.needed([f"segment.val.{row}" for row in rows])}
     mining = graph.experiment.mining
     steps = max(t for t in range(1, mining.steps + 1) if t == 1 or f"mine.step{t}" in needed)
-    changes = {"rows": rows, "mining.steps": steps, "mining.merge": min(mining.merge, steps)}
+    changes: dict[str, Any] = {"rows": rows, "mining.steps": steps, "mining.merge": min(mining.merge, steps)}
+    if graph.experiment.psl_start and all(graph.nets[graph.rows[row].net].task != "psl" for row in rows):
+        changes["psl_start"] = None  # it may be a net of a step that is not made
     return experiments.changed(graph.experiment, changes)
 
 
