@@ -20,8 +20,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "CAM with the other sign": (A + "nets/whole_image.py", "data[0], axes=1)", "data[0], axes=1) * -1", "method"),
     "CAM after a ReLU": (
         A + "nets/whole_image.py",
-        "return self.at_image_size(maps, small, image)",
-        "return self.at_image_size(np.maximum(maps, 0), small, image)",
+        "return self.at_image_size(maps, place, image)",
+        "return self.at_image_size(np.maximum(maps, 0), place, image)",
         "method",
     ),
     "maps grown by another stride": (
@@ -35,8 +35,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "the largest pixels are the smallest": (A + "erasing/top_pixels.py", "1 - value, axis", "value, axis", "mine"),
     "the threshold comes before growing": (
         A + "nets/whole_image.py",
-        "return self.at_image_size(maps, small, image)",
-        "return self.at_image_size(maps * (maps > 0.3 * maps.max(axis=(1, 2), keepdims=True)), small, image)",
+        "return self.at_image_size(maps, place, image)",
+        "return self.at_image_size(maps * (maps > 0.3 * maps.max(axis=(1, 2), keepdims=True)), place, image)",
         "method",
     ),
     "regions of earlier steps are forgotten": (A + "stages/mine.py", "else regions | erased", "else regions", "method"),
@@ -287,7 +287,7 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "statistics of BN are left out": (A + "legacy/translation.py", "bias - mean * slope", "bias", "legacy_reading"),
     "a layer for training is kept": (A + "legacy/layers.py", "if _is_tested(value)]", "]", "legacy_reading"),
     "a net's margin is not given": (
-        A + "legacy/net.py",
+        A + "nets/whole_image.py",
         "(top, top), (left, left)",
         "(0, top), (0, left)",
         "legacy_reading",
@@ -322,9 +322,9 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
         "method",
     ),
     "regions do not reach the net": (
-        A + "training/prototxts.py",
-        "root=data, regions=regions,",
-        "root=data, regions=None,",
+        A + "nets/build.py",
+        "root=data, **folders)",
+        "root=data, **{**folders, 'regions': None})",
         "method",
     ),
     "the converged loss is of two epochs": (

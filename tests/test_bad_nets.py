@@ -217,7 +217,7 @@ def test_bad_weights_are_one_line_with_file_and_layer(tiny, tmp_path, fault):
     change(message)
     path.write_bytes(message.SerializeToString())
     with pytest.raises(InputError) as error:
-        caffemodel.open_net(build.deploy_net(tiny, "classification"), str(path))
+        caffemodel.load_weights(opened(tiny, "classification"), str(path))
     one_line(error, str(path), piece)
 
 
@@ -227,7 +227,7 @@ def test_filters_that_are_all_0_are_a_warning(tiny, tmp_path, capfd):
     message = caffe_pb2.NetParameter.FromString(path.read_bytes())
     blob_of(message).data[:] = [0] * 64
     path.write_bytes(message.SerializeToString())
-    caffemodel.open_net(build.deploy_net(tiny, "classification"), str(path))
+    caffemodel.load_weights(opened(tiny, "classification"), str(path))
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(lines) == 1 and f"{path}: its layer fc7 has the value 0 throughout" in lines[0]
 
@@ -272,7 +272,7 @@ def test_files_that_are_no_caffemodels_are_one_line(tiny, tmp_path, fault):
     saved(tiny, "classification", path)
     path.write_bytes(FILES[fault](path.read_bytes()))
     with pytest.raises(InputError) as error:
-        caffemodel.open_net(build.deploy_net(tiny, "classification"), str(path))
+        caffemodel.load_weights(opened(tiny, "classification"), str(path))
     one_line(error, f"{path}: is no caffemodel or was cut short")
 
 
@@ -294,7 +294,8 @@ def test_other_forms_of_the_same_weights_load(tiny, tmp_path, change):
     message = caffe_pb2.NetParameter.FromString(path.read_bytes())
     change(message)
     path.write_bytes(message.SerializeToString())
-    loaded = caffemodel.open_net(build.deploy_net(tiny, "classification"), str(path))
+    loaded = opened(tiny, "classification")
+    caffemodel.load_weights(loaded, str(path))
     for name, blobs in net.params.items():
         for ours, theirs in zip(loaded.params[name], blobs):
             np.testing.assert_array_equal(ours.data, theirs.data)
@@ -372,7 +373,7 @@ def test_without_prototxts_nothing_is_wrong_and_no_stage_opens_them(tiny, tmp_pa
     for path in build.files(tiny):
         write_text(path, "no prototxt")
     SegmentationNet(tiny, model)
-    train.write_prototxts(tiny, "psl", "data", 24, str(tmp_path / "run"), masks="masks")
+    build.write_prototxts(tiny, "psl", "data", 24, str(tmp_path / "run"), masks="masks")
 
 
 # --- Sizes -----------------------------------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ def test_interp_lays_corners_on_corners(tmp_path, rng, words):
     path.write_text(legacy_nets.text(layout, 2, head))
     net = legacy_nets.opened(path, reader.read(str(path)))
     pixels = rng.rand(height, width, 3).astype(np.float32)
-    found = net.forward(pixels.transpose(2, 0, 1))[0]
+    found = net.scores(pixels.transpose(2, 0, 1))[0]
     for axis in (0, 1):  # of the first channel, an axis at a time
         places = np.linspace(0, pixels.shape[axis] - 1, found.shape[axis])
         cells = np.arange(pixels.shape[axis])
@@ -150,7 +150,7 @@ def test_cells_of_a_pyramid_of_one_cell_become_all(tmp_path, rng):
     net = legacy_nets.opened(path, reader.read(str(path)))
     pixels = rng.rand(6, 9, 3).astype(np.float32)
     np.testing.assert_allclose(
-        net.forward(pixels.transpose(2, 0, 1))[0], np.full((6, 9), pixels[:, :, 0].mean()), rtol=1e-5
+        net.scores(pixels.transpose(2, 0, 1))[0], np.full((6, 9), pixels[:, :, 0].mean()), rtol=1e-5
     )
     with pytest.raises(InputError, match="takes 9 x 6 pixels alone, and the image has 9 x 7"):
         net.probabilities(np.zeros((7, 9, 3), np.uint8))
@@ -176,7 +176,7 @@ def test_bn_is_a_scale_of_its_statistics(tmp_path, rng, blobs):
     pixels = rng.rand(9, 9, 3).astype(np.float32)
     slope, bias, mean, variance = values if blobs == 4 else (*values, np.zeros(3), np.full(3, 0.99))
     expected = slope * (pixels - mean) / np.sqrt(variance + 0.01) + bias
-    np.testing.assert_allclose(net.forward(pixels.transpose(2, 0, 1)), expected.transpose(2, 0, 1), rtol=1e-5)
+    np.testing.assert_allclose(net.scores(pixels.transpose(2, 0, 1)), expected.transpose(2, 0, 1), rtol=1e-5)
     assert legacy.net.layer[1].type == "Scale"
 
 
@@ -217,7 +217,7 @@ def test_fcn_takes_vocs_photos_whole(tmp_path, capsys):
     net.deploy = "deploy.prototxt"
     net.legacy = reader.read(str(written(tmp_path, layout, 2)))
     net.padding_of = functools.partial(geometry.padding, net.legacy.net, net.legacy.scores)
-    net.most = sizes.MOST
+    net.needs, net.most = functools.partial(sizes.needs, net.legacy.net), sizes.MOST
     scale = functools.partial(fitting_scale, 1, takes=net.takes, name="photo")
     assert scale((375, 500)) == scale((500, 500)) == 1
     assert capsys.readouterr().err == ""
@@ -254,7 +254,7 @@ def test_a_caffemodel_with_another_caffes_fields_is_read(tmp_path):
     with pytest.raises(DecodeError):
         caffe_pb2.NetParameter().ParseFromString(content)
     net = LegacyNet(legacy_nets.experiment(), str(path), "fc8", model, 2)
-    assert net.forward(np.ones((3, 5, 5), np.float32))[0].max() == 1
+    assert net.scores(np.ones((3, 5, 5), np.float32))[0].max() == 1
 
 
 def test_all_that_is_impossible_is_in_one_line(tmp_path):

@@ -71,7 +71,7 @@ def test_cam_sees_the_erased_image(demo, model, rng):
     image = rng.randint(0, 256, (96, 96, 3)).astype(np.uint8)
     erased = np.zeros((96, 96), np.uint16)
     erased[20:60, 30:70] = 1
-    net.settings = dataclasses.replace(net.settings, mean=[100, 110, 120], scale=1)
+    net.mean, net.scale = np.float32([100, 110, 120]), 1
     painted = image.copy()
     painted[erased > 0] = [100, 110, 120]
     ours = net.cam(image, np.array([1]), erased)

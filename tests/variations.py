@@ -161,7 +161,7 @@ def changed_weights(count=1000, seed=1):
 
     def one(content):
         pathlib.Path(model).write_bytes(content)
-        caffemodel.open_net(prototxt, model)
+        caffemodel.load_weights(caffemodel.net_of(prototxt), model)
 
     def two():
         message = caffe_pb2.NetParameter.FromString(good)

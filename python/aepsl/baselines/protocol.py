@@ -132,6 +132,6 @@ def _maps(net, data, front, size, profile, name):
 
 
 def _grown(net, data, front, size, profile, name):
-    maps = net.forward(data, name)
+    maps = net.scores(data, name)
     maps = softmax(maps) if profile.softmax == "cells" else maps
     return net.grown(maps, size, tuple(each - profile.offset for each in front))

@@ -37,7 +37,7 @@ def load(net: caffe.Net, path: str, fixed: Mapping[str, Callable]) -> None:
     caffemodel, or None, and the net's shapes. It returns an array for each shape, or None for the fillers' weights.
     Raises InputError, see caffemodel.load_weights.
     """
-    caffemodel.load_weights(net, path, new_layers=(), computed=fixed)
+    caffemodel.load_weights(net, path, computed=fixed)
     layers = caffemodel.caffemodel_layers(path) if fixed else {}
     for name, function in fixed.items():
         blobs = net.params[name]

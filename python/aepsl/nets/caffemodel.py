@@ -71,14 +71,9 @@ def net_of(text: str) -> caffe.Net:
         return caffe.Net(file.name, caffe.TEST)
 
 
-def open_net(text: str, weights: str) -> caffe.Net:
-    """The net of a deploy prototxt, in phase TEST; text: the prototxt's; weights: path of the trained caffemodel."""
-    net = net_of(text)
-    load_weights(net, weights, new_layers=())
-    return net
-
-
-def load_weights(net: caffe.Net, path: str, new_layers: Collection[str], computed: Collection[str] = ()) -> list[str]:
+def load_weights(
+    net: caffe.Net, path: str, new_layers: Collection[str] = (), computed: Collection[str] = ()
+) -> list[str]:
     """Copy the caffemodel `path` into `net` by layer names.
 
     new_layers: names of layers that may be missing in the file; computed: names of layers that are not copied. Returns

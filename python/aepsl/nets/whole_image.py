@@ -16,7 +16,9 @@ from aepsl.images.pictures import scaled
 from aepsl.images.pixels import less_mean
 from aepsl.nets import build, caffemodel, device, finite, geometry, sizes
 from aepsl.nets.build import STRIDE
-from aepsl.settings.typed import Experiment
+from aepsl.settings.typed import Data, Experiment
+
+Place = tuple[tuple[int, ...], tuple[int, ...]]  # of an image on a net's input: its size, its first pixel; each (y, x)
 
 
 def padded(side: int) -> int:
@@ -62,49 +64,74 @@ def _weights(cells, pixels, start, stride):
 
 
 class WholeImages:
-    """The deploy net of a task, with the trained weights of the caffemodel `model`, for whole images."""
+    """A net for whole images; cells: those of its maps, set by a subclass, which also loads the caffemodel `model`."""
 
-    def __init__(self, experiment: Experiment, task: str, model: str, gpu: device.Gpu = None) -> None:
+    input, input_scale = "data", np.float32(1)  # the input's blob, and the factor of pixels less the mean
+    cells: geometry.Cells
+
+    def __init__(self, prototxt: str, model: str, data: Data, gpu: device.Gpu) -> None:
         device.use(gpu)
-        self.settings = experiment.data
-        self.model = model
-        build.check_size(experiment, task)
-        self.prototxt = build.deploy_net(experiment, task)
-        self.net = caffemodel.open_net(self.prototxt, model)
-        self.parameter = text_format.Parse(self.prototxt, caffe_pb2.NetParameter())
+        self.prototxt, self.model, self.scale, self.most = prototxt, model, data.scale, sizes.MOST
+        self.mean = np.array(data.mean, np.float32)
+        self.net = caffemodel.net_of(prototxt)
+        self.parameter = text_format.Parse(prototxt, caffe_pb2.NetParameter())
         # Remembered: it reads the whole prototxt, and many images have the same size.
         self.needs = functools.lru_cache(None)(functools.partial(sizes.needs, self.parameter))
-        trunk = next(layer.bottom[0] for layer in self.parameter.layer if layer.name in ("gap", "fc8_seg"))
-        self.cells = geometry.cells(self.parameter, trunk)  # of every map: the heads are on the trunk's last blob
 
-    def at_image_size(self, maps: np.ndarray, small: tuple[int, int], image: np.ndarray) -> np.ndarray:
-        """The net's maps for `image`, K x h x w, resized to K x H x W float32; small: what `forward` returned."""
-        return np.stack([cv2.resize(each, image.shape[1::-1]) for each in grown(maps, self.cells, small)])
+    def padding(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
+        """((top, bottom), (left, right)): the pixels to add to an image of that size, here to sides of 8k + 1."""
+        return tuple((0, padded(side) - side) for side in (height, width))
 
-    def forward(
-        self, image: np.ndarray, erased: Optional[np.ndarray] = None, name: str = "the image"
-    ) -> tuple[int, int]:
+    def padded(self, data: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        """(`data`, 3 x H x W, with its `padding`; where its first pixel is then, (y, x)).
+
+        Margins that the net loses are filled with reflections, and the rest, at the bottom and right, with 0: the mean.
+        """
+        (top, bottom), (left, right) = self.padding(*data.shape[1:])
+        data = np.pad(data, ((0, 0), (top, top), (left, left)), mode="reflect")
+        return np.pad(data, ((0, 0), (0, bottom - top), (0, right - left))), (top, left)
+
+    def takes(self, height: int, width: int) -> bool:
+        """Whether the net can take an image of that size, padded, in at most `most` floats."""
+        sides = (side + sum(pads) for side, pads in zip((height, width), self.padding(height, width)))
+        return self.needs(*sides) <= self.most
+
+    def run(self, data: np.ndarray) -> None:
+        """Run the net on `data`, 3 x H x W float32: pixels less the mean, of a size that fits."""
+        blob = self.net.blobs[self.input]
+        blob.reshape(1, *data.shape)
+        blob.data[0] = data
+        self.net.forward()
+
+    def forward(self, image: np.ndarray, erased: Optional[np.ndarray] = None, name: str = "the image") -> Place:
         """Run the net on a whole image.
 
         image: H x W x 3 uint8 BGR; erased: H x W, pixels that are not 0 become the mean; name: of the image, for
-        messages. The image is scaled, and padded with the mean to sides of 8k + 1. One that is too large for the net is
-        scaled down further, and a line says so. Returns (height, width) of the scaled image, for `at_image_size`.
+        messages. The image is scaled, and padded. One that is too large for the net is scaled down further, and a line
+        says so. Returns its Place, for `at_image_size`.
         """
-        scale = fitting_scale(self.settings.scale, image.shape[:2], self.takes, name)
+        scale = fitting_scale(self.scale, image.shape[:2], self.takes, name)
         pixels = scaled(image, scale)
-        height, width = pixels.shape[:2]
-        blob = self.net.blobs["data"]
-        blob.reshape(1, 3, padded(height), padded(width))
-        data = blob.data[0]
-        data[:, height:], data[:, :, width:] = 0, 0
-        mean = np.array(self.settings.mean, np.float32)
-        less_mean(pixels, mean, data[:, :height, :width], None if erased is None else scaled(erased, scale))
-        self.net.forward()
-        return height, width
+        data = np.empty((3, *pixels.shape[:2]), np.float32)
+        less_mean(pixels, self.mean, data, None if erased is None else scaled(erased, scale))
+        padded_data, front = self.padded(data * self.input_scale)
+        self.run(padded_data)
+        return data.shape[1:], front
 
-    def takes(self, height: int, width: int) -> bool:
-        """Whether the net can take an image of that size, padded, in at most sizes.MOST floats."""
-        return self.needs(padded(height), padded(width)) <= sizes.MOST
+    def grown(self, maps: np.ndarray, size: tuple[int, ...], front: tuple[float, ...] = (0, 0)) -> np.ndarray:
+        """Maps K x h x w, resized to `size` (height, width); front: (y, x) of the first pixel on the net's input."""
+        start = tuple(start - before for start, before in zip(self.cells.start, front))
+        return grown(maps, geometry.Cells(start, self.cells.stride), size)
+
+    def at_image_size(self, maps: np.ndarray, place: Place, image: np.ndarray) -> np.ndarray:
+        """The net's maps for `image`, K x h x w, resized to K x H x W float32; place: what `forward` returned."""
+        return np.stack([cv2.resize(each, image.shape[1::-1]) for each in self.grown(maps, *place)])
+
+    def values(self, blob: str, name: str) -> np.ndarray:
+        """The values of a blob, which are overwritten by the next `run`; InputError if they are not finite."""
+        values: np.ndarray = self.net.blobs[blob].data
+        self.check(values, name)
+        return values
 
     def check(self, array: np.ndarray, name: str) -> None:
         """Raise InputError unless the values `array`, which the net computed from the image `name`, are all finite."""
@@ -116,7 +143,18 @@ class WholeImages:
             )
 
 
-class ClassificationNet(WholeImages):
+class TrainedNet(WholeImages):
+    """The deploy net of a task, with the trained weights of the caffemodel `model`, for whole images."""
+
+    def __init__(self, experiment: Experiment, task: str, model: str, gpu: device.Gpu = None) -> None:
+        build.check_size(experiment, task)
+        super().__init__(build.deploy_net(experiment, task), model, experiment.data, gpu)
+        caffemodel.load_weights(self.net, model)
+        trunk = next(layer.bottom[0] for layer in self.parameter.layer if layer.name in ("gap", "fc8_seg"))
+        self.cells = geometry.cells(self.parameter, trunk)  # of every map: the heads are on the trunk's last blob
+
+
+class ClassificationNet(TrainedNet):
     """The trained classification net of one step, for whole images."""
 
     def __init__(self, experiment: Experiment, model: str, gpu: device.Gpu = None) -> None:
@@ -131,8 +169,8 @@ class ClassificationNet(WholeImages):
         image: H x W x 3 uint8 BGR; classes: indices from 0; erased: H x W, not 0 where erased, or None; name: of the
         image, for messages. Returns len(classes) x H x W float32. Raises InputError if they are not finite.
         """
-        small = self.forward(image, erased, name)
+        place = self.forward(image, erased, name)
         weights = self.net.params["fc8_cls"][0].data[classes]
         maps = np.tensordot(weights, self.net.blobs[self.features].data[0], axes=1)
         self.check(maps, name)
-        return self.at_image_size(maps, small, image)
+        return self.at_image_size(maps, place, image)

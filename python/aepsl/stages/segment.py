@@ -24,7 +24,7 @@ from aepsl.layers.losses import softmax
 from aepsl.layers.psl import CONFIDENCES, prohibitive_mask, v_of, with_background
 from aepsl.legacy.net import LegacyNet
 from aepsl.nets import caffemodel, crf, device
-from aepsl.nets.whole_image import STRIDE, WholeImages
+from aepsl.nets.whole_image import STRIDE, TrainedNet
 from aepsl.settings.typed import Experiment
 from aepsl.stages.mine import shown
 from aepsl.store.result import Made, begin, has
@@ -60,8 +60,10 @@ def run(
     if legacy:
         deploy, scores, *variables = legacy
         net: Any = LegacyNet(experiment, deploy, scores, model, len(dataset.values), gpu, *variables)
+        of_net: Callable[[np.ndarray, str], np.ndarray] = net.probabilities
     else:
         net = SegmentationNet(experiment, model, gpu)
+        of_net = lambda image, image_id: net.probabilities(image, confidence, labels[image_id], image_id)  # noqa: E731
     begin(out, word, [f"{kind}/*.png" for kind in KINDS], part and set(own))
     has_s_hat = confidence == "labels" and net.classifies and list_name == experiment.data.train
     keep = [image_id for image_id in shown(experiment, ids) if image_id in set(own)] if has_s_hat else []
@@ -69,7 +71,6 @@ def run(
     values = np.array(dataset.values, np.uint8)
     for image_id in [image_id for image_id in keep if not has(png(s_hat, image_id))]:
         write_mask(png(s_hat, image_id), net.s_hat(dataset.image(image_id), labels[image_id], values, image_id))
-    of_net = lambda image, image_id: net.probabilities(image, confidence, labels[image_id], image_id)  # noqa: E731
     jobs = segmented(dataset, own, [plain, with_crf], values, of_net, functools.partial(crf.refined, settings=net.crf))
     in_processes(write_masks, jobs, workers)
     return Made([*in_folder(plain, own), *in_folder(with_crf, own)], in_folder(s_hat, keep))
@@ -122,7 +123,7 @@ def write_masks(
         write_mask(path, cv2.resize(values[maps.argmax(axis=0)], size, interpolation=cv2.INTER_NEAREST))
 
 
-class SegmentationNet(WholeImages):
+class SegmentationNet(TrainedNet):
     """A trained segmentation net, with or without a classification head, for whole images."""
 
     def __init__(self, experiment: Experiment, model: str, gpu: device.Gpu = None) -> None:
@@ -146,11 +147,11 @@ class SegmentationNet(WholeImages):
             raise InputError(
                 f"{self.model}: has no classification head, which the confidence 'predicted' needs; use 'none'"
             )
-        small = self.forward(image, name=name)
-        f = softmax(self._scores("fc8_seg", name))[0]
+        place = self.forward(image, name=name)
+        f = softmax(self.values("fc8_seg", name))[0]
         v = self._v(name)[0] if self.classifies else None
         maps = weights_of_classes(confidence, v, labels, len(f), self.experiment.psl.prohibited) * f
-        return self.at_image_size(maps, small, image)
+        return self.at_image_size(maps, place, image)
 
     def s_hat(self, image: np.ndarray, labels: np.ndarray, values: np.ndarray, name: str = "the image") -> np.ndarray:
         """S_hat (section 3.2) as in training, at the resolution of the net's maps, grown to the image.
@@ -158,20 +159,15 @@ class SegmentationNet(WholeImages):
         image: H x W x 3 uint8 BGR; labels: C values, 0 or 1; values: the mask value of each channel.
         Returns H x W uint8, 255 for ignored pixels.
         """
-        small = self.forward(image, name=name)
+        (height, width), _ = self.forward(image, name=name)
         v = self._v(name)
-        S_hat = prohibitive_mask(self._scores("fc8_seg", name), v, labels[None])[0].astype(int)
+        S_hat = prohibitive_mask(self.values("fc8_seg", name), v, labels[None])[0].astype(int)
         mask = np.where(S_hat == IGNORE, IGNORE, values[np.minimum(S_hat, len(labels))])
-        grown = np.kron(mask, np.ones((STRIDE, STRIDE), int))[: small[0], : small[1]].astype(np.uint8)
+        grown = np.kron(mask, np.ones((STRIDE, STRIDE), int))[:height, :width].astype(np.uint8)
         return cv2.resize(grown, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
     def _v(self, name: str) -> np.ndarray:
-        return v_of(softmax(self._scores("fc8_cls", name)), self.experiment.psl.v)
-
-    def _scores(self, blob: str, name: str) -> np.ndarray:
-        scores = self.net.blobs[blob].data
-        self.check(scores, name)
-        return scores
+        return v_of(softmax(self.values("fc8_cls", name)), self.experiment.psl.v)
 
 
 def weights_of_classes(

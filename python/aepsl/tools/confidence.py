@@ -20,7 +20,7 @@ from aepsl.data.dataset import Dataset
 from aepsl.layers.losses import softmax
 from aepsl.layers.psl import READINGS, v_of
 from aepsl.nets import device
-from aepsl.nets.whole_image import WholeImages
+from aepsl.nets.whole_image import TrainedNet
 from aepsl.settings.typed import Experiment
 
 
@@ -32,15 +32,13 @@ def run(experiment: Experiment, data: str, list_name: str, model: str, gpu: devi
     labels = dataset.labels(ids, may_lack=True)
     if not labels.any():
         raise InputError(f"{data}/image_labels.txt: no image of {list_name} has a label; name another list")
-    net = WholeImages(experiment, "classification", model, gpu)
+    net = TrainedNet(experiment, "classification", model, gpu)
     return table(labels, np.concatenate([_probabilities(net, dataset, each) for each in tqdm(ids, disable=None)]))
 
 
-def _probabilities(net: WholeImages, dataset: Dataset, image_id: str) -> np.ndarray:
+def _probabilities(net: TrainedNet, dataset: Dataset, image_id: str) -> np.ndarray:
     net.forward(dataset.image(image_id), name=image_id)
-    scores = net.net.blobs["fc8_cls"].data
-    net.check(scores, image_id)
-    return softmax(scores)
+    return softmax(net.values("fc8_cls", image_id))
 
 
 def table(labels: np.ndarray, probabilities: np.ndarray) -> Table:
