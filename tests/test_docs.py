@@ -26,7 +26,7 @@ ENDINGS = ".pickle .pkl .mat .npy .py .md .toml .yaml .sh .json .png .txt .caffe
 ENDINGS = tuple(ENDINGS.split())
 # What they name that no repository has, as runs and users make it; downloads are in SOURCES.
 MADE = """
-aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json files.json
+aepsl-cuda.tar classes.txt data/voc12 data/voc12/ done/ made/ image_labels.txt made_of.json results.json
 .cuda-cache/ ID_blob_0.mat ID_seg.png ID.npy eval.py results.pkl results.tgz input_list.txt localization_cues.pickle
 runs/ crf/ plain/ runs/.digests.json runs/baselines/NAME runs/baselines/NAME/index.html runs/bench.json runs/NAME
 runs/NAME/queue runs/NAME/slurm/STAGE-ID.log runs/demo/report/index.html runs/gpu/voc12

@@ -26,7 +26,7 @@ from aepsl.paper.published import PAPERS_EXPERIMENT
 from aepsl.report import page
 from aepsl.settings import experiments
 from aepsl.stages.segment import segmented, write_masks
-from aepsl.store import digests
+from aepsl.store import digests, records
 from aepsl.store.result import begin
 
 CHECKSUMS = ("md5", "sha1", "sha256")
@@ -60,14 +60,14 @@ def run(
     out, own = folder.path(how.name), shard(ids, part)
     word = digests.of_value([how.settings(), used, dataset.contents(ids, "images")])
     begin(out, word, folder.PATTERNS, part and set(own))
-    folder.remove_changed(how.name, dataset, own)
+    records.heal(out, folder.JOB)
     _segment(net, how, dataset, own, np.array(values, np.uint8), out, workers)
     if part:
         return None
     rows, made_on = _evaluated(dataset, ids, out, how), host.made_on(gpus=len(gpu or ()))
     found = _results(how, list_name, len(ids), rows, list(net.legacy.changes), made_on, used)
     write_json(folder.path(how.name, "results.json"), found)
-    folder.keep_digests(how.name, dataset, ids)
+    folder.keep(how.name, word, dataset, ids, _kinds(how))
     text = page.rendered("compare.html", reference=f"{how.title} as published", tables=tables.of_baseline(found))
     write_text(folder.path(how.name, "index.html"), text)
     return found

@@ -2,35 +2,25 @@
 
 plain/ID.png, crf/ID.png   segmentations without and with CRF; no crf/ if the profile has no CRF
 results.json               figures, and the inputs and settings that they were made with
-files.json                 {ID: the SHA-256 of the image and of its segmentations}
 index.html                 the page
+made/baseline.json         the SHA-256 of the masks, the results and the photos (aepsl.store.records)
 """
 
 import glob
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_json, write_json
+from aepsl.base.files import read_json
 from aepsl.data.dataset import Dataset, in_folder, png
 from aepsl.graph import run_folder
-from aepsl.settings.check import validator
-from aepsl.store import digests
+from aepsl.store import digests, records
+from aepsl.store.result import Made
 
 ROOT = os.path.join(run_folder.ROOT, "baselines")
 KINDS = ("plain", "crf")
-FILES = "files.json"
-PATTERNS = (*(f"{kind}/*.png" for kind in KINDS), "results.json", FILES, "index.html")
-_FIGURE = dict(required=["miou", "crf", "images"], properties=dict(miou=dict(type="number")))
-SCHEMAS: dict[str, dict[str, Any]] = {  # what is read of the two
-    "results.json": dict(
-        type="object",
-        required=["rows", "published"],
-        properties=dict(rows=dict(type="object"), published=dict(type="array", items=dict(type="object", **_FIGURE))),
-    ),
-    FILES: dict(type="object", additionalProperties=dict(type="object")),
-}
+JOB = "baseline"
+PATTERNS = (*(f"{kind}/*.png" for kind in KINDS), "results.json", "made/*", "done/*", "index.html")
 
 
 def path(name: str, *parts: str) -> str:
@@ -39,19 +29,13 @@ def path(name: str, *parts: str) -> str:
 
 
 def results(name: str) -> dict:
-    """The content of a baseline's results.json. Raises InputError for a baseline that was not run."""
-    if not os.path.exists(path(name, "results.json")):
+    """The content of a baseline's results.json. InputError for a baseline that was not run, and for edited results."""
+    file = path(name, "results.json")
+    if not os.path.exists(file):
         runs = ", ".join(known()) or "none"
         raise InputError(f"{path(name)}: no such baseline was run; `make baseline` runs one; there are: {runs}")
-    return _read(name, "results.json")
-
-
-def _read(name: str, file: str) -> Any:
-    """The value of a JSON file; InputError if it was edited or damaged."""
-    found = read_json(path(name, file))
-    if not validator(SCHEMAS[file]).is_valid(found):
-        raise InputError(f"{path(name, file)}: is not as `make baseline` writes it; run the baseline again")
-    return found
+    _check(name, {file: "results.json"})
+    return read_json(file)
 
 
 def masks(name: str) -> str:
@@ -64,42 +48,31 @@ def known() -> list[str]:
     return sorted(each.split(os.sep)[-2] for each in glob.glob(path("*", "results.json")))
 
 
-def keep_digests(name: str, dataset: Dataset, ids: Sequence[str]) -> None:
-    """Write FILES, of a baseline whose images are all segmented."""
-    write_json(path(name, FILES), _digests(name, dataset, ids))
-
-
-def remove_changed(name: str, dataset: Dataset, ids: Sequence[str]) -> None:
-    """Remove the segmentations that are not those of FILES any more: they are made anew."""
-    for image_id, kind in _changed(name, dataset, ids):
-        mask = png(path(name, kind), image_id)
-        if kind in KINDS and os.path.lexists(mask):
-            os.unlink(mask)
+def keep(name: str, word: str, dataset: Dataset, ids: Sequence[str], kinds: Sequence[str]) -> None:
+    """Record the SHA-256 of the files of a baseline whose images are all segmented, in masks of these kinds."""
+    segmented = [mask for kind in kinds for mask in in_folder(path(name, kind), ids)]
+    photos = dict(zip(ids, digests.of(map(dataset.image_path, ids))))
+    records.keep(path(name), JOB, word, Made(segmented, [path(name, "results.json")], photos), {})
 
 
 def check(names: Sequence[str], dataset: Dataset, ids: Sequence[str]) -> None:
     """InputError if the images are others than those that a baseline segmented, or its segmentations were changed."""
+    has_photos = os.path.isdir(os.path.join(dataset.root, "JPEGImages"))  # true masks are enough to compare
+    photos = {dataset.image_path(image_id): image_id for image_id in ids if has_photos}
     for name in names:
-        for image_id, kind in _changed(name, dataset, ids):
-            what = f"segmentation of {image_id} was changed" if kind in KINDS else f"photo was another {image_id}"
-            raise InputError(f"{path(name)}: its {what}; run the baseline again, with DATA={dataset.root}")
+        segmented = {png(path(name, kind), image_id): png(kind, image_id) for kind in KINDS for image_id in ids}
+        _check(name, {**segmented, **photos})
 
 
-def _changed(name: str, dataset: Dataset, ids: Sequence[str]) -> list[tuple[str, str]]:
-    """[(id, 'image' or one of KINDS)] of the files that are not those of FILES; none where that is missing."""
-    known = _read(name, FILES) if os.path.exists(path(name, FILES)) else {}
-    now = _digests(name, dataset, [image_id for image_id in ids if image_id in known])
-    return [
-        (image_id, kind)
-        for image_id in now
-        for kind, value in now[image_id].items()
-        if value != known[image_id].get(kind)
-    ]
-
-
-def _digests(name: str, dataset: Dataset, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    files = {kind: in_folder(path(name, kind), ids) for kind in KINDS}
-    if os.path.isdir(os.path.join(dataset.root, "JPEGImages")):  # true masks are enough to compare
-        files["image"] = [dataset.image_path(image_id) for image_id in ids]
-    found = {kind: digests.of(paths) for kind, paths in files.items()}
-    return {image_id: {kind: found[kind][k] for kind in found} for k, image_id in enumerate(ids)}
+def _check(name: str, files: Mapping[str, str]) -> None:
+    """InputError if a file is not the recorded one; files: {path: its name in the record}."""
+    record = records.read_record(path(name), JOB)
+    photos = record["mark"]["value"] if record else None
+    if not isinstance(photos, dict):
+        if os.path.lexists(records.path_of(path(name), JOB)):
+            raise InputError(f"{records.path_of(path(name), JOB)}: is damaged; run the baseline again")
+        return  # of an earlier version
+    known = {**record["files"], **photos}
+    for file, now in zip(files, digests.of(files)):
+        if known.get(files[file], now) != now:
+            raise InputError(f"{file}: has changed since the baseline {name} was run; run it again")
