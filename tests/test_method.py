@@ -209,7 +209,7 @@ def test_initial_weights_reach_the_net_and_the_converged_loss_is_the_last_epochs
 
 
 def test_what_is_erased_and_learned_from_is_in_the_net(short, tmp_path):
-    train.write_prototxts(short, "segmentation", "the data", 6, str(tmp_path), regions="the regions", masks="the masks")
+    build.write_prototxts(short, "segmentation", "the data", 6, str(tmp_path), regions="the regions", masks="the masks")
     net = parsed(str(tmp_path / "train.prototxt"), caffe_pb2.NetParameter())
     settings = json.loads(net.layer[0].python_param.param_str)
     assert [settings[key] for key in ("root", "regions", "masks")] == ["the data", "the regions", "the masks"]

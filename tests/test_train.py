@@ -113,7 +113,7 @@ def test_a_folder_that_is_not_ours_stays(tiny, data, tmp_path):
 @pytest.mark.parametrize("confidence", ["predicted", "labels", "none"])
 def test_what_weights_the_auxiliary_mask_is_in_the_net(tiny, data, tmp_path, confidence):
     masks = os.path.join(data, "SegmentationClassAug")
-    train.write_prototxts(tiny, "psl", data, 24, str(tmp_path), masks=masks, confidence=confidence)
+    build.write_prototxts(tiny, "psl", data, 24, str(tmp_path), masks=masks, confidence=confidence)
     net = parsed(str(tmp_path / "train.prototxt"), caffe_pb2.NetParameter())
     found = [layer.python_param.param_str for layer in net.layer if layer.name == "mask_hat"]
     assert [json.loads(text) for text in found] == [dict(confidence=confidence)]

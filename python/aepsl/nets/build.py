@@ -28,6 +28,7 @@ from aepsl.settings.typed import Experiment
 STRIDE = 8
 NEW_LAYERS = ("fc8_cls", "fc8_seg")  # the heads; all other layers have initial weights
 KINDS = ("train", "deploy", "solver")
+NET, SOLVER = "train.prototxt", "solver.prototxt"  # in the folder of a training
 HEADER = "# Written by `make nets` from experiment.yaml beside it; a run follows that.\n"
 SOLVER_HEADER = """# From the repository's root, with PYTHONPATH=python, the data in data/{name} and a folder runs:
 #   caffe train -solver {path} -weights runs/{name}/initial.caffemodel
@@ -131,6 +132,20 @@ def solver(experiment: Experiment, task: str, net: str, images: int, prefix: str
     )
     parts = [caffe_pb2.SolverParameter(**{name: value}) for name, value in fields.items()]  # text keeps this order
     return "".join(map(text_format.MessageToString, parts))
+
+
+def write_prototxts(
+    experiment: Experiment, task: str, data: str, images: int, out: str, confidence: str = "predicted", **folders: Any
+) -> None:
+    """Write NET and SOLVER of a training, with which stock Caffe repeats it, to the folder `out`.
+
+    data: root of the data set; images: how many it trains on; confidence: see train_net; folders: `regions`, `masks`,
+    folders of PNGs, see layers.data.
+    """
+    check_size(experiment, task, experiment.training.of(task).batch)
+    path = os.path.join(out, NET)
+    write_text(path, train_net(experiment, task, functools.partial(data_layer, root=data, **folders), confidence))
+    write_text(os.path.join(out, SOLVER), solver(experiment, task, path, images, os.path.join(out, "snapshot")))
 
 
 def files(experiment: Experiment) -> dict[str, str]:

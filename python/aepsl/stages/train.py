@@ -26,7 +26,6 @@ from aepsl.settings.typed import Experiment
 from aepsl.store.result import Made, begin, has
 from aepsl.training import snapshots, solve
 from aepsl.training.observers import clear_progress
-from aepsl.training.prototxts import NET, SOLVER, write_prototxts
 
 FILES = ["*.prototxt", "*.caffemodel", "*.solverstate", "*.csv", "snapshot.json", "progress.json", "train.json"]
 
@@ -58,13 +57,13 @@ def run(
     _check_files(out, initial, classifier)
     _check_images(dataset, ids, regions, masks)
     results = [os.path.join(out, name) for name in ["final.caffemodel", "log.csv"] + ["psl.csv"] * (task == "psl")]
-    summary, *prototxts = (os.path.join(out, name) for name in ("train.json", NET, SOLVER))
+    summary, *prototxts = (os.path.join(out, name) for name in ("train.json", build.NET, build.SOLVER))
     make_folder(out)
     with only_one(out):
         begin(out, word, FILES, is_locked=True)
         is_trained = has(*results, summary)
         if not (has(*prototxts) and is_trained):
-            write_prototxts(experiment, task, data, len(ids), out, regions, masks, confidence)
+            build.write_prototxts(experiment, task, data, len(ids), out, confidence, regions=regions, masks=masks)
         if not is_trained:
             device.use(gpu)
             solve.run(task, dataset.labels(ids), out, initial, on_cpu=gpu is None)

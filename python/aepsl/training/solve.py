@@ -14,7 +14,6 @@ from aepsl.nets import build, caffemodel
 from aepsl.training import snapshots
 from aepsl.training.diagnosis import Finiteness, Saturation, constant_loss
 from aepsl.training.observers import Losses, Progress
-from aepsl.training.prototxts import SOLVER
 from aepsl.training.psl_log import AuxiliaryMasks
 
 
@@ -25,7 +24,7 @@ def run(task: str, labels: np.ndarray, out: str, initial: Sequence[str] = (), on
     with `caffe train -weights FIRST,SECOND`. Writes log.csv, with PSL psl.csv, train.json, and last final.caffemodel.
     Raises InputError for a training that diverges, for a classification that saturates, and for a full disk.
     """
-    path = os.path.join(out, SOLVER)
+    path = os.path.join(out, build.SOLVER)
     settings = text_format.Parse(read_text(path), caffe_pb2.SolverParameter())
     solver = caffe.get_solver(path)
     for path in initial:

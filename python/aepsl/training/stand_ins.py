@@ -16,7 +16,6 @@ from aepsl.images.pictures import read_image, read_indexed, write_mask
 from aepsl.nets import build, caffemodel, cuda, device
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
-from aepsl.training.prototxts import write_prototxts
 
 PHOTO = (500, 375)  # width and height of most of VOC's images
 RATE = 1e-9  # learning rate: with a real one the fillers' weights may diverge, and Caffe's max pooling crashes on NaN
@@ -58,7 +57,7 @@ def solver(experiment: Experiment, task: str, folder: str, batch: Optional[int] 
     experiment = experiments.changed(experiment, {f"training.{task}": dict(lr=RATE, batch=batch)})
     experiment, data = data_for(experiment, folder)
     masks = None if task == "classification" else os.path.join(data, "SegmentationClassAug")
-    write_prototxts(experiment, task, data, EPOCH * batch, os.path.join(folder, "run"), masks=masks)
+    build.write_prototxts(experiment, task, data, EPOCH * batch, os.path.join(folder, "run"), masks=masks)
     return caffe.get_solver(os.path.join(folder, "run", "solver.prototxt"))
 
 
