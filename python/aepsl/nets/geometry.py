@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from caffe.proto.caffe_pb2 import LayerParameter, NetParameter
+from google.protobuf.message import Message
 
 CELLWISE = set(
     "AbsVal BNLL BatchNorm Bias Clip Dropout ELU Exp LRN Log MVN PReLU Power ReLU Scale Sigmoid Softmax Split Swish"
@@ -79,13 +80,13 @@ def window(layer: LayerParameter, axis: int) -> tuple[Optional[int], int, int]:
     if layer.type == "Pooling" and param.global_pooling:
         return None, 1, 0
     defaults = dict(kernel=1, stride=1, pad=0, dilation=1)
-    side, stride, pad, dilation = (_of_axis(param, name, axis, default) for name, default in defaults.items())
+    side, stride, pad, dilation = (of_axis(param, name, axis, default) for name, default in defaults.items())
     if min(side, stride, dilation) < 1:
         raise Unfit(f"{layer.name} has a kernel, stride or dilation of 0")
     return dilation * (side - 1) + 1, stride, pad
 
 
-def _of_axis(param, name, axis, default):
+def of_axis(param: Message, name: str, axis: int, default: int) -> int:
     """Kernel, stride, pad or dilation along an axis: from `kernel_h` and the like, or from the field for both axes."""
     own = f"{name}_{'hw'[axis]}"
     if own in param.DESCRIPTOR.fields_by_name and param.HasField(own):
@@ -173,23 +174,6 @@ def shapes(net: NetParameter, height: int, width: int) -> dict[str, tuple[int, i
     """{blob: (channels, height, width)} of the blobs with a position. Raises Unfit for a size that the net refuses."""
     rows, columns, depth = sides(net, height, 0), sides(net, width, 1), channels(net)
     return {name: (depth[name], rows[name], columns[name]) for name in rows}
-
-
-def counts(net: NetParameter, height: int, width: int) -> dict[str, int]:
-    """{name: number of elements} of blobs and of Caffe's column buffers, for one image. Raises Unfit."""
-    found = shapes(net, height, width)
-    result = {name: math.prod(shape) for name, shape in found.items()}
-    for layer in net.layer:
-        if layer.type not in ("Convolution", "Deconvolution"):
-            continue
-        param = layer.convolution_param
-        kernel = math.prod(_of_axis(param, "kernel", axis, 1) for axis in BOTH)
-        if kernel > 1 or layer.type == "Deconvolution":
-            many, few = found[layer.bottom[0]], found[layer.top[0]]
-            if layer.type == "Deconvolution":
-                many, few = few, many
-            result[f"{layer.name}'s columns"] = many[0] * kernel * math.prod(few[1:])
-    return result
 
 
 def padding(net: NetParameter, blob: str, side: int, axis: int) -> tuple[int, int]:

@@ -15,14 +15,23 @@ PIECE = 2**21  # bytes: CUDA allocates a GPU's memory in such pieces; blobs of l
 
 
 def counts(net: NetParameter, height: int, width: int, batch: int = 1) -> dict[str, int]:
-    """{name: number of elements} of every blob and column buffer; a buffer holds one image at a time.
+    """{name: number of elements} of every blob with a position, and of Caffe's column buffers.
 
-    The few scores after an InnerProduct are left out.
-    net: a deploy net; height, width: of its input; batch: images in it.
+    net: plain V2; height, width: of its input; batch: images in it, of which a buffer holds one. Raises Unfit.
     """
-    blobs = {top for layer in net.layer for top in layer.top}
-    found = geometry.counts(net, height, width)
-    return {name: count * batch if name in blobs else count for name, count in found.items()}
+    found = geometry.shapes(net, height, width)
+    result = {name: batch * math.prod(shape) for name, shape in found.items()}
+    for layer in net.layer:
+        if layer.type not in ("Convolution", "Deconvolution"):
+            continue
+        kernel = math.prod(geometry.of_axis(layer.convolution_param, "kernel", axis, 1) for axis in geometry.BOTH)
+        many, few = found[layer.bottom[0]], found[layer.top[0]]
+        if layer.type == "Deconvolution":
+            many, few = few, many
+        elif kernel == 1:
+            continue  # such a convolution reads its bottom
+        result[f"{layer.name}'s columns"] = many[0] * kernel * math.prod(few[1:])
+    return result
 
 
 def weights(net: NetParameter) -> dict[str, int]:
