@@ -275,7 +275,7 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
         "geometry",
     ),
     "a crop moves nothing": (A + "nets/geometry.py", "stride * offset(layer, axis)", "0", "geometry"),
-    "columns have the top's area": (A + "nets/geometry.py", "many, few = few, many", "pass", "geometry"),
+    "columns have the top's area": (A + "nets/sizes.py", "many, few = few, many", "pass", "geometry"),
     "crops cut nothing off": (A + "legacy/translation.py", "math.floor(cells + 0.5)", "0", "legacy_reading"),
     "hole is forgotten": (A + "legacy/translation.py", '("dilation", hole', '("pad", hole', "legacy_reading"),
     "weights of a Deconvolution are ones": (
@@ -285,7 +285,7 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
         "legacy_reading",
     ),
     "statistics of BN are left out": (A + "legacy/translation.py", "bias - mean * slope", "bias", "legacy_reading"),
-    "a layer for training is kept": (A + "legacy/layers.py", "if _is_tested(value)]", "]", "legacy_reading"),
+    "a layer for training is kept": (A + "legacy/layers.py", "not _is_tested(value)", "False", "legacy_reading"),
     "a net's margin is not given": (
         A + "nets/whole_image.py",
         "(top, top), (left, left)",

@@ -21,20 +21,13 @@ def are_finite(array: np.ndarray) -> bool:
 
 def first_fault(net: caffe.Net) -> Optional[str]:
     """The name of the net's first layer whose output is not finite; None if all are."""
-    for layer, tops in net.top_names.items():
-        for top in tops:
-            array = net.blobs[top].data
-            if not (are_finite(array) and array.min() > LOWEST):
-                return layer
-    return None
+    outputs = ((layer, net.blobs[top].data) for layer, tops in net.top_names.items() for top in tops)
+    return next((layer for layer, array in outputs if not (are_finite(array) and array.min() > LOWEST)), None)
 
 
 def first_faulty_weights(net: caffe.Net) -> Optional[str]:
     """The name of the net's first layer whose weights are not finite; None if all are."""
-    for layer, blobs in net.params.items():
-        if not all(are_finite(blob.data) for blob in blobs):
-            return layer
-    return None
+    return next((layer for layer, blobs in net.params.items() if not all(are_finite(b.data) for b in blobs)), None)
 
 
 def watch(net: caffe.Net, fail: Callable[[Optional[str]], NoReturn], on_cpu: bool = True) -> Callable[[int], None]:

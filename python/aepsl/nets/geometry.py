@@ -5,6 +5,7 @@ cells of its bottom, dilation included, with stride S and pad P. A convolution o
 (start + stride ((K - 1) / 2 - P), stride S), a deconvolution to (start - stride / S ((K - 1) / 2 - P), stride / S).
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Optional
@@ -40,31 +41,38 @@ def cells(net: NetParameter, blob: str) -> Cells:
 
     Where branches meet whose cells differ in position, the branch of the finer strides counts.
     """
-    places = [_places(net, axis).get(blob) for axis in BOTH]
+    places = [_carried(net, WHOLE, functools.partial(_place, axis)).get(blob) for axis in BOTH]
     if None in places:
         raise Unfit(f"{blob} is a blob whose cells have no place on the input")
     return Cells(*zip(*((start, stride) for start, stride, _ in places)))
 
 
-def _places(net, axis):
-    """{blob: (start, stride, coarsest stride on the way to it)} along an axis; None for a blob without a position."""
-    places = dict.fromkeys(net.input, WHOLE)
+def _carried(net, of_input, rule):
+    """{blob: value} from the inputs on, without blobs that depend on an unknown layer.
+
+    rule(layer, the values of its bottoms): that of its tops; a list has one for each top.
+    """
+    found = dict.fromkeys(net.input, of_input)
     for layer in net.layer:
-        below = [places.get(name) for name in layer.bottom]
-        place = WHOLE if layer.type == "Input" else None
-        if layer.type in KNOWN and below and None not in below:
-            first = below[0] if layer.type == "Crop" else min(below, key=lambda each: each[2])
-            place = _place(layer, axis, first)
-        places.update(dict.fromkeys(layer.top, place))
-    return places
+        below = [found[name] for name in layer.bottom if name in found]
+        if layer.type == "Input":
+            found.update(dict.fromkeys(layer.top, of_input))
+        elif layer.type in KNOWN and below and len(below) == len(layer.bottom):
+            value = rule(layer, below)
+            found.update(zip(layer.top, value if isinstance(value, list) else [value] * len(layer.top)))
+    return found
 
 
-def _place(layer, axis, below):
-    start, stride, coarsest = below
+def _place(axis, layer, below):
+    """(start, stride, coarsest stride on the way to it) of a layer's tops along an axis; None without a position."""
+    if None in below:
+        return None
+    first = below[0] if layer.type == "Crop" else min(below, key=lambda each: each[2])
+    start, stride, coarsest = first
     if layer.type == "Crop":
         return start + stride * offset(layer, axis), stride, coarsest
     if layer.type not in WINDOWED:
-        return below
+        return first
     reach, step, pad = window(layer, axis)
     if reach is None:
         return None
@@ -79,7 +87,7 @@ def window(layer: LayerParameter, axis: int) -> tuple[Optional[int], int, int]:
     param = getattr(layer, WINDOWED[layer.type])
     if layer.type == "Pooling" and param.global_pooling:
         return None, 1, 0
-    defaults = dict(kernel=1, stride=1, pad=0, dilation=1)
+    defaults = dict(kernel=0, stride=1, pad=0, dilation=1)
     side, stride, pad, dilation = (of_axis(param, name, axis, default) for name, default in defaults.items())
     if min(side, stride, dilation) < 1:
         raise Unfit(f"{layer.name} has a kernel, stride or dilation of 0")
@@ -88,16 +96,9 @@ def window(layer: LayerParameter, axis: int) -> tuple[Optional[int], int, int]:
 
 def of_axis(param: Message, name: str, axis: int, default: int) -> int:
     """Kernel, stride, pad or dilation along an axis: from `kernel_h` and the like, or from the field for both axes."""
-    own = f"{name}_{'hw'[axis]}"
-    if own in param.DESCRIPTOR.fields_by_name and param.HasField(own):
-        return getattr(param, own)
-    shared = "kernel_size" if name == "kernel" else name
-    if shared not in param.DESCRIPTOR.fields_by_name:
-        return default
-    value = getattr(param, shared)
-    if isinstance(value, int):
-        return value
-    return value[min(axis, len(value) - 1)] if value else default
+    given = {field.name: value for field, value in param.ListFields()}
+    value = given.get(f"{name}_{'hw'[axis]}", given.get("kernel_size" if name == "kernel" else name, default))
+    return value if isinstance(value, int) else value[min(axis, len(value) - 1)]
 
 
 def offset(layer: LayerParameter, axis: int) -> int:
@@ -110,17 +111,10 @@ def offset(layer: LayerParameter, axis: int) -> int:
 
 def sides(net: NetParameter, side: int, axis: int) -> dict[str, int]:
     """{blob: its number of cells along an axis}; side: the input's pixels there. Raises Unfit."""
-    result = dict.fromkeys(net.input, side)
-    for layer in net.layer:
-        below = [result[name] for name in layer.bottom if name in result]
-        if layer.type == "Input":
-            result.update(dict.fromkeys(layer.top, side))
-        elif layer.type in KNOWN and len(below) == len(layer.bottom):
-            result.update(dict.fromkeys(layer.top, _side(layer, axis, below)))
-    return result
+    return _carried(net, side, functools.partial(_side, axis))
 
 
-def _side(layer, axis, below):
+def _side(axis, layer, below):
     count = below[0]
     if layer.type != "Crop" and len(set(below)) > 1:
         raise Unfit(f"{layer.name} joins blobs of {', '.join(map(str, below))} cells")
@@ -153,21 +147,19 @@ def _windows(layer, count, reach, stride, pad):
 
 def channels(net: NetParameter) -> dict[str, int]:
     """{blob: channels}, 3 of an input, without the blobs that depend on one that no layer gives."""
-    result = dict.fromkeys(net.input, 3)
-    for layer in net.layer:
-        below = [result[name] for name in layer.bottom if name in result]
-        if len(below) < len(layer.bottom):
-            continue
-        own = [below[0] if below else 3] * len(layer.top)
-        if layer.type in ("Convolution", "Deconvolution"):
-            own = [layer.convolution_param.num_output] * len(layer.top)
-        elif layer.type == "Concat":
-            own = [sum(below)]
-        elif layer.type == "Slice":
-            points = [0, *(layer.slice_param.slice_point or range(0, below[0], below[0] // len(own))[1:]), below[0]]
-            own = [end - begin for begin, end in zip(points, points[1:])]
-        result.update(zip(layer.top, own))
-    return result
+    return _carried(net, 3, _channels)
+
+
+def _channels(layer, below):
+    if layer.type in ("Convolution", "Deconvolution"):
+        return layer.convolution_param.num_output
+    if layer.type == "Concat":
+        return sum(below)
+    if layer.type == "Slice":
+        parts = range(0, below[0], below[0] // len(layer.top))[1:]
+        points = [0, *(layer.slice_param.slice_point or parts), below[0]]
+        return [end - begin for begin, end in zip(points, points[1:])]
+    return below[0]
 
 
 def shapes(net: NetParameter, height: int, width: int) -> dict[str, tuple[int, int, int]]:

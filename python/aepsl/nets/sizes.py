@@ -67,18 +67,12 @@ def training_bytes(net: caffe.Net, parameter: NetParameter) -> int:
 def check(net: NetParameter, experiment: Experiment, task: str, batch: int) -> None:
     """Raise InputError if Caffe cannot hold the net, or a batch of `task`; net: its deploy net."""
     crop = experiment.data.crop
-    name, count = max(weights(net).items(), key=lambda item: item[1])
-    if count > INT_MAX:
-        raise InputError(
-            f"{experiment.name}: with these channels and fc the net's {name} would have {count} values, and Caffe "
-            f"takes {INT_MAX} at most; make them smaller"
-        )
-    name, count = max(counts(net, crop, crop, batch).items(), key=lambda item: item[1])
-    if count > INT_MAX:
-        raise InputError(
-            f"{experiment.name}: with training.{task}.batch {batch} and data.crop {crop} the net's {name} would "
-            f"have {count} values, and Caffe takes {INT_MAX} at most; make one of them smaller"
-        )
+    settings = f"training.{task}.batch {batch} and data.crop {crop}"
+    for found, what in ((weights(net), "these channels and fc"), (counts(net, crop, crop, batch), settings)):
+        name, count = max(found.items(), key=lambda item: item[1])
+        if count > INT_MAX:
+            line = f"with {what} the net's {name} would have {count} values, and Caffe takes {INT_MAX} at most"
+            raise InputError(f"{experiment.name}: {line}; make one of them smaller")
 
 
 def needs(net: NetParameter, height: int, width: int) -> float:
