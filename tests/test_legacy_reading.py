@@ -447,7 +447,7 @@ NO_TEXT = {
 def test_a_prototxt_that_is_no_text_is_one_line(tmp_path, case):
     path = tmp_path / "deploy.prototxt"
     path.write_bytes(NO_TEXT[case])
-    with pytest.raises(InputError, match="is UTF-16, or no text, such as a caffemodel; give the net's deploy prototxt"):
+    with pytest.raises(InputError, match="is UTF-16, or no text; give the net's deploy prototxt"):
         text.read(str(path), {})
 
 

@@ -80,9 +80,8 @@ def _of_layer(top, layer, before):
     sides = sides if all(sides) else [image.number(key, kind=int) for key in ("new_height", "new_width")]
     sides = sides if all(sides) else [side, side]
     crop = tuple(sides) if all(sides) else before and before[0].crop or None
-    return Front(
-        top, mean * (3 // len(mean)) if mean else None, transform.number("scale"), crop, transform.get("mean_file")
-    )
+    mean = mean * (3 // len(mean)) if mean else None
+    return Front(top, mean, transform.number("scale"), crop, transform.get("mean_file"))
 
 
 def _python_mean(fields):

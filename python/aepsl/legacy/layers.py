@@ -48,20 +48,14 @@ class Layer:
         return f"{Fields.of(name=Text(self.name), type=Text(self.kind), bottom=bottoms, top=tops)} {self.fields}"
 
 
-def tested(fields: Fields) -> list[Layer]:
-    """The layers of a prototxt's Fields that Caffe has in phase TEST, in their order."""
-    return [_layer(value, line) for value, line in _messages(fields) if _is_tested(value)]
-
-
-def trained(fields: Fields) -> list[Layer]:
-    """The layers of a prototxt's Fields that Caffe does not have in phase TEST."""
-    return [_layer(value, line) for value, line in _messages(fields) if not _is_tested(value)]
-
-
-def _messages(fields):
-    lines = {id(value): line for _, value, line in fields}
-    found = fields.messages("layer") + fields.messages("layers")
-    return sorted(((value, lines[id(value)]) for value in found), key=lambda each: each[1])
+def tested(fields: Fields) -> tuple[list[Layer], list[Layer]]:
+    """(the layers of a prototxt's Fields that Caffe has in phase TEST, its other layers), in their order."""
+    found: tuple[list[Layer], list[Layer]] = [], []
+    messages = {id(each) for key in ("layer", "layers") for each in fields.messages(key)}
+    for _, value, line in fields:
+        if id(value) in messages:
+            found[not _is_tested(value)].append(_layer(value, line))
+    return found
 
 
 def _layer(fields, line):

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from aepsl.base.errors import InputError
 from aepsl.layers.losses import softmax
-from aepsl.legacy import reader, weights
-from aepsl.nets import device, geometry, prototxt, sizes
+from aepsl.legacy import reader
+from aepsl.nets import caffemodel, device, geometry, prototxt, sizes
 from aepsl.nets.geometry import BOTH, Unfit
 from aepsl.nets.whole_image import WholeImages
 from aepsl.settings.typed import Experiment
@@ -43,23 +43,21 @@ class LegacyNet(WholeImages):
         gpu: device.Gpu = None,
         variables: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        self.deploy, self.model = deploy, model
+        self.deploy = deploy
         self.legacy = legacy = reader.read(deploy, scores, model, variables, channels)
         for line in legacy.changes:
             tqdm.write(f"{deploy}: {line}", file=sys.stderr)
         count = geometry.channels(legacy.net)[legacy.scores]
         if count != channels:
-            raise InputError(
-                f"{deploy}: its blob {legacy.scores} has {count} channels; {channels} channels are needed, one for "
-                "background and one for each class"
-            )
+            needs = f"{channels} channels are needed, one for background and one for each class"
+            raise InputError(f"{deploy}: its blob {legacy.scores} has {count} channels; {needs}")
         kinds = [layer.type for layer in legacy.net.layer if legacy.scores in layer.top]
         if kinds[-1] == "Softmax":  # a second one would change the probabilities
             raise InputError(f"{deploy}: {scores} comes out of a softmax, which is added here; name the blob before it")
         text = prototxt.net_text("legacy", legacy.net)
         _check(deploy, text)
         super().__init__(text, model, experiment.data, gpu)
-        weights.load(self.net, model, legacy.fixed)
+        caffemodel.load_weights(self.net, model, computed=legacy.fixed)
         self.cells = geometry.cells(legacy.net, legacy.scores)
         self.crf = legacy.crf or experiment.crf
         self.input = legacy.input.blob
@@ -76,10 +74,8 @@ class LegacyNet(WholeImages):
         """
         only = self.legacy.only
         if only and (height > only[0] or width > only[1]):
-            raise InputError(
-                f"{self.deploy}: takes {only[1]} x {only[0]} pixels alone, and the image has {width} x {height}; slide "
-                "crops of that size over it, which a profile can say"
-            )
+            line = f"takes {only[1]} x {only[0]} pixels alone, and the image has {width} x {height}"
+            raise InputError(f"{self.deploy}: {line}; slide crops of that size over it, which a profile can say")
         if only:
             return tuple((0, most - side) for most, side in zip(only, (height, width)))
         try:

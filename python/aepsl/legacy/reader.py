@@ -9,7 +9,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from aepsl.base.errors import InputError
-from aepsl.legacy import ends, front, layers, text, weights
+from aepsl.legacy import ends, front, layers, text
 from aepsl.legacy.translation import Impossible, Translator
 from aepsl.nets import geometry
 from aepsl.nets.geometry import BOTH, Unfit
@@ -24,7 +24,8 @@ class Legacy:
 
     net: V2, of plain Caffe; scores: its blob of scores; input: see front.Front; crf: the values of its CRF, None
     without one; changes: lines about layers that were translated or left out; fixed: {layer: function} of weights that
-    are not copied from the caffemodel, see weights.load; only: (height, width), if the net takes no other size.
+    are not copied from the caffemodel, `computed` of caffemodel.load_weights; only: (height, width), if the net takes
+    no other size.
     """
 
     net: caffe_pb2.NetParameter
@@ -60,11 +61,11 @@ def _read(deploy, scores, model, variables, channels):
     variables = {**({"NUM_LABELS": channels} if channels else {}), **(variables or {})}
     fields = text.read(deploy, variables)
     if model:
-        names = [layer.name for layer in layers.tested(fields)]
-        fields = text.read(deploy, {**variables, **weights.variables(deploy, names, model)})
-    every = layers.tested(fields)
+        names = [layer.name for layer in layers.tested(fields)[0]]
+        fields = text.read(deploy, {**variables, **text.variables(deploy, names, model)})
+    every, trained = layers.tested(fields)
     found, rest = front.fronts(fields, every)
-    found = {**front.fronts(text.Fields(), layers.trained(fields))[0], **found}  # those of training too
+    found = {**front.fronts(text.Fields(), trained)[0], **found}
     scores = scores or ends.last_scores(deploy, rest)
     if scores not in {top for layer in rest for top in layer.tops}:
         blobs = dict.fromkeys(top for layer in rest for top in layer.tops)
@@ -73,7 +74,7 @@ def _read(deploy, scores, model, variables, channels):
     needed = _needed(rest, scores)
     translator, net, blob = _translated(deploy, found, needed)
     _sized(deploy, net, scores)
-    left = _left([*every, *layers.trained(fields)], rest, needed, grown, blob)
+    left = _left([*every, *trained], rest, needed, grown, blob)
     changes = [f"{what}: {_names(of)}" for what, of in left if of]
     crf = ends.crf_of(rest)
     if crf:
@@ -101,8 +102,7 @@ def _left(every, rest, needed, grown, blob):
     """(what was done, names of layers) of the layers that are left out or replaced, for the list of changes."""
     kept = {id(layer) for layer in [*rest, *needed]}
     data = [layer for layer in every if id(layer) not in kept and layer.kind != "Input" and blob.blob in layer.tops]
-    names = list(dict.fromkeys(layer.name for layer in data))
-    yield f"data layer: is the input {blob.blob}, {blob.said()}", names
+    yield f"data layer: is the input {blob.blob}, {blob.said()}", list(dict.fromkeys(layer.name for layer in data))
     yield "growth of scores: left out, as scores are grown to the image anyway", [layer.name for layer in grown]
     used = {id(layer) for layer in [*needed, *grown]}
     left = {}

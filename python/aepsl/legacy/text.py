@@ -1,18 +1,20 @@
 """A prototxt of any Caffe as fields, names and values: protobuf's own messages know only BVLC's fields."""
 
+import contextlib
 import math
 import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from google.protobuf import text_format
 from google.protobuf.text_encoding import CEscape
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_text
+from aepsl.base.files import read_text, write_text
+from aepsl.nets import caffemodel
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 CLOSES = {"{": "}", "<": ">"}
@@ -60,14 +62,12 @@ class Fields(list):
     def numbers(self, name: str, kind: type = float) -> list:
         """The values as numbers of that kind; ValueError for any other value, and for one that is not finite."""
         words = self.words(name)
-        try:
+        with contextlib.suppress(ValueError):
             found = [kind(word) for word in words]
             if all(map(math.isfinite, found)):
                 return found
-        except ValueError:
-            pass
         wanted = "whole, finite" if kind is int else "finite"
-        raise ValueError(f"`{name}` is {', '.join(words)}; it must be a {wanted} number") from None
+        raise ValueError(f"`{name}` is {', '.join(words)}; it must be a {wanted} number")
 
     def number(self, name: str, default: Any = None, kind: type = float) -> Any:
         return (self.numbers(name, kind) or [default])[-1]
@@ -95,14 +95,30 @@ def read(path: str, variables: Mapping[str, Any]) -> Fields:
         raise InputError(f"{path}: no such prototxt")
     text = text.lstrip("\ufeff")
     if "\0" in text:
-        raise InputError(
-            f"{path}: is UTF-16, or no text, such as a caffemodel; give the net's deploy prototxt in UTF-8"
-        )
+        raise InputError(f"{path}: is UTF-16, or no text; give the net's deploy prototxt in UTF-8")
     text = VARIABLE.sub(lambda found: str(variables.get(found[1], found[0])), text)
     fields = _parsed(path, text)
     if any(layer.messages("layer") for layer in fields.messages("layers")):
         fields = _parsed(path, _upgraded(path, text))
     return fields
+
+
+def variables(deploy: str, names: Iterable[str], model: str) -> dict[str, str]:
+    """{variable: value} of the ${...} in the layers' `names`, by the names of the layers in the caffemodel `model`."""
+    names = [name for name in names if VARIABLE.search(name)]
+    found: dict[str, set[str]] = {}
+    known = set(caffemodel.caffemodel_layers(model)) if names else ()
+    for name in names:
+        parts = VARIABLE.split(name)  # text and variables in turn
+        pattern = "".join(f"(?P<{part}>.+)" if k % 2 else re.escape(part) for k, part in enumerate(parts))
+        for match in filter(None, (re.fullmatch(pattern, each) for each in known)):
+            for variable, value in match.groupdict().items():
+                found.setdefault(variable, set()).add(value)
+    for variable, values in found.items():
+        if len(values) > 1:
+            which = " or ".join(sorted(values))
+            raise InputError(f"{deploy}: ${{{variable}}} may be {which} in {model}; say which: --define {variable}=...")
+    return {variable: values.pop() for variable, values in found.items()}
 
 
 def _parsed(path, text):
@@ -167,8 +183,7 @@ def _upgraded(path, text):
     """The text of a prototxt of 2013 (V0) as V2, by Caffe's own tool."""
     with tempfile.TemporaryDirectory() as folder:
         before, after = (os.path.join(folder, name) for name in ("v0.prototxt", "v2.prototxt"))
-        with open(before, "w") as file:
-            file.write(text)
+        write_text(before, text)
         command = ["upgrade_net_proto_text", before, after]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode or not os.path.exists(after):

@@ -20,19 +20,13 @@ from aepsl.nets.geometry import BOTH
 
 DIMENSIONS = 4  # of a blob: images, channels, rows, columns
 EPS = 1e-5  # of PSPNet's BN, if its bn_param has none
-# Why plain Caffe, and so this reader, has no such layer.
-REASONS = dict(
-    Unpooling="puts values back where a max pooling found them (by its mask), which no layer of plain Caffe can",
-    Upsample="puts values back where a max pooling found them (by its mask), which no layer of plain Caffe can",
-    MultiStageMeanfield="is a mean field with layers behind it; only one at the end can be left to our CRF",
-    DenseCRF="is a CRF with layers behind it; only one at the end can be left to our CRF",
-    Python="is code of the net's authors, which is not run",
-    ROIPooling="needs object proposals, which an image does not have",
-    Proposal="needs object proposals, which an image does not have",
-    InnerProduct="takes images of one size; make it a convolution",
-    Reshape="takes images of one size; make it a convolution",
-    Flatten="takes images of one size; make it a convolution",
-)
+REASONS = {  # why plain Caffe, and so this reader, has no layer of these kinds
+    "Unpooling Upsample": "puts values back where a max pooling found them (by its mask), which plain Caffe cannot",
+    "MultiStageMeanfield DenseCRF": "is a CRF with layers behind it; only one at the end can be left to our CRF",
+    "Python": "is code of the net's authors, which is not run",
+    "ROIPooling Proposal": "needs object proposals, which an image does not have",
+    "InnerProduct Reshape Flatten": "takes images of one size; make it a convolution",
+}
 
 
 class Impossible(Exception):
@@ -61,7 +55,8 @@ class Translator:
         if own:
             return own(layer, net)
         if layer.kind not in geometry.KNOWN:
-            raise Impossible(REASONS.get(layer.kind, "is no layer that this reader knows"))
+            reasons = (reason for kinds, reason in REASONS.items() if layer.kind in kinds.split())
+            raise Impossible(next(reasons, "is no layer that this reader knows"))
         return [layer]
 
     def _convolution(self, layer, net):
@@ -159,10 +154,8 @@ class Translator:
         self.only = self.size
         cells = geometry.shapes(net, *self.size)[layer.bottoms[0]][1:]
         wanted = [param.number(name, 1, int) for name in ("height", "width")]
-        ratios = [
-            (n, 1) if count == 1 else Fraction(n - 1, count - 1).as_integer_ratio() for n, count in zip(wanted, cells)
-        ]
-        return (*zip(*ratios), [count == 1 for count in cells])
+        ratios = [(n, 1) if k == 1 else Fraction(n - 1, k - 1).as_integer_ratio() for n, k in zip(wanted, cells)]
+        return (*zip(*ratios), [k == 1 for k in cells])
 
     def _bn(self, layer, net):
         """BN with fixed statistics becomes a Scale: slope (x - mean) / sqrt(variance + eps) + bias."""
@@ -181,7 +174,7 @@ def _or(made):
 
 
 def _folded(blobs, eps):
-    """A Scale's slope and bias; blobs that are not BN's four are returned as they are, for weights.load to check."""
+    """A Scale's slope and bias; blobs that are not BN's four are returned as they are, for load_weights to check."""
     if blobs is None or len(blobs) != 4 or len({blob.size for blob in blobs}) > 1:
         return [blob.ravel() for blob in blobs or ()]
     slope, bias, mean, variance = (blob.ravel() for blob in blobs)

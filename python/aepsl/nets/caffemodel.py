@@ -6,7 +6,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import caffe
@@ -72,29 +72,34 @@ def net_of(text: str) -> caffe.Net:
 
 
 def load_weights(
-    net: caffe.Net, path: str, new_layers: Collection[str] = (), computed: Collection[str] = ()
+    net: caffe.Net, path: str, new_layers: Collection[str] = (), computed: Mapping[str, Callable] = {}
 ) -> list[str]:
     """Copy the caffemodel `path` into `net` by layer names.
 
-    new_layers: names of layers that may be missing in the file; computed: names of layers that are not copied. Returns
-    the names of the missing layers. Raises InputError, with the layer's name, for a layer that is missing, damaged, or
-    of another shape. Caffe's own copy_from would ignore a missing layer, and abort the process at a wrong shape.
+    new_layers: names of layers that may be missing in the file; computed: {layer: function} of layers that are not
+    copied. A function takes the layer's arrays in the file, or None, and the net's shapes; it returns an array for each
+    shape, or None for the fillers' weights. Returns the names of the missing layers. Raises InputError, with the
+    layer's name, for a layer that is missing, damaged, or of another shape. Caffe's own copy_from would ignore a
+    missing layer, and abort the process at a wrong shape.
     """
     layers = caffemodel_layers(path)
-    wanted = [name for name in net.params if name not in computed]
-    missing = [name for name in wanted if name not in layers]
-    lacking = [name for name in missing if name not in new_layers]
-    if lacking:
-        raise InputError(
-            f"{path}: has no layer {lacking[0]}, which the net needs; it is of another net. {RIGHT_WEIGHTS}"
-        )
-    found = [name for name in wanted if name in layers]
-    for name in found:
+    missing = [name for name in net.params if name not in layers]
+    for name in missing:
+        if name not in new_layers and name not in computed:
+            raise InputError(f"{path}: has no layer {name}, which the net needs; it is of another net. {RIGHT_WEIGHTS}")
+    for name in [name for name in net.params if name in layers and name not in computed]:
         ours, theirs = [list(blob.shape) for blob in net.params[name]], list(map(shape_of, layers[name].blobs))
         if not _same_shapes(ours, theirs):
             raise InputError(f"{path}: its layer {name} has the shapes {theirs}, the net's has {ours}. {RIGHT_WEIGHTS}")
-    for name in found:
-        for blob, array in zip(net.params[name], arrays(path, layers[name])):
+    for name, blobs in net.params.items():
+        values = arrays(path, layers[name]) if name in layers else None
+        if name in computed:
+            given, values = values, computed[name](values, [blob.data.shape for blob in blobs])
+            if values is not None and [array.size for array in values] != [blob.count for blob in blobs]:
+                shapes = [list(each.shape) for each in given or ()]
+                fault = f"its layer {name} has the shapes {shapes}, which are not the net's"
+                raise InputError(f"{path}: {fault if given else f'has no layer {name}'}. {RIGHT_WEIGHTS}")
+        for blob, array in zip(blobs, values or ()):
             blob.data[...] = array.reshape(blob.data.shape)
     return missing
 
@@ -159,16 +164,12 @@ def arrays(path: str, layer: Any) -> list[np.ndarray]:
     for blob in layer.blobs:
         shape, given = shape_of(blob), len(blob.double_data) or len(blob.data)
         if min(shape, default=1) < 1 or math.prod(shape) != given:
-            raise InputError(
-                f"{path}: its layer {layer.name} says that it has the shape {shape}, and holds {given} values; "
-                "the file is damaged, fetch it again"
-            )
+            fault = f"its layer {layer.name} says that it has the shape {shape}, and holds {given} values"
+            raise InputError(f"{path}: {fault}; the file is damaged, fetch it again")
         result.append(_values(blob).reshape(shape))
     if not all(map(are_finite, result)):
-        raise InputError(
-            f"{path}: its layer {layer.name} has values that are not finite; the training that made it diverged, or "
-            "the file is damaged: train or fetch it again"
-        )
+        cause = "the training that made it diverged, or the file is damaged: train or fetch it again"
+        raise InputError(f"{path}: its layer {layer.name} has values that are not finite; {cause}")
     if result and result[0].squeeze().ndim > 1 and not result[0].any():
         fault = "has the value 0 throughout: it was never trained, or nothing was loaded into it"
         print(f"warning: {path}: its layer {layer.name} {fault}. {RIGHT_WEIGHTS}", file=sys.stderr)
