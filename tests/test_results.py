@@ -64,8 +64,8 @@ def test_submission_holds_every_image_under_vocs_names(small_set, tmp_path):
 
 
 FIGURES = [  # a stage's file, its content, and the line
-    ("step1/classification/train.json", "[]", "has no `converged_loss`"),
-    ("step1/classification/train.json", '{"converged_loss": "0.1"}', "has no `converged_loss`"),
+    ("step1/classification/train.json", "[]", "does not hold the figures"),
+    ("step1/classification/train.json", '{"converged_loss": "0.1"}', "does not hold the figures"),
     ("step1/regions.json", "[1]", "does not hold the figures"),
     ("step1/regions.json", '{"recall": "0.5"}', "does not hold the figures"),
     ("step1/thresholds.json", "{}", "does not hold the figures"),

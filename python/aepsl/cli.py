@@ -26,6 +26,10 @@ REMEDIES = {  # of errors that are raised where the command is not known
 OPTIONS: dict[str, dict[str, Any]] = {
     "experiment": dict(required=True, type=experiments.load, metavar="NAME", help="settings and nets: prototxt/NAME"),
     "data": dict(required=True, metavar="DIR", help="root of the data set, in VOC layout"),
+    "list": dict(dest="list_name", required=True, help="a list of the data set, or the path of a list of ids"),
+    "model": dict(required=True, help="caffemodel of the trained net"),
+    "saliency": dict(required=True, help="folder of saliency maps"),
+    "out": dict(required=True, help="folder to write to"),
     "shard": dict(dest="part", metavar="K/N", help="only that share of the images, for example 1/4"),
     "gpu": dict(
         type=lambda text: [int(number) for number in text.split(",")] if count(text) else None,

@@ -8,11 +8,9 @@ import numpy as np
 from tqdm import tqdm
 
 from aepsl import cli
-from aepsl.base.errors import InputError
 from aepsl.base.files import check_place, write_json
 from aepsl.data.dataset import IGNORE, Dataset, png
-from aepsl.data.mask_files import check_values
-from aepsl.images.pictures import read_indexed
+from aepsl.data.mask_files import check_values, of_size
 from aepsl.saliency.drfi.measures import Cue
 from aepsl.settings.typed import Experiment
 from aepsl.stages.masks import background
@@ -54,9 +52,7 @@ def run(experiment: Experiment, data: str, saliency: str, masks: str, out: str) 
         truth = dataset.truth(image_id, B.shape, png(saliency, image_id))
         cue.add(B, truth)
         path = png(masks, image_id)
-        S = read_indexed(path)
-        if S.shape != B.shape:
-            raise InputError(f"{path}: does not have its map's size; delete it and make it anew")
+        S = of_size(path, B.shape)
         check_values(path, np.unique(S), [*dataset.values, IGNORE])
         counts.update(counted(S, truth))
     write_json(out, dict(cue=cue.shares(), masks=shares(counts)))
@@ -64,8 +60,7 @@ def run(experiment: Experiment, data: str, saliency: str, masks: str, out: str) 
 
 
 def main(argv: Optional[list[str]] = None) -> None:
-    parser = cli.parser(__doc__, "experiment data")
-    parser.add_argument("--saliency", required=True, help="folder of saliency maps")
+    parser = cli.parser(__doc__, "experiment data saliency")
     parser.add_argument("--masks", required=True, help="folder of the masks made with them")
     parser.add_argument("--out", required=True, metavar="FILE", help="JSON file to write")
     run(**vars(parser.parse_args(argv)))

@@ -80,8 +80,6 @@ def mask(F: np.ndarray, values: Iterable[int], B: np.ndarray) -> np.ndarray:
 
 
 def main(argv: Optional[list[str]] = None) -> None:
-    parser = cli.parser(__doc__, "experiment data shard")
+    parser = cli.parser(__doc__, "experiment data saliency out shard")
     parser.add_argument("--regions", required=True, help="folder of mined regions")
-    parser.add_argument("--saliency", required=True, help="folder of saliency maps")
-    parser.add_argument("--out", required=True, help="folder for the masks")
     run(**vars(parser.parse_args(argv)))

@@ -54,16 +54,12 @@ def run(
     mining = mined_shares(experiment, dataset, own, net, out, keep, before)
     shares = list(tqdm(mining, total=len(own), unit="image", desc=out, disable=None))
     if shares:  # empty if there are fewer images than shards
-        _tell(out, np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST)
+        share, most = np.mean(shares), MOST_ERASED if before else MOST_ERASED_FIRST
+        print(f"{out}: {share:.0%} of the images is erased so far")
+        if share > most:
+            line = f"more than {most:.0%} is erased, so the later steps find little but background"
+            print(f"warning: {out}: {line}; make mining.threshold in experiment.yaml stricter", file=sys.stderr)
     return Made(in_folder(out, own), in_folder(os.path.join(out, "heat"), keep))
-
-
-def _tell(out: str, share: float, most: float) -> None:
-    """Print the share of the images that is erased, and a warning if it is above `most`."""
-    print(f"{out}: {share:.0%} of the images is erased so far")
-    if share > most:
-        line = f"more than {most:.0%} is erased, so the later steps find little but background; make mining.threshold"
-        print(f"warning: {out}: {line} in experiment.yaml stricter", file=sys.stderr)
 
 
 def mined_shares(
@@ -118,8 +114,6 @@ def mined(maps: np.ndarray, threshold: Mapping[str, Any]) -> np.ndarray:
 
 
 def main(argv: Optional[list[str]] = None) -> None:
-    parser = cli.parser(__doc__, "experiment data shard gpu")
-    parser.add_argument("--model", required=True, help="caffemodel of this step's classification net")
-    parser.add_argument("--out", required=True, help="folder for the regions")
+    parser = cli.parser(__doc__, "experiment data model out shard gpu")
     parser.add_argument("--before", help="folder of the regions of the step before")
     run(**vars(parser.parse_args(argv)))

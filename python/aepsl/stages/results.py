@@ -84,15 +84,6 @@ def _host(folder: RunFolder, machine: Optional[dict[str, int]]) -> dict[str, Any
     return dict(found, other_commits=others)
 
 
-def _converged_loss(path: str) -> float:
-    """`converged_loss` of a training's train.json."""
-    summary = read_json(path)
-    loss = summary.get("converged_loss") if isinstance(summary, dict) else None
-    if not isinstance(loss, float):
-        raise InputError(f"{path}: has no `converged_loss`; delete it and run the same training again")
-    return loss
-
-
 def erasing(
     folder: RunFolder, steps: Sequence[int], is_there: Callable[[str], bool] = lambda path: True
 ) -> dict[str, Any]:
@@ -105,14 +96,16 @@ def erasing(
             iterations, values, *_ = read_table(log, ["iteration"]).values()
             losses[f"step{t}"] = [[int(iteration), loss] for iteration, loss in zip(iterations, values)]
         if is_there(trained) and is_there(folder.shares(t)):
-            mining[f"step{t}"] = dict(read_figures(folder.shares(t)), converged_loss=_converged_loss(trained))
+            mining[f"step{t}"] = {**read_figures(folder.shares(t)), **read_figures(trained, key="converged_loss")}
     thresholds = read_figures(folder.thresholds, list) if is_there(folder.thresholds) else []
     return dict(mining=mining, losses=losses, thresholds=thresholds)
 
 
-def read_figures(path: str, kind: type = dict) -> Any:
-    """read_json for a dict, or another `kind`, in which all values are numbers. InputError for any other file."""
+def read_figures(path: str, kind: type = dict, key: Optional[str] = None) -> Any:
+    """read_json for a dict, or another `kind`, in which all values, or that of `key`, are numbers. Else InputError."""
     value = read_json(path)
+    if key and isinstance(value, dict):
+        value = {key: value.get(key)}
     if not (isinstance(value, kind) and value != {} and _are_numbers(value)):
         raise InputError(f"{path}: does not hold the figures that its stage writes; delete it and run the stage again")
     return value

@@ -54,9 +54,7 @@ def run(
 
 
 def main(argv: Optional[list[str]] = None) -> None:
-    parser = cli.parser(__doc__, "data shard")
-    parser.add_argument("--list", dest="list_name", required=True, help="train_aug, or the path of a list of ids")
-    parser.add_argument("--out", required=True, help="folder for the maps")
+    parser = cli.parser(__doc__, "data list out shard")
     source = parser.add_mutually_exclusive_group()
     detectors = doors.names(doors.DETECTORS)
     source.add_argument("--detector", choices=detectors, default="rbd", help="what makes the maps (rbd)")

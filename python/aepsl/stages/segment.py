@@ -144,9 +144,8 @@ class SegmentationNet(TrainedNet):
         Raises InputError if the net has no head for the confidence, or if its scores are not finite.
         """
         if confidence == "predicted" and not self.classifies:
-            raise InputError(
-                f"{self.model}: has no classification head, which the confidence 'predicted' needs; use 'none'"
-            )
+            needs = "which the confidence 'predicted' needs; use 'none'"
+            raise InputError(f"{self.model}: has no classification head, {needs}")
         place = self.forward(image, name=name)
         f = softmax(self.values("fc8_seg", name))[0]
         v = self._v(name)[0] if self.classifies else None
@@ -187,17 +186,13 @@ def weights_of_classes(
 
 
 def main(argv: Optional[list[str]] = None) -> None:
-    parser = cli.parser(__doc__, "experiment data shard gpu")
-    parser.add_argument("--list", dest="list_name", required=True, help="val, or the path of a list of ids")
-    parser.add_argument("--model", required=True, help="caffemodel of the trained net")
-    parser.add_argument("--out", required=True, help="folder to write to")
+    parser = cli.parser(__doc__, "experiment data list model out shard gpu")
     weights = "the weights of the classes' maps (none)"
     parser.add_argument("--confidence", choices=CONFIDENCES, default="none", help=weights)
     parser.add_argument("--workers", type=cli.number(1, 256), default=1, help="processes for the CRF (this one)")
     parser.add_argument("--deploy", help="prototxt of another author's net, for --model")
-    parser.add_argument(
-        "--scores", metavar="BLOB", help="with --deploy: the blob of its scores, before a softmax (the last)"
-    )
+    scores = "with --deploy: the blob of its scores, before a softmax (the last)"
+    parser.add_argument("--scores", metavar="BLOB", help=scores)
     several: Any = dict(nargs="+", action="extend", default=[], metavar="NAME=VALUE")
     parser.add_argument("--define", type=cli.pair, help="with --deploy: the value of its ${NAME}", **several)
     arguments = parser.parse_args(argv)

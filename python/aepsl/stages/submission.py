@@ -56,8 +56,7 @@ def _check_palette(path: str) -> None:
 
 
 def main(argv: Optional[list[str]] = None) -> None:
-    parser = cli.parser(__doc__, "experiment data")
-    parser.add_argument("--list", dest="list_name", required=True, help="test, or the path of a list of ids")
+    parser = cli.parser(__doc__, "experiment data list")
     parser.add_argument("--masks", required=True, help="folder of segmentations")
     parser.add_argument("--out", required=True, help="the archive, .tgz")
     run(**vars(parser.parse_args(argv)))

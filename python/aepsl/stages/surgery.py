@@ -112,11 +112,8 @@ def drawn(vgg: str, experiment: Experiment, data: str) -> dict[str, list[np.ndar
             raise InputError(f"{vgg}: gives nothing for the first training images. {caffemodel.RIGHT_WEIGHTS}")
         weights.data[...] /= deviation[:, None, None, None]
         bias.data[...] = -mean / deviation
-    print(
-        f"{vgg}: has no fc6 and fc7; they are drawn from seed {experiment.seed.training}: each filter's outputs have "
-        f"mean 0 and a root mean square of 1 on {IMAGES} training images",
-        flush=True,
-    )
+    line = f"each filter's outputs have mean 0 and a root mean square of 1 on {IMAGES} training images"
+    print(f"{vgg}: has no fc6 and fc7; they are drawn from seed {experiment.seed.training}: {line}", flush=True)
     return {name: [np.array(blob.data) for blob in net.params[name]] for name in DRAWN}
 
 

@@ -101,9 +101,8 @@ def _check_images(dataset: Dataset, ids: Sequence[str], regions: Optional[str], 
 
 
 def main(argv: Optional[list[str]] = None) -> None:
-    parser = cli.parser(__doc__, "experiment data gpu")
+    parser = cli.parser(__doc__, "experiment data out gpu")
     parser.add_argument("--task", required=True, choices=experiments.TASKS)
-    parser.add_argument("--out", required=True, help="folder to write to")
     parser.add_argument("--weights", help="initial caffemodel")
     parser.add_argument("--classifier", help="caffemodel of a classification net: --weights lacks its last layer")
     parser.add_argument("--regions", help="folder of mined regions, erased from the images")
