@@ -1,19 +1,19 @@
 """Where Caffe computes: on the CPU, or on a GPU that no other job uses."""
 
-import fcntl
+import contextlib
 import os
 import tempfile
 import time
-from typing import TextIO, Union
+from typing import Union
 
 import caffe
 
+from aepsl.base import locks
 from aepsl.base.errors import InputError
+from aepsl.base.files import make_folder
 from aepsl.nets import cuda
 
 Gpu = Union[int, list[int], None]  # a number, several of which a free one is taken, or None for the CPU
-
-_held: list[TextIO] = []  # lock files that stay open, so that the GPU stays ours, until this process ends
 
 
 def use(gpu: Gpu) -> None:
@@ -29,9 +29,8 @@ def use(gpu: Gpu) -> None:
     if not cuda.BUILT_IN:
         raise InputError(f"GPU {numbers[0]}: this Caffe is built without CUDA; GPU=0 takes the image that has it")
     if not visible:
-        raise InputError(
-            f"GPU {numbers[0]}: {cuda.count()} GPUs are visible here, counted from 0; `make check-gpu` says more"
-        )
+        count = f"{cuda.count()} GPUs are visible here, counted from 0"
+        raise InputError(f"GPU {numbers[0]}: {count}; `make check-gpu` says more")
     caffe.set_device(claimed(visible) if isinstance(gpu, list) else gpu)
     caffe.set_mode_gpu()
     if cuda.is_tf32_asked_for():
@@ -48,12 +47,9 @@ def claimed(numbers: list[int]) -> int:
         return numbers[0]
     while True:
         for number in numbers:
-            file = open(os.path.join(tempfile.gettempdir(), f"aepsl-{os.getuid()}-gpu{number}.lock"), "w")  # noqa: SIM115
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                continue
-            _held.append(file)
-            return number
+            folder = os.path.join(tempfile.gettempdir(), f"aepsl-{os.getuid()}-gpu{number}")
+            make_folder(folder)
+            with contextlib.suppress(InputError):  # another process has it
+                locks.hold(folder)
+                return number
         time.sleep(1)
