@@ -64,29 +64,15 @@ def run(
     _segment(net, how, dataset, own, np.array(values, np.uint8), out, workers)
     if part:
         return None
-    rows, made_on = _evaluated(dataset, ids, out, how), host.made_on(gpus=len(gpu or ()))
-    found = _results(how, list_name, len(ids), rows, list(net.legacy.changes), made_on, used)
+    rows, published = _evaluated(dataset, ids, out, how), [dict(each) for each in how.published]
+    found = dict(baseline=how.name, title=how.title, list=list_name, images=len(ids), rows=rows, published=published)
+    found.update(profile=how.settings(), changes=list(net.legacy.changes))
+    found.update(host=host.made_on(gpus=len(gpu or ())), **used)
     write_json(folder.path(how.name, "results.json"), found)
     folder.keep(how.name, word, dataset, ids, _kinds(how))
     text = page.rendered("compare.html", reference=f"{how.title} as published", tables=tables.of_baseline(found))
     write_text(folder.path(how.name, "index.html"), text)
     return found
-
-
-def _results(how, list_name, images, rows, changes, made_on, used):
-    """The content of results.json."""
-    return dict(
-        baseline=how.name,
-        title=how.title,
-        list=list_name,
-        images=images,
-        rows=rows,
-        published=[dict(each) for each in how.published],
-        profile=how.settings(),
-        changes=changes,
-        host=made_on,
-        **used,
-    )
 
 
 def files_of(model: str, deploy: Optional[str] = None) -> tuple[str, str]:
@@ -157,12 +143,11 @@ def _evaluated(dataset, ids, out, how):
 
 
 def _options():
-    environment = {key: os.environ.get(key.upper()) or None for key in ("model", "deploy", "data")}
     helps = dict(model="caffemodel, or a folder with it and its prototxt", deploy="its prototxt", data="the data set")
     parser = cli.parser(__doc__, "shard gpu", places=lambda asked: dict(written=folder.path(asked.name)))
     parser.add_argument("name", help="of a profile, prototxt/legacy/NAME.yaml")
-    for key, value in environment.items():
-        parser.add_argument("--" + key, default=value, help=helps[key])
+    for key, text in helps.items():
+        parser.add_argument("--" + key, default=os.environ.get(key.upper()) or None, help=text)
     parser.add_argument("--list", dest="list_name", default="val", help="its name, or the path of a list of ids (val)")
     several = dict(nargs="+", default=[])
     parser.add_argument("--set", dest="changes", metavar="KEY=VALUE", help="replaces a value of the profile", **several)

@@ -68,7 +68,7 @@ def _check(name: str, files: Mapping[str, str]) -> None:
     """InputError if a file is not the recorded one; files: {path: its name in the record}."""
     record = records.read_record(path(name), JOB)
     photos = record["mark"]["value"] if record else None
-    if not isinstance(photos, dict):
+    if not record or not isinstance(photos, dict):
         if os.path.lexists(records.path_of(path(name), JOB)):
             raise InputError(f"{records.path_of(path(name), JOB)}: is damaged; run the baseline again")
         return  # of an earlier version

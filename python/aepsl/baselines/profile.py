@@ -6,6 +6,7 @@ schema.yaml beside this file explains each of its fields.
 import dataclasses
 import functools
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Optional, Union
 
@@ -72,22 +73,15 @@ class Profile(typed.Part):
         known = {"background": 0, **dict(zip(dataset.classes, dataset.values[1:]))}
         if set(names) != set(known):
             others = ", ".join(sorted(set(names) ^ set(known))[:3])
-            raise InputError(
-                f"{dataset.root}: its classes are not those of {self.name}, which differ in {others}, ...; name the "
-                "channels' classes in `classes` of a profile of your own"
-            )
+            line = f"its classes are not those of {self.name}, which differ in {others}, ..."
+            remedy = "name the channels' classes in `classes` of a profile of your own"
+            raise InputError(f"{dataset.root}: {line}; {remedy}")
         return [known[name] for name in names]
 
 
 def known() -> list[str]:
     """The names of all profiles, sorted."""
-    files = os.listdir(FOLDER) if os.path.isdir(FOLDER) else []
-    return sorted(file[: -len(".yaml")] for file in files if file.endswith(".yaml"))
-
-
-def path_of(name: str) -> str:
-    """The file of the profile `name`."""
-    return os.path.join(FOLDER, experiments.checked_name(name) + ".yaml")
+    return sorted(path.stem for path in pathlib.Path(FOLDER).glob("*.yaml"))
 
 
 def load(name: str, changes: Sequence[str] = ()) -> Profile:
@@ -95,27 +89,25 @@ def load(name: str, changes: Sequence[str] = ()) -> Profile:
 
     Raises InputError for an unknown name, and for the first fault in the file or in a change.
     """
-    path = path_of(name)
+    path = os.path.join(FOLDER, experiments.checked_name(name) + ".yaml")
     try:
         settings = yaml_file.read(path)
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such profile; there are {', '.join(known())}; a file beside them is one"
-        ) from None
+        there = ", ".join(known())
+        raise InputError(f"{path}: no such profile; there are {there}; a file beside them is one") from None
     again = lists.twice(text.partition("=")[0] for text in changes)
     if again:
         raise InputError(f"--set {again}: has a value already; give it once")
     for text in changes:
         settings = _changed(settings, text)
+    given = ", ".join([path, *changes])
     fault = jsonschema.exceptions.best_match(_validator().iter_errors(settings))
     if fault:
-        where = ".".join(map(str, fault.absolute_path))
-        raise InputError(f"{', '.join([path, *changes])}: {where and f'`{where}`: '}{fault.message.splitlines()[0]}")
+        key = ".".join(map(str, fault.absolute_path))
+        raise InputError(f"{given}: {key and f'`{key}`: '}{fault.message.splitlines()[0]}")
     found = typed.typed(Profile, dict(settings, name=str(name)))
     if found.tiles and (found.pad or found.tiles.side <= 2 * found.tiles.border):
-        raise InputError(
-            f"{', '.join([path, *changes])}: `tiles` leave no room for `pad`, nor for borders of all a side"
-        )
+        raise InputError(f"{given}: `tiles` leave no room for `pad`, nor for borders of all a side")
     return found
 
 
@@ -135,5 +127,4 @@ def _changed(settings, text):
 
 @functools.cache
 def _validator():
-    with open(os.path.join(os.path.dirname(__file__), "schema.yaml")) as file:
-        return check.validator(yaml.safe_load(file))
+    return check.validator(yaml.safe_load(pathlib.Path(__file__).with_name("schema.yaml").read_text()))
