@@ -341,7 +341,7 @@ def test_bad_weights_of_vgg_are_one_line(tmp_path, fault):
 
 # --- Prototxts -------------------------------------------------------------------------------------------------------
 
-OTHER = "is not what experiment.yaml beside it says, and a run follows experiment.yaml; remove it, or write it anew: "
+OTHER = "is not what experiment.yaml beside it says, which a run follows; remove it, or write it anew: "
 PROTOTXTS = {  # what is done to a prototxt
     "empty": lambda text: b"",
     "binary": lambda text: b"\xff\xfe\x00",

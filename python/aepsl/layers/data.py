@@ -24,10 +24,10 @@ PARAMETERS = dict(  # and their defaults
     mean=[104.008, 116.669, 122.675],  # BGR; erased and padded pixels have this colour
     mirror=True,  # mirrors each crop with probability 1/2
     seed=1,  # of order, crops and mirroring
+    workers=1,  # processes that decode ahead
     regions=None,  # folder of mined regions ID.png, of the image's size: pixels that are not 0 are erased
     masks=None,  # folder of masks ID.png, of the image's size, in the data set's mask values
     mask_stride=8,  # the net's: masks become mask[::stride, ::stride]
-    workers=1,  # processes that decode ahead
 )
 
 
@@ -47,10 +47,8 @@ class WeaklyLabelledImages(caffe.Layer):
         self.sampler = Sampler(**parameters(self.param_str, PARAMETERS))
         expected = len(self.sampler.shapes)
         if len(bottom) or len(top) != expected:
-            raise ValueError(
-                f"WeaklyLabelledImages {'with' if expected == 3 else 'without'} `masks` has no bottom and "
-                f"{expected} tops; it was given {len(bottom)} and {len(top)}"
-            )
+            needs = f"{'with' if expected == 3 else 'without'} `masks` has no bottom and {expected} tops"
+            raise ValueError(f"WeaklyLabelledImages {needs}; it was given {len(bottom)} and {len(top)}")
         self.start(0)
 
     def start(self, iteration: int) -> None:
@@ -93,9 +91,8 @@ class Sampler(SimpleNamespace):
         """The batch's images, as positions in the list. Each epoch has all images once, in a random order."""
         first = iteration * self.batch
         count = len(self.ids)
-        orders = {}
-        for epoch in range(first // count, (first + self.batch - 1) // count + 1):
-            orders[epoch] = np.random.RandomState([self.seed, epoch]).permutation(count)
+        epochs = range(first // count, (first + self.batch - 1) // count + 1)
+        orders = {epoch: np.random.RandomState([self.seed, epoch]).permutation(count) for epoch in epochs}
         return [orders[k // count][k % count] for k in range(first, first + self.batch)]
 
     def fill(self, iteration: int, arrays: list[np.ndarray]) -> None:

@@ -95,10 +95,9 @@ class MaskedCrossEntropy(_Loss):
 
     def forward(self, bottom, top):
         scores, mask, labels = (blob.data for blob in listed(bottom))
-        wrong = mask[(mask != IGNORE) & ((mask < 0) | (mask >= scores.shape[1]) | (mask != np.floor(mask)))]
+        k = scores.shape[1]
+        wrong = mask[(mask != IGNORE) & ((mask < 0) | (mask >= k) | (mask != np.floor(mask)))]
         if wrong.size:
-            raise ValueError(
-                f"MaskedCrossEntropy: the mask has the value {wrong[0]:g}; with {scores.shape[1]} channels it may "
-                f"have 0 ... {scores.shape[1] - 1}, and {IGNORE} for ignored pixels"
-            )
+            may = f"with {k} channels it may have 0 ... {k - 1}, and {IGNORE} for ignored pixels"
+            raise ValueError(f"MaskedCrossEntropy: the mask has the value {wrong[0]:g}; {may}")
         top[0].data[0], self.gradient = masked_cross_entropy(scores, mask[:, 0], labels)

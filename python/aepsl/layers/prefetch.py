@@ -40,10 +40,8 @@ class Prefetch:
                 other_end.close()  # so that `recv` ends if the worker dies
                 self.workers.append((process, pipe, slots))
         except (OSError, ValueError, OverflowError) as error:  # no memory, or no further process
-            raise InputError(
-                f"no room for batches that are decoded ahead ({error}); a smaller `batch`, `crop` or fewer `workers` "
-                "in experiment.yaml need less"
-            ) from None
+            remedy = "a smaller `batch`, `crop` or fewer `workers` in experiment.yaml need less"
+            raise InputError(f"no room for batches that are decoded ahead ({error}); {remedy}") from None
 
     def next(self, arrays: list[np.ndarray]) -> None:
         """Copy the next batch into `arrays`.
@@ -56,10 +54,8 @@ class Prefetch:
             error = pipe.recv()
         except (EOFError, OSError):
             process.join()
-            raise InputError(
-                f"a process that decodes images ended with code {process.exitcode}; "
-                "out of memory? Fewer `workers` in experiment.yaml need less"
-            ) from None
+            remedy = "out of memory? Fewer `workers` in experiment.yaml need less"
+            raise InputError(f"a process that decodes images ended with code {process.exitcode}; {remedy}") from None
         if error:
             raise error
         for array, filled in zip(arrays, slots[turn % DEPTH]):

@@ -71,9 +71,8 @@ class ProhibitiveMask(caffe.Layer):
     def setup(self, bottom, top):
         self.confidence = parameters(self.param_str, dict(confidence="predicted"))["confidence"]
         if self.confidence not in CONFIDENCES:
-            raise ValueError(
-                f"ProhibitiveMask: confidence is {self.confidence!r}; it can be one of {', '.join(CONFIDENCES)}"
-            )
+            known = ", ".join(CONFIDENCES)
+            raise ValueError(f"ProhibitiveMask: confidence is {self.confidence!r}; it can be one of {known}")
 
     def reshape(self, bottom, top):
         check_bottoms(self, bottom, scores="N K h w", probabilities="N C", labels="N C")

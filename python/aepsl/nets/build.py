@@ -18,6 +18,7 @@ from aepsl import cli
 from aepsl.base import doors
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_text, write_text
+from aepsl.layers.data import PARAMETERS
 from aepsl.nets import heads, sizes
 from aepsl.nets.parts import Net
 from aepsl.nets.prototxt import net_text
@@ -39,6 +40,7 @@ def data_parameters(experiment: Experiment, task: str, **own: Any) -> dict:
     """The PARAMETERS of aepsl.layers.data, from the experiment; own: those that replace them, as a run's `root`."""
     data = experiment.data
     parameters = dict(
+        PARAMETERS,
         root="data/" + experiment.name,
         list=data.train,
         classes=experiment.classes,
@@ -46,11 +48,8 @@ def data_parameters(experiment: Experiment, task: str, **own: Any) -> dict:
         crop=data.crop,
         scale=data.scale,
         mean=data.mean,
-        mirror=True,
         seed=experiment.seed.training,
         workers=data.workers,
-        regions=None,
-        masks=None,
         mask_stride=STRIDE,
     )
     return {**parameters, **own}
@@ -170,10 +169,8 @@ def check(experiment: Experiment) -> None:
     """
     for path, text in files(experiment).items():
         if read_text(path) not in (None, text):
-            raise InputError(
-                f"{path}: is not what experiment.yaml beside it says, and a run follows experiment.yaml; remove it, "
-                f"or write it anew: python3 -m aepsl build {experiment.name}"
-            )
+            remedy = f"remove it, or write it anew: python3 -m aepsl build {experiment.name}"
+            raise InputError(f"{path}: is not what experiment.yaml beside it says, which a run follows; {remedy}")
     for task in experiments.TASKS:
         check_size(experiment, task, experiment.training.of(task).batch)
 

@@ -36,10 +36,8 @@ def refined(
     wide, near = settings.bilateral, settings.gaussian
     reach = 6 * max(max(height, width) / wide.xy + 255 / wide.rgb, max(height, width) / near.xy)
     if reach > FINEST:
-        raise InputError(
-            f"{name}: {width} x {height} pixels are too many for a CRF as narrow as `crf` in experiment.yaml says; "
-            "raise xy and rgb, or scale the image down"
-        )
+        line = f"{width} x {height} pixels are too many for a CRF as narrow as `crf` in experiment.yaml says"
+        raise InputError(f"{name}: {line}; raise xy and rgb, or scale the image down")
     energy = -np.log(np.maximum(probabilities[alive], 1e-8))
     crf = densecrf.DenseCRF2D(width, height, int(alive.sum()))
     crf.setUnaryEnergy(np.ascontiguousarray(energy.reshape(len(energy), -1), np.float32))

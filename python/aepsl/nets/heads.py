@@ -41,9 +41,8 @@ def classification_loss(n: Net, scores: Top) -> Top:
 
 def segmentation_loss(n: Net, scores: Top, mask: Top) -> Top:
     """J(f, mask) of section 3.2."""
-    return python(
-        "losses.MaskedCrossEntropy", scores, mask, n.labels, loss_weight=1, propagate_down=[True, False, False]
-    )
+    of_scores = [True, False, False]
+    return python("losses.MaskedCrossEntropy", scores, mask, n.labels, loss_weight=1, propagate_down=of_scores)
 
 
 def prohibitive_mask(n: Net, scores: Top, confidence: str, of_max: bool) -> Top:

@@ -71,7 +71,8 @@ class WholeImages:
 
     def __init__(self, prototxt: str, model: str, data: Data, gpu: device.Gpu) -> None:
         device.use(gpu)
-        self.prototxt, self.model, self.scale, self.most = prototxt, model, data.scale, sizes.MOST
+        self.prototxt, self.model, self.scale = prototxt, model, data.scale
+        self.most: float = sizes.MOST
         self.mean = np.array(data.mean, np.float32)
         self.net = caffemodel.net_of(prototxt)
         self.parameter = text_format.Parse(prototxt, caffe_pb2.NetParameter())
@@ -129,18 +130,15 @@ class WholeImages:
 
     def values(self, blob: str, name: str) -> np.ndarray:
         """The values of a blob, which are overwritten by the next `run`; InputError if they are not finite."""
-        values: np.ndarray = self.net.blobs[blob].data
-        self.check(values, name)
-        return values
+        return self.check(self.net.blobs[blob].data, name)
 
-    def check(self, array: np.ndarray, name: str) -> None:
-        """Raise InputError unless the values `array`, which the net computed from the image `name`, are all finite."""
+    def check(self, array: np.ndarray, name: str) -> np.ndarray:
+        """`array`, which the net computed from the image `name`; InputError unless its values are all finite."""
         if not finite.are_finite(array):
             layer = finite.first_fault(self.net) or "the last"
-            raise InputError(
-                f"{name}: {self.model} gives values for it that are not finite, from the layer {layer} on; "
-                "its training diverged, or it is for images of another mean or scale: train it again"
-            )
+            why = "its training diverged, or it is for images of another mean or scale: train it again"
+            raise InputError(f"{name}: {self.model} gives values that are not finite, from the layer {layer} on; {why}")
+        return array
 
 
 class TrainedNet(WholeImages):

@@ -3,7 +3,7 @@
 mIoU and IoU are of VOC 2012, in percent, with CRF unless a comment says otherwise.
 """
 
-import os
+import pathlib
 from typing import NamedTuple
 
 import yaml
@@ -41,8 +41,7 @@ class Method(NamedTuple):
     miou: float
 
 
-with open(os.path.join(os.path.dirname(__file__), "tables.yaml")) as _file:
-    _tables = yaml.safe_load(_file)
+_tables = yaml.safe_load(pathlib.Path(__file__).with_name("tables.yaml").read_text())
 TABLE_1, TABLE_2 = (  # on val, and on test
     [Method(kind, name, *numbers) for kind, methods in _tables[table].items() for name, numbers in methods.items()]
     for table in ("table_1", "table_2")

@@ -49,10 +49,8 @@ class Finiteness(Observer):
             cause = "nothing was learned yet, so the initial weights or `data.mean` in experiment.yaml are wrong"
         else:
             cause = f"the rate is too large: lower training.{self.task}.lr in experiment.yaml"
-        raise InputError(
-            f"{self.folder}: values that are not finite at iteration {iteration} (rate {rate:g}), from layer {layer} "
-            f"on; {cause}"
-        )
+        where = f"at iteration {iteration} (rate {rate:g}), from layer {layer} on"
+        raise InputError(f"{self.folder}: values that are not finite {where}; {cause}")
 
 
 class Saturation(Observer):
@@ -72,15 +70,12 @@ class Saturation(Observer):
         if iteration % self.count:
             return
         losses = [row[1] for row in self.losses.entries[-2 * self.count :]]
-        if is_stuck(losses, self.constant, self.count) and self.is_sure():
-            raise InputError(
-                f"{self.folder}: stuck at iteration {iteration}: the classification loss is {np.mean(losses):.3f} and "
-                f"falls no more; scores that ignore the image reach {self.constant:.3f}. The squared loss saturates "
-                "where the rate is too large: lower training.classification.lr in experiment.yaml"
-            )
-
-    def is_sure(self) -> bool:
-        return softmax(self.net.blobs["fc8_cls"].data).max(axis=1).mean() > SURE
+        sure = softmax(self.net.blobs["fc8_cls"].data).max(axis=1).mean()
+        if is_stuck(losses, self.constant, self.count) and sure > SURE:
+            line = f"the classification loss is {np.mean(losses):.3f} and falls no more; scores that ignore the image "
+            line += f"reach {self.constant:.3f}. The squared loss saturates where the rate is too large"
+            remedy = "lower training.classification.lr in experiment.yaml"
+            raise InputError(f"{self.folder}: stuck at iteration {iteration}: {line}: {remedy}")
 
 
 def constant_loss(labels: np.ndarray) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_bytes, write_text
 
+PROGRESS = "progress.json"
 SHORTEST = 20  # iterations; the mean loss of fewer scatters too much
 
 
@@ -71,14 +72,10 @@ class Progress(Observer):
         self.told = time.monotonic()
         state = dict(iteration=iteration, loss=self.losses.mean(SHORTEST))
         with contextlib.suppress(InputError, OSError):  # a full disk does not end the training here
-            write_bytes(_progress(self.folder), json.dumps(state).encode(), flushed=False)
+            write_bytes(os.path.join(self.folder, PROGRESS), json.dumps(state).encode(), flushed=False)
 
 
 def clear_progress(folder: str) -> None:
     """Remove the progress of a training that is done, or was interrupted."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(_progress(folder))
-
-
-def _progress(folder):
-    return os.path.join(folder, "progress.json")
+        os.unlink(os.path.join(folder, PROGRESS))

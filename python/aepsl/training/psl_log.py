@@ -92,8 +92,7 @@ def warning(batches: list[list[float]], epoch: int) -> Optional[str]:
     if not lost[-1] or any(lost[:-1]):
         return None
     r, v, below, S, S_hat = found[-1]
-    return (
-        f"S_hat loses the objects in epoch {len(found)}: they are {S_hat:.1%} of its pixels, and {S:.1%} of S's; v is "
-        f"below r = {r:.2f} for {below:.0%} of the labels (psl.csv). A net that knows the objects from the start may "
-        "keep them: `psl_start` in experiment.yaml"
-    )
+    line = f"S_hat loses the objects in epoch {len(found)}: they are {S_hat:.1%} of its pixels, and {S:.1%} of S's"
+    weights = f"v is below r = {r:.2f} for {below:.0%} of the labels (psl.csv)"
+    remedy = "A net that knows the objects from the start may keep them: `psl_start` in experiment.yaml"
+    return f"{line}; {weights}. {remedy}"

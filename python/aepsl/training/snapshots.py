@@ -48,8 +48,12 @@ class Snapshots(Observer):
         for number, snapshot in enumerate(snapshots):
             fault = _fault(self.folder, snapshot)
             if not fault:
-                self.snapshots = snapshots[number:]
-                self._restore(solver, snapshot["iteration"], logged)
+                self.snapshots, iteration = snapshots[number:], snapshot["iteration"]
+                solver.restore(os.path.join(self.folder, FILES.format(iteration, "solverstate")))
+                solver.net.layers[0].start(iteration)
+                for log in self.logs:
+                    log.entries = logged[log.name][:iteration]
+                _seed(self.settings.random_seed, iteration)
                 return
             next_one = "an older snapshot is taken" if number + 1 < len(snapshots) else "the training begins anew"
             print(f"{fault}: is damaged or missing; {next_one}", file=sys.stderr)
@@ -63,13 +67,6 @@ class Snapshots(Observer):
             if os.path.exists(self.record):
                 print(f"{self.record}: is damaged; the training begins anew", file=sys.stderr)
             return {}, []
-
-    def _restore(self, solver, iteration, logged):
-        solver.restore(os.path.join(self.folder, FILES.format(iteration, "solverstate")))
-        solver.net.layers[0].start(iteration)
-        for log in self.logs:
-            log.entries = logged[log.name][:iteration]
-        _seed(self.settings.random_seed, iteration)
 
     def after(self, iteration: int) -> None:
         if is_kept(self.settings, iteration):

@@ -1,5 +1,6 @@
 """Generated data of the size of photos, and nets on them, for measuring without data: bench, plan, check-gpu."""
 
+import glob
 import os
 import tempfile
 import time
@@ -40,11 +41,9 @@ def data_for(experiment: Experiment, folder: str, count: int = 32) -> tuple[Expe
 
 def _enlarge(data):
     """Give every image and mask of a synthetic data set the size of a photo."""
-    for name in os.listdir(os.path.join(data, "JPEGImages")):
-        path = os.path.join(data, "JPEGImages", name)
+    for path in glob.glob(os.path.join(glob.escape(data), "JPEGImages", "*")):
         cv2.imwrite(path, cv2.resize(read_image(path), PHOTO))
-    for name in os.listdir(os.path.join(data, "SegmentationClassAug")):
-        path = os.path.join(data, "SegmentationClassAug", name)
+    for path in glob.glob(os.path.join(glob.escape(data), "SegmentationClassAug", "*")):
         write_mask(path, cv2.resize(read_indexed(path), PHOTO, interpolation=cv2.INTER_NEAREST))
 
 
