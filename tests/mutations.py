@@ -121,8 +121,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "the logs are lost on resume": (A + "training/snapshots.py", "[log.name][:iteration]", "[log.name][:0]", "train"),
     "dropout goes on after a resume as it likes": (
         A + "training/snapshots.py",
-        "[:iteration]\n        _seed(",
-        "[:iteration]\n        (lambda *_: None)(",
+        "[:iteration]\n                _seed(",
+        "[:iteration]\n                (lambda *_: None)(",
         "train",
     ),
     "a resumed training begins with the first batch": (
