@@ -89,6 +89,14 @@ def test_values_that_are_no_class_are_refused(small_set, settings, tmp_path, fau
             evaluate_regions.run(settings, str(small_set), out, regions=regions)
 
 
+def test_a_mask_of_another_size_than_its_map_is_refused(small_set, settings, tmp_path):
+    for path in (small_set / "SegmentationClassAug").iterdir():
+        write_grey(f"{tmp_path}/maps/{path.name}", np.zeros(read_indexed(str(path)).shape, np.uint8))
+        write_mask(f"{tmp_path}/masks/{path.name}", np.zeros((9, 9), np.uint8))
+    with pytest.raises(InputError, match="masks/image0.png: is 9 x 9, its image "):
+        evaluate_background.run(settings, str(small_set), f"{tmp_path}/maps", f"{tmp_path}/masks", f"{tmp_path}/out")
+
+
 def test_true_masks_are_the_best_cue(small_set, settings, tmp_path):
     """`detector: truth` takes all background, and nothing else."""
     saliency.run(str(small_set), "train_aug", str(tmp_path / "maps"), "truth")

@@ -357,7 +357,8 @@ def test_segmentations_are_of_these_images_and_as_they_were_written(here, capsys
 
 @pytest.mark.parametrize("file, text", [("results.json", "{}"), ("results.json", '{"rows": [], "published": []}'),
     ("results.json", '{"rows": {}, "published": [{"miou": "62", "crf": true, "images": "val"}]}'),
-    ("made/baseline.json", "[1]"), ("made/baseline.json", '{"word": 7}')])  # fmt: skip
+    ("made/baseline.json", "[1]"), ("made/baseline.json", '{"word": 7}'),
+    ("made/baseline.json", '{"word": "", "mark": {"value": 7}, "results": [], "texts": {}, "files": {}}')])  # fmt: skip
 def test_what_a_baseline_wrote_and_was_edited_is_one_line(here, file, text):
     baseline.run("ours", "net", "data")
     (here / folder.path("ours", file)).write_text(text)

@@ -66,13 +66,12 @@ def check(names: Sequence[str], dataset: Dataset, ids: Sequence[str]) -> None:
 
 def _check(name: str, files: Mapping[str, str]) -> None:
     """InputError if a file is not the recorded one; files: {path: its name in the record}."""
-    record = records.read_record(path(name), JOB)
-    photos = record["mark"]["value"] if record else None
-    if not record or not isinstance(photos, dict):
-        if os.path.lexists(records.path_of(path(name), JOB)):
-            raise InputError(f"{records.path_of(path(name), JOB)}: is damaged; run the baseline again")
+    place, record = records.path_of(path(name), JOB), records.read_record(path(name), JOB)
+    if not os.path.lexists(place):
         return  # of an earlier version
-    known = {**record["files"], **photos}
+    if not (record and isinstance(record["mark"]["value"], dict)):
+        raise InputError(f"{place}: is damaged; run the baseline again")
+    known = {**record["files"], **record["mark"]["value"]}
     for file, now in zip(files, digests.of(files)):
         if known.get(files[file], now) != now:
             raise InputError(f"{file}: has changed since the baseline {name} was run; run it again")

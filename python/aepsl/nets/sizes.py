@@ -21,9 +21,7 @@ def counts(net: NetParameter, height: int, width: int, batch: int = 1) -> dict[s
     """
     found = geometry.shapes(net, height, width)
     result = {name: batch * math.prod(shape) for name, shape in found.items()}
-    for layer in net.layer:
-        if layer.type not in ("Convolution", "Deconvolution"):
-            continue
+    for layer in (each for each in net.layer if each.type in ("Convolution", "Deconvolution")):
         kernel = math.prod(geometry.of_axis(layer.convolution_param, "kernel", axis, 1) for axis in geometry.BOTH)
         many, few = found[layer.bottom[0]], found[layer.top[0]]
         if layer.type == "Deconvolution":
