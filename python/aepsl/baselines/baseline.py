@@ -46,32 +46,31 @@ def run(
     """Segment the images of a list into runs/baselines/NAME and evaluate them; returns the content of results.json.
 
     name: of a profile; model: caffemodel, or a folder that has it and its prototxt `deploy`; data: root of the data
-    set, with its own classes; changes: see profile.load; part: 'k/n' segments only that share, evaluates nothing, and
-    returns None; workers: processes for the CRF. Segmentations of an interrupted call are kept. Raises InputError
-    before anything is segmented for files that do not fit.
+    set; changes: see profile.load; part: 'k/n' segments only that share, and returns None; workers: processes for the
+    CRF. Masks of an interrupted call are kept. InputError, before any work, for files that do not fit.
     """
     how, (deploy, model) = profile.load(name, changes), files_of(model, deploy)
-    dataset = Dataset(data)
+    dataset, out = Dataset(data), folder.path(how.name)
     ids, values = dataset.ids(list_name), how.values(dataset)
     dataset.check(ids, [evaluate.check_ids(dataset.mask_folder(), ids)])
     check.pictures(dataset, ids)
     net = _opened(how, deploy, model, len(values), gpu)
     used = dict(deploy=_identity(deploy, {}), weights=_identity(model, how.weights))
-    out, own = folder.path(how.name), shard(ids, part)
     word = digests.of_value([how.settings(), used, dataset.contents(ids, "images")])
+    own = shard(ids, part)
     begin(out, word, folder.PATTERNS, part and set(own))
     records.heal(out, folder.JOB)
     _segment(net, how, dataset, own, np.array(values, np.uint8), out, workers)
     if part:
         return None
-    rows, published = _evaluated(dataset, ids, out, how), [dict(each) for each in how.published]
-    found = dict(baseline=how.name, title=how.title, list=list_name, images=len(ids), rows=rows, published=published)
-    found.update(profile=how.settings(), changes=list(net.legacy.changes))
-    found.update(host=host.made_on(gpus=len(gpu or ())), **used)
-    write_json(folder.path(how.name, "results.json"), found)
+    found = dict(baseline=how.name, title=how.title, list=list_name, images=len(ids))
+    found.update(rows=_evaluated(dataset, ids, out, how), published=[dict(each) for each in how.published])
+    made_on, read = host.made_on(gpus=len(gpu or ())), list(net.legacy.changes)
+    found.update(profile=how.settings(), changes=read, host=made_on, **used)
+    write_json(os.path.join(out, "results.json"), found)
     folder.keep(how.name, word, dataset, ids, _kinds(how))
     text = page.rendered("compare.html", reference=f"{how.title} as published", tables=tables.of_baseline(found))
-    write_text(folder.path(how.name, "index.html"), text)
+    write_text(os.path.join(out, "index.html"), text)
     return found
 
 
