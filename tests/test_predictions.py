@@ -232,7 +232,7 @@ REFUSED = {
     "heat maps of irn": ("{}.npy", npy(HEAT), "holds a dict of keys, cam; give masks"),
     "psa, of other classes": ("{}.npy", npy({0: np.ones((30, 41)), 20: np.zeros((30, 41))}), "a channel 20"),
     "code in an array": ("{}.npy", npy(np.array([Harm("harm")], object)), "holds io.open, not an array of NumPy"),
-    "code in a list": ("results.pkl", pickle.dumps([Harm("harm")]), "holds io.open, no masks"),
+    "code in a list": ("results.pkl", pickle.dumps([Harm("harm")]), "holds io.open, not a pickle of masks"),
     "too few": ("results.pkl", pickle.dumps([np.zeros((30, 41))]), "holds a list of 1; it must be a list of one mask"),
     "a dict": ("results.pkl", pickle.dumps({"mIoU": 0.5}), "holds a dict; it must be a list"),
     "another size": ("results.pkl", pickle.dumps([np.zeros((30, 40), int)] * 2), "2007_000042: is 40 x 30, the ground"),
@@ -263,5 +263,5 @@ def test_an_archive_of_other_sizes_names_itself(tmp_path, found):
         for image_id in IDS:
             write_mask(str(tmp_path / "one.png"), np.zeros((5, 6), np.uint8))
             archive.add(str(tmp_path / "one.png"), f"{image_id}.png")
-    with pytest.raises(InputError, match="results.tgz: 2007_000042 is 6 x 5, the ground truth 41 x 30"):
+    with pytest.raises(InputError, match="results.tgz: 2007_000042: is 6 x 5, the ground truth 41 x 30"):
         found("results.tgz")

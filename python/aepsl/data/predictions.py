@@ -26,6 +26,7 @@ from aepsl.base.files import write_bytes
 from aepsl.data import masks_of_arrays
 from aepsl.data.dataset import in_folder, png
 from aepsl.data.lists import shown
+from aepsl.data.mask_files import TRUTH, check_shape
 from aepsl.data.masks_of_arrays import READERS, REMEDY
 from aepsl.images import decoding
 from aepsl.images.pictures import write_mask
@@ -138,8 +139,6 @@ def _in_archive(path, ids, truths, folder):
         raise InputError(f"{path}: is damaged or cut short, or not a tar archive; get it again") from None
     _check_all(path, ids, found, files)
     for image_id, truth in zip(ids, truths):
-        sizes = [decoding.header(each)[:2] for each in (found[image_id], truth)]
-        if sizes[0] != sizes[1]:
-            ours, theirs = (f"{width} x {height}" for width, height in sizes)
-            raise InputError(f"{path}: {image_id} is {ours}, the ground truth {theirs}; segment the image at its size")
+        ours, theirs = (decoding.header(each)[1::-1] for each in (found[image_id], truth))
+        check_shape(f"{path}: {image_id}", ours, theirs, *TRUTH)
     return found
