@@ -11,7 +11,7 @@ Where the paper leaves a choice open:
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -47,17 +47,9 @@ def ready() -> None:
     """It needs no model."""
 
 
-class Detector:
-    """Maps of robust background detection."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-
-    def check(self, ids: Sequence[str]) -> None:
-        """It takes every image."""
-
-    def saliency(self, image_id: str) -> np.ndarray:
-        return saliency(self.dataset.image(image_id))
+def maps(dataset: Dataset, ids: Sequence[str]) -> Callable[[str], np.ndarray]:
+    """The function of an id that computes its map; it takes every image."""
+    return lambda image_id: saliency(dataset.image(image_id))
 
 
 def saliency(image: np.ndarray) -> np.ndarray:

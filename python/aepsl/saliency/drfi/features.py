@@ -1,5 +1,5 @@
-"""The 93 features of a region: Jiang et al., Salient Object Detection: A Discriminative Regional Feature Integration
-Approach, CVPR 2013, section 4.
+"""Regions of an image, and the 93 features of each: Jiang et al., Salient Object Detection: A Discriminative Regional
+Feature Integration Approach, CVPR 2013, sections 3 and 4.
 
     29  contrast: differences between the region and its neighbours, weighted by their areas
     29  backgroundness: differences between the region and the image's rim, 15 pixels wide at a side of 400
@@ -17,6 +17,9 @@ from scipy.sparse import csc_matrix, csr_matrix
 
 from aepsl.saliency.detectors.rbd import neighbours
 
+LONGEST_SIDE = 300  # larger images are reduced
+SIGMA = 0.8  # of the smoothing before the segmentation
+LEVELS = ((35, 50), (70, 70), (130, 100), (250, 150), (450, 250), (800, 400))  # k, the smallest region in pixels
 RIM = 15 / 400  # of the longest side
 BINS = 8  # of each colour channel: a histogram has 512
 SUPPORT = 19  # pixels of a filter
@@ -87,6 +90,21 @@ def colour_bins(channels: np.ndarray) -> np.ndarray:
     """The bin of each pixel of H x W x 3 in [0, 1]."""
     bins = np.clip(channels * BINS, 0, BINS - 1).astype(int)
     return (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
+
+
+def of_image(image: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """(the segmentations of an H x W x 3 uint8 image, see levels; the features of all their N regions, N x 93)."""
+    pixels, found = Pixels(image), levels(image)
+    return found, np.concatenate([of_regions(pixels, labels) for labels in found])
+
+
+def levels(image: np.ndarray) -> list[np.ndarray]:
+    """Labels 0 ... N - 1 of the regions of `image` (H x W x 3 uint8) at each level, the finest first: H x W int32.
+
+    As in DRFI, by Felzenszwalb and Huttenlocher's graph segmentation.
+    """
+    create = cv2.ximgproc.segmentation.createGraphSegmentation
+    return [create(SIGMA, k, least).processImage(image) for k, least in LEVELS]
 
 
 def of_regions(pixels: Pixels, labels: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import opened, written_whole
-from aepsl.saliency.drfi import features, forest, segments
+from aepsl.images.pictures import within
+from aepsl.saliency.drfi import features, forest
 from aepsl.saliency.drfi.measures import THRESHOLDS
 from aepsl.saliency.maps import normalised
 
@@ -38,11 +39,8 @@ class Model:
 
         Every map has the minimum 0 and the maximum 1; that of an image without any contrast is 0 everywhere.
         """
-        small = segments.reduced(image)
-        pixels = features.Pixels(small)
-        levels = segments.levels(small)
-        bins = [forest.binned(features.of_regions(pixels, labels), self.edges) for labels in levels]
-        return self.scaled(unscaled(levels, self.forest.scores(np.concatenate(bins)), image.shape))
+        levels, values = features.of_image(within(image, features.LONGEST_SIDE))
+        return self.scaled(unscaled(levels, self.forest.scores(forest.binned(values, self.edges)), image.shape))
 
     def scaled(self, saliency: np.ndarray) -> np.ndarray:
         """A map in [0, 1] in which the values `scale` become SHARES' thresholds; piecewise linear."""
@@ -91,6 +89,5 @@ def load(path: str) -> Model:
 
 def settings() -> str:
     """The constants of regions and features that a model depends on, as JSON."""
-    of = {segments: "LONGEST_SIDE SIGMA LEVELS", features: "RIM BINS SUPPORT ORIENTATIONS SPREAD SPOTS"}
-    values = {name.lower(): getattr(module, name) for module, names in of.items() for name in names.split()}
-    return json.dumps(values, sort_keys=True)
+    names = "LONGEST_SIDE SIGMA LEVELS RIM BINS SUPPORT ORIENTATIONS SPREAD SPOTS".split()
+    return json.dumps({name.lower(): getattr(features, name) for name in names}, sort_keys=True)

@@ -10,7 +10,8 @@ from sklearn.tree import DecisionTreeRegressor
 
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_threads
-from aepsl.saliency.drfi import features, forest, segments
+from aepsl.images.pictures import within
+from aepsl.saliency.drfi import features, forest
 from aepsl.saliency.drfi.measures import Measures, grey
 from aepsl.saliency.drfi.model import SHARES, Model, unscaled
 from aepsl.saliency.drfi.photos import Photos
@@ -56,7 +57,7 @@ def trained(photos: Photos, seed: int, workers: int = 1) -> tuple[Model, dict]:
 
 def reduced(photos: Photos, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(photo k, H x W x 3 uint8; its object, H x W booleans), both at the reduced size."""
-    small = segments.reduced(photos.image(k))
+    small = within(photos.image(k), features.LONGEST_SIDE)
     mask = photos.is_object(k).astype(np.uint8)
     return small, cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
 
@@ -64,8 +65,7 @@ def reduced(photos: Photos, k: int) -> tuple[np.ndarray, np.ndarray]:
 def described(photos: Photos, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(features, N x 93 float32; the object's share, N) of the regions of all levels of photo k."""
     small, is_object = reduced(photos, k)
-    pixels, levels = features.Pixels(small), segments.levels(small)
-    values = np.concatenate([features.of_regions(pixels, labels) for labels in levels])
+    levels, values = features.of_image(small)
     weights = is_object.astype(np.float32).ravel()
     share = [np.bincount(labels.ravel(), weights) / np.bincount(labels.ravel()) for labels in levels]
     return values, np.concatenate(share)
@@ -90,7 +90,7 @@ def unseen(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(map, mask) of photo k at its reduced size, with the trees `asked`; the map is float16 and not scaled yet."""
     small, is_object = reduced(photos, k)
-    saliency = unscaled(segments.levels(small), trees.scores(bins, asked), small.shape)
+    saliency = unscaled(features.levels(small), trees.scores(bins, asked), small.shape)
     return saliency.astype(np.float16), is_object
 
 
