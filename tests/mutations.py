@@ -41,13 +41,13 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     ),
     "regions of earlier steps are forgotten": (A + "stages/mine.py", "else regions | erased", "else regions", "method"),
     "erased pixels are black": (
-        A + "images/pixels.py",
+        A + "images/pictures.py",
         "out[:, erased > 0] = 0",
         "out[:, erased > 0] = -100",
         "data_layer",
     ),
     "the mean is not subtracted": (
-        A + "images/pixels.py",
+        A + "images/pictures.py",
         "np.subtract(plane, value, out",
         "np.subtract(plane, 0 * value, out",
         "data_layer",

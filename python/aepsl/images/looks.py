@@ -53,16 +53,15 @@ def _listened() -> Iterator[Callable[[], str]]:
     with tempfile.TemporaryFile() as file:
         own = os.dup(2)
         os.dup2(file.fileno(), 2)
+
+        def said() -> str:
+            content = os.pread(2, 1 << 16, 0)
+            os.lseek(2, 0, os.SEEK_SET)
+            os.ftruncate(2, 0)
+            return content.decode(errors="replace").strip()
+
         try:
-            yield lambda: _taken(file.fileno())
+            yield said
         finally:
             os.dup2(own, 2)
             os.close(own)
-
-
-def _taken(handle: int) -> str:
-    """The content of a file, which is emptied."""
-    text = os.pread(handle, 1 << 16, 0).decode(errors="replace").strip()
-    os.lseek(handle, 0, os.SEEK_SET)
-    os.ftruncate(handle, 0)
-    return text
