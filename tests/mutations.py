@@ -258,8 +258,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "a draw's mIoU leaves classes out": (A + "evaluation/bootstrap.py", "    _complete(values)\n", "", "compare"),
     "an absent class counts 0": (
         A + "evaluation/bootstrap.py",
-        "np.maximum(there.sum(axis=-1), 1)",
-        "there.shape[-1]",
+        "np.maximum(np.count_nonzero(~np.isnan(values), axis=-1), 1)",
+        "values.shape[-1]",
         "compare",
     ),
     "the images that differ least": (A + "evaluation/by_image.py", "-np.abs(means[1]", "np.abs(means[1]", "compare"),

@@ -103,13 +103,11 @@ def _occurring(dataset, folder, ids):
 
     Decodes images and masks. Raises InputError for a value that is not a class.
     """
-    occur = np.zeros((len(ids), len(dataset.classes)), bool)
     found = dataset.check_masks(ids, folder)
     if len(ids) >= meaning.FEW and not any(0 in values for values in found):
         warn(f"{folder}: none of {len(ids)} masks has a pixel of background; is it 255, which is not counted? it has 0")
-    for row, values in enumerate(found):
-        occur[row] = np.isin(dataset.values[1:], values)
-    return occur
+    drawn = [np.isin(dataset.values[1:], values) for values in found]
+    return np.array(drawn, bool).reshape(len(ids), len(dataset.classes))
 
 
 def compare(place: str, ids: Sequence[str], classes: Sequence[str], labels: np.ndarray, drawn: np.ndarray) -> None:

@@ -151,9 +151,8 @@ def _outlines(rng, kind):
 
 
 def _limb(root, degrees, length, width):
-    along = _along(np.deg2rad(degrees))
-    across = np.array([-along[1], along[0]]) * width / 2
-    tip = np.array(root) + length * along
+    along, across = _rotation(degrees).T
+    across, tip = across * width / 2, root + length * along
     return np.stack([root - across, tip - 0.8 * across, tip + 0.8 * across, root + across])
 
 
@@ -163,8 +162,8 @@ def _ellipse(centre, axes):
 
 
 def _rotation(degrees):
-    along = _along(np.deg2rad(degrees))
-    return np.stack([along, (-along[1], along[0])], 1)
+    x, y = _along(np.deg2rad(degrees))
+    return np.array([[x, -y], [y, x]])
 
 
 def _along(angle):

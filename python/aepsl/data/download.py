@@ -27,8 +27,7 @@ ROUNDS = 4  # rounds through all mirrors without a new byte, after which it give
 PAUSE = 1  # seconds after the first such round; doubled after each
 TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
 REASONS = {  # {kind of error: what the mirror does}; the first kind that fits counts
-    requests.Timeout: "does not answer in time",
-    urllib3.exceptions.TimeoutError: "does not answer in time",
+    (requests.Timeout, urllib3.exceptions.TimeoutError): "does not answer in time",
     requests.exceptions.SSLError: "shows a certificate that this machine does not trust",
     requests.RequestException: "cannot be reached",
     urllib3.exceptions.HTTPError: "broke off",
@@ -87,7 +86,7 @@ def _from_mirrors(mirrors, path, entry):
                 _get(url, part, entry.get("size"))
                 reasons[url] = _fault(part, entry)
             except (OSError, urllib3.exceptions.HTTPError) as error:
-                reasons[url] = _reason(error)
+                reasons[url] = next((told for kind, told in REASONS.items() if isinstance(error, kind)), str(error))
                 continue
             if not reasons[url]:
                 os.replace(part, path)
@@ -115,7 +114,8 @@ def _get(url, part, size):
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if have and answer.status_code == 416:
             return  # `part` has all bytes already
-        answer.raise_for_status()
+        if answer.status_code >= 400:
+            raise OSError(f"answers {answer.status_code}")
         if answer.status_code != 206:
             have = 0  # this server always sends the whole file
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -156,13 +156,6 @@ def _fault(path, entry):
         if found != expected:
             return f"has the {kind} {found}, not {expected}"
     return None
-
-
-def _reason(error):
-    """A mirror's failure in a few words."""
-    if isinstance(error, requests.HTTPError):
-        return f"answers {error.response.status_code}"
-    return next((told for kind, told in REASONS.items() if isinstance(error, kind)), str(error))
 
 
 def _by_hand(path, entry):

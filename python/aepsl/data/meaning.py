@@ -24,14 +24,8 @@ COPIES = 0.01  # share of val
 TURNED, BLIND = -0.1, 0.03  # mean of the object less that of the rest, in 0 ... 1; DRFI's and RBD's maps have 0.4
 ENOUGH = 20  # maps whose mean shows whether they have to do with objects
 THIN, STRIPS = 8, 0.15  # pixels; share of borders that are thin strips: up to 0.02 in masks, 0.3 in resized ones
-DAMAGE = (
-    "premature end",
-    "Premature end",
-    "bad Huffman",
-    "found marker",
-    "Invalid SOS",
-    "Inconsistent progression",
-)  # pixels are lost
+# What libjpeg says where pixels are lost.
+DAMAGE = "premature end", "Premature end", "bad Huffman", "found marker", "Invalid SOS", "Inconsistent progression"
 
 
 def warn(line: str) -> None:

@@ -209,9 +209,7 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("--sbd", help="SBD's folder `dataset` (OUT/SBD); not needed with VOC2012/SegmentationClassAug")
     parser.add_argument("--test", help="folder VOC2012 with the test images and their list (OUT/VOC2012test, if there)")
     source_table.add_option(parser)
-    parser.add_argument(
-        "--check", action="store_true", help="only check that VOC is a folder, and no output contains an input"
-    )
+    parser.add_argument("--check", action="store_true", help="only check that VOC is a folder, and no output an input")
     asked = vars(parser.parse_args(argv))
     if not asked.pop("check"):
         run(**asked)

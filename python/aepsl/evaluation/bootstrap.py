@@ -56,8 +56,7 @@ def _draw(random, draws, images):
 
 def with_mean(values: np.ndarray) -> np.ndarray:
     """IoU, ... x K, followed by its mean over the classes that are not NaN: ... x (K + 1)."""
-    there = ~np.isnan(values)
-    mean = np.where(there, values, 0).sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)
+    mean = np.nansum(values, axis=-1) / np.maximum(np.count_nonzero(~np.isnan(values), axis=-1), 1)
     return np.concatenate([values, mean[..., None]], axis=-1)
 
 

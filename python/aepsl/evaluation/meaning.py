@@ -80,12 +80,10 @@ def _wrong(
         if line:
             yield line
     for places, what in _other_values(classes, confusion, images):
-        better, own = (
-            scores(np.column_stack([confusion[:, places], confusion[:, -1]]), classes),
-            scores(confusion, classes),
-        )
-        if better["miou"] > own["miou"] + CLEARLY:
-            line = f"its class values seem {what}; mIoU is {own['miou']:.2f}, and would be {better['miou']:.2f}"
+        moved = np.column_stack([confusion[:, places], confusion[:, -1]])
+        own, better = (scores(each, classes)["miou"] for each in (confusion, moved))
+        if better > own + CLEARLY:
+            line = f"its class values seem {what}; mIoU is {own:.2f}, and would be {better:.2f}"
             yield f"{line}; a class's value is its place in classes.txt, from 1 on (VOC's without it)"
     yield from filter(None, [_flipped(list(zip(paths.values(), truths)))])
 
@@ -120,9 +118,7 @@ def _of_other_images(of_images: np.ndarray) -> Optional[str]:
     others = (common.sum() - np.trace(common)) / (count * (count - 1))
     if others > COMMON or own > others + 2 * np.sqrt(others * (1 - others) / count):
         return None
-    line = (
-        f"the class of most pixels is in the true mask of {own:.0%} of the images, and in {others:.0%} of others' masks"
-    )
+    line = f"the class of most pixels is in the true mask of {own:.0%} of images, and in {others:.0%} of others' masks"
     return f"{line}; are they predictions of these very images, in this order?"
 
 
@@ -141,10 +137,9 @@ def _flipped(pairs: Sequence[tuple[str, str]]) -> Optional[str]:
     better = [each[1 + best] > each[1] for each in counts if each[0]]
     if hits[best] - hits[0] <= MIRRORED * total or np.mean(better) < MOSTLY:
         return None
-    line = (
-        f"{hits[0] / total:.0%} of the objects' pixels have their class, and {hits[best] / total:.0%} if the masks are"
-    )
-    return f"{line} {list(FLIPS)[best]}; turn them back"
+    own, turned = hits[0] / total, hits[best] / total
+    what = f"{own:.0%} of the objects' pixels have their class, and {turned:.0%} if the masks are {list(FLIPS)[best]}"
+    return f"{what}; turn them back"
 
 
 def _other_values(
