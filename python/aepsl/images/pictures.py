@@ -143,7 +143,7 @@ def write_mask(path: str, mask: np.ndarray) -> None:
 
 
 def within(image: np.ndarray, longest: int) -> np.ndarray:
-    """The image, H x W x 3 uint8, reduced if its longer side has more than `longest` pixels."""
+    """The image, H x W x 3 uint8, or the mask, H x W, reduced if its longer side has more than `longest` pixels."""
     return scaled(image, min(1, longest / max(image.shape[:2])))
 
 

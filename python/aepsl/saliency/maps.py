@@ -72,7 +72,10 @@ def read_map(folder: str, image_id: str, size: tuple[int, int]) -> np.ndarray:
         decoding.load(image, path)
         grey = image.mode in ("1", "L", "I", "I;16", "F")
         values = np.array(image if grey else image.convert("RGB"), np.float32)
-        _refuse_transparency(path, image)
+        has_alpha = image.mode.endswith(("A", "a")) or (image.mode == "P" and "transparency" in image.info)
+        if has_alpha and np.ptp(image.convert("RGBA").getchannel("A")) > 0:
+            fault = "is transparent in some places, and may hold the map there or in its grey"
+            raise InputError(f"{path}: {fault}; save the map as a grey PNG without transparency")
     if not np.isfinite(values).all():
         raise InputError(f"{path}: has values that are not finite; compute this map anew")
     check_shape(path, values.shape[:2], size[::-1], remedy="compute the map on this very image, at its full size")
@@ -81,14 +84,6 @@ def read_map(folder: str, image_id: str, size: tuple[int, int]) -> np.ndarray:
             raise InputError(f"{path}: has colours; a saliency map is grey, the brighter the more salient")
         values = values.mean(axis=2)
     return normalised(values)
-
-
-def _refuse_transparency(path, image):
-    """InputError for a Pillow image of varying transparency, which may be the map itself."""
-    has_alpha = image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or (image.mode == "P" and "transparency" in image.info)
-    if has_alpha and np.ptp(image.convert("RGBA").getchannel("A")) > 0:
-        fault = "is transparent in some places, and may hold the map there or in its grey"
-        raise InputError(f"{path}: {fault}; save the map as a grey PNG without transparency")
 
 
 def normalised(values: np.ndarray) -> np.ndarray:

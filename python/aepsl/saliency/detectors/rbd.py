@@ -94,8 +94,7 @@ def means(labels: np.ndarray, lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def on_boundary(labels: np.ndarray) -> np.ndarray:
     """N bool: does the superpixel touch the image's boundary (Bnd in the paper)?"""
     bnd = np.zeros(labels.max() + 1, bool)
-    for side in labels[0], labels[-1], labels[:, 0], labels[:, -1]:
-        bnd[side] = True
+    bnd[np.r_[labels[0], labels[-1], labels[:, 0], labels[:, -1]]] = True
     return bnd
 
 

@@ -79,11 +79,9 @@ def binary_patterns(grey: np.ndarray) -> np.ndarray:
     """The local binary pattern of each pixel, 0 ... 255: a bit for each neighbour that is not darker; H x W uint8."""
     height, width = grey.shape
     padded = cv2.copyMakeBorder(grey, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    patterns = np.zeros(grey.shape, np.uint8)
     steps = [(0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0)]
-    for bit, (y, x) in enumerate(steps):
-        patterns |= (padded[y : y + height, x : x + width] >= grey).astype(np.uint8) << bit
-    return patterns
+    bits = [padded[y : y + height, x : x + width] >= grey for y, x in steps]
+    return np.packbits(bits, axis=0, bitorder="little")[0]
 
 
 def colour_bins(channels: np.ndarray) -> np.ndarray:
@@ -117,7 +115,8 @@ def of_regions(pixels: Pixels, labels: np.ndarray) -> np.ndarray:
     centre = pixels.values.mean(axis=0)  # nearer to 0, squares lose fewer digits
     values = pixels.values - centre
     variances = sums @ values**2 / areas[:, None] - (sums @ values / areas[:, None]) ** 2
-    histograms = [_histograms(flat, *bins) / areas[:, None] for bins in pixels.bins]
+    counts = [np.bincount(flat * n + bins, minlength=len(areas) * n).reshape(-1, n) for bins, n in pixels.bins]
+    histograms = [np.float32(each) / areas[:, None] for each in counts]
 
     i, j = neighbours(labels).T
     between = _distances(means[i], means[j], [h[i] for h in histograms], [h[j] for h in histograms])
@@ -161,11 +160,6 @@ def _span(labels, areas, axis):
     first, last = (counts > 0).argmax(axis=1), size - 1 - (counts[:, ::-1] > 0).argmax(axis=1)
     mean = counts @ (np.arange(size) + 0.5) / areas
     return mean / size, low / size, high / size, (last - first) / size
-
-
-def _histograms(flat, bins, count):
-    regions = flat.max() + 1
-    return np.bincount(flat * count + bins, minlength=regions * count).reshape(regions, count).astype(np.float32)
 
 
 def _distances(a, b, a_histograms, b_histograms):

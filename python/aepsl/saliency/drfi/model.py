@@ -59,11 +59,8 @@ def unscaled(levels: list[np.ndarray], scores: np.ndarray, shape: tuple[int, ...
 
     scores: of all regions, level after level.
     """
-    total, first = np.zeros(levels[0].shape, np.float32), 0
-    for labels in levels:
-        count = labels.max() + 1
-        total += scores[first : first + count][labels]
-        first += count
+    of_levels = np.split(scores, np.cumsum([labels.max() + 1 for labels in levels]))
+    total = np.sum([each[labels] for each, labels in zip(of_levels, levels)], axis=0)
     return normalised(cv2.resize(total, shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 

@@ -4,7 +4,6 @@ Each tree learns from all regions of some of the photos, so that each photo has 
 it is like that of a new photo. So the scale of the maps is computed from these maps, and no photo is held back.
 """
 
-import cv2
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
 
@@ -45,8 +44,7 @@ def trained(photos: Photos, seed: int, workers: int = 1) -> tuple[Model, dict]:
     if not all((pure & own[photo]).any() for own in sees):
         raise InputError("a tree has no region to learn from; give more or larger photos, or masks of these photos")
     calls = [(bins, share > 0.5, pure & own[photo], seed + k) for k, own in enumerate(sees)]
-    nodes = in_threads(grown, calls, workers, "trees")
-    of_nodes, of_values = zip(*nodes)
+    of_nodes, of_values = zip(*in_threads(grown, calls, workers, "trees"))
     sizes = np.array([len(each) for each in of_nodes], np.int32)
     trees = forest.Forest(np.concatenate(of_nodes), np.concatenate(of_values), sizes)
 
@@ -57,9 +55,8 @@ def trained(photos: Photos, seed: int, workers: int = 1) -> tuple[Model, dict]:
 
 def reduced(photos: Photos, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(photo k, H x W x 3 uint8; its object, H x W booleans), both at the reduced size."""
-    small = within(photos.image(k), features.LONGEST_SIDE)
-    mask = photos.is_object(k).astype(np.uint8)
-    return small, cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+    photo, mask = photos.image(k), photos.is_object(k).astype(np.uint8)
+    return within(photo, features.LONGEST_SIDE), within(mask, features.LONGEST_SIDE) > 0
 
 
 def described(photos: Photos, k: int) -> tuple[np.ndarray, np.ndarray]:
