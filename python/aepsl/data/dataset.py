@@ -50,8 +50,7 @@ class Dataset:
         has_names = os.path.lexists(path)
         names = lists.read_classes(path) if has_names else VOC_CLASSES
         self.classes = list(classes) if classes else names
-        unknown = [name for name in self.classes if name not in names]
-        if unknown:
+        if unknown := [name for name in self.classes if name not in names]:
             fault = "does not name" if has_names else "is missing, so the classes are VOC's, without"
             remedy = f"add it, {'' if has_names else 'name another DATA=, '}or {OWN_EXPERIMENT}"
             raise InputError(f"{path}: {fault} {lists.shown(unknown)}, which the experiment uses; {remedy}")
@@ -60,10 +59,6 @@ class Dataset:
 
     def ids(self, name: str) -> list[str]:
         """The ids of the list `name` ('train_aug'), or of a text file if `name` is a path to one."""
-        return self.listed(name).ids
-
-    def listed(self, name: str) -> lists.List:
-        """As `ids`, with the number of images that are left out."""
         path = self.list_path(name)
         if os.sep not in name and not self.has_list(name) and (name.endswith(".txt") or os.path.exists(name)):
             fault = "is no list of the data set, whose lists are named without .txt"
@@ -72,7 +67,7 @@ class Dataset:
             others = sorted(each for each in os.listdir(os.path.dirname(path)) if each.endswith(".txt"))
             has = f"has {lists.shown(others)}" if others else "has no list"
             raise InputError(f"{path}: no such list, and its folder {has}; write the ids to it, or name another")
-        return lists.read_list(path)
+        return lists.read_list(path).ids
 
     def list_path(self, name: str) -> str:
         """The file of the list `name`, see `ids`."""
@@ -86,8 +81,7 @@ class Dataset:
         """Image labels O of `ids` as N x C float32, 0 or 1; may_lack: whether an image may have no label."""
         path = self._path("image_labels.txt")
         rows = self._rows = self._rows or lists.read_labels(path, self.classes)
-        lacking = [each for each in ids if each not in rows or not (rows[each] or may_lack)]
-        if lacking:
+        if lacking := [each for each in ids if each not in rows or not (rows[each] or may_lack)]:
             line = f"no label for {lists.shown(lacking)}, {len(lacking)} of {len(ids)} images"
             raise InputError(f"{path}: {line}; {WITHOUT_OBJECTS if may_lack else WITHOUT_LABELS}")
         others = ((image_id, name) for image_id in ids for name in rows[image_id] if name not in self.classes)
@@ -118,16 +112,16 @@ class Dataset:
         return found
 
     def image(self, image_id: str) -> np.ndarray:
-        """H x W x 3 uint8, BGR, of its mask's size. InputError if its orientation is unknown, see `upright`."""
-        path = self.image_path(image_id)
-        header = decoding.header(path)
-        self.upright(image_id, path, header)
-        return read_image(path, header)
+        """H x W x 3 uint8, BGR, of its mask's size. InputError if its orientation is unknown, see check_upright."""
+        return read_image(*self._read(image_id, decoding.header))
 
-    def upright(self, image_id: str, path: str, header: decoding.Header) -> None:
-        """InputError for an image that is stored turned, see mask_files.check_upright."""
+    def _read(self, image_id, header_of):
+        """(path, header_of(path)) of an image; InputError for one that is stored turned, see check_upright."""
+        path = self.image_path(image_id)
+        header = header_of(path)
         if header.orientation != 1:
             check_upright(path, header, self._mask(image_id))
+        return path, header
 
     def mask_folder(self) -> Optional[str]:
         """The folder of the true masks; None if the data set has no masks; InputError if it may not be read."""
@@ -166,14 +160,12 @@ class Dataset:
         """Decode every image of `ids`, and its ID.png in each of `folders`, before long work begins.
 
         Returns for each id, and each folder, the values that occur in its PNG. Raises InputError for a missing or
-        damaged file, for a PNG whose size is not its image's, and for an image that `upright` refuses.
+        damaged file, for a PNG whose size is not its image's, and for an image that check_upright refuses.
         """
         return in_threads(self._check, [(image_id, folders) for image_id in ids])
 
     def _check(self, image_id, folders):
-        path = self.image_path(image_id)
-        header = decoding.check_whole(path)
-        self.upright(image_id, path, header)
+        _, header = self._read(image_id, decoding.check_whole)
         paths = [png(folder, image_id) for folder in folders]
         masks = [read_indexed(path) for path in paths]
         for path, mask in zip(paths, masks):

@@ -63,8 +63,7 @@ def fetch(path: str, entry: dict) -> None:
     if the disk is full, or if it can only be fetched by hand.
     """
     if os.path.exists(path):
-        fault = _fault(path, entry)
-        if fault:
+        if fault := _fault(path, entry):
             raise InputError(f"{path}: {fault}; remove it and start again")
         return
     if not entry.get("urls"):
@@ -124,22 +123,17 @@ def _get(url, part, size):
         end = have + int(length) if length else size
         if size and end != size:
             raise OSError(f"sends a file of {end:,} bytes, not {size:,}")
-        _append(answer.raw, part, have, end)
+        bar = dict(desc=os.path.basename(part)[: -len(".part")], initial=have, total=end, disable=None)
+        try:
+            with tqdm.wrapattr(answer.raw, "read", **bar) as counted, open(part, "ab") as file:
+                file.truncate(have)
+                shutil.copyfileobj(counted, file)
+        except OSError as error:  # of the file: urllib3 has its own errors for the connection
+            kept = f"{error.strerror} after {_size(part):,} bytes; they are kept"
+            remedy = "Make room, or give a folder that you may write to, and start again, it continues there"
+            raise InputError(f"{part}: {kept}. {remedy}") from None
         if end and _size(part) < end:
             raise OSError("broke off")
-
-
-def _append(answer, part, have, end):
-    """Write the content of an open answer after the first `have` bytes of `part`; end: all bytes of the file."""
-    bar = dict(desc=os.path.basename(part)[: -len(".part")], initial=have, total=end, disable=None)
-    try:
-        with tqdm.wrapattr(answer, "read", **bar) as counted, open(part, "ab") as file:
-            file.truncate(have)
-            shutil.copyfileobj(counted, file)
-    except OSError as error:  # of the file: urllib3 has its own errors for the connection
-        kept = f"{error.strerror} after {_size(part):,} bytes; they are kept"
-        remedy = "Make room, or give a folder that you may write to, and start again, it continues there"
-        raise InputError(f"{part}: {kept}. {remedy}") from None
 
 
 def checksums(entry: dict) -> dict[str, str]:
@@ -152,8 +146,7 @@ def _fault(path, entry):
     if "size" in entry and _size(path) != entry["size"]:
         return f"has {_size(path):,} bytes, not {entry['size']:,}"
     for kind, expected in checksums(entry).items():
-        found = digest(path, kind)
-        if found != expected:
+        if (found := digest(path, kind)) != expected:
             return f"has the {kind} {found}, not {expected}"
     return None
 

@@ -36,7 +36,6 @@ def check_upright(path: str, header: decoding.Header, mask: str) -> None:
 
 def check_values(path: str, values: Iterable[int], allowed: Iterable[int]) -> None:
     """InputError for a mask with `values` of which one is not `allowed`; path: the mask, for messages."""
-    wrong = np.setdiff1d(values, allowed)
-    if wrong.size:
+    if (wrong := np.setdiff1d(values, allowed)).size:
         known = shown([str(value) for value in allowed])
         raise InputError(f"{path}: has the value {wrong[0]}, which is no class: those are {known}; mend it")

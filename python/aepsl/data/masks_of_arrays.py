@@ -35,7 +35,17 @@ def of_pickle(path: str, ids: Sequence[str], sizes: Sequence[Shape]) -> list[np.
 
 def of_mat(path: str, size: Shape, values: np.ndarray) -> np.ndarray:
     """From `data` as DeepLab's layer MatWrite writes it: W x H x K scores, or W x H labels, of a padded image."""
-    data = _read_mat(path)
+    with opened(path, "rb") as file:
+        try:
+            found = scipy.io.loadmat(file)
+        except NotImplementedError:
+            raise InputError(f"{path}: is a MATLAB file of version 7.3; save it with -v7") from None
+        except Exception:  # of any kind, for damaged bytes
+            raise InputError(f"{path}: is damaged, or not a MATLAB file; make it anew") from None
+    data = found.get("data")
+    if not isinstance(data, np.ndarray):
+        known = ", ".join(sorted(key for key in found if not key.startswith("__"))) or "nothing else"
+        raise InputError(f"{path}: has no array `data`, but {known}; DeepLab's layer MatWrite writes it")
     if data.ndim > 4 or data.shape[3:] not in ((), (1,)) or data.dtype.kind not in "fiu":
         raise InputError(f"{path}: `data` has the shape {data.shape}; MatWrite writes width x height x channels")
     maps = data.reshape(*data.shape[:2], -1).transpose(2, 1, 0)  # K x H x W
@@ -48,7 +58,12 @@ def of_mat(path: str, size: Shape, values: np.ndarray) -> np.ndarray:
 
 def of_npy(path: str, size: Shape, values: np.ndarray) -> np.ndarray:
     """From labels H x W, from scores K x h x w whose cells cover the image, or from a dict of psa."""
-    found = _read_npy(path)
+    with opened(path, "rb") as file:
+        try:
+            found = np.load(file, allow_pickle=False)
+        except Exception:  # of any kind, for damaged bytes; for a pickle, which begins where `file` is now
+            found = _unpickled(path, file, "an array of NumPy")
+            found = found.item() if isinstance(found, np.ndarray) and found.shape == () else found
     if isinstance(found, dict):
         return _of_dict(path, found, size, values)
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
@@ -97,49 +112,21 @@ def _classes(name, mask, size):
     return mask.astype(np.uint8)
 
 
-class ForeignName(pickle.UnpicklingError):
-    """A pickle holds more than arrays, lists, dicts, texts and numbers. Argument: the first such name."""
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module, name):
-        if not PARTS_OF_ARRAYS.fullmatch(f"{module}.{name}"):
-            raise ForeignName(f"{module}.{name}")
-        return super().find_class(module.replace("_core", "core"), name)  # NumPy 2's `_core` is this NumPy's `core`
-
-
 def _unpickled(path, file, what):
     """The lists, dicts and arrays of a pickle. InputError for one that is damaged, or holds other objects."""
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module, name):
+            if not PARTS_OF_ARRAYS.fullmatch(f"{module}.{name}"):
+                raise InputError(f"{path}: holds {module}.{name}, not {what}; {REMEDY}")
+            return super().find_class(module.replace("_core", "core"), name)  # `_core` is NumPy 2's name of `core`
+
     try:
-        return _Unpickler(file, encoding="latin1").load()
-    except Exception as error:  # of any kind, for damaged bytes
-        fault = f"holds {error}," if isinstance(error, ForeignName) else "is damaged, or"
-        raise InputError(f"{path}: {fault} not {what}; {REMEDY}") from None
-
-
-def _read_npy(path):
-    """The array of a .npy, or the dict of one that np.save made of a dict. InputError as from _unpickled."""
-    with opened(path, "rb") as file:
-        try:
-            return np.load(file, allow_pickle=False)
-        except Exception:  # of any kind, for damaged bytes; for a pickle, which begins where `file` is now
-            found = _unpickled(path, file, "an array of NumPy")
-    return found.item() if isinstance(found, np.ndarray) and found.shape == () else found
-
-
-def _read_mat(path):
-    """The array `data` of a MATLAB file of version 5 or 4. Raises InputError for any other file."""
-    with opened(path, "rb") as file:
-        try:
-            found = scipy.io.loadmat(file)
-        except NotImplementedError:
-            raise InputError(f"{path}: is a MATLAB file of version 7.3; save it with -v7") from None
-        except Exception:  # of any kind, for damaged bytes
-            raise InputError(f"{path}: is damaged, or not a MATLAB file; make it anew") from None
-    if not isinstance(found.get("data"), np.ndarray):
-        known = ", ".join(sorted(key for key in found if not key.startswith("__"))) or "nothing else"
-        raise InputError(f"{path}: has no array `data`, but {known}; DeepLab's layer MatWrite writes it")
-    return found["data"]
+        return Unpickler(file, encoding="latin1").load()
+    except InputError:
+        raise
+    except Exception:  # of any kind, for damaged bytes
+        raise InputError(f"{path}: is damaged, or not {what}; {REMEDY}") from None
 
 
 READERS = {".mat": of_mat, ".npy": of_npy}  # by the ending of a file

@@ -18,8 +18,7 @@ def read(path: str, count: int = MOST_LABELS) -> np.ndarray:
 
 def check_regions(path: str, largest: int, count: int) -> None:
     """InputError for a PNG that is not of regions, or has more than `count` labels by its `largest` bit set."""
-    bits = decoding.header(path).bits
-    if bits != 16:
+    if (bits := decoding.header(path).bits) != 16:
         raise InputError(f"{path}: has {bits} bits, and mined regions have 16; name the folder that `aepsl mine` made")
     if int(largest) >> int(count):
         line = f"has regions of more labels than the image's {int(count)}"

@@ -121,8 +121,7 @@ def check_ids(gt: Optional[str], ids: Sequence[str]) -> str:
     """The folder of true masks `gt`; InputError if it is None, if `ids` is empty, or if it has an id twice."""
     if gt is None:
         raise InputError("no true masks to compare with; put them into SegmentationClassAug of the data set")
-    again = twice(ids)
-    if again or not ids:
+    if (again := twice(ids)) or not ids:
         raise InputError(f"the ids of the images: {f'{again} is there twice' if again else 'the list is empty'}")
     return gt
 
