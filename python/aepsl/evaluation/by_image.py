@@ -86,7 +86,5 @@ def most_different(ids: Sequence[str], ours: np.ndarray, theirs: np.ndarray) -> 
     """MOST_DIFFERENT images whose own mIoU, over the classes in the image's truth, differs most; N x 3 x K of each."""
     means = [bootstrap.with_mean(evaluate.iou(np.moveaxis(sums, 1, 0)))[:, -1] for sums in (ours, theirs)]
     order = np.argsort(-np.abs(means[1] - means[0]), kind="stable")[:MOST_DIFFERENT]
-    return [
-        dict(id=ids[k], difference=float(means[1][k] - means[0][k]), ours=float(means[0][k]), theirs=float(means[1][k]))
-        for k in order
-    ]
+    rows = np.stack([means[1] - means[0], *means], axis=1)[order].tolist()
+    return [dict(id=ids[k], **dict(zip(("difference", "ours", "theirs"), row))) for k, row in zip(order, rows)]

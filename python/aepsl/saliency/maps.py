@@ -47,8 +47,7 @@ def contents(folder: str, ids: Sequence[str]) -> str:
 
 def files_of(folder: str, image_id: str, extensions: Sequence[str] = EXTENSIONS) -> list[str]:
     """The paths of the files ID.extension that exist, in the order of `extensions`; InputError if none does."""
-    paths = (os.path.join(folder, image_id + each) for each in extensions)
-    found = [path for path in paths if os.path.exists(path)]
+    found = [path for each in extensions if os.path.exists(path := os.path.join(folder, image_id + each))]
     if not found:
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no such folder; name another")
