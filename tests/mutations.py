@@ -405,7 +405,12 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
         "transpose(2, 0, 1)",
         "predictions",
     ),
-    "a pickle may name anything": (A + "data/masks_of_arrays.py", "not PARTS_OF_ARRAYS.fullmatch", "not str", "predictions"),
+    "a pickle may name anything": (
+        A + "data/masks_of_arrays.py",
+        "not PARTS_OF_ARRAYS.fullmatch",
+        "not str",
+        "predictions",
+    ),
     "psl++ from the masks of psl": (
         A + "paper/recipes.py",
         '"psl++": Net("psl", "psl"',

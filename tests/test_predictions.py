@@ -213,6 +213,8 @@ REFUSED = {
     "a text": ("{}.mat", b"Not a MATLAB file at all", "is damaged, or not a MATLAB file"),
     "MATLAB 7.3": ("{}.mat", b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + b"\x89HDF", "save it with -v7"),
     "cut short": ("{}.npy", npy(np.zeros((4, 5, 6)))[:300], "is damaged, or not an array"),
+    "a broken archive": ("{}.npy", b"PK\x03\x04 no archive", "is damaged, or not an array"),
+    "a pickle cut short": ("{}.npy", npy({0: np.ones((30, 41))})[:300], "is damaged, or not an array"),
     "channels last": ("{}.npy", npy(np.zeros((30, 41, 4), np.float32)), "scores have channels x rows x columns"),
     "no cells": ("{}.npy", npy(np.zeros((4, 0, 0), np.float32)), "has the shape (4, 0, 0), its image 41 x 30 pixels"),
     "no channels": ("{}.npy", npy(np.zeros((0, 5, 6), np.float32)), "has the shape (0, 5, 6), its image 41 x 30"),
