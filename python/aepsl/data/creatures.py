@@ -196,8 +196,7 @@ def _ground(rng, height, width):
     canvas = np.stack([lightness, 0 * lightness, 0 * lightness], -1).astype(np.float32)
     canvas[..., 1:] += _tint(rng)
     for _ in range(rng.integers(14, 26)):
-        corners = rng.normal(0, rng.uniform(5, 22), (rng.integers(3, 8), 2))
-        points = corners + rng.uniform((0, 0), (width, height))
+        points = rng.normal(0, rng.uniform(5, 22), (rng.integers(3, 8), 2)) + rng.uniform((0, 0), (width, height))
         hull = cv2.convexHull(points.astype(np.float32)).astype(np.int32)
         row, column = np.nonzero(cv2.fillPoly(np.zeros((height, width), np.uint8), [hull], 1))
         angle, period = rng.uniform(0, np.pi), rng.uniform(4, 14)

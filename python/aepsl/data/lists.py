@@ -48,8 +48,7 @@ def read_list(path: str) -> List:
         if image_id in flags:
             raise InputError(f"{path}: names {image_id} twice; remove one of the two lines")
         flags[image_id] = flag
-    ids = [image_id for image_id, flag in flags.items() if flag != ABSENT]
-    ids = ids or list(flags)  # -1 in every line selects nothing
+    ids = [image_id for image_id, flag in flags.items() if flag != ABSENT] or list(flags)  # -1 alone selects nothing
     return List(ids, len(flags) - len(ids))
 
 

@@ -57,7 +57,6 @@ def saliency(image: np.ndarray) -> np.ndarray:
 
     Every map has the minimum 0 and the maximum 1; that of an image without any contrast is 0 everywhere.
     """
-    height, width = image.shape[:2]
     lab = cv2.cvtColor(within(image, LONGEST_SIDE).astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
 
     labels = superpixels(lab)
@@ -70,7 +69,7 @@ def saliency(image: np.ndarray) -> np.ndarray:
     w_fg = normalised(background_weighted_contrast(d_app, cdist(centres, centres), w_bg))
     s = optimised(d_app, edges, w_bg, w_fg)
 
-    grown = cv2.resize(s[labels].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    grown = cv2.resize(s[labels].astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return normalised(grown)
 
 
