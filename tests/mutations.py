@@ -41,13 +41,13 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     ),
     "regions of earlier steps are forgotten": (A + "stages/mine.py", "else regions | erased", "else regions", "method"),
     "erased pixels are black": (
-        A + "images/pixels.py",
+        A + "images/pictures.py",
         "out[:, erased > 0] = 0",
         "out[:, erased > 0] = -100",
         "data_layer",
     ),
     "the mean is not subtracted": (
-        A + "images/pixels.py",
+        A + "images/pictures.py",
         "np.subtract(plane, value, out",
         "np.subtract(plane, 0 * value, out",
         "data_layer",
@@ -258,8 +258,8 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     "a draw's mIoU leaves classes out": (A + "evaluation/bootstrap.py", "    _complete(values)\n", "", "compare"),
     "an absent class counts 0": (
         A + "evaluation/bootstrap.py",
-        "np.maximum(there.sum(axis=-1), 1)",
-        "there.shape[-1]",
+        "np.maximum(np.count_nonzero(~np.isnan(values), axis=-1), 1)",
+        "values.shape[-1]",
         "compare",
     ),
     "the images that differ least": (A + "evaluation/by_image.py", "-np.abs(means[1]", "np.abs(means[1]", "compare"),
@@ -405,7 +405,12 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
         "transpose(2, 0, 1)",
         "predictions",
     ),
-    "a pickle may name anything": (A + "data/arrays.py", "not in PARTS_OF_ARRAYS", "in ()", "predictions"),
+    "a pickle may name anything": (
+        A + "data/masks_of_arrays.py",
+        "not PARTS_OF_ARRAYS.fullmatch",
+        "not str",
+        "predictions",
+    ),
     "psl++ from the masks of psl": (
         A + "paper/recipes.py",
         '"psl++": Net("psl", "psl"',

@@ -73,8 +73,6 @@ def test_a_detector_says_what_it_costs_and_needs_and_draws_maps(name, data):
     detector.ready()
     dataset = Dataset(data)
     image_id = dataset.ids("val")[0]
-    drawn = detector.Detector(dataset)
-    drawn.check([image_id])
-    saliency = drawn.saliency(image_id)
+    saliency = detector.maps(dataset, [image_id])(image_id)
     assert saliency.shape == dataset.image(image_id).shape[:2] and saliency.dtype == np.float32
     assert saliency.min() >= 0 and saliency.max() <= 1

@@ -17,7 +17,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import sha256
 from aepsl.data import synthetic
 from aepsl.saliency.detectors import rbd
-from aepsl.saliency.drfi import features, forest, measures, segments, train
+from aepsl.saliency.drfi import features, forest, measures, train
 from aepsl.saliency.drfi.model import MODEL, SHARES, load
 from aepsl.saliency.drfi.photos import Photos
 from aepsl.tools import drfi
@@ -112,8 +112,8 @@ def test_neighbours_share_a_border():
 
 def test_levels_go_from_fine_to_coarse():
     image = cv2.resize(noise((12, 16)), (300, 225), interpolation=cv2.INTER_LINEAR)
-    counts = [labels.max() + 1 for labels in segments.levels(image)]
-    assert len(counts) == len(segments.LEVELS) and counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
+    counts = [labels.max() + 1 for labels in features.levels(image)]
+    assert len(counts) == len(features.LEVELS) and counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
 
 
 # The forest

@@ -14,7 +14,7 @@ from aepsl.data.dataset import Dataset
 from aepsl.evaluation import evaluate
 from aepsl.images.pictures import read_indexed, write_grey, write_mask
 from aepsl.run import checked
-from aepsl.saliency.maps import Maps
+from aepsl.saliency.maps import maps
 from aepsl.stages import mine, saliency, segment
 from aepsl.tools import compare, infer
 
@@ -164,7 +164,7 @@ def test_maps(root, tmp_path, case, has_truth, capsys, monkeypatch):
     dataset = Dataset(root)
     if not has_truth:
         monkeypatch.setattr(dataset, "truth", lambda *arguments: None)
-    said(lambda: Maps(str(tmp_path), dataset).check_meaning(dataset.ids("val")), expected[not has_truth], capsys)
+    said(lambda: maps(str(tmp_path), dataset, dataset.ids("val")), expected[not has_truth], capsys)
 
 
 def test_maps_are_looked_at_by_hand_and_by_a_runs_start_but_not_by_each_of_its_shares(root, tmp_path, monkeypatch):

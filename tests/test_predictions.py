@@ -213,6 +213,8 @@ REFUSED = {
     "a text": ("{}.mat", b"Not a MATLAB file at all", "is damaged, or not a MATLAB file"),
     "MATLAB 7.3": ("{}.mat", b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + b"\x89HDF", "save it with -v7"),
     "cut short": ("{}.npy", npy(np.zeros((4, 5, 6)))[:300], "is damaged, or not an array"),
+    "a broken archive": ("{}.npy", b"PK\x03\x04 no archive", "is damaged, or not an array"),
+    "a pickle cut short": ("{}.npy", npy({0: np.ones((30, 41))})[:300], "is damaged, or not an array"),
     "channels last": ("{}.npy", npy(np.zeros((30, 41, 4), np.float32)), "scores have channels x rows x columns"),
     "no cells": ("{}.npy", npy(np.zeros((4, 0, 0), np.float32)), "has the shape (4, 0, 0), its image 41 x 30 pixels"),
     "no channels": ("{}.npy", npy(np.zeros((0, 5, 6), np.float32)), "has the shape (0, 5, 6), its image 41 x 30"),
@@ -232,7 +234,7 @@ REFUSED = {
     "heat maps of irn": ("{}.npy", npy(HEAT), "holds a dict of keys, cam; give masks"),
     "psa, of other classes": ("{}.npy", npy({0: np.ones((30, 41)), 20: np.zeros((30, 41))}), "a channel 20"),
     "code in an array": ("{}.npy", npy(np.array([Harm("harm")], object)), "holds io.open, not an array of NumPy"),
-    "code in a list": ("results.pkl", pickle.dumps([Harm("harm")]), "holds io.open, no masks"),
+    "code in a list": ("results.pkl", pickle.dumps([Harm("harm")]), "holds io.open, not a pickle of masks"),
     "too few": ("results.pkl", pickle.dumps([np.zeros((30, 41))]), "holds a list of 1; it must be a list of one mask"),
     "a dict": ("results.pkl", pickle.dumps({"mIoU": 0.5}), "holds a dict; it must be a list"),
     "another size": ("results.pkl", pickle.dumps([np.zeros((30, 40), int)] * 2), "2007_000042: is 40 x 30, the ground"),
@@ -263,5 +265,5 @@ def test_an_archive_of_other_sizes_names_itself(tmp_path, found):
         for image_id in IDS:
             write_mask(str(tmp_path / "one.png"), np.zeros((5, 6), np.uint8))
             archive.add(str(tmp_path / "one.png"), f"{image_id}.png")
-    with pytest.raises(InputError, match="results.tgz: 2007_000042 is 6 x 5, the ground truth 41 x 30"):
+    with pytest.raises(InputError, match="results.tgz: 2007_000042: is 6 x 5, the ground truth 41 x 30"):
         found("results.tgz")

@@ -20,13 +20,13 @@ from aepsl.base.files import write_text
 from aepsl.bench.processes import Case, in_a_process
 from aepsl.data.dataset import Dataset, in_folder
 from aepsl.evaluation import evaluate
-from aepsl.images.pictures import read_indexed
+from aepsl.images.pictures import read_indexed, within
 from aepsl.layers.data import PARAMETERS, Sampler
 from aepsl.nets import build, crf, device
 from aepsl.nets.whole_image import ClassificationNet
 from aepsl.saliency.detectors import rbd
+from aepsl.saliency.drfi import features
 from aepsl.saliency.drfi import model as drfi
-from aepsl.saliency.drfi import segments
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 from aepsl.stages import mine
@@ -156,14 +156,14 @@ def saliency(folder: str, detector: str, count: int) -> Case:
     cv2.setNumThreads(1)
     _, dataset, ids = _images(folder, "rehearsal", count)
     images = [dataset.image(image_id) for image_id in ids]
-    small = [segments.reduced(image) for image in images]
+    small = [within(image, features.LONGEST_SIDE) for image in images]
     maps, regions, seen = dict(drfi=_drfi, rbd=_rbd)[detector](small)
     return Case(count, lambda: [maps(image) for image in images], lambda: [regions(each) for each in seen])
 
 
 def _drfi(small):
     def regions(image):
-        return [felzenszwalb(image, scale=k, sigma=segments.SIGMA, min_size=least) for k, least in segments.LEVELS]
+        return [felzenszwalb(image, scale=k, sigma=features.SIGMA, min_size=least) for k, least in features.LEVELS]
 
     return drfi.load(drfi.MODEL).saliency, regions, small
 

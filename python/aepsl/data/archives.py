@@ -20,7 +20,6 @@ def unpack(archive: str, out: str, top: str, only: Sequence[str] = ()) -> None:
     wanted member.
     """
     wanted = [posixpath.join(top, name) for name in only] or [top]
-    count = 0
     try:
         with folder_whole(out) as beside, open(archive, "rb") as file:
             bar = dict(desc=f"unpacking {os.path.basename(archive)}", total=os.path.getsize(archive), disable=None)
@@ -35,8 +34,7 @@ def unpack(archive: str, out: str, top: str, only: Sequence[str] = ()) -> None:
                         raise InputError(f"{archive}: {member.name!r} is a link or a device; do not use the archive")
                     member.name = posixpath.relpath(name, top)
                     members.extract(member, beside, set_attrs=False)
-                    count += 1
-            if not count:
+            if not os.listdir(beside):
                 raise InputError(f"{archive}: holds no {wanted[0]}; it is another archive, remove it and start again")
     except (tarfile.TarError, zlib.error, EOFError, RecursionError, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # for damage gzip raises an OSError without a number

@@ -38,19 +38,16 @@ def run(experiment: Experiment, data: str) -> dict[str, int]:
     name = experiment.data.test
     test = _listed(dataset, name) if name and dataset.has_list(name) else []
     labels = dict(zip(train + val, [*(dataset.labels(train) > 0), *(dataset.labels(val, may_lack=True) > 0)]))
-    many = [image_id for image_id in train if labels[image_id].sum() > MOST_LABELS]
-    if many:
+    if many := [image_id for image_id in train if labels[image_id].sum() > MOST_LABELS]:
         found = f"{many[0]} has {labels[many[0]].sum()} labels; mining has room for {MOST_LABELS}"
         raise InputError(f"{data}/image_labels.txt: {found}, take the image out of the list")
     truths = dataset.mask_folder()
     if truths is None:
         raise InputError(f"{data}/{MASK_FOLDERS[0]}: no such folder; the masks of {experiment.data.val} go there")
-    both = sorted(set(train) & set(val))
-    if both:
+    if both := sorted(set(train) & set(val)):
         warn(f"{len(both)} images of val are training images too ({lists.shown(both)}): its figures will be too good")
     masked = [image_id for image_id, path in zip(train, in_folder(truths, train)) if os.path.lexists(path)]
-    capital = sorted(name for name in os.listdir(truths) if name.endswith(".PNG") and name[:-4] in labels)
-    if capital:
+    if capital := sorted(name for name in os.listdir(truths) if name.endswith(".PNG") and name[:-4] in labels):
         line = f"masks that end in .PNG are not used, {len(capital)} of these images ({capital[0]})"
         warn(f"{truths}: {line}; rename them to .png")
     _check_scale(dataset, train + val, experiment.data.scale)
@@ -64,7 +61,7 @@ def run(experiment: Experiment, data: str) -> dict[str, int]:
     both_labels = (np.array([labels[image_id] for image_id in ids]) for ids in (train, val))
     meaning.of_labels(f"{data}/image_labels.txt", dataset.classes, *both_labels)
     seen = pictures(dataset, train + val)
-    meaning.of_copies(dataset.root, train, val, seen[: len(train)], seen[len(train) :])
+    meaning.of_copies(dataset.root, train, val, seen)
     return dict(train=len(train), val=len(val))
 
 
@@ -84,10 +81,10 @@ def by_hand(dataset: Dataset, ids: Sequence[str], word: Optional[str]) -> None:
 
 def _listed(dataset, name):
     """The ids of a list; warns of those that it leaves out."""
-    path, found = dataset.list_path(name), dataset.listed(name)
-    if found.absent:
-        warn(f"{path}: {len(found.ids)} images are used; {found.absent} with {lists.ABSENT}, VOC's absent, are not")
-    return found.ids
+    path, ids = dataset.list_path(name), dataset.ids(name)
+    if absent := lists.read_list(path).absent:
+        warn(f"{path}: {len(ids)} images are used; {absent} with {lists.ABSENT}, VOC's absent, are not")
+    return ids
 
 
 def _check_scale(dataset, ids, scale):
@@ -103,13 +100,11 @@ def _occurring(dataset, folder, ids):
 
     Decodes images and masks. Raises InputError for a value that is not a class.
     """
-    occur = np.zeros((len(ids), len(dataset.classes)), bool)
     found = dataset.check_masks(ids, folder)
     if len(ids) >= meaning.FEW and not any(0 in values for values in found):
         warn(f"{folder}: none of {len(ids)} masks has a pixel of background; is it 255, which is not counted? it has 0")
-    for row, values in enumerate(found):
-        occur[row] = np.isin(dataset.values[1:], values)
-    return occur
+    drawn = [np.isin(dataset.values[1:], values) for values in found]
+    return np.array(drawn, bool).reshape(len(ids), len(dataset.classes))
 
 
 def compare(place: str, ids: Sequence[str], classes: Sequence[str], labels: np.ndarray, drawn: np.ndarray) -> None:
@@ -143,8 +138,7 @@ def compare_labels(dataset: Dataset, place: str, ids: Sequence[str], drawn: np.n
     """
     path = os.path.join(dataset.root, "image_labels.txt")
     rows = lists.read_labels(path, dataset.classes) if os.path.lexists(path) else {}
-    known = [k for k, image_id in enumerate(ids) if image_id in rows]
-    if known:
+    if known := [k for k, image_id in enumerate(ids) if image_id in rows]:
         own = [ids[k] for k in known]
         try:
             compare(place, own, dataset.classes, dataset.labels(own, may_lack=True) > 0, drawn[known])

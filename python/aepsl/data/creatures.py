@@ -61,7 +61,13 @@ KINDS = (
     Kind("dorrel", (0.86, 0.58), head=0.40, legs=3, leg=(0.60, 0.36), tail=(0.75, 0.28), pattern="dots"),
 )
 CLASSES = tuple(kind.name for kind in KINDS)
-PATTERNS = ("stripes", "checks", "rings", "dots")
+WAVE = 2 * np.pi / 0.36
+PATTERNS = {  # at u, v: see _skin
+    "stripes": lambda u, v: np.sin(WAVE * u),
+    "checks": lambda u, v: 1.5 * np.sin(WAVE * u / 1.4) * np.sin(WAVE * v / 1.4),
+    "rings": lambda u, v: np.sin(WAVE * np.hypot(u - 0.9, v + 0.4)),
+    "dots": lambda u, v: np.cos(WAVE * u / 1.2) + np.cos(WAVE * v / 1.2) - 0.6,
+}
 
 
 def render(rng: np.random.Generator, classes: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -151,9 +157,8 @@ def _outlines(rng, kind):
 
 
 def _limb(root, degrees, length, width):
-    along = _along(np.deg2rad(degrees))
-    across = np.array([-along[1], along[0]]) * width / 2
-    tip = np.array(root) + length * along
+    along, across = _rotation(degrees).T
+    across, tip = across * width / 2, root + length * along
     return np.stack([root - across, tip - 0.8 * across, tip + 0.8 * across, root + across])
 
 
@@ -163,8 +168,8 @@ def _ellipse(centre, axes):
 
 
 def _rotation(degrees):
-    along = _along(np.deg2rad(degrees))
-    return np.stack([along, (-along[1], along[0])], 1)
+    x, y = _along(np.deg2rad(degrees))
+    return np.array([[x, -y], [y, x]])
 
 
 def _along(angle):
@@ -174,23 +179,13 @@ def _along(angle):
 def _skin(rng, number, value, u, v):
     """Lab colours, N x 3, of the pixels of part `number` of the class `value`; u, v: the pixels' coordinates on it."""
     part, kind = PARTS[number - 1], KINDS[value - 1]
-    wave = _pattern(PATTERNS[(PATTERNS.index(kind.pattern) + number - 1) % len(PATTERNS)], u, v)
+    names = list(PATTERNS)
+    pattern = PATTERNS[names[(names.index(kind.pattern) + number - 1) % len(names)]]
+    wave = np.clip(2 * pattern(u, v), -1, 1)
     hue = np.deg2rad(30 + part.apart * (value - 1) + part.turn + rng.normal(0, part.wander))
     a, b = part.vividness * rng.uniform(0.85, 1.15) * _along(hue)
     lightness = part.lightness + rng.normal(0, 4) + part.contrast * wave
     return np.stack([lightness, 0 * wave + a, 0 * wave + b], -1)
-
-
-def _pattern(name, u, v):
-    """Values in -1..1 at u, v."""
-    f = 2 * np.pi / 0.36
-    wave = {
-        "stripes": np.sin(f * u),
-        "checks": 1.5 * np.sin(f * u / 1.4) * np.sin(f * v / 1.4),
-        "rings": np.sin(f * np.hypot(u - 0.9, v + 0.4)),
-        "dots": np.cos(f * u / 1.2) + np.cos(f * v / 1.2) - 0.6,
-    }[name]
-    return np.clip(2 * wave, -1, 1)
 
 
 def _ground(rng, height, width):
@@ -201,8 +196,7 @@ def _ground(rng, height, width):
     canvas = np.stack([lightness, 0 * lightness, 0 * lightness], -1).astype(np.float32)
     canvas[..., 1:] += _tint(rng)
     for _ in range(rng.integers(14, 26)):
-        corners = rng.normal(0, rng.uniform(5, 22), (rng.integers(3, 8), 2))
-        points = corners + rng.uniform((0, 0), (width, height))
+        points = rng.normal(0, rng.uniform(5, 22), (rng.integers(3, 8), 2)) + rng.uniform((0, 0), (width, height))
         hull = cv2.convexHull(points.astype(np.float32)).astype(np.int32)
         row, column = np.nonzero(cv2.fillPoly(np.zeros((height, width), np.uint8), [hull], 1))
         angle, period = rng.uniform(0, np.pi), rng.uniform(4, 14)

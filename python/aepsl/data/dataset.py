@@ -9,6 +9,7 @@ ROOT/classes.txt                      optional: one name a line, mask values 1, 
 aepsl.data.lists explains the three text files.
 """
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
 from typing import Optional
@@ -19,7 +20,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.files import fault_of
 from aepsl.base.parallel import in_threads
 from aepsl.data import lists
-from aepsl.data.mask_files import Shape, check_upright, check_values, of_size, wrong_size
+from aepsl.data.mask_files import Shape, check_shape, check_upright, check_values
 from aepsl.images import decoding
 from aepsl.images.pictures import read_image, read_indexed
 from aepsl.paper.published import VOC_CLASSES
@@ -49,21 +50,15 @@ class Dataset:
         has_names = os.path.lexists(path)
         names = lists.read_classes(path) if has_names else VOC_CLASSES
         self.classes = list(classes) if classes else names
-        unknown = [name for name in self.classes if name not in names]
-        if unknown:
+        if unknown := [name for name in self.classes if name not in names]:
             fault = "does not name" if has_names else "is missing, so the classes are VOC's, without"
             remedy = f"add it, {'' if has_names else 'name another DATA=, '}or {OWN_EXPERIMENT}"
             raise InputError(f"{path}: {fault} {lists.shown(unknown)}, which the experiment uses; {remedy}")
-        self._images: Optional[dict[str, list[str]]] = None  # {id: [files]}, read at first use
-        self._rows: Optional[dict[str, list[str]]] = None  # {id: [labels]}, read at first use
+        self._rows: dict[str, list[str]] = {}  # {id: labels}, read at first use
         self.values = [0] + [names.index(name) + 1 for name in self.classes]
 
     def ids(self, name: str) -> list[str]:
         """The ids of the list `name` ('train_aug'), or of a text file if `name` is a path to one."""
-        return self.listed(name).ids
-
-    def listed(self, name: str) -> lists.List:
-        """As `ids`, with the number of images that are left out."""
         path = self.list_path(name)
         if os.sep not in name and not self.has_list(name) and (name.endswith(".txt") or os.path.exists(name)):
             fault = "is no list of the data set, whose lists are named without .txt"
@@ -72,7 +67,7 @@ class Dataset:
             others = sorted(each for each in os.listdir(os.path.dirname(path)) if each.endswith(".txt"))
             has = f"has {lists.shown(others)}" if others else "has no list"
             raise InputError(f"{path}: no such list, and its folder {has}; write the ids to it, or name another")
-        return lists.read_list(path)
+        return lists.read_list(path).ids
 
     def list_path(self, name: str) -> str:
         """The file of the list `name`, see `ids`."""
@@ -85,44 +80,48 @@ class Dataset:
     def labels(self, ids: Sequence[str], may_lack: bool = False) -> np.ndarray:
         """Image labels O of `ids` as N x C float32, 0 or 1; may_lack: whether an image may have no label."""
         path = self._path("image_labels.txt")
-        if self._rows is None:
-            self._rows = lists.read_labels(path, self.classes)
-        lacking = [each for each in ids if each not in self._rows or not (self._rows[each] or may_lack)]
-        if lacking:
+        rows = self._rows = self._rows or lists.read_labels(path, self.classes)
+        if lacking := [each for each in ids if each not in rows or not (rows[each] or may_lack)]:
             line = f"no label for {lists.shown(lacking)}, {len(lacking)} of {len(ids)} images"
             raise InputError(f"{path}: {line}; {WITHOUT_OBJECTS if may_lack else WITHOUT_LABELS}")
-        labels = np.zeros((len(ids), len(self.classes)), np.float32)
-        for row, image_id in enumerate(ids):
-            for name in self._rows[image_id]:
-                if name not in self.classes:
-                    what = f"{image_id} has the label '{name}', which is no class of {lists.shown(self.classes)}"
-                    has_names = os.path.lexists(self._path("classes.txt"))
-                    remedy = OWN_EXPERIMENT if has_names else "write the names of your classes to classes.txt beside it"
-                    remedy = f"correct it, or {remedy}; names with spaces need tabs or commas between them"
-                    raise InputError(f"{path}: {what}; {remedy}")
-                labels[row, self.classes.index(name)] = 1
-        return labels
+        others = ((image_id, name) for image_id in ids for name in rows[image_id] if name not in self.classes)
+        for image_id, name in others:
+            what = f"{image_id} has the label '{name}', which is no class of {lists.shown(self.classes)}"
+            has_names = os.path.lexists(self._path("classes.txt"))
+            remedy = OWN_EXPERIMENT if has_names else "write the names of your classes to classes.txt beside it"
+            remedy = f"correct it, or {remedy}; names with spaces need tabs or commas between them"
+            raise InputError(f"{path}: {what}; {remedy}")
+        labels = [[name in rows[image_id] for name in self.classes] for image_id in ids]
+        return np.array(labels, np.float32).reshape(len(ids), len(self.classes))
 
     def image_path(self, image_id: str) -> str:
         """JPEGImages/ID.jpg, .jpeg or .png, in any case; ID.jpg if none of them exists."""
-        if self._images is None:
-            self._images = _by_stem(self._path("JPEGImages"))
         found = self._images.get(image_id, [image_id + ".jpg"])
         if len(found) > 1:
             raise InputError(f"{self._path('JPEGImages')}: has {' and '.join(sorted(found))}; remove all but one")
         return self._path("JPEGImages", found[0])
 
-    def image(self, image_id: str) -> np.ndarray:
-        """H x W x 3 uint8, BGR, of its mask's size. InputError if its orientation is unknown, see `upright`."""
-        path = self.image_path(image_id)
-        header = decoding.header(path)
-        self.upright(image_id, path, header)
-        return read_image(path, header)
+    @functools.cached_property
+    def _images(self) -> dict[str, list[str]]:
+        """{stem: file names} of the images in JPEGImages."""
+        found: dict[str, list[str]] = {}
+        for file in os.listdir(_listable(self._path("JPEGImages"))):
+            stem, extension = os.path.splitext(file)
+            if extension.lower() in lists.IMAGE_EXTENSIONS:
+                found.setdefault(stem, []).append(file)
+        return found
 
-    def upright(self, image_id: str, path: str, header: decoding.Header) -> None:
-        """InputError for an image that is stored turned, see mask_files.check_upright."""
+    def image(self, image_id: str) -> np.ndarray:
+        """H x W x 3 uint8, BGR, of its mask's size. InputError if its orientation is unknown, see check_upright."""
+        return read_image(*self._read(image_id, decoding.header))
+
+    def _read(self, image_id, header_of):
+        """(path, header_of(path)) of an image; InputError for one that is stored turned, see check_upright."""
+        path = self.image_path(image_id)
+        header = header_of(path)
         if header.orientation != 1:
             check_upright(path, header, self._mask(image_id))
+        return path, header
 
     def mask_folder(self) -> Optional[str]:
         """The folder of the true masks; None if the data set has no masks; InputError if it may not be read."""
@@ -140,7 +139,8 @@ class Dataset:
         mask = read_indexed(path)
         if mask.shape != shape:
             size = decoding.header(self.image_path(image_id)).size[::-1]
-            raise wrong_size(other or path, shape, size) if mask.shape == size else wrong_size(path, mask.shape, size)
+            check_shape(path, mask.shape, size)
+            check_shape(other or path, shape, size)
         check_values(path, np.flatnonzero(np.bincount(mask.ravel())), [*self.values, IGNORE])
         return mask
 
@@ -160,15 +160,16 @@ class Dataset:
         """Decode every image of `ids`, and its ID.png in each of `folders`, before long work begins.
 
         Returns for each id, and each folder, the values that occur in its PNG. Raises InputError for a missing or
-        damaged file, for a PNG whose size is not its image's, and for an image that `upright` refuses.
+        damaged file, for a PNG whose size is not its image's, and for an image that check_upright refuses.
         """
         return in_threads(self._check, [(image_id, folders) for image_id in ids])
 
     def _check(self, image_id, folders):
-        path = self.image_path(image_id)
-        header = decoding.check_whole(path)
-        self.upright(image_id, path, header)
-        masks = [of_size(png(folder, image_id), header.size[::-1]) for folder in folders]
+        _, header = self._read(image_id, decoding.check_whole)
+        paths = [png(folder, image_id) for folder in folders]
+        masks = [read_indexed(path) for path in paths]
+        for path, mask in zip(paths, masks):
+            check_shape(path, mask.shape, header.size[::-1])
         return [np.flatnonzero(np.bincount(mask.ravel())) for mask in masks]
 
     def check_masks(self, ids: Sequence[str], folder: str) -> list[np.ndarray]:
@@ -188,16 +189,6 @@ class Dataset:
 
     def _path(self, *parts):
         return os.path.join(self.root, *parts)
-
-
-def _by_stem(folder: str) -> dict[str, list[str]]:
-    """{stem: [file names]} of the images in a folder."""
-    found: dict[str, list[str]] = {}
-    for file in os.listdir(_listable(folder)):
-        stem, extension = os.path.splitext(file)
-        if extension.lower() in lists.IMAGE_EXTENSIONS:
-            found.setdefault(stem, []).append(file)
-    return found
 
 
 def _listable(folder):

@@ -27,8 +27,7 @@ ROUNDS = 4  # rounds through all mirrors without a new byte, after which it give
 PAUSE = 1  # seconds after the first such round; doubled after each
 TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
 REASONS = {  # {kind of error: what the mirror does}; the first kind that fits counts
-    requests.Timeout: "does not answer in time",
-    urllib3.exceptions.TimeoutError: "does not answer in time",
+    (requests.Timeout, urllib3.exceptions.TimeoutError): "does not answer in time",
     requests.exceptions.SSLError: "shows a certificate that this machine does not trust",
     requests.RequestException: "cannot be reached",
     urllib3.exceptions.HTTPError: "broke off",
@@ -64,8 +63,7 @@ def fetch(path: str, entry: dict) -> None:
     if the disk is full, or if it can only be fetched by hand.
     """
     if os.path.exists(path):
-        fault = _fault(path, entry)
-        if fault:
+        if fault := _fault(path, entry):
             raise InputError(f"{path}: {fault}; remove it and start again")
         return
     if not entry.get("urls"):
@@ -87,7 +85,7 @@ def _from_mirrors(mirrors, path, entry):
                 _get(url, part, entry.get("size"))
                 reasons[url] = _fault(part, entry)
             except (OSError, urllib3.exceptions.HTTPError) as error:
-                reasons[url] = _reason(error)
+                reasons[url] = next((told for kind, told in REASONS.items() if isinstance(error, kind)), str(error))
                 continue
             if not reasons[url]:
                 os.replace(part, path)
@@ -115,7 +113,8 @@ def _get(url, part, size):
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if have and answer.status_code == 416:
             return  # `part` has all bytes already
-        answer.raise_for_status()
+        if answer.status_code >= 400:
+            raise OSError(f"answers {answer.status_code}")
         if answer.status_code != 206:
             have = 0  # this server always sends the whole file
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -124,22 +123,17 @@ def _get(url, part, size):
         end = have + int(length) if length else size
         if size and end != size:
             raise OSError(f"sends a file of {end:,} bytes, not {size:,}")
-        _append(answer.raw, part, have, end)
+        bar = dict(desc=os.path.basename(part)[: -len(".part")], initial=have, total=end, disable=None)
+        try:
+            with tqdm.wrapattr(answer.raw, "read", **bar) as counted, open(part, "ab") as file:
+                file.truncate(have)
+                shutil.copyfileobj(counted, file)
+        except OSError as error:  # of the file: urllib3 has its own errors for the connection
+            kept = f"{error.strerror} after {_size(part):,} bytes; they are kept"
+            remedy = "Make room, or give a folder that you may write to, and start again, it continues there"
+            raise InputError(f"{part}: {kept}. {remedy}") from None
         if end and _size(part) < end:
             raise OSError("broke off")
-
-
-def _append(answer, part, have, end):
-    """Write the content of an open answer after the first `have` bytes of `part`; end: all bytes of the file."""
-    bar = dict(desc=os.path.basename(part)[: -len(".part")], initial=have, total=end, disable=None)
-    try:
-        with tqdm.wrapattr(answer, "read", **bar) as counted, open(part, "ab") as file:
-            file.truncate(have)
-            shutil.copyfileobj(counted, file)
-    except OSError as error:  # of the file: urllib3 has its own errors for the connection
-        kept = f"{error.strerror} after {_size(part):,} bytes; they are kept"
-        remedy = "Make room, or give a folder that you may write to, and start again, it continues there"
-        raise InputError(f"{part}: {kept}. {remedy}") from None
 
 
 def checksums(entry: dict) -> dict[str, str]:
@@ -152,17 +146,9 @@ def _fault(path, entry):
     if "size" in entry and _size(path) != entry["size"]:
         return f"has {_size(path):,} bytes, not {entry['size']:,}"
     for kind, expected in checksums(entry).items():
-        found = digest(path, kind)
-        if found != expected:
+        if (found := digest(path, kind)) != expected:
             return f"has the {kind} {found}, not {expected}"
     return None
-
-
-def _reason(error):
-    """A mirror's failure in a few words."""
-    if isinstance(error, requests.HTTPError):
-        return f"answers {error.response.status_code}"
-    return next((told for kind, told in REASONS.items() if isinstance(error, kind)), str(error))
 
 
 def _by_hand(path, entry):

@@ -43,14 +43,12 @@ def read_list(path: str) -> List:
         words = re.split("[ \t]+", line)
         flag = words.pop() if len(words) == 2 and words[1] in (*PRESENT, ABSENT) else None
         image_id, *others = map(plain_id, words)
-        fault = _fault(words[0], image_id, others)
-        if fault:
+        if fault := _fault(words[0], image_id, others):
             raise InputError(f"{path}: line {number} {fault}")
         if image_id in flags:
             raise InputError(f"{path}: names {image_id} twice; remove one of the two lines")
         flags[image_id] = flag
-    ids = [image_id for image_id, flag in flags.items() if flag != ABSENT]
-    ids = ids or list(flags)  # -1 in every line selects nothing
+    ids = [image_id for image_id, flag in flags.items() if flag != ABSENT] or list(flags)  # -1 alone selects nothing
     return List(ids, len(flags) - len(ids))
 
 
@@ -103,8 +101,7 @@ def read_classes(path: str) -> list[str]:
         if "," in name or name.startswith("# ") or not name.translate(JOINERS).isprintable():
             fault = "a name has no commas, no tabs and no hidden signs, and is no comment"
             raise InputError(f"{path}: line {number} is {name!r}; {fault}")
-    again = twice(names)
-    if again is not None:
+    if (again := twice(names)) is not None:
         raise InputError(f"{path}: names {again!r} twice; remove one of the two lines")
     if len(names) > MOST_CLASSES:
         raise InputError(f"{path}: names {len(names)} classes; masks have room for {MOST_CLASSES}")
@@ -140,8 +137,8 @@ def lines(path: str, what: str) -> list[tuple[int, str]]:
         raise InputError(f"{path}: {fault}; save it as UTF-8") from None
     except (OSError, ValueError):
         raise InputError(f"{path}: cannot be read: {fault_of(path)}; it gives {what}") from None
-    rows = [(number, row.strip(" \t")) for number, row in enumerate(re.split("\r\n|\r|\n", text), 1)]
-    rows = [row for row in rows if row[1]]
+    numbered = enumerate(re.split("\r\n|\r|\n", text), 1)
+    rows = [(number, line) for number, row in numbered if (line := row.strip(" \t"))]
     if not rows:
         raise InputError(f"{path}: is empty; it gives {what}")
     return rows

@@ -8,23 +8,17 @@ import numpy as np
 from aepsl.base.errors import BrokenFile, InputError
 from aepsl.data.lists import shown
 from aepsl.images import decoding
-from aepsl.images.pictures import read_indexed
 
 Shape = tuple[int, ...]  # (height, width)
+ANEW = "make it anew; a true mask that only training has may be removed"
+TRUTH = "the ground truth", "segment the image at its own size"  # what a prediction is compared with, and the remedy
 
 
-def of_size(path: str, shape: Shape) -> np.ndarray:
-    """A mask, H x W; InputError if its shape is not `shape`, its image's."""
-    mask = read_indexed(path)
-    if mask.shape != shape:
-        raise wrong_size(path, mask.shape, shape)
-    return mask
-
-
-def wrong_size(path: str, shape: Shape, expected: Shape) -> BrokenFile:
-    """The InputError for a mask, a file of regions or a map whose shape is not `expected`, its image's."""
-    fault = "is {} x {}, its image {} x {}".format(*shape[::-1], *expected[::-1])
-    return BrokenFile(path, fault, "make it anew; a true mask that only training has may be removed")
+def check_shape(path: str, shape: Shape, expected: Shape, of: str = "its image", remedy: str = ANEW) -> None:
+    """InputError for a mask, a file of regions or a map whose shape is not `expected`, that of `of`."""
+    if tuple(shape) != tuple(expected):
+        fault = "is {} x {}, {} {} x {}".format(*shape[::-1], of, *expected[::-1])
+        raise BrokenFile(path, fault, remedy)
 
 
 def check_upright(path: str, header: decoding.Header, mask: str) -> None:
@@ -42,7 +36,6 @@ def check_upright(path: str, header: decoding.Header, mask: str) -> None:
 
 def check_values(path: str, values: Iterable[int], allowed: Iterable[int]) -> None:
     """InputError for a mask with `values` of which one is not `allowed`; path: the mask, for messages."""
-    wrong = np.setdiff1d(values, allowed)
-    if wrong.size:
+    if (wrong := np.setdiff1d(values, allowed)).size:
         known = shown([str(value) for value in allowed])
         raise InputError(f"{path}: has the value {wrong[0]}, which is no class: those are {known}; mend it")

@@ -24,14 +24,8 @@ COPIES = 0.01  # share of val
 TURNED, BLIND = -0.1, 0.03  # mean of the object less that of the rest, in 0 ... 1; DRFI's and RBD's maps have 0.4
 ENOUGH = 20  # maps whose mean shows whether they have to do with objects
 THIN, STRIPS = 8, 0.15  # pixels; share of borders that are thin strips: up to 0.02 in masks, 0.3 in resized ones
-DAMAGE = (
-    "premature end",
-    "Premature end",
-    "bad Huffman",
-    "found marker",
-    "Invalid SOS",
-    "Inconsistent progression",
-)  # pixels are lost
+# What libjpeg says where pixels are lost.
+DAMAGE = "premature end", "Premature end", "bad Huffman", "found marker", "Invalid SOS", "Inconsistent progression"
 
 
 def warn(line: str) -> None:
@@ -50,8 +44,7 @@ def of_labels(path: str, classes: Sequence[str], train: np.ndarray, val: np.ndar
     if not val.any():
         line = f"none of {len(val)} validation images has an object, so mIoU is that of background alone"
         warn(f"{path}: {line}; add images with objects to the list of validation images")
-    lacking = ~train.any(axis=0)
-    if lacking.any():
+    if (lacking := ~train.any(axis=0)).any():
         line = f"no training image has {shown(list(names[lacking]))}, {lacking.sum()} of {len(classes)} classes"
         count = val[:, lacking].any(axis=1).sum()
         also = f"{count} of {len(val)} validation images do, and all of it will be wrong" if count else "nor has val"
@@ -65,8 +58,9 @@ def of_pictures(place: str, ids: Sequence[str], looks: Sequence[Look], most: flo
     their own masks.
     """
     for is_loss in (True, False):
-        damaged = [k for k, each in enumerate(looks) if each.said and is_loss == any(w in each.said for w in DAMAGE)]
-        if damaged:
+        if damaged := [
+            k for k, each in enumerate(looks) if each.said and is_loss == any(w in each.said for w in DAMAGE)
+        ]:
             line = f"{place}: {_counted(ids, damaged)} damaged JPEGs, of which the decoder says "
             line += f"'{looks[damaged[0]].said.splitlines()[0]}'; copy them from where they came, or save them anew"
             if is_loss:
@@ -84,11 +78,9 @@ def of_pictures(place: str, ids: Sequence[str], looks: Sequence[Look], most: flo
         warn(f"{place}: no pixel of {len(ids)} images is brighter than {DIM} of 255; {remedy}")
 
 
-def of_copies(
-    place: str, train: Sequence[str], val: Sequence[str], looks_train: Sequence[Look], looks_val: Sequence[Look]
-) -> None:
-    """Warn of validation images that are copies of a training image of another id."""
-    small, others = (np.stack([each.small.ravel() for each in looks]) for looks in (looks_train, looks_val))
+def of_copies(place: str, train: Sequence[str], val: Sequence[str], looks: Sequence[Look]) -> None:
+    """Warn of validation images that are copies of a training image of another id; looks: of both, train's first."""
+    small, others = np.split(np.stack([each.small.ravel() for each in looks]), [len(train)])
     found, squares = [], np.square(small).sum(axis=1)
     for image_id, each in zip(val, others):
         distance = squares - 2 * small @ each + each @ each
@@ -144,8 +136,7 @@ def map_says(values: np.ndarray, truth: Optional[np.ndarray]) -> tuple[int, floa
 
 def check_resized(place: str, ids: Sequence[str], masks: Iterable[np.ndarray]) -> None:
     """InputError for masks that were `resized`; place: for messages."""
-    line = resized(ids, masks)
-    if line:
+    if line := resized(ids, masks):
         raise InputError(f"{place}: {line}")
 
 
@@ -167,13 +158,10 @@ def strips(mask: np.ndarray) -> tuple[int, int]:
     """
     borders = thin = 0
     for array in (mask, mask.T):
-        flat = np.append(np.ravel(array), IGNORE).astype(int)
-        begins = np.r_[True, flat[1:] != flat[:-1]]
-        begins[:: array.shape[1]] = True
-        starts = np.flatnonzero(begins)
-        values, rows, lengths = flat[starts[:-1]], starts[:-1] // array.shape[1], np.diff(starts)
-        is_class = values != IGNORE
-        joined = (rows[1:] == rows[:-1]) & is_class[1:] & is_class[:-1]
+        flat = np.pad(array, ((0, 0), (0, 1)), constant_values=IGNORE).ravel().astype(int)  # IGNORE ends each row
+        starts = np.flatnonzero(np.r_[True, flat[1:] != flat[:-1]])
+        values, lengths = flat[starts], np.diff(np.r_[starts, len(flat)])
+        joined = (values[1:] != IGNORE) & (values[:-1] != IGNORE)
         left, own, right = values[:-2], values[1:-1], values[2:]
         between = (np.minimum(left, right) < own) & (own < np.maximum(left, right))
         borders += np.count_nonzero(joined)

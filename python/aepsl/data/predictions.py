@@ -26,6 +26,7 @@ from aepsl.base.files import write_bytes
 from aepsl.data import masks_of_arrays
 from aepsl.data.dataset import in_folder, png
 from aepsl.data.lists import shown
+from aepsl.data.mask_files import TRUTH, check_shape
 from aepsl.data.masks_of_arrays import READERS, REMEDY
 from aepsl.images import decoding
 from aepsl.images.pictures import write_mask
@@ -78,8 +79,7 @@ def _in_folder(folder, ids):
     files = [os.path.join(top, file) for top, _, names in os.walk(folder) for file in names]
     found, wanted = {}, set(ids)
     for path in sorted(files):
-        image_id = _id_of(path, wanted)
-        if image_id:
+        if image_id := _id_of(path, wanted):
             found.setdefault(image_id, []).append(path)
     _check_all(folder, ids, found, files)
     for image_id, paths in found.items():
@@ -111,14 +111,13 @@ def _check_all(source, ids, found, files):
 
 def _described(files):
     """What the files are, in words: one of KNOWN, or else the number of files with each ending."""
-    for ending, what in KNOWN.items():
-        example = next((path for path in sorted(files) if path.lower().endswith(ending)), None)
-        if example:
-            return f"{os.path.basename(example)}, {what}"
-    counts = collections.Counter(os.path.splitext(path)[1].lower() or "no ending" for path in files)
+    names = sorted(map(os.path.basename, files))
+    known = [f"{name}, {what}" for ending, what in KNOWN.items() for name in names if name.lower().endswith(ending)]
+    if known or not names:
+        return known[0] if known else "no file"
+    counts = collections.Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
     parts = [f"{count} files with {ending}" for ending, count in counts.most_common(3)]
-    example = f", such as {os.path.basename(min(files))}" if files else "no file"
-    return ", ".join(parts) + example
+    return ", ".join([*parts, f"such as {names[0]}"])
 
 
 def _in_archive(path, ids, truths, folder):
@@ -138,8 +137,6 @@ def _in_archive(path, ids, truths, folder):
         raise InputError(f"{path}: is damaged or cut short, or not a tar archive; get it again") from None
     _check_all(path, ids, found, files)
     for image_id, truth in zip(ids, truths):
-        sizes = [decoding.header(each)[:2] for each in (found[image_id], truth)]
-        if sizes[0] != sizes[1]:
-            ours, theirs = (f"{width} x {height}" for width, height in sizes)
-            raise InputError(f"{path}: {image_id} is {ours}, the ground truth {theirs}; segment the image at its size")
+        ours, theirs = (decoding.header(each)[1::-1] for each in (found[image_id], truth))
+        check_shape(f"{path}: {image_id}", ours, theirs, *TRUTH)
     return found

@@ -12,23 +12,17 @@ MOST_LABELS = 16
 def read(path: str, count: int = MOST_LABELS) -> np.ndarray:
     """A file's bit sets, H x W uint16; InputError if it is not a file of regions, or has regions of more labels."""
     bits = read_indexed(path)
-    check_bits(path)
-    check_count(path, bits.max(initial=0), count)
+    check_regions(path, bits.max(initial=0), count)
     return bits
 
 
-def check_count(path: str, largest: int, count: int) -> None:
-    """InputError for a file whose largest bit set has a region of more than `count` labels."""
+def check_regions(path: str, largest: int, count: int) -> None:
+    """InputError for a PNG that is not of regions, or has more than `count` labels by its `largest` bit set."""
+    if (bits := decoding.header(path).bits) != 16:
+        raise InputError(f"{path}: has {bits} bits, and mined regions have 16; name the folder that `aepsl mine` made")
     if int(largest) >> int(count):
         line = f"has regions of more labels than the image's {int(count)}"
         raise InputError(f"{path}: {line}; mine it anew with these labels")
-
-
-def check_bits(path: str) -> None:
-    """InputError for a PNG that cannot be one of regions; only its header is read."""
-    bits = decoding.header(path).bits
-    if bits != 16:
-        raise InputError(f"{path}: has {bits} bits, and mined regions have 16; name the folder that `aepsl mine` made")
 
 
 def check_is_mask(path: str) -> None:

@@ -126,8 +126,7 @@ def _names(voc, image_id):
         names = {thing.findtext("name") or "nothing" for thing in root.findall("object")}
     except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: an encoding that is none
         raise InputError(f"{path}: cannot be read as XML ({error}); unpack VOC's archive again") from None
-    unknown = names.difference(VOC_CLASSES)
-    if unknown or not names:
+    if (unknown := names.difference(VOC_CLASSES)) or not names:
         raise InputError(f"{path}: names {unknown.pop() if unknown else 'no object'}; unpack VOC's archive again")
     return [name for name in VOC_CLASSES if name in names]
 
@@ -182,11 +181,10 @@ def _compare_lists(out, lists, expected, remedy):
 def _compare_labels(out, lists, labels, expected, remedy):
     for name, facts in expected.items():
         rows = [labels[image_id] for image_id in lists[name]]
-        found = collections.Counter(f"{len(row)} labels" for row in rows)
-        found.update(f"the label {label}" for row in rows for label in row)
-        expected = {f"{n} labels": count for n, count in enumerate(facts["by_number"], 1)}
-        expected.update({f"the label {c}": count for c, count in zip(VOC_CLASSES, facts["by_class"])})
-        for what, n in expected.items():
+        named = "the label {}".format
+        found = collections.Counter(what for row in rows for what in (f"{len(row)} labels", *map(named, row)))
+        known = [*(f"{n} labels" for n, _ in enumerate(facts["by_number"], 1)), *map(named, VOC_CLASSES)]
+        for what, n in zip(known, facts["by_number"] + facts["by_class"]):
             if found[what] != n:
                 raise InputError(f"{out}: {name} would have {found[what]:,} images with {what}, not {n:,}; {remedy}")
 
@@ -209,9 +207,7 @@ def main(argv: Optional[list[str]] = None) -> None:
     parser.add_argument("--sbd", help="SBD's folder `dataset` (OUT/SBD); not needed with VOC2012/SegmentationClassAug")
     parser.add_argument("--test", help="folder VOC2012 with the test images and their list (OUT/VOC2012test, if there)")
     source_table.add_option(parser)
-    parser.add_argument(
-        "--check", action="store_true", help="only check that VOC is a folder, and no output contains an input"
-    )
+    parser.add_argument("--check", action="store_true", help="only check that VOC is a folder, and no output an input")
     asked = vars(parser.parse_args(argv))
     if not asked.pop("check"):
         run(**asked)

@@ -31,7 +31,9 @@ def intervals(methods: np.ndarray, reference: np.ndarray, draws: int = DRAWS, se
     random = np.random.RandomState(seed)
     found = []
     for start in range(0, draws, CHUNK):
-        times = _draw(random, min(CHUNK, draws - start), images)
+        size = min(CHUNK, draws - start), images
+        drawn = random.randint(images, size=size) + images * np.arange(size[0])[:, None]
+        times = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(size).astype(np.float64)  # of each image
         sums = (times @ flat).reshape(-1, count, 3, stacks.shape[-1])
         found.append(iou(np.moveaxis(sums, 2, 0)))
     values = np.concatenate(found)
@@ -48,16 +50,9 @@ def _complete(values):
             of_class[~has] = np.resize(of_class[has], of_class[~has].shape)
 
 
-def _draw(random, draws, images):
-    """How often each image is drawn: draws x images float64; each row's sum is `images`."""
-    drawn = random.randint(images, size=(draws, images)) + images * np.arange(draws)[:, None]
-    return np.bincount(drawn.ravel(), minlength=draws * images).reshape(draws, images).astype(np.float64)
-
-
 def with_mean(values: np.ndarray) -> np.ndarray:
     """IoU, ... x K, followed by its mean over the classes that are not NaN: ... x (K + 1)."""
-    there = ~np.isnan(values)
-    mean = np.where(there, values, 0).sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)
+    mean = np.nansum(values, axis=-1) / np.maximum(np.count_nonzero(~np.isnan(values), axis=-1), 1)
     return np.concatenate([values, mean[..., None]], axis=-1)
 
 

@@ -23,23 +23,20 @@ def of_row(folder: str, dataset: Dataset, ids: Sequence[str]) -> tuple[list[dict
     pixels of the objects of that size; None if there are no such objects. mIoU: in percent, the mean over the classes,
     with background, that the image's truth or prediction has.
     """
-    pixels, objects, ious = np.zeros((len(OBJECT_SIZES), 3), np.int64), np.zeros(len(OBJECT_SIZES), int), {}
+    counts, ious = np.zeros((len(OBJECT_SIZES), 4), np.int64), {}  # objects, their pixels, missed, confused
     truths = evaluate.check_ids(dataset.mask_folder(), ids)
     for image_id in ids:
         truth, predicted = (read_indexed(png(place, image_id)) for place in (truths, folder))
         ious[image_id] = miou(evaluate.confusion(predicted, truth, dataset.values, image_id))
-        objects_only = np.where(truth == IGNORE, 0, truth)
-        for piece in measure.regionprops(measure.label(objects_only, connectivity=2)):
-            k = int(np.searchsorted(OBJECT_SIZES, piece.area / truth.size))
-            inside, own = (mask[tuple(piece.coords.T)] for mask in (predicted, truth))
-            right, missed = np.sum(inside == own), np.sum(inside == 0)
-            pixels[k] += inside.size, missed, inside.size - right - missed
-            objects[k] += 1
-    shares = [
-        {kind: float(100 * count / total) if total else None for kind, count in zip(evaluate.WRONG_KINDS, counts)}
-        for total, *counts in pixels
-    ]
-    by_size = [dict(most=most, objects=int(n), **each) for most, n, each in zip(OBJECT_SIZES, objects, shares)]
+        pieces, number = measure.label(np.where(truth == IGNORE, 0, truth), connectivity=2, return_num=True)
+        which = pieces > 0, predicted == truth, predicted == 0
+        area, right, missed = (np.bincount(pieces[each], minlength=number + 1)[1:] for each in which)
+        rows = np.stack([np.ones_like(area), area, missed, area - right - missed], axis=1)
+        np.add.at(counts, np.searchsorted(OBJECT_SIZES, area / truth.size), rows)
+    by_size = []
+    for most, (objects, total, *wrong) in zip(OBJECT_SIZES, counts):
+        shares = [float(100 * count / total) if total else None for count in wrong]
+        by_size.append(dict(most=most, objects=int(objects), **dict(zip(evaluate.WRONG_KINDS, shares))))
     return by_size, ious
 
 
@@ -89,7 +86,5 @@ def most_different(ids: Sequence[str], ours: np.ndarray, theirs: np.ndarray) -> 
     """MOST_DIFFERENT images whose own mIoU, over the classes in the image's truth, differs most; N x 3 x K of each."""
     means = [bootstrap.with_mean(evaluate.iou(np.moveaxis(sums, 1, 0)))[:, -1] for sums in (ours, theirs)]
     order = np.argsort(-np.abs(means[1] - means[0]), kind="stable")[:MOST_DIFFERENT]
-    return [
-        dict(id=ids[k], difference=float(means[1][k] - means[0][k]), ours=float(means[0][k]), theirs=float(means[1][k]))
-        for k in order
-    ]
+    rows = np.stack([means[1] - means[0], *means], axis=1)[order].tolist()
+    return [dict(id=ids[k], **dict(zip(("difference", "ours", "theirs"), row))) for k, row in zip(order, rows)]

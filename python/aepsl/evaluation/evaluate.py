@@ -12,7 +12,7 @@ from aepsl.base.files import check_place, write_json
 from aepsl.base.table import Table, number
 from aepsl.data.dataset import ALL_IGNORED, IGNORE, VOC_CLASSES, in_folder
 from aepsl.data.lists import ABSENT, read_classes, read_list, twice
-from aepsl.data.mask_files import check_values
+from aepsl.data.mask_files import TRUTH, check_shape, check_values
 from aepsl.images import decoding
 from aepsl.images.pictures import read_indexed, refuse_colours
 
@@ -121,24 +121,21 @@ def check_ids(gt: Optional[str], ids: Sequence[str]) -> str:
     """The folder of true masks `gt`; InputError if it is None, if `ids` is empty, or if it has an id twice."""
     if gt is None:
         raise InputError("no true masks to compare with; put them into SegmentationClassAug of the data set")
-    again = twice(ids)
-    if again or not ids:
+    if (again := twice(ids)) or not ids:
         raise InputError(f"the ids of the images: {f'{again} is there twice' if again else 'the list is empty'}")
     return gt
 
 
 def _check(prediction, truth):
     """InputError if the headers of two masks say that they cannot be compared."""
-    sizes = []
+    shapes = []
     for path in (prediction, truth):
         with decoding.opened(path, ["PNG"]) as image:
             refuse_colours(path, image)
-            sizes.append(image.size)
+            shapes.append(image.size[::-1])
     if decoding.header(prediction).bits > 8:
         raise InputError(f"{prediction}: has 16 bits; a mask has 8, for values up to {IGNORE}")
-    if sizes[0] != sizes[1]:
-        ours, theirs = (f"{width} x {height}" for width, height in sizes)
-        raise InputError(f"{prediction}: is {ours}, the ground truth {theirs}; segment the image at its own size")
+    check_shape(prediction, *shapes, *TRUTH)
 
 
 def _classes(asked: Any) -> Optional[str]:

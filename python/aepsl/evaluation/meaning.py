@@ -3,8 +3,7 @@
 A line is an error where the predictions can only be wrong. `as_given` makes it a warning, for a user who knows better.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Optional
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -65,32 +64,26 @@ def check(
 def tell_same(names: Sequence[str], of_images: Sequence[np.ndarray]) -> None:
     """Warn of predictions that are another's; names: of the methods; of_images: N x 3 x K of each, as in `check`."""
     for k, (name, each) in enumerate(zip(names, of_images)):
-        same = next((names[j] for j in range(k) if np.array_equal(of_images[j], each)), None)
-        if same:
+        if same := next((names[j] for j in range(k) if np.array_equal(of_images[j], each)), None):
             warn(f"{name}: has the figures of {same} in each of {len(each)} images; are these the same predictions?")
 
 
-def _wrong(
-    paths: dict[str, str], truths: Sequence[str], classes: Sequence[str], confusion: np.ndarray, images: np.ndarray
-) -> Iterator[str]:
+def _wrong(paths, truths, classes, confusion, images):
     """A line for each sign that the predictions can only be wrong; images: in how many each class is."""
     borders, thin = np.sum([strips(read_indexed(path)) for path in truths], axis=0)
-    if thin < STRIPS / 3 * borders:  # else true masks are such, too
-        line = resized(list(paths), map(read_indexed, paths.values()))
-        if line:
-            yield line
+    is_usual = thin < STRIPS / 3 * borders  # else true masks are such, too
+    if is_usual and (line := resized(list(paths), map(read_indexed, paths.values()))):
+        yield line
     for places, what in _other_values(classes, confusion, images):
-        better, own = (
-            scores(np.column_stack([confusion[:, places], confusion[:, -1]]), classes),
-            scores(confusion, classes),
-        )
-        if better["miou"] > own["miou"] + CLEARLY:
-            line = f"its class values seem {what}; mIoU is {own['miou']:.2f}, and would be {better['miou']:.2f}"
+        moved = np.column_stack([confusion[:, places], confusion[:, -1]])
+        own, better = (scores(each, classes)["miou"] for each in (confusion, moved))
+        if better > own + CLEARLY:
+            line = f"its class values seem {what}; mIoU is {own:.2f}, and would be {better:.2f}"
             yield f"{line}; a class's value is its place in classes.txt, from 1 on (VOC's without it)"
     yield from filter(None, [_flipped(list(zip(paths.values(), truths)))])
 
 
-def _doubtful(classes: Sequence[str], confusion: np.ndarray, of_images: np.ndarray) -> Iterator[str]:
+def _doubtful(classes, confusion, of_images):
     """A line for each sign that the predictions, or the true masks, may not be what they should be."""
     count, (hits, true, predicted) = len(of_images), of_images.sum(axis=0)
     if not true[1:].any():
@@ -110,7 +103,7 @@ def _doubtful(classes: Sequence[str], confusion: np.ndarray, of_images: np.ndarr
         yield from filter(None, [_of_other_images(of_images)])
 
 
-def _of_other_images(of_images: np.ndarray) -> Optional[str]:
+def _of_other_images(of_images):
     """A line if the class of most pixels is in the image's own true mask no more often than in others'."""
     objects = of_images[:, 1:, 1:][of_images[:, 2, 1:].any(axis=1)]
     if len(objects) < ENOUGH:
@@ -120,13 +113,11 @@ def _of_other_images(of_images: np.ndarray) -> Optional[str]:
     others = (common.sum() - np.trace(common)) / (count * (count - 1))
     if others > COMMON or own > others + 2 * np.sqrt(others * (1 - others) / count):
         return None
-    line = (
-        f"the class of most pixels is in the true mask of {own:.0%} of the images, and in {others:.0%} of others' masks"
-    )
+    line = f"the class of most pixels is in the true mask of {own:.0%} of images, and in {others:.0%} of others' masks"
     return f"{line}; are they predictions of these very images, in this order?"
 
 
-def _flipped(pairs: Sequence[tuple[str, str]]) -> Optional[str]:
+def _flipped(pairs):
     """A line if the predictions fit the true masks clearly better when they are mirrored; pairs: paths of both."""
     if len(pairs) < FEWEST:
         return None
@@ -141,15 +132,12 @@ def _flipped(pairs: Sequence[tuple[str, str]]) -> Optional[str]:
     better = [each[1 + best] > each[1] for each in counts if each[0]]
     if hits[best] - hits[0] <= MIRRORED * total or np.mean(better) < MOSTLY:
         return None
-    line = (
-        f"{hits[0] / total:.0%} of the objects' pixels have their class, and {hits[best] / total:.0%} if the masks are"
-    )
-    return f"{line} {list(FLIPS)[best]}; turn them back"
+    own, turned = hits[0] / total, hits[best] / total
+    what = f"{own:.0%} of the objects' pixels have their class, and {turned:.0%} if the masks are {list(FLIPS)[best]}"
+    return f"{what}; turn them back"
 
 
-def _other_values(
-    classes: Sequence[str], confusion: np.ndarray, images: np.ndarray
-) -> Iterator[tuple[np.ndarray, str]]:
+def _other_values(classes, confusion, images):
     """(the value that each class seems to have, in words) of shifted and of exchanged values; images: see `_wrong`."""
     count = len(classes)
     most = confusion[:, :count].argmax(axis=1)
@@ -161,13 +149,8 @@ def _other_values(
         if len(shifted) >= max(2, (len(present) - 1) / 2):
             places = np.clip(np.arange(count) + by, 0, count - 1)
             yield places, f"one too {what}, of {len(shifted)} of {len(present) - 1} classes"
-    places = np.arange(count)
-    for c in moved:
-        circle = [c]
-        while moved.get(circle[-1], c) != c and len(circle) <= count:
-            circle.append(moved[circle[-1]])
-        if moved.get(circle[-1]) == c and len(set(circle)) == len(circle):
-            places[c] = moved[c]
-    if (places != np.arange(count)).any():
-        pairs = [f"'{classes[to]}' for '{classes[c]}'" for c, to in enumerate(places) if to != c]
-        yield places, f"exchanged: {', '.join(pairs)}"
+    while set(moved) != set(moved.values()):  # what is left takes each other's values
+        moved = {c: to for c, to in moved.items() if to in moved and c in moved.values()}
+    if moved:
+        pairs = [f"'{classes[to]}' for '{classes[c]}'" for c, to in moved.items()]
+        yield np.array([moved.get(c, c) for c in range(count)]), f"exchanged: {', '.join(pairs)}"

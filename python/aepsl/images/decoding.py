@@ -119,12 +119,11 @@ def check_whole(path: str) -> Header:
 
 def unreadable(path: str, formats: Sequence[str] = FORMATS) -> InputError:
     """The InputError for an image file that did not open as one of `formats`: the fault, and the remedy."""
-    if os.path.islink(path) and not os.path.exists(path):
-        return InputError(f"{path}: {fault_of(path)}; copy the file itself")
-    if not os.path.exists(path):
+    if not os.path.lexists(path):
         return BrokenFile(path, fault_of(path), _remedy_of_missing(path))
     if not os.path.isfile(path):
-        return InputError(f"{path}: {fault_of(path)}; put an image there")
+        remedy = "put an image there" if os.path.exists(path) else "copy the file itself"
+        return InputError(f"{path}: {fault_of(path)}; {remedy}")
     if not os.access(path, os.R_OK):
         return InputError(f"{path}: {fault_of(path)}")
     if os.path.getsize(path) == 0:
@@ -141,8 +140,7 @@ def _remedy_of_missing(path: str) -> str:
     if not os.path.isdir(folder or "."):
         return f"there is no folder {folder} either; name another"
     plain = lambda each: unicodedata.normalize("NFC", os.path.splitext(each)[0]).casefold()  # noqa: E731
-    near = next((each for each in sorted(os.listdir(folder or ".")) if plain(each) == plain(name)), None)
-    if near:
+    if near := next((each for each in sorted(os.listdir(folder or ".")) if plain(each) == plain(name)), None):
         near = near if near.isascii() else ascii(near)  # an accent can be a character of its own
         return f"{near} is there; rename it, or save it anew under this name"
     return "check the list of ids and the data folder"

@@ -45,10 +45,7 @@ def without_end(data: bytes) -> Optional[bytes]:
 def _segments(data):
     """(marker, content, offset) of each segment of a JPEG's bytes, up to the end of its first picture."""
     at = 2
-    while True:
-        found = MARKER.search(data, at)
-        if not found:
-            return
+    while found := MARKER.search(data, at):
         marker, at = found[1][0], found.end()
         length = 0 if marker == END else int.from_bytes(data[at : at + 2], "big")
         yield marker, data[at + 2 : at + length], found.start()

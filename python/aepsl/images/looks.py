@@ -33,17 +33,16 @@ def look(paths: Iterable[str]) -> list[Look]:
 
     libjpeg writes its messages to this process's stderr: no other thread may write there meanwhile.
     """
+    looks = []
     with _listened() as said:
-        return [_seen(path, said) for path in paths]
-
-
-def _seen(path: str, said: Callable[[], str]) -> Look:
-    header = decoding.header(path)
-    image = by_opencv(path, REDUCED) if header.plain and min(header.size) >= ENOUGH else None
-    if image is None:
-        image = cv2.cvtColor(read_image(path, header), cv2.COLOR_BGR2GRAY)
-    small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return Look(small, int(image.max()), int(image.min()), said())
+        for path in paths:
+            header = decoding.header(path)
+            image = by_opencv(path, REDUCED) if header.plain and min(header.size) >= ENOUGH else None
+            if image is None:
+                image = cv2.cvtColor(read_image(path, header), cv2.COLOR_BGR2GRAY)
+            small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+            looks.append(Look(small, int(image.max()), int(image.min()), said()))
+    return looks
 
 
 @contextlib.contextmanager
@@ -53,16 +52,15 @@ def _listened() -> Iterator[Callable[[], str]]:
     with tempfile.TemporaryFile() as file:
         own = os.dup(2)
         os.dup2(file.fileno(), 2)
+
+        def said() -> str:
+            content = os.pread(2, 1 << 16, 0)
+            os.lseek(2, 0, os.SEEK_SET)
+            os.ftruncate(2, 0)
+            return content.decode(errors="replace").strip()
+
         try:
-            yield lambda: _taken(file.fileno())
+            yield said
         finally:
             os.dup2(own, 2)
             os.close(own)
-
-
-def _taken(handle: int) -> str:
-    """The content of a file, which is emptied."""
-    text = os.pread(handle, 1 << 16, 0).decode(errors="replace").strip()
-    os.lseek(handle, 0, os.SEEK_SET)
-    os.ftruncate(handle, 0)
-    return text

@@ -1,4 +1,4 @@
-"""Reads and writes images, masks and their palette."""
+"""Reads and writes images, masks and their palette; what a net sees of an image."""
 
 import os
 import re
@@ -40,7 +40,9 @@ def _of_any_kind(path, bits):
     with decoding.opened(path) as image:
         decoding.load(image, path)
         if image.format == "PPM":
-            _refuse_other_whites(path)
+            words = re.sub(rb"#[^\n]*", b"", read_bytes(path)[:1000]).split()[:4]
+            if words[0] in (b"P5", b"P6") and words[-1] not in (b"255", b"65535"):  # Pillow ignores that value
+                raise InputError(f"{path}: white is neither 255 nor 65535 in it; save it as PNG")
         if bits == 16:
             array = by_opencv(path, cv2.IMREAD_UNCHANGED)
             if array is None:
@@ -52,13 +54,6 @@ def _of_any_kind(path, bits):
             return np.array(image.convert("RGB"))[:, :, ::-1].copy()
         except ValueError:
             raise InputError(f"{path}: has colours of the kind {image.mode}; save it as RGB") from None
-
-
-def _refuse_other_whites(path):
-    """InputError for a PPM or PGM in which white is neither 255 nor 65535; Pillow ignores that value."""
-    words = re.sub(rb"#[^\n]*", b"", read_bytes(path)[:1000]).split()[:4]
-    if words[0] in (b"P5", b"P6") and words[-1] not in (b"255", b"65535"):
-        raise InputError(f"{path}: white is neither 255 nor 65535 in it; save it as PNG")
 
 
 def _eight_bits(path, array):
@@ -148,7 +143,7 @@ def write_mask(path: str, mask: np.ndarray) -> None:
 
 
 def within(image: np.ndarray, longest: int) -> np.ndarray:
-    """The image, H x W x 3 uint8, reduced if its longer side has more than `longest` pixels."""
+    """The image, H x W x 3 uint8, or the mask, H x W, reduced if its longer side has more than `longest` pixels."""
     return scaled(image, min(1, longest / max(image.shape[:2])))
 
 
@@ -159,3 +154,14 @@ def scaled(array: np.ndarray, scale: float) -> np.ndarray:
     height, width = (max(1, int(round(side * scale))) for side in array.shape[:2])
     shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return cv2.resize(array, (width, height), interpolation=shrink if array.ndim == 3 else cv2.INTER_NEAREST)
+
+
+def less_mean(pixels: np.ndarray, mean: np.ndarray, out: np.ndarray, erased: Optional[np.ndarray] = None) -> None:
+    """Write `pixels`, H x W x 3 uint8, less `mean` into `out`, 3 x H x W float32; 0 where `erased`, H x W, is not 0.
+
+    mean: three float32. A plane at a time: NumPy is several times as fast along rows as along three channels.
+    """
+    for channel, plane, value in zip(out, cv2.split(pixels), mean):
+        np.subtract(plane, value, out=channel)
+    if erased is not None:
+        out[:, erased > 0] = 0

@@ -9,8 +9,7 @@ import numpy as np
 
 from aepsl.base.errors import InputError
 from aepsl.data.dataset import IGNORE, Dataset, png
-from aepsl.images.pictures import read_indexed, scaled
-from aepsl.images.pixels import less_mean
+from aepsl.images.pictures import less_mean, read_indexed, scaled
 from aepsl.layers.base import listed, parameters, telling
 from aepsl.layers.prefetch import Prefetch
 

@@ -12,8 +12,7 @@ from google.protobuf import text_format
 from tqdm import tqdm
 
 from aepsl.base.errors import InputError
-from aepsl.images.pictures import scaled
-from aepsl.images.pixels import less_mean
+from aepsl.images.pictures import less_mean, scaled
 from aepsl.nets import build, caffemodel, device, finite, geometry, sizes
 from aepsl.nets.build import STRIDE
 from aepsl.settings.typed import Data, Experiment

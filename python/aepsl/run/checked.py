@@ -16,7 +16,7 @@ from aepsl.graph.graph import Contents, Graph
 from aepsl.nets import build
 from aepsl.run import costs
 from aepsl.run.inputs import DATA
-from aepsl.saliency.maps import Maps
+from aepsl.saliency import maps as user_maps
 from aepsl.settings.typed import Experiment
 from aepsl.store import digests, records
 from aepsl.store.result import Made
@@ -46,7 +46,7 @@ def _images(experiment: Experiment, folder: str, data: str, maps: Optional[str])
         check_names(folder, ids)
     images = check.run(experiment, data)
     if maps:
-        Maps(maps, dataset).check_meaning(train)
+        user_maps.maps(maps, dataset, train)
     return images
 
 

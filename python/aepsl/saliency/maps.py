@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_threads
 from aepsl.data import meaning
 from aepsl.data.dataset import Dataset
+from aepsl.data.mask_files import check_shape
 from aepsl.images import decoding
 from aepsl.store import digests
 
@@ -17,37 +18,36 @@ EXTENSIONS = (".png", ".jpg")
 GREY_TOLERANCE = 8  # of 255 steps: JPEG may change the channels of a grey map, stored as colour, by so much
 
 
-class Maps:
-    """The maps of a folder, as a Detector draws them (aepsl.saliency.detectors)."""
+def maps(folder: str, dataset: Dataset, ids: Sequence[str], together: bool = True) -> Callable[[str], np.ndarray]:
+    """The function of an id that reads its map, as a detector's `maps` returns it (aepsl.saliency.detectors).
 
-    def __init__(self, folder: str, dataset: Dataset) -> None:
-        self.folder, self.dataset = folder, dataset
+    Raises InputError for the first of `ids` that `read_map` refuses. together: `ids` are a whole list, and its maps
+    are also checked together (aepsl.data.meaning.of_maps).
+    """
 
-    def check(self, ids: Sequence[str]) -> None:
-        """Raise InputError for the first map of `ids` that `read_map` refuses."""
+    def read(image_id: str) -> np.ndarray:
+        return read_map(folder, image_id, decoding.header(dataset.image_path(image_id)).size)
+
+    def says(image_id: str) -> tuple[int, float, float]:
+        values = read(image_id)
+        return meaning.map_says(values, dataset.truth(image_id, values.shape))
+
+    if together:
+        meaning.of_maps(folder, ids, in_threads(says, [(image_id,) for image_id in ids]))
+    else:
         for image_id in ids:
-            self.saliency(image_id)
-
-    def check_meaning(self, ids: Sequence[str]) -> None:
-        """As `check`, for a whole list; its maps are also checked together (aepsl.data.meaning.of_maps)."""
-        meaning.of_maps(self.folder, ids, in_threads(self._says, [(image_id,) for image_id in ids]))
-
-    def _says(self, image_id):
-        values = self.saliency(image_id)
-        return meaning.map_says(values, self.dataset.truth(image_id, values.shape))
-
-    def saliency(self, image_id: str) -> np.ndarray:
-        return read_map(self.folder, image_id, decoding.header(self.dataset.image_path(image_id)).size)
+            read(image_id)
+    return read
 
 
 def contents(folder: str, ids: Sequence[str]) -> str:
     """The SHA-256 of the precomputed maps of `ids`."""
-    return digests.together([first_of(folder, image_id, EXTENSIONS) for image_id in ids], ids)
+    return digests.together([files_of(folder, image_id)[0] for image_id in ids], ids)
 
 
-def first_of(folder: str, image_id: str, extensions: Sequence[str]) -> str:
-    """The path of the first file ID.extension that exists; InputError if none does."""
-    found = there(folder, image_id, extensions)
+def files_of(folder: str, image_id: str, extensions: Sequence[str] = EXTENSIONS) -> list[str]:
+    """The paths of the files ID.extension that exist, in the order of `extensions`; InputError if none does."""
+    found = [path for each in extensions if os.path.exists(path := os.path.join(folder, image_id + each))]
     if not found:
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no such folder; name another")
@@ -55,12 +55,7 @@ def first_of(folder: str, image_id: str, extensions: Sequence[str]) -> str:
         near = sorted(glob.glob(os.path.join(glob.escape(folder), glob.escape(image_id) + "[!0-9A-Za-z]*")))
         why = f", but {os.path.basename(near[0])}" if near else ""
         raise InputError(f"{folder}: holds no {image_id}{' or '.join(extensions)}{why}; {remedy}")
-    return found[0]
-
-
-def there(folder: str, image_id: str, extensions: Sequence[str]) -> list[str]:
-    """The paths of the files ID.extension that exist."""
-    return [path for path in (os.path.join(folder, image_id + each) for each in extensions) if os.path.exists(path)]
+    return found
 
 
 def read_map(folder: str, image_id: str, size: tuple[int, int]) -> np.ndarray:
@@ -68,34 +63,26 @@ def read_map(folder: str, image_id: str, size: tuple[int, int]) -> np.ndarray:
 
     Raises InputError for a map that is missing, broken, coloured, or not of `size` (width, height).
     """
-    path = first_of(folder, image_id, EXTENSIONS)
-    if len(there(folder, image_id, EXTENSIONS)) > 1:
+    path, *others = files_of(folder, image_id)
+    if others:
         line = f"holds {image_id}.png and .jpg, and one of the two is the map"
         raise InputError(f"{folder}: {line}; move the other, as all such, to another folder")
     with decoding.opened(path) as image:
         decoding.load(image, path)
-        found = image.size
         grey = image.mode in ("1", "L", "I", "I;16", "F")
         values = np.array(image if grey else image.convert("RGB"), np.float32)
-        _refuse_transparency(path, image)
+        has_alpha = image.mode.endswith(("A", "a")) or (image.mode == "P" and "transparency" in image.info)
+        if has_alpha and np.ptp(image.convert("RGBA").getchannel("A")) > 0:
+            fault = "is transparent in some places, and may hold the map there or in its grey"
+            raise InputError(f"{path}: {fault}; save the map as a grey PNG without transparency")
     if not np.isfinite(values).all():
         raise InputError(f"{path}: has values that are not finite; compute this map anew")
-    if found != tuple(size):
-        fault = "is {} x {}, its image {} x {}".format(*found, *size)
-        raise InputError(f"{path}: {fault}; compute the map on this very image, at its full size")
+    check_shape(path, values.shape[:2], size[::-1], remedy="compute the map on this very image, at its full size")
     if values.ndim == 3:
         if np.ptp(values, axis=2).max() > GREY_TOLERANCE:
             raise InputError(f"{path}: has colours; a saliency map is grey, the brighter the more salient")
         values = values.mean(axis=2)
     return normalised(values)
-
-
-def _refuse_transparency(path, image):
-    """InputError for a Pillow image of varying transparency, which may be the map itself."""
-    has_alpha = image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or (image.mode == "P" and "transparency" in image.info)
-    if has_alpha and np.ptp(image.convert("RGBA").getchannel("A")) > 0:
-        fault = "is transparent in some places, and may hold the map there or in its grey"
-        raise InputError(f"{path}: {fault}; save the map as a grey PNG without transparency")
 
 
 def normalised(values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.data.dataset import IGNORE, Dataset, in_folder, png
 from aepsl.data.lists import shard
-from aepsl.data.mask_files import wrong_size
+from aepsl.data.mask_files import check_shape
 from aepsl.data.regions import read, unpacked
 from aepsl.images import decoding
 from aepsl.images.pictures import read_grey, write_mask
@@ -45,8 +45,8 @@ def run(
         F = unpacked(read(png(regions, image_id), len(classes)), len(classes))
         if B.shape != F.shape[1:]:
             size = decoding.header(dataset.image_path(image_id)).size[::-1]
-            folder, shape = (regions, F.shape[1:]) if B.shape == size else (saliency, B.shape)
-            raise wrong_size(png(folder, image_id), shape, size)
+            check_shape(png(saliency, image_id), B.shape, size)
+            check_shape(png(regions, image_id), F.shape[1:], size)
         write_mask(path, mask(F, values[classes], B))
     return Made(in_folder(out, own))
 

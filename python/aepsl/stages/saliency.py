@@ -17,7 +17,7 @@ from aepsl.base import doors
 from aepsl.data.dataset import Dataset, in_folder, png
 from aepsl.data.lists import shard
 from aepsl.images.pictures import write_grey
-from aepsl.saliency.maps import Maps
+from aepsl.saliency import maps as user_maps
 from aepsl.store.result import Made, begin, has
 
 
@@ -42,14 +42,16 @@ def run(
     ids = dataset.ids(list_name)
     own = shard(ids, part)
     dataset.check(own)
-    source = Maps(maps, dataset) if maps else doors.load(doors.DETECTORS, detector).Detector(dataset)
-    (source.check_meaning if maps and word is None else source.check)(own)  # a run's start has looked at all of them
+    if maps:  # a run's start has looked at all of them together
+        draw = user_maps.maps(maps, dataset, own, together=word is None)
+    else:
+        draw = doors.load(doors.DETECTORS, detector).maps(dataset, own)
     begin(out, word, ["*.png"], part and set(own))
     cv2.setNumThreads(1)
     for image_id in tqdm(own, unit="image", desc=out, disable=None):
         path = png(out, image_id)
         if not has(path):
-            write_grey(path, np.rint(source.saliency(image_id) * 255).astype(np.uint8))
+            write_grey(path, np.rint(draw(image_id) * 255).astype(np.uint8))
     return Made(in_folder(out, own))
 
 

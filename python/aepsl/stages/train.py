@@ -17,7 +17,7 @@ from aepsl.base.files import make_folder
 from aepsl.base.locks import only_one
 from aepsl.data import check
 from aepsl.data.dataset import Dataset, in_folder
-from aepsl.data.regions import check_bits, check_count, check_is_mask
+from aepsl.data.regions import check_is_mask, check_regions
 from aepsl.layers.psl import CONFIDENCES
 from aepsl.nets import build, caffemodel, device
 from aepsl.paper.recipes import TRUTH
@@ -94,8 +94,7 @@ def _check_images(dataset: Dataset, ids: Sequence[str], regions: Optional[str], 
     elif regions:
         found = dataset.check(ids, [regions])
         for path, (values,), labels in zip(in_folder(regions, ids), found, dataset.labels(ids)):
-            check_bits(path)
-            check_count(path, values.max(initial=0), labels.sum())
+            check_regions(path, values.max(initial=0), labels.sum())
     else:
         dataset.check(ids)
 

@@ -32,10 +32,10 @@ def run_train(images: str, masks: str, list_path: str, out: str, test: Optional[
         line = f"AUC is {found['AUC']:.2f} on photos that a tree did not see; by chance it is 0.50"
         raise InputError(f"{list_path}: {line}; give more photos, or look whether the masks are of these photos")
     model.save(out)
-    print(measures.HEADER)
-    print(measures.line("trained on", found))
+    rows = {"trained on": found}
     if test:
-        print(measures.line("held out", compared(held_out, lambda k: load(out).saliency(held_out.image(k)))))
+        rows["held out"] = compared(held_out, lambda k: load(out).saliency(held_out.image(k)))
+    print(measures.table(rows).text())
 
 
 def run_evaluate(images: str, masks: str, list_path: str, model: str, maps: Optional[str]) -> None:
@@ -46,9 +46,7 @@ def run_evaluate(images: str, masks: str, list_path: str, model: str, maps: Opti
         detectors["maps"] = lambda k: read_map(maps, photos.ids[k], photos.image(k).shape[1::-1])
         for k in range(len(photos)):
             detectors["maps"](k)
-    print(measures.HEADER)
-    for name, detector in detectors.items():
-        print(measures.line(name, compared(photos, detector)), flush=True)
+    print(measures.table({name: compared(photos, detector) for name, detector in detectors.items()}).text())
 
 
 def compared(photos: Photos, detector: Callable[[int], np.ndarray]) -> Any:

@@ -1,6 +1,6 @@
 """The paper's detector, trained by us: Jiang et al., CVPR 2013; its parts are in aepsl.saliency.drfi."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -20,15 +20,7 @@ def ready() -> None:
     model.load(model.MODEL)
 
 
-class Detector:
-    """Maps of the project's model."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-        self.model = model.load(model.MODEL)
-
-    def check(self, ids: Sequence[str]) -> None:
-        """It takes every image."""
-
-    def saliency(self, image_id: str) -> np.ndarray:
-        return self.model.saliency(self.dataset.image(image_id))
+def maps(dataset: Dataset, ids: Sequence[str]) -> Callable[[str], np.ndarray]:
+    """The function of an id that computes its map with the project's model; it takes every image."""
+    trained = model.load(model.MODEL)
+    return lambda image_id: trained.saliency(dataset.image(image_id))

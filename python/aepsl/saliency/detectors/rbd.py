@@ -11,7 +11,7 @@ Where the paper leaves a choice open:
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -47,17 +47,9 @@ def ready() -> None:
     """It needs no model."""
 
 
-class Detector:
-    """Maps of robust background detection."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-
-    def check(self, ids: Sequence[str]) -> None:
-        """It takes every image."""
-
-    def saliency(self, image_id: str) -> np.ndarray:
-        return saliency(self.dataset.image(image_id))
+def maps(dataset: Dataset, ids: Sequence[str]) -> Callable[[str], np.ndarray]:
+    """The function of an id that computes its map; it takes every image."""
+    return lambda image_id: saliency(dataset.image(image_id))
 
 
 def saliency(image: np.ndarray) -> np.ndarray:
@@ -65,7 +57,6 @@ def saliency(image: np.ndarray) -> np.ndarray:
 
     Every map has the minimum 0 and the maximum 1; that of an image without any contrast is 0 everywhere.
     """
-    height, width = image.shape[:2]
     lab = cv2.cvtColor(within(image, LONGEST_SIDE).astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
 
     labels = superpixels(lab)
@@ -78,7 +69,7 @@ def saliency(image: np.ndarray) -> np.ndarray:
     w_fg = normalised(background_weighted_contrast(d_app, cdist(centres, centres), w_bg))
     s = optimised(d_app, edges, w_bg, w_fg)
 
-    grown = cv2.resize(s[labels].astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    grown = cv2.resize(s[labels].astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return normalised(grown)
 
 
@@ -102,8 +93,7 @@ def means(labels: np.ndarray, lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def on_boundary(labels: np.ndarray) -> np.ndarray:
     """N bool: does the superpixel touch the image's boundary (Bnd in the paper)?"""
     bnd = np.zeros(labels.max() + 1, bool)
-    for side in labels[0], labels[-1], labels[:, 0], labels[:, -1]:
-        bnd[side] = True
+    bnd[np.r_[labels[0], labels[-1], labels[:, 0], labels[:, -1]]] = True
     return bnd
 
 

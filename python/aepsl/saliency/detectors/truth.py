@@ -1,6 +1,6 @@
 """The background of the true masks, in place of a detector's: shows how much a better detector could gain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,22 +17,18 @@ def settings() -> dict:
 
 
 def ready() -> None:
-    """It needs no model. Detector checks that the data set has masks."""
+    """It needs no model. `maps` checks that the data set has masks."""
 
 
-class Detector:
-    """Background 0, objects 1, ignored pixels 0.5."""
+def maps(dataset: Dataset, ids: Sequence[str]) -> Callable[[str], np.ndarray]:
+    """The function of an id that reads its map: background 0, objects 1, ignored pixels 0.5."""
+    folder = dataset.mask_folder()
+    if folder is None:
+        raise InputError(f"{dataset.root}: has no masks for `background.detector: truth`; take drfi or rbd")
+    dataset.check(ids, [folder])
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-        folder = dataset.mask_folder()
-        if folder is None:
-            raise InputError(f"{dataset.root}: has no masks for `background.detector: truth`; take drfi or rbd")
-        self.folder = folder
-
-    def check(self, ids: Sequence[str]) -> None:
-        self.dataset.check(ids, [self.folder])
-
-    def saliency(self, image_id: str) -> np.ndarray:
-        truth = read_indexed(png(self.folder, image_id))
+    def read(image_id: str) -> np.ndarray:
+        truth = read_indexed(png(folder, image_id))
         return np.where(truth == IGNORE, 0.5, truth > 0).astype(np.float32)
+
+    return read

@@ -1,5 +1,5 @@
-"""The 93 features of a region: Jiang et al., Salient Object Detection: A Discriminative Regional Feature Integration
-Approach, CVPR 2013, section 4.
+"""Regions of an image, and the 93 features of each: Jiang et al., Salient Object Detection: A Discriminative Regional
+Feature Integration Approach, CVPR 2013, sections 3 and 4.
 
     29  contrast: differences between the region and its neighbours, weighted by their areas
     29  backgroundness: differences between the region and the image's rim, 15 pixels wide at a side of 400
@@ -17,6 +17,9 @@ from scipy.sparse import csc_matrix, csr_matrix
 
 from aepsl.saliency.detectors.rbd import neighbours
 
+LONGEST_SIDE = 300  # larger images are reduced
+SIGMA = 0.8  # of the smoothing before the segmentation
+LEVELS = ((35, 50), (70, 70), (130, 100), (250, 150), (450, 250), (800, 400))  # k, the smallest region in pixels
 RIM = 15 / 400  # of the longest side
 BINS = 8  # of each colour channel: a histogram has 512
 SUPPORT = 19  # pixels of a filter
@@ -76,17 +79,30 @@ def binary_patterns(grey: np.ndarray) -> np.ndarray:
     """The local binary pattern of each pixel, 0 ... 255: a bit for each neighbour that is not darker; H x W uint8."""
     height, width = grey.shape
     padded = cv2.copyMakeBorder(grey, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    patterns = np.zeros(grey.shape, np.uint8)
     steps = [(0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0)]
-    for bit, (y, x) in enumerate(steps):
-        patterns |= (padded[y : y + height, x : x + width] >= grey).astype(np.uint8) << bit
-    return patterns
+    bits = [padded[y : y + height, x : x + width] >= grey for y, x in steps]
+    return np.packbits(bits, axis=0, bitorder="little")[0]
 
 
 def colour_bins(channels: np.ndarray) -> np.ndarray:
     """The bin of each pixel of H x W x 3 in [0, 1]."""
     bins = np.clip(channels * BINS, 0, BINS - 1).astype(int)
     return (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
+
+
+def of_image(image: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """(the segmentations of an H x W x 3 uint8 image, see levels; the features of all their N regions, N x 93)."""
+    pixels, found = Pixels(image), levels(image)
+    return found, np.concatenate([of_regions(pixels, labels) for labels in found])
+
+
+def levels(image: np.ndarray) -> list[np.ndarray]:
+    """Labels 0 ... N - 1 of the regions of `image` (H x W x 3 uint8) at each level, the finest first: H x W int32.
+
+    As in DRFI, by Felzenszwalb and Huttenlocher's graph segmentation.
+    """
+    create = cv2.ximgproc.segmentation.createGraphSegmentation
+    return [create(SIGMA, k, least).processImage(image) for k, least in LEVELS]
 
 
 def of_regions(pixels: Pixels, labels: np.ndarray) -> np.ndarray:
@@ -99,7 +115,8 @@ def of_regions(pixels: Pixels, labels: np.ndarray) -> np.ndarray:
     centre = pixels.values.mean(axis=0)  # nearer to 0, squares lose fewer digits
     values = pixels.values - centre
     variances = sums @ values**2 / areas[:, None] - (sums @ values / areas[:, None]) ** 2
-    histograms = [_histograms(flat, *bins) / areas[:, None] for bins in pixels.bins]
+    counts = [np.bincount(flat * n + bins, minlength=len(areas) * n).reshape(-1, n) for bins, n in pixels.bins]
+    histograms = [np.float32(each) / areas[:, None] for each in counts]
 
     i, j = neighbours(labels).T
     between = _distances(means[i], means[j], [h[i] for h in histograms], [h[j] for h in histograms])
@@ -143,11 +160,6 @@ def _span(labels, areas, axis):
     first, last = (counts > 0).argmax(axis=1), size - 1 - (counts[:, ::-1] > 0).argmax(axis=1)
     mean = counts @ (np.arange(size) + 0.5) / areas
     return mean / size, low / size, high / size, (last - first) / size
-
-
-def _histograms(flat, bins, count):
-    regions = flat.max() + 1
-    return np.bincount(flat * count + bins, minlength=regions * count).reshape(regions, count).astype(np.float32)
 
 
 def _distances(a, b, a_histograms, b_histograms):

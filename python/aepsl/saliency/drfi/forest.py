@@ -66,8 +66,7 @@ def written_out(tree: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def edges_of(values: np.ndarray) -> np.ndarray:
     """The edges between the bins of each feature, COUNT x (BINS - 1) float32: quantiles of `values`, N x COUNT."""
-    shares = np.arange(1, BINS) / BINS
-    return np.quantile(values, shares, axis=0).T.astype(np.float32)
+    return np.quantile(values, np.arange(1, BINS) / BINS, axis=0).T.astype(np.float32)
 
 
 def binned(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

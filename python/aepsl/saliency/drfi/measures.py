@@ -4,13 +4,11 @@ from typing import Optional
 
 import numpy as np
 
+from aepsl.base.table import Table, number
 from aepsl.data.dataset import IGNORE
 
 BETA2 = 0.3  # of the F-measure
 THRESHOLDS = (0.06, 0.12)  # the paper's
-HEADER = f"{'':16}{'AUC':>7}{'F':>7}{'MAE':>7}" + "".join(
-    f"{f'<{t:.2f}: share':>15}{'precision':>11}{'recall':>8}{'error':>7}" for t in THRESHOLDS
-)
 
 
 class Cue:
@@ -78,10 +76,11 @@ def grey(saliency: np.ndarray) -> np.ndarray:
     return np.rint(saliency * 255).astype(np.uint8)
 
 
-def line(name: str, figures: dict) -> str:
-    """A row below HEADER: shares in percent."""
-    cells = "".join(f"{figures[key]:7.3f}" for key in ("AUC", "F", "MAE"))
-    for cue in figures["cue"]:
-        share, precision, recall, error = (100 * cue[key] for key in ("share", "precision", "recall", "error"))
-        cells += f"{share:15.1f}{precision:11.1f}{recall:8.1f}{error:7.1f}"
-    return f"{name:16}{cells}"
+def table(found: dict[str, dict]) -> Table:
+    """{name: Measures' figures}, a row each; the cue's shares in percent."""
+    shares = [each for t in THRESHOLDS for each in (f"<{t:.2f}: share", "precision", "recall", "error")]
+    rows = []
+    for name, figures in found.items():
+        percent = [number(100 * share) for cue in figures["cue"] for share in cue.values()]
+        rows.append([name, *(number(figures[key], 3) for key in ("AUC", "F", "MAE")), *percent])
+    return Table("", ["", "AUC", "F", "MAE", *shares], rows)

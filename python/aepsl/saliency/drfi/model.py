@@ -9,7 +9,8 @@ import numpy as np
 
 from aepsl.base.errors import InputError
 from aepsl.base.files import opened, written_whole
-from aepsl.saliency.drfi import features, forest, segments
+from aepsl.images.pictures import within
+from aepsl.saliency.drfi import features, forest
 from aepsl.saliency.drfi.measures import THRESHOLDS
 from aepsl.saliency.maps import normalised
 
@@ -38,11 +39,8 @@ class Model:
 
         Every map has the minimum 0 and the maximum 1; that of an image without any contrast is 0 everywhere.
         """
-        small = segments.reduced(image)
-        pixels = features.Pixels(small)
-        levels = segments.levels(small)
-        bins = [forest.binned(features.of_regions(pixels, labels), self.edges) for labels in levels]
-        return self.scaled(unscaled(levels, self.forest.scores(np.concatenate(bins)), image.shape))
+        levels, values = features.of_image(within(image, features.LONGEST_SIDE))
+        return self.scaled(unscaled(levels, self.forest.scores(forest.binned(values, self.edges)), image.shape))
 
     def scaled(self, saliency: np.ndarray) -> np.ndarray:
         """A map in [0, 1] in which the values `scale` become SHARES' thresholds; piecewise linear."""
@@ -61,11 +59,8 @@ def unscaled(levels: list[np.ndarray], scores: np.ndarray, shape: tuple[int, ...
 
     scores: of all regions, level after level.
     """
-    total, first = np.zeros(levels[0].shape, np.float32), 0
-    for labels in levels:
-        count = labels.max() + 1
-        total += scores[first : first + count][labels]
-        first += count
+    of_levels = np.split(scores, np.cumsum([labels.max() + 1 for labels in levels]))
+    total = np.sum([each[labels] for each, labels in zip(of_levels, levels)], axis=0)
     return normalised(cv2.resize(total, shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 
@@ -91,6 +86,5 @@ def load(path: str) -> Model:
 
 def settings() -> str:
     """The constants of regions and features that a model depends on, as JSON."""
-    of = {segments: "LONGEST_SIDE SIGMA LEVELS", features: "RIM BINS SUPPORT ORIENTATIONS SPREAD SPOTS"}
-    values = {name.lower(): getattr(module, name) for module, names in of.items() for name in names.split()}
-    return json.dumps(values, sort_keys=True)
+    names = "LONGEST_SIDE SIGMA LEVELS RIM BINS SUPPORT ORIENTATIONS SPREAD SPOTS".split()
+    return json.dumps({name.lower(): getattr(features, name) for name in names}, sort_keys=True)

@@ -3,12 +3,13 @@
 import numpy as np
 
 from aepsl.base.errors import InputError
-from aepsl.data import lists, meaning
-from aepsl.data.mask_files import check_upright
+from aepsl.data import meaning
+from aepsl.data.lists import IMAGE_EXTENSIONS, read_list
+from aepsl.data.mask_files import check_shape, check_upright
 from aepsl.images import looks
 from aepsl.images.decoding import check_whole
 from aepsl.images.pictures import read_image
-from aepsl.saliency.maps import first_of
+from aepsl.saliency.maps import files_of
 
 
 class Photos:
@@ -19,15 +20,13 @@ class Photos:
     """
 
     def __init__(self, images: str, masks: str, list_path: str) -> None:
-        self.ids = lists.read_list(list_path).ids
-        self.images = [first_of(images, image_id, (".jpg", ".jpeg", ".png")) for image_id in self.ids]
-        self.masks = [first_of(masks, image_id, (".png", ".bmp")) for image_id in self.ids]
+        self.ids = read_list(list_path).ids
+        self.images = [files_of(images, image_id, IMAGE_EXTENSIONS)[0] for image_id in self.ids]
+        self.masks = [files_of(masks, image_id, (".png", ".bmp"))[0] for image_id in self.ids]
         for image, mask in zip(self.images, self.masks):
             header = check_whole(image)
             check_upright(image, header, mask)
-            photo, other = ("{} x {}".format(*size) for size in (header.size, check_whole(mask).size))
-            if photo != other:
-                raise InputError(f"{mask}: is {other}, its photo {photo}; give one of its size")
+            check_shape(mask, check_whole(mask).size[::-1], header.size[::-1], "its photo", "give one of its size")
         said = [meaning.map_says(self.is_object(k).astype(np.float32), None) for k in range(len(self))]
         if meaning.are_turned(np.array([border for _, border, _ in said])):
             line = "masks are white at the border and black in the middle: they are inverted"

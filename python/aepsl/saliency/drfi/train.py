@@ -4,13 +4,13 @@ Each tree learns from all regions of some of the photos, so that each photo has 
 it is like that of a new photo. So the scale of the maps is computed from these maps, and no photo is held back.
 """
 
-import cv2
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
 
 from aepsl.base.errors import InputError
 from aepsl.base.parallel import in_threads
-from aepsl.saliency.drfi import features, forest, segments
+from aepsl.images.pictures import within
+from aepsl.saliency.drfi import features, forest
 from aepsl.saliency.drfi.measures import Measures, grey
 from aepsl.saliency.drfi.model import SHARES, Model, unscaled
 from aepsl.saliency.drfi.photos import Photos
@@ -44,8 +44,7 @@ def trained(photos: Photos, seed: int, workers: int = 1) -> tuple[Model, dict]:
     if not all((pure & own[photo]).any() for own in sees):
         raise InputError("a tree has no region to learn from; give more or larger photos, or masks of these photos")
     calls = [(bins, share > 0.5, pure & own[photo], seed + k) for k, own in enumerate(sees)]
-    nodes = in_threads(grown, calls, workers, "trees")
-    of_nodes, of_values = zip(*nodes)
+    of_nodes, of_values = zip(*in_threads(grown, calls, workers, "trees"))
     sizes = np.array([len(each) for each in of_nodes], np.int32)
     trees = forest.Forest(np.concatenate(of_nodes), np.concatenate(of_values), sizes)
 
@@ -56,16 +55,14 @@ def trained(photos: Photos, seed: int, workers: int = 1) -> tuple[Model, dict]:
 
 def reduced(photos: Photos, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(photo k, H x W x 3 uint8; its object, H x W booleans), both at the reduced size."""
-    small = segments.reduced(photos.image(k))
-    mask = photos.is_object(k).astype(np.uint8)
-    return small, cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+    photo, mask = photos.image(k), photos.is_object(k).astype(np.uint8)
+    return within(photo, features.LONGEST_SIDE), within(mask, features.LONGEST_SIDE) > 0
 
 
 def described(photos: Photos, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(features, N x 93 float32; the object's share, N) of the regions of all levels of photo k."""
     small, is_object = reduced(photos, k)
-    pixels, levels = features.Pixels(small), segments.levels(small)
-    values = np.concatenate([features.of_regions(pixels, labels) for labels in levels])
+    levels, values = features.of_image(small)
     weights = is_object.astype(np.float32).ravel()
     share = [np.bincount(labels.ravel(), weights) / np.bincount(labels.ravel()) for labels in levels]
     return values, np.concatenate(share)
@@ -90,7 +87,7 @@ def unseen(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(map, mask) of photo k at its reduced size, with the trees `asked`; the map is float16 and not scaled yet."""
     small, is_object = reduced(photos, k)
-    saliency = unscaled(segments.levels(small), trees.scores(bins, asked), small.shape)
+    saliency = unscaled(features.levels(small), trees.scores(bins, asked), small.shape)
     return saliency.astype(np.float16), is_object
 
 
