@@ -242,6 +242,7 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
         "docker image prune",
         "docker image rm aepsl:cpu-CHECKSUM",
         "podman image prune",
+        "podman images",
     ],
 }
 

@@ -34,7 +34,7 @@ def html(experiment: Experiment, found: dict, album: Optional[Album] = None) -> 
     """The page as text; album: makes the pictures, None for a page without pictures."""
     strips = album.by_section(found) if album else {}
     charted, tabled = charts.by_section(experiment, found), tables.by_section(experiment, found)
-    shown = dict(charts=charted, tables=tabled, strips=strips)  # as page.html names them
+    shown: Any = dict(charts=charted, tables=tabled, strips=strips)  # as page.html names them
     sections = {name: {kind: each.get(name, []) for kind, each in shown.items()} for name in SECTIONS}
     mining = experiment.mining
     return rendered(

@@ -49,8 +49,8 @@ def _by_class(result: dict[str, Any]) -> Table:
         columns += [(name, iou[name]), *zip(DIFFERENCE, cells)]
     for title, paper in result["paper"]["rows"].items():
         columns.append((f"the paper: {title}", [number(paper["iou"][label]) for label in classes]))
-    names, cells = zip(*columns)
-    return Table("IoU by class", names, list(zip(*cells)))
+    names, shown = zip(*columns)
+    return Table("IoU by class", names, list(zip(*shown)))
 
 
 def difference_cells(cell: Optional[dict[str, float]]) -> list[str]:
