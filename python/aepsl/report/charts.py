@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from aepsl.evaluation.evaluate import WRONG_KINDS
 from aepsl.graph.graph import Graph
 from aepsl.paper import published
-from aepsl.report.tables import SHARES, size_names
+from aepsl.report.tables import SHARES, of_sizes, of_thresholds
 from aepsl.settings.typed import Experiment
 
 STYLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "charts.mplstyle")
@@ -45,21 +45,19 @@ class Chart(NamedTuple):
 
 def by_section(experiment: Experiment, found: dict) -> dict[str, list[Chart]]:
     """{section: its charts, without those that have no data}; found: report.gathered's."""
-    tried = {f"{kind} {value}": row for threshold, row in found["thresholds"] for kind, value in threshold.items()}
     errors = {name: row["errors"] for name, row in found["rows"].items()}
-    sizes = found["rows"].get(found["main"], {}).get("by_size", [])
-    by_size = {f"{name}\n{each['objects']} objects": each for name, each in zip(size_names(sizes), sizes)}
+    by_size = {f"{size}\n{each['objects']} objects": each for size, each in of_sizes(found).items()}
     done = {stage.name for stage in Graph(experiment).needed()} - set(found["missing"])
-    of_each, of_sizes = "missed, confused and false pixels, one bar for each row", "the pixels of objects of that size"
+    of_each, each_size = "missed, confused and false pixels, one bar for each row", "the pixels of objects of that size"
     every = dict(
         mining=[
             found["losses"] and loss(found, experiment),
             _shares("Mined regions after each step", "step", found["mining"]),
-            _shares("Step 1 with other thresholds", "threshold", tried),
+            _shares("Step 1 with other thresholds", "threshold", of_thresholds(found)),
         ],
         wrong=[
             _bars("Wrong pixels of each row, with CRF", of_each, errors, "the objects' pixels", 0.2),
-            _bars("Wrong pixels by size of object", "missed and confused pixels by size of object", by_size, of_sizes),
+            _bars("Wrong pixels by size of object", "missed and confused pixels by size of object", by_size, each_size),
         ],
         made=[stages(experiment, done)],
     )

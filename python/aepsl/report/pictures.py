@@ -155,12 +155,10 @@ class Album:
         all_bits = [_there(self.folder.regions(t), image_id) for t in range(1, last + 1)]
         if any(bits is None for bits in all_bits):
             return Picture(title, None, NO_PICTURE)
-        shown = np.repeat(self._grey(image_id), 3, axis=2) * 0.75
-        before = np.zeros(shown.shape[:2], bool)
-        for k, bits in enumerate(all_bits):
-            new = (bits > 0) & ~before
-            shown[new] = 0.35 * shown[new] + 0.65 * 255 * np.array(to_rgb(STEP_COLOURS[k % len(STEP_COLOURS)]))
-            before = bits > 0
+        mined, grey = np.stack(all_bits) > 0, 0.75 * self._grey(image_id)
+        colours = 255 * np.array([to_rgb(STEP_COLOURS[k % len(STEP_COLOURS)]) for k in range(last)])
+        of_steps = 0.35 * grey + 0.65 * colours[mined.argmax(axis=0)]  # of the first step that found a pixel
+        shown = np.where(mined.any(axis=0)[:, :, None], of_steps, grey)
         alt = f"The regions of {image_id} that each step mined, each in its step's colour"
         return Picture(title, within(np.round(shown).astype(np.uint8), PICTURE_SIDE), alt, note)
 
