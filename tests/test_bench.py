@@ -33,16 +33,23 @@ TINY = dict(
 )
 
 
-@pytest.mark.parametrize("part", bench.TITLES)
-def test_every_part_compares_equal_work_with_its_bound(part, tmp_path):
-    """Each Stage's function makes a case whose two sides run, on as many images as it says."""
-    chosen = bench.stages()[part]
-    assert {each.prepare for each in chosen} == {chosen[0].prepare}
-    case = chosen[0].prepare(str(tmp_path), *TINY[part])
+@pytest.mark.parametrize("name", bench.parts())
+def test_every_part_compares_equal_work_with_its_bound(name, tmp_path):
+    """Its function makes a case whose two sides run, on as many images as it says."""
+    case = bench.parts()[name].prepare(str(tmp_path), *TINY[name])
     assert case.images > 0
     case.ours()
     seconds = case.bound()
-    assert part != "training" or 0 < seconds < 60
+    assert name != "training" or 0 < seconds < 60
+
+
+def test_each_part_has_its_stages_once():
+    """As docs/speed.md lists them; on a GPU also voc12's nets."""
+    for gpu, nets in ((None, 3), (0, 4)):
+        counts = {name: len(part.stages) for name, part in bench.parts(gpu).items()}
+        assert counts == dict(
+            training=3 * nets, mining=nets, segmentation=nets, data=6, saliency=2, crf=2, evaluation=1
+        )
 
 
 def test_the_bound_of_mining_sees_the_pixels_that_mining_sees(tmp_path):
@@ -60,8 +67,12 @@ def sleeper(folder, seconds):
     return processes.Case(2, lambda: time.sleep(seconds), lambda: 0.01)
 
 
+NAMES = ("net", "sleep", "bound")
+
+
 def test_a_row_has_rates_ratio_and_scaling():
-    row = bench.row(bench.Stage("net", "sleep", "bound", sleeper, (0.05,), wanted=0.7), repeats=2)
+    row = bench.row(bench.Part("", sleeper, {NAMES: (0.05,)}, wanted=0.7), NAMES, repeats=2)
+    assert (row["net"], row["stage"], row["bound"]) == NAMES
     assert 25 < row["images_per_second"] <= 40
     assert row["bound_images_per_second"] == 200
     assert row["ratio"] == row["images_per_second"] / 200 and row["wanted"] == 0.7
@@ -72,10 +83,11 @@ def test_a_row_has_rates_ratio_and_scaling():
 
 
 def test_what_a_gpu_does_is_measured_in_one_process_at_a_time(tmp_path, monkeypatch):
-    row = bench.row(bench.Stage("net", "sleep", "bound", sleeper, (0.05,), gpu=0), repeats=1)
+    row = bench.row(bench.Part("", sleeper, {NAMES: (0.05,)}, gpu=0), NAMES, repeats=1)
     assert row["two_images_per_second"] is row["scaling"] is None
-    on_gpu = {part for part, stages in bench.stages(0).items() for each in stages if each.gpu == 0}
+    on_gpu = {name for name, part in bench.parts(0).items() if part.gpu == 0}
     assert on_gpu == {"training", "mining", "segmentation"}
+    assert on_gpu == {name for name, part in bench.parts(0).items() if part.title.endswith(", GPU 0")}
     monkeypatch.setattr(stand_ins, "solver", None)  # beside caffe time's net, here, there is none
     case = cases.training(str(tmp_path), *TINY["training"], gpu=0)
     if cuda.count():
@@ -85,9 +97,11 @@ def test_what_a_gpu_does_is_measured_in_one_process_at_a_time(tmp_path, monkeypa
 def test_a_gpus_training_is_set_beside_what_is_published_and_what_was_measured(monkeypatch):
     rates = dict.fromkeys(experiments.TASKS, 20.0)
     monkeypatch.setattr(bench.measured, "images_per_second", lambda gpu: rates)
-    monkeypatch.setattr(bench, "row", lambda stage: dict(stage=stage.stage, images_per_second=10.0, ratio=1.0))
-    found = [(row.get("bound"), row["ratio"]) for row in bench.rows_of("training", 0)][-3:]
+    monkeypatch.setattr(bench, "row", lambda part, names: dict(stage=names[1], images_per_second=10.0, ratio=1.0))
+    rows = list(bench.rows_of(bench.parts(0)["training"]))
+    found = [(row.get("bound"), row["ratio"]) for row in rows][-3:]
     assert found == [(None, 1.0), ("published", 10 / bench.PUBLISHED), ("gpu-session", 0.5)]
+    assert len(rows) == 12 + 2 * 3 and len(list(bench.rows_of(bench.parts(0)["mining"]))) == 4
 
 
 def broken(folder):
@@ -96,22 +110,24 @@ def broken(folder):
 
 def test_a_measurement_that_fails_ends_in_one_line():
     with pytest.raises(InputError, match="broken.* could not be measured"):
-        bench.row(bench.Stage("net", "broken", "bound", broken, ()))
+        bench.row(bench.Part("", broken, {NAMES: ()}), NAMES)
 
 
-def test_the_json_holds_what_the_table_says(tmp_path):
+def test_the_json_holds_what_the_table_says(tmp_path, capsys):
     rows = [
         dict(net="demo", stage="mine", images_per_second=56.789, wanted=None, two_ratio=0.5, peak_mib=209.4),
         dict(net="rehearsal", stage="mine", images_per_second=1234.5, wanted=0.91, two_ratio=0.25, peak_mib=88.0),
     ]
     path = str(tmp_path / "bench.json")
-    bench.keep("data", "Other", rows[:1], path)
-    bench.keep("mining", "Mining", rows, path)
+    bench.publish("data", "Other", rows[:1], path)
+    capsys.readouterr()
+    bench.publish("mining", "Mining", rows, path)
     with open(path) as file:
         found = json.load(file)
     assert list(found) == ["data", "mining"] and found["mining"]["rows"] == rows
     assert {"commit", "processor", "numpy", "blas", "blas_kernel"} <= set(found["mining"]["host"])
-    title, head, *lines = bench.table(found["mining"]["title"], found["mining"]["rows"]).text().splitlines()
+    assert "blas" in found["mining"]["host"]["blas"] and ".so" in found["mining"]["host"]["blas"]
+    title, head, *lines = capsys.readouterr().out.strip().splitlines()
     assert title == "Mining"
     assert re.split("  +", head.strip()) == ["net", "stage", "images/s", "wanted", "their ratio", "peak MiB"]
     assert lines[0].split() == ["demo", "mine", "56.79", "0.50", "209"]

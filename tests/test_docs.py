@@ -242,6 +242,7 @@ NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
         "docker image prune",
         "docker image rm aepsl:cpu-CHECKSUM",
         "podman image prune",
+        "podman images",
     ],
 }
 
@@ -436,6 +437,9 @@ def test_the_image_is_as_large_as_the_readme_says():
     size = int(subprocess.run(["du", "-sxB1", "/"], stdout=subprocess.PIPE, text=True).stdout.split()[0])
     (said,) = re.findall(r"\(about ([\d.]+) GB\)", README_TEXT)
     assert abs(float(said) - size / 1e9) < 0.15
+    assert f"README's {said} GB are what the files of the CPU's image take on the disk" in " ".join(
+        read("docs/gpu.md").split()
+    )
 
 
 def test_the_citation_is_that_of_citation_cff():

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from html import unescape
 from html.parser import HTMLParser
 
 import cv2
@@ -27,6 +28,7 @@ from aepsl.settings import experiments
 from aepsl.stages import mine
 from conftest import copy_of_repository
 
+KINDS = ("node", "edge")  # of a graph in Graphviz's SVG
 NAME = "<script>alert(1)</script>&\"'"  # of a class: data
 
 
@@ -352,17 +354,23 @@ def test_images_of_any_size_and_number_have_their_pictures(voc12, runs, tmp_path
     assert pictures.NO_PICTURE in seen.words
 
 
-def test_every_stage_stands_after_those_that_it_needs_and_none_on_another():
+def test_every_stage_is_right_of_those_that_it_needs_and_none_on_another():
     few = experiments.changed(experiments.load("voc12"), {"rows": ["ae_step1", "psl++"]})  # psl is no row of it
     for experiment in (*map(experiments.load, ("voc12", "demo", "rehearsal")), few):
-        needs = charts.needed(experiment)
-        places = charts.placed(needs)
-        assert set(needs) == {stage.name for stage in Graph(experiment).shown()} | {"results"}
-        assert len(set(places.values())) == len(places)
-        assert all(places[other][0] < places[each][0] for each in needs for other in needs[each])
-    needs = charts.needed(experiments.load("voc12"))
-    assert needs["segmentation.psl"] == ["masks.ae_step3"] and needs["segmentation.psl++"] == ["relabel.psl"]
-    assert set(needs["masks.ae_step2"]) == {"saliency", "mine.step2"}
+        stages = Graph(experiment).stages
+        shown = {stage.name for stage in Graph(experiment).shown()} | {"results"}
+        svg = charts.stages(experiment, {"saliency", "mine.step1"}).svg
+        kinds = {kind: re.findall(rf'class="{kind}">\n<title>(.*?)</title>\n(.*?)</g>', svg, re.S) for kind in KINDS}
+        boxes = {unescape(name): drawn for name, drawn in kinds["node"]}
+        places = {name: re.search('x="(.*?)" y="(.*?)"', drawn).groups() for name, drawn in boxes.items()}
+        links = {tuple(unescape(title).split("->")) for title, _ in kinds["edge"]}
+        assert set(boxes) == shown and len(set(places.values())) == len(shown)
+        assert links == {(other, name) for name in shown for other in stages[name].needs if other in shown}
+        assert all(float(places[other][0]) < float(places[name][0]) for other, name in links)
+        assert {name for name, drawn in boxes.items() if charts.STEP_COLOURS[1] in drawn} == {"saliency", "mine.step1"}
+        assert "var(--ink)" in svg and charts.INK not in svg
+    assert {other for other, name in links if name == "segmentation.psl++"} == {"relabel.psl"}
+    assert {other for other, name in links if name == "results"} >= {"segment.val.psl++", "segment.val.ae_step1"}
 
 
 def test_settings_show_what_differs():

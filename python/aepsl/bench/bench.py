@@ -23,8 +23,10 @@ run NAME     of a finished run, --run NAME: the bounds of its stages' work again
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Callable, NamedTuple, Optional
+
+from threadpoolctl import threadpool_info
 
 from aepsl import cli
 from aepsl.base import host
@@ -48,79 +50,65 @@ HEADINGS = dict(
 )
 
 
-class Stage(NamedTuple):
-    """A stage to measure; prepare(folder, *arguments), of aepsl.bench.cases, gives its Case."""
+class Part(NamedTuple):
+    """Stages that are measured alike; prepare(folder, *arguments), of aepsl.bench.cases, gives the Case of one.
 
-    net: str
-    stage: str
-    bound: str
+    stages: {(net, stage, bound): arguments}; wanted: the ratio that is the aim; gpu: the GPU's number.
+    """
+
+    title: str
     prepare: Callable
-    arguments: tuple
+    stages: dict[tuple[str, str, str], tuple]
     wanted: Optional[float] = None
     gpu: Optional[int] = None
 
 
-def stages(gpu: Optional[int] = None) -> dict[str, list[Stage]]:
-    """{part: [Stage, ...]}; gpu: None, or the number of a GPU; there voc12's nets are measured too."""
-    batches = dict(demo=(None, 5), rehearsal=(4, 2), photos=(1, 1))  # images, and iterations of a turn
-    counts = dict(demo=100, rehearsal=20, photos=2)  # images
+def parts(gpu: Optional[int] = None) -> dict[str, Part]:
+    """{name: Part}; gpu: None, or the number of a GPU; there voc12's nets are measured too."""
+    nets = dict(demo=(None, 5, 100), rehearsal=(4, 2, 20), photos=(1, 1, 2))  # batch, iterations of a turn; images
     if gpu is not None:
-        batches, counts = dict(batches, voc12=(None, 3)), dict(counts, voc12=20)
+        nets["voc12"] = (None, 3, 20)
+    trained = {
+        (net, task, "caffe time"): (net, task, batch, iterations, gpu)
+        for net, (batch, iterations, _) in nets.items()
+        for task in experiments.TASKS
+    }
+    whole = {(net, "forward pass"): (net, count, gpu) for net, (_, _, count) in nets.items()}
+    mined = {(net, "mine", bound): each for (net, bound), each in whole.items()}
+    segmented = {(net, "segment, without CRF", bound): each for (net, bound), each in whole.items()}
+    loaded = {
+        (net, *names): (net, with_masks)
+        for net in ("demo", "rehearsal", "voc12")
+        for names, with_masks in {("images", "imread"): False, ("images and masks", "imread, Pillow"): True}.items()
+    }
+    detected = {("any", "drfi", "felzenszwalb"): ("drfi", 3), ("any", "rbd", "slic"): ("rbd", 10)}
+    refined = {("voc12", f"crf, {labels} labels", "pydensecrf"): (labels, count) for labels, count in ((2, 3), (20, 1))}
+    counted = {("any", "evaluate", "np.bincount"): (30,)}
+    where = "" if gpu is None else f", GPU {gpu}"
     return dict(
-        training=[
-            Stage(net, task, "caffe time", cases.training, (net, task, *size, gpu), gpu=gpu)
-            for net, size in batches.items()
-            for task in experiments.TASKS
-        ],
-        mining=[
-            Stage(net, "mine", "forward pass", cases.mining, (net, n, gpu), 1 / 1.1, gpu) for net, n in counts.items()
-        ],
-        segmentation=[
-            Stage(net, "segment, without CRF", "forward pass", cases.segmentation, (net, n, gpu), gpu=gpu)
-            for net, n in counts.items()
-        ],
-        data=[
-            Stage(net, stage, bound, cases.data_layer, (net, stage == "images and masks"), 0.7)
-            for net in ("demo", "rehearsal", "voc12")
-            for stage, bound in {"images": "imread", "images and masks": "imread, Pillow"}.items()
-        ],
-        saliency=[
-            Stage("any", "drfi", "felzenszwalb", cases.saliency, ("drfi", 3)),
-            Stage("any", "rbd", "slic", cases.saliency, ("rbd", 10)),
-        ],
-        crf=[
-            Stage("voc12", "crf, 2 labels", "pydensecrf", cases.dense_crf, (2, 3)),
-            Stage("voc12", "crf, 20 labels", "pydensecrf", cases.dense_crf, (20, 1)),
-        ],
-        evaluation=[Stage("any", "evaluate", "np.bincount", cases.evaluation, (30,))],
+        training=Part(f"A training iteration{where}", cases.training, trained, gpu=gpu),
+        mining=Part(f"Mining{where}", cases.mining, mined, 1 / 1.1, gpu),
+        segmentation=Part(f"Segmentation{where}", cases.segmentation, segmented, gpu=gpu),
+        data=Part("The data layer, one process", cases.data_layer, loaded, 0.7),
+        saliency=Part("Saliency of photos of 500 x 375", cases.saliency, detected),
+        crf=Part("The CRF of photos of 500 x 375", cases.dense_crf, refined),
+        evaluation=Part("Evaluation of masks of 500 x 375", cases.evaluation, counted),
     )
 
 
-TITLES = dict(
-    training="A training iteration",
-    mining="Mining",
-    segmentation="Segmentation",
-    data="The data layer, one process",
-    saliency="Saliency of photos of 500 x 375",
-    crf="The CRF of photos of 500 x 375",
-    evaluation="Evaluation of masks of 500 x 375",
-)
-
-
-def row(stage: Stage, repeats: int = 3) -> dict:
-    """Measure a Stage in one process, and in two at once: medians of `repeats`. The row is explained above."""
-    ours, bound, peak = processes.measured(stage.prepare, stage.arguments, repeats)
+def row(part: Part, names: tuple[str, str, str], repeats: int = 3) -> dict:
+    """Measure a stage of a Part in one process, and in two at once: medians of `repeats`. The row: see above."""
+    work = part.prepare, part.stages[names], repeats
+    ours, bound, peak = processes.measured(*work)
     two, two_bound = None, None
-    if stage.gpu is None and len(os.sched_getaffinity(0)) > 1:
-        two, two_bound, _ = processes.measured(stage.prepare, stage.arguments, repeats, processes=2)
+    if part.gpu is None and len(os.sched_getaffinity(0)) > 1:
+        two, two_bound, _ = processes.measured(*work, processes=2)
     return dict(
-        net=stage.net,
-        stage=stage.stage,
-        bound=stage.bound,
+        zip(("net", "stage", "bound"), names),
         images_per_second=ours,
         bound_images_per_second=bound,
         ratio=ours / bound,
-        wanted=stage.wanted,
+        wanted=part.wanted,
         two_images_per_second=two,
         two_ratio=two / two_bound if two and two_bound else None,
         scaling=two and two / ours,
@@ -128,20 +116,20 @@ def row(stage: Stage, repeats: int = 3) -> dict:
     )
 
 
-def rows_of(part: str, gpu: Optional[int]) -> Iterator[dict]:
-    """The rows of a part of `stages`; with a GPU also those of the published speed and of gpu-session's."""
-    for stage in stages(gpu)[part]:
-        found = row(stage)
+def rows_of(part: Part) -> Iterator[dict]:
+    """The rows of a Part; with a GPU also those of the published speed and of gpu-session's."""
+    for names in part.stages:
+        found = row(part, names)
         yield found
-        if part == "training" and stage.net == published.PAPERS_EXPERIMENT:
-            others = {run.OTHERS[0]: PUBLISHED, run.OTHERS[1]: measured.images_per_second(gpu or 0).get(stage.stage)}
-            for bound, rate in others.items():
+        if names[0] == published.PAPERS_EXPERIMENT and names[2] == "caffe time":
+            theirs = measured.images_per_second(part.gpu or 0).get(names[1])
+            for bound, rate in zip(run.OTHERS, (PUBLISHED, theirs)):
                 if rate:
                     ratio = found["images_per_second"] / rate
                     yield dict(found, bound=bound, bound_images_per_second=rate, ratio=ratio, two_ratio=None)
 
 
-def table(title: str, rows: list[dict]) -> Table:
+def table(title: str, rows: Sequence[dict]) -> Table:
     """The rows as a Table: a column for each of their keys."""
     names = [HEADINGS.get(name, name.replace("_", " ")) for name in rows[0]]
     return Table(title, names, [list(map(text, each.values())) for each in rows])
@@ -159,38 +147,30 @@ def kept(path: str = OUT) -> dict:
     return read_json(path) if os.path.exists(path) else {}
 
 
-def keep(part: str, title: str, rows: list[dict], path: str = OUT) -> None:
-    """Put a part into the JSON file `path`, with the machine that it was measured on."""
-    write_json(path, {**kept(path), part: dict(title=title, host=dict(host.made_on(), **processes.blas()), rows=rows)})
-
-
-def measure(part: str, gpu: Optional[int]) -> tuple[str, list[dict]]:
-    """(title, rows) of a part."""
-    if part in sizes.PARTS:
-        title, rows = sizes.PARTS[part]
-        return title, rows()
-    title = TITLES[part] + (f", GPU {gpu}" if gpu is not None and part in ("training", "mining") else "")
-    return title, list(rows_of(part, gpu))
-
-
-def _publish(part, title, rows):
-    keep(part, title, rows)
+def publish(part: str, title: str, rows: Sequence[dict], path: str = OUT) -> None:
+    """Print a part, and put it into the JSON file `path`, with the machine that it was measured on."""
+    blas = ", ".join(os.path.basename(each["filepath"]) for each in threadpool_info() if each["user_api"] == "blas")
+    write_json(path, {**kept(path), part: dict(title=title, host=dict(host.made_on(), blas=blas), rows=rows)})
     print("\n" + table(title, rows).text(), flush=True)
 
 
 def main(argv: Optional[list[str]] = None) -> None:
-    parts = [*TITLES, *sizes.PARTS]
+    names = [*parts(), *sizes.PARTS]
     parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(parts)} (all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(names)} (all)")
     parser.add_argument("--run", metavar="NAME", help="a run in runs/ that is measured, alone or with PARTs")
     parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="the GPU's number (none: the CPU)")
     asked = parser.parse_args(argv)
-    unknown = [part for part in asked.parts if part not in parts]
+    unknown = [part for part in asked.parts if part not in names]
     if unknown:
-        raise InputError(f"bench has no part {unknown[0]}; there are {', '.join(parts)}, and --run NAME")
-    gpu = 0 if cli.count(asked.gpu) else None
-    for part in asked.parts or ([] if asked.run else parts):
-        _publish(part, *measure(part, gpu))
+        raise InputError(f"bench has no part {unknown[0]}; there are {', '.join(names)}, and --run NAME")
+    known = parts(0 if cli.count(asked.gpu) else None)
+    for name in asked.parts or ([] if asked.run else names):
+        if name in known:
+            publish(name, known[name].title, list(rows_of(known[name])))
+        else:
+            title, rows = sizes.PARTS[name]
+            publish(name, title, rows())
     if asked.run:
-        _publish(f"run {asked.run}", run.TITLE.format(asked.run), run.rows(asked.run, kept()))
+        publish(f"run {asked.run}", run.TITLE.format(asked.run), run.rows(asked.run, kept()))
     print(f"\nAll of this is in {OUT}")

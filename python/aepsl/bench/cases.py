@@ -50,7 +50,7 @@ def training(
         device.use(None)
         solver = stand_ins.solver(experiment, task, folder, batch)
         ours = lambda: solver.step(iterations)  # noqa: E731
-    else:
+    else:  # drfi
         ours = lambda: in_a_process(stand_ins.trained, gpu, name, task, batch, iterations)[0]  # noqa: E731
     return Case(batch * iterations, ours, lambda: caffe_time(bound, iterations, gpu))
 
@@ -77,13 +77,8 @@ def mining(folder: str, name: str, count: int, gpu: Optional[int] = None) -> Cas
     """Mining of images as `aepsl mine` does it, against the net's forward pass on the same pixels."""
     experiment, dataset, ids = _images(folder, name, count)
     net = ClassificationNet(experiment, stand_ins.model(experiment, "classification", folder), gpu)
-    turns = itertools.count()
-
-    def ours():
-        out = os.path.join(folder, f"mined{next(turns)}")
-        for _ in mine.mined_shares(experiment, dataset, ids, net, out, keep=()):
-            pass
-
+    outs = (os.path.join(folder, f"mined{turn}") for turn in itertools.count())
+    ours = lambda: list(mine.mined_shares(experiment, dataset, ids, net, next(outs), keep=()))  # noqa: E731
     return Case(count, ours, _forward_of(net, map(dataset.image, ids)))
 
 
@@ -157,20 +152,14 @@ def saliency(folder: str, detector: str, count: int) -> Case:
     _, dataset, ids = _images(folder, "rehearsal", count)
     images = [dataset.image(image_id) for image_id in ids]
     small = [within(image, features.LONGEST_SIDE) for image in images]
-    maps, regions, seen = dict(drfi=_drfi, rbd=_rbd)[detector](small)
-    return Case(count, lambda: [maps(image) for image in images], lambda: [regions(each) for each in seen])
-
-
-def _drfi(small):
-    def regions(image):
-        return [felzenszwalb(image, scale=k, sigma=features.SIGMA, min_size=least) for k, least in features.LEVELS]
-
-    return drfi.load(drfi.MODEL).saliency, regions, small
-
-
-def _rbd(small):
-    lab = [cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2Lab) for image in small]
-    return rbd.saliency, rbd.superpixels, lab
+    if detector == "rbd":
+        seen = [cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2Lab) for image in small]
+        maps, regions = rbd.saliency, lambda: list(map(rbd.superpixels, seen))
+    else:  # drfi
+        levels = [dict(scale=k, sigma=features.SIGMA, min_size=least) for k, least in features.LEVELS]
+        maps = drfi.load(drfi.MODEL).saliency
+        regions = lambda: [felzenszwalb(image, **level) for image in small for level in levels]  # noqa: E731
+    return Case(count, lambda: list(map(maps, images)), regions)
 
 
 def dense_crf(folder: str, labels: int, count: int) -> Case:

@@ -1,6 +1,5 @@
 """Measures a stage's work and its bound in turns, in their own processes."""
 
-import ctypes
 import multiprocessing
 import os
 import resource
@@ -10,9 +9,9 @@ import traceback
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, NamedTuple
+from unittest import mock
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
 from aepsl.base.errors import InputError
 
@@ -39,19 +38,15 @@ def measured(
     prepare(folder, *arguments), a function of a module, gives the Case; each process has its own folder. The rates of
     the processes are added up. Raises InputError if one of them fails; its traceback is printed before.
     """
-    before = dict(os.environ)
-    os.environ.update(ENVIRONMENT)  # the libraries read it as they load
+    one_thread = mock.patch.dict(os.environ, ENVIRONMENT)  # the libraries read it as they load
     try:
-        with SPAWN.Manager() as manager, ProcessPoolExecutor(processes, SPAWN) as pool:
+        with one_thread, SPAWN.Manager() as manager, ProcessPoolExecutor(processes, SPAWN) as pool:
             barrier = manager.Barrier(processes)
             started = [pool.submit(_measure, prepare, arguments, repeats, barrier) for _ in range(processes)]
             rates, bounds, peaks = zip(*(each.result() for each in started))
     except Exception:
         message = f"{prepare.__name__}{arguments} could not be measured; the lines above say why"
         raise InputError(message) from None
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
     return sum(rates), sum(bounds), max(peaks)
 
 
@@ -94,13 +89,3 @@ def in_a_process(function: Callable, *arguments: Any) -> Any:
 def peak_mib() -> float:
     """Peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def blas() -> dict[str, str]:
-    """{'blas': the library that this process has loaded, 'blas_kernel': the kernel that it has chosen}."""
-    for library in threadpool_info():
-        if library["internal_api"] == "openblas":
-            kernel = ctypes.CDLL(library["filepath"]).openblas_get_corename
-            kernel.restype = ctypes.c_char_p
-            return dict(blas=os.path.basename(library["filepath"]), blas_kernel=kernel().decode())
-    return dict(blas="unknown")

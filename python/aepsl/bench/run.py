@@ -24,28 +24,23 @@ def rows(name: str, bench: dict) -> list[dict]:
     its own bound. Raises InputError for a run without the times when its jobs began.
     """
     graph = Graph(experiments.load(name))
-    run = graph.run
-    jobs = jobs_of(run)
+    jobs = jobs_of(graph.run)
     kinds = {stage.name: stage.kind for stage in graph.stages.values()}
-    cores, clock = read_json(run.results)["host"]["cores"], wall_clock([took for _, took in jobs])
-    found: dict[str, list[float]] = {}
+    used: dict[str, list[float]] = {}
     for stage, took in jobs:
-        found.setdefault(kinds.get(stage, stage.split(".")[0]), []).append(took["cpu_seconds"])
-    result = []
-
-    def add(what, jobs, seconds, ratio=None, bound=0.0):
-        share = seconds / (cores * clock)
-        row = dict(what=what, jobs=jobs, core_seconds=float(seconds), ratio=ratio)
-        result.append(dict(row, bound_core_seconds=bound, share=share))
-
-    for kind, seconds in found.items():
-        ratio = ratio_of(bench, name, kind)
-        add(kind, len(seconds), sum(seconds), ratio, float(sum(seconds) * (ratio or 1)))
-    bounds = sum(row["bound_core_seconds"] for row in result)
-    add("starting the jobs", len(jobs), sum(took["ended"] - took["seconds"] - took["started"] for _, took in jobs))
-    add("no job's", None, cores * clock - sum(row["core_seconds"] for row in result))
-    add(f"{cores} cores, {clock:.0f} s", len(jobs), cores * clock, bounds / (cores * clock), bounds)
-    return result
+        used.setdefault(kinds.get(stage, stage.split(".")[0]), []).append(took["cpu_seconds"])
+    found: list[tuple] = []
+    for kind, each in used.items():
+        seconds, ratio = float(sum(each)), ratio_of(bench, name, kind)
+        found.append((kind, len(each), seconds, ratio, seconds * (ratio or 1)))
+    cores, clock = read_json(graph.run.results)["host"]["cores"], wall_clock([took for _, took in jobs])
+    whole, bounds = cores * clock, sum(bound for *_, bound in found)
+    starting = sum(took["ended"] - took["seconds"] - took["started"] for _, took in jobs)
+    found.append(("starting the jobs", len(jobs), float(starting), None, 0.0))
+    found.append(("no job's", None, whole - sum(seconds for _, _, seconds, *_ in found), None, 0.0))
+    found.append((f"{cores} cores, {clock:.0f} s", len(jobs), whole, bounds / whole, bounds))
+    keys = ("what", "jobs", "core_seconds", "ratio", "bound_core_seconds")
+    return [dict(zip(keys, row), share=row[2] / whole) for row in found]
 
 
 def jobs_of(run: RunFolder) -> list[tuple[str, dict]]:

@@ -5,7 +5,7 @@ Caffe ends the process at any error of CUDA, so each check has a process of its 
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import caffe
 
@@ -114,11 +114,10 @@ def _dotted(version):
 
 def report(name: str, check: Callable[..., str], *arguments: Any) -> bool:
     """Run a check in a process of its own and print its line; returns whether it passed."""
-    text: Union[str, InputError]
     try:
         word, text = "ok", in_a_process(check, *arguments)
     except InputError as error:
-        word, text = "FAILED", error
+        word, text = "FAILED", str(error)
     print(f"{name:18}{word:8}{text}", flush=True)
     return word == "ok"
 

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Optional
+from typing import Optional
 
 from aepsl import cli
 from aepsl.base.errors import InputError
@@ -123,21 +123,18 @@ def speed(gpu: int, experiment: Experiment) -> dict:
     """{"rows", "images_per_second"} of the experiment's trainings: speed and memory, computed and measured."""
     in_a_process(device.use, gpu)  # fails at once if it is missing; a context of this process would count as used
     card = roofline.known(cuda.name(gpu))
+    of_another = "" if card else f", expected of a {costs.REFERENCE}"
     rates: dict[str, float] = {}
-    memory: list[list[Any]] = []
+    speeds, memory = [], []
     for task in TASKS:
         print(f"{task}, {ITERATIONS} iterations", flush=True)
         batch = experiment.training.of(task).batch
         seconds, used = in_a_process(trained, gpu, experiment.name, task, batch, ITERATIONS)  # with no other's memory
         rates[task] = round(ITERATIONS * batch / seconds, 2)
-        memory.append([f"{task}, GiB", costs.memory_of_training(experiment, task) / GIB, used / GIB])
-    of_another = "" if card else f", expected of a {costs.REFERENCE}"
-    rows: list[list[Any]] = [
-        [f"{task}, images/s{of_another}", costs.images_per_second(experiment, task, card), rates[task]]
-        for task in TASKS
-    ]
-    rows = [[what, f"{computed:.1f}", f"{seen:.1f}"] for what, computed, seen in rows + memory]
-    return dict(rows=rows, images_per_second=rates)
+        computed = costs.images_per_second(experiment, task, card), costs.memory_of_training(experiment, task) / GIB
+        speeds.append([f"{task}, images/s{of_another}", f"{computed[0]:.1f}", f"{rates[task]:.1f}"])
+        memory.append([f"{task}, GiB", f"{computed[1]:.1f}", f"{used / GIB:.1f}"])
+    return dict(rows=speeds + memory, images_per_second=rates)
 
 
 PARTS = {"agreement": compare, "speed": speed, "speed-tf32": speed}

@@ -3,7 +3,7 @@
 import io
 import os
 import re
-from collections.abc import Sequence
+import subprocess
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from aepsl.evaluation.evaluate import WRONG_KINDS
 from aepsl.graph.graph import Graph
 from aepsl.paper import published
-from aepsl.report.tables import SHARES, size_names
+from aepsl.report.tables import SHARES, of_sizes, of_thresholds
 from aepsl.settings.typed import Experiment
-
-Needs = dict[str, Sequence[str]]  # {stage: stages whose results it needs}
 
 STYLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "charts.mplstyle")
 # The colours that matplotlib draws with, also in STYLE, and the page's variables that replace them.
@@ -27,7 +25,13 @@ STEP_COLOURS = ["#3b6fb6", "#2a9d8f", "#d18b1d", "#b5476b", "#7a5bb0", "#6b7280"
 SHARE_COLOURS = dict(zip(SHARES, STEP_COLOURS))
 WRONG_COLOURS = dict(zip(WRONG_KINDS, (STEP_COLOURS[2], STEP_COLOURS[4], STEP_COLOURS[3])))
 ABOVE = dict(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # a legend above its axes
-LANES = dict(classification=0, mine=0, results=0, masks=1, saliency=2)  # {kind of stage: its lane} in the graph
+# The graph of stages, in Graphviz's language.
+STAGES_GRAPH = f"""digraph {{
+bgcolor=transparent; rankdir=LR; nodesep=0.08; ranksep=0.2
+node [shape=box, style="rounded,filled", color="{INK}", fontname="sans-serif", fontsize=9, height=0.22, margin="0.08,0"]
+edge [arrowhead=none, color="{FAINT}"]
+%s
+}}"""
 CURVE_POINTS = 60  # most points of a curve; each is the mean of several iterations
 
 
@@ -41,36 +45,43 @@ class Chart(NamedTuple):
 
 def by_section(experiment: Experiment, found: dict) -> dict[str, list[Chart]]:
     """{section: its charts, without those that have no data}; found: report.gathered's."""
-    mined, tried = found["mining"], found["thresholds"]
-    thresholds = {f"{kind} {value}": each for threshold, each in tried for kind, value in threshold.items()}
-    sizes = found["rows"].get(found["main"], {}).get("by_size")
+    errors = {name: row["errors"] for name, row in found["rows"].items()}
+    by_size = {f"{size}\n{each['objects']} objects": each for size, each in of_sizes(found).items()}
     done = {stage.name for stage in Graph(experiment).needed()} - set(found["missing"])
+    of_each, each_size = "missed, confused and false pixels, one bar for each row", "the pixels of objects of that size"
     every = dict(
         mining=[
             found["losses"] and loss(found, experiment),
-            mined and shares(mined, "Mined regions after each step", "step"),
-            tried and shares(thresholds, "Step 1 with other thresholds", "threshold"),
+            _shares("Mined regions after each step", "step", found["mining"]),
+            _shares("Step 1 with other thresholds", "threshold", of_thresholds(found)),
         ],
-        wrong=[found["rows"] and wrong(found), sizes and by_size(sizes)],
+        wrong=[
+            _bars("Wrong pixels of each row, with CRF", of_each, errors, "the objects' pixels", 0.2),
+            _bars("Wrong pixels by size of object", "missed and confused pixels by size of object", by_size, each_size),
+        ],
         made=[stages(experiment, done)],
     )
     return {section: list(filter(None, drawn)) for section, drawn in every.items()}
 
 
-def _chart(title, alt, draw, width=4.6, height=2.7):
+def _chart(title, alt, draw, height=2.7):
     """The Chart that draw(axes) makes; title: unique on the page."""
     with style.context([STYLE, {"svg.hashsalt": title}]):
-        figure = Figure(figsize=(width, height))
+        figure = Figure(figsize=(4.6, height))
         draw(figure.subplots())
         text = io.StringIO()
         tight = dict(bbox_inches="tight", pad_inches=0.05)
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None}, **tight)
-    svg = text.getvalue()
+    return Chart(_for_page(text.getvalue()), title, alt)
+
+
+def _for_page(svg):
+    """An SVG file as an element of the page, in the page's colours."""
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # every chart has the same ids
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, variable)
-    return Chart(svg, title, alt)
+    return svg
 
 
 def loss(found: dict, experiment: Experiment) -> Chart:
@@ -86,10 +97,11 @@ def loss(found: dict, experiment: Experiment) -> Chart:
             x, y = np.array([part.mean(axis=0) for part in parts]).T
             x = x * settings.batch / images
             last = max(last, x[-1])
-            axes.plot(x, y, color=STEP_COLOURS[k % len(STEP_COLOURS)], label=f"step {step[len('step') :]}")
+            colour = STEP_COLOURS[k % len(STEP_COLOURS)]
+            axes.plot(x, y, color=colour, label=f"step {step[len('step') :]}")
             theirs = published.CONVERGED_LOSSES.get(k + 1) if found["paper"] else None
             if theirs:
-                axes.plot([last * 1.02], [theirs], marker="<", color=STEP_COLOURS[k % len(STEP_COLOURS)], clip_on=False)
+                axes.plot([last * 1.02], [theirs], marker="<", color=colour, clip_on=False)
         axes.axhline(bound, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=f"bound {bound:g}")
         axes.set(xlabel="epoch", ylabel="classification loss", ylim=(0, None), xlim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -100,11 +112,11 @@ def loss(found: dict, experiment: Experiment) -> Chart:
     return _chart("Figure 5a. Classification loss by epoch and step", alt, draw)
 
 
-def _bars(title, what, rows, colours, xlabel, height, are_parts=False):
-    """A Chart of horizontal bars.
+def _bars(title, what, rows, of, height=0.35, colours=WRONG_COLOURS, are_parts=True):
+    """A Chart of horizontal bars; None without rows.
 
-    what: the content, for its alt; rows: {label: {kind: percent}}; height: of a row, in inches; are_parts: whether the
-    kinds are parts of one bar.
+    what: the content, for its alt; rows: {label: {kind: percent}}; of: what 100 percent are; height: of a row, in
+    inches; are_parts: whether the kinds are parts of one bar.
     """
 
     def draw(axes):
@@ -121,79 +133,34 @@ def _bars(title, what, rows, colours, xlabel, height, are_parts=False):
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
         axes.grid(False, axis="y")
-        axes.set(xlabel=xlabel)
+        axes.set(xlabel=f"percent of {of}")
         if axes.containers:  # else no bar is longer than 0
             axes.legend(**ABOVE)
 
-    return _chart(title, f"Bars of {what}; the table below has the numbers.", draw, height=0.8 + height * len(rows))
+    alt = f"Bars of {what}; the table below has the numbers."
+    return _chart(title, alt, draw, height=0.8 + height * len(rows)) if rows else None
 
 
-def shares(rows: dict, title: str, label: str) -> Chart:
-    """Recall, precision and erased share as bars; rows: {label: {"recall": ..., ...}}, in 0 ... 1."""
+def _shares(title, label, rows):
+    """A Chart of SHARES; rows: {label: {"recall": ..., ...}}, in 0 ... 1."""
     rows = {name: {key: 100 * share for key, share in row.items()} for name, row in rows.items()}
     what = f"recall, precision and erased share for each {label}"
-    return _bars(title, what, rows, SHARE_COLOURS, "percent of pixels", 0.35)
-
-
-def wrong(found: dict) -> Chart:
-    """The kinds of wrong pixels of each row, as bars."""
-    rows = {name: row["errors"] for name, row in found["rows"].items()}
-    what, xlabel = "missed, confused and false pixels, one bar for each row", "percent of the objects' pixels"
-    return _bars("Wrong pixels of each row, with CRF", what, rows, WRONG_COLOURS, xlabel, 0.2, are_parts=True)
-
-
-def by_size(sizes: list[dict]) -> Chart:
-    """Wrong pixels by size of object, as bars; sizes: a row's `by_size`."""
-    rows = {f"{name}\n{each['objects']} objects": each for name, each in zip(size_names(sizes), sizes)}
-    what, xlabel = "missed and confused pixels by size of object", "percent of the pixels of objects of that size"
-    return _bars("Wrong pixels by size of object", what, rows, WRONG_COLOURS, xlabel, 0.35, are_parts=True)
+    return _bars(title, what, rows, "pixels", colours=SHARE_COLOURS, are_parts=False)
 
 
 def stages(experiment: Experiment, done: set[str]) -> Chart:
-    """The graph of the run's stages; those in `done` are filled."""
-    needs = needed(experiment)
-    places = placed(needs)
-
-    def draw(axes):
-        for name, others in needs.items():
-            x1, y1 = places[name]
-            for x0, y0 in (places[other] for other in others):
-                x = x0 if y1 > y0 else x1  # to a lower lane: down first; to the results: along first
-                axes.plot([x0, x, x1], [y0, y1 if y1 > y0 else y0, y1], color=FAINT, linewidth=1.2, zorder=1)
-        for name, (x, y) in places.items():
-            face = dict(facecolor=STEP_COLOURS[1] if name in done else SURFACE, edgecolor=INK, linewidth=0.6)
-            text = re.sub(r"(classification|segmentation)\.", "train ", name).replace("segment.val.", "val ")
-            colour = "#ffffff" if name in done else INK
-            box = dict(boxstyle="round,pad=0.35", **face)
-            axes.text(x, y, text.replace(".", " "), ha="center", va="center", fontsize=7, color=colour, bbox=box)
-        wide, tall = (max(place[k] for place in places.values()) for k in (0, 1))
-        axes.set(xlim=(-0.6, wide + 0.6), ylim=(tall + 0.6, -0.6))
-        axes.axis("off")
-
-    alt = f"The {len(needs)} stages from left to right, each linked to those that it needs; filled ones are done."
+    """The stages that take long, and the results, as Graphviz places them; those in `done` are filled."""
+    graph = Graph(experiment)
+    shown = {stage.name: stage.needs for stage in [*graph.shown(), graph.stages["results"]]}
+    lines = []
+    for name, needs in shown.items():
+        label = re.sub(r"(classification|segmentation)\.", "train ", name).replace("segment.val.", "val ")
+        fill, ink = (STEP_COLOURS[1], "#ffffff") if name in done else (SURFACE, INK)
+        lines.append(f'"{name}" [label="{label.replace(".", " ")}" fillcolor="{fill}" fontcolor="{ink}"]')
+        lines += [f'"{other}" -> "{name}"' for other in needs if other in shown]
+    graph_of = STAGES_GRAPH % "\n".join(lines)
+    svg = subprocess.run(["dot", "-Tsvg"], input=graph_of, stdout=subprocess.PIPE, text=True, check=True).stdout
+    alt = f"The {len(shown)} stages from left to right, each linked to those that it needs; filled ones are done."
     if experiment.segmentation_start == "step1":
         alt += " The nets begin with the weights of classification step 1."
-    width, height = (max(place[k] for place in places.values()) + 1 for k in (0, 1))
-    return _chart("The stages, in their order", alt, draw, 1.05 * width, 0.27 * height + 0.3)
-
-
-def placed(needs: Needs) -> dict[str, tuple[int, int]]:
-    """{stage: (column, lane)}: erasing in the first lanes, then a lane for each row that is segmented, with its net."""
-    columns: dict[str, int] = {}
-    for name in needs:  # a stage comes after all that it needs
-        columns[name] = max([columns[other] + 1 for other in needs[name]], default=0)
-    lanes = {name: LANES[name.split(".")[0]] for name in needs if name.split(".")[0] in LANES}
-    for lane, row in enumerate([name for name in needs if name.startswith("segment.")], 1 + max(LANES.values())):
-        line = [row]  # followed by its net, the masks that this learns from, and so on
-        for name in line:
-            if name not in lanes:
-                lanes[name] = lane
-                line += needs[name]
-    return {name: (columns[name], lanes[name]) for name in needs}
-
-
-def needed(experiment: Experiment) -> Needs:
-    """The stages that take long, and the results, each after the stages that it needs."""
-    graph = Graph(experiment)
-    needs = {stage.name: stage.needs for stage in [*graph.shown(), graph.stages["results"]]}
-    return {name: [other for other in others if other in needs] for name, others in needs.items()}
+    return Chart(_for_page(svg), "The stages, in their order", alt)

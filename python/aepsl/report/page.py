@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import jinja2
 
@@ -22,14 +22,6 @@ NARROW = 8  # columns of figures that fit on a terminal
 PRINTED = 26  # columns that fit on a printed page
 
 
-class Section(NamedTuple):
-    """The charts, tables and strips of a section of the page; page.html has its title and its text."""
-
-    charts: list
-    tables: list
-    strips: list
-
-
 def run(experiment: Experiment, found: dict, data: Optional[str] = None) -> str:
     """Write the page of a run, and return its path; found: report.gathered's; data: root of the data set, or None."""
     album = Album(experiment, Dataset(data, experiment.classes)) if data else None
@@ -40,13 +32,14 @@ def run(experiment: Experiment, found: dict, data: Optional[str] = None) -> str:
 
 def html(experiment: Experiment, found: dict, album: Optional[Album] = None) -> str:
     """The page as text; album: makes the pictures, None for a page without pictures."""
-    charted, tabled = charts.by_section(experiment, found), tables.by_section(experiment, found)
     strips = album.by_section(found) if album else {}
-    sections = {name: Section(*(each.get(name, []) for each in (charted, tabled, strips))) for name in SECTIONS}
+    charted, tabled = charts.by_section(experiment, found), tables.by_section(experiment, found)
+    shown: Any = dict(charts=charted, tables=tabled, strips=strips)  # as page.html names them
+    sections = {name: {kind: each.get(name, []) for kind, each in shown.items()} for name in SECTIONS}
     mining = experiment.mining
     return rendered(
         "page.html",
-        sections={name: section for name, section in sections.items() if any(section)},
+        sections={name: section for name, section in sections.items() if any(section.values())},
         first=album.first(strips["erasing"][0]) if album else [],
         legend=album.legend() if album else [],
         step_colours=[(f"step {t + 1}", charts.STEP_COLOURS[t]) for t in range(mining.merge + 1)],

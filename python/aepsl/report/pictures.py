@@ -13,7 +13,7 @@ from PIL import Image
 
 from aepsl.data.dataset import IGNORE, Dataset, png
 from aepsl.graph.run_folder import RunFolder
-from aepsl.images.pictures import VOC_PALETTE, palette, read_indexed
+from aepsl.images.pictures import VOC_PALETTE, palette, read_indexed, within
 from aepsl.report.charts import STEP_COLOURS
 from aepsl.settings.typed import Experiment
 from aepsl.stages import mine
@@ -124,7 +124,7 @@ class Album:
 
     def image(self, image_id: str, title: str) -> Picture:
         """The image itself."""
-        return Picture(title, fitted(self.dataset.image(image_id)[:, :, ::-1]), f"The image {image_id}")
+        return Picture(title, within(self.dataset.image(image_id)[:, :, ::-1], PICTURE_SIDE), f"The image {image_id}")
 
     def _grey(self, image_id):
         return cv2.cvtColor(self.dataset.image(image_id), cv2.COLOR_BGR2GRAY)[:, :, None]
@@ -138,7 +138,7 @@ class Album:
         colours = cm.get_cmap("inferno")(heat[:, :, 0])[:, :, :3] * 255
         shown = np.round(grey * (1 - 0.8 * heat) * 0.8 + 0.8 * heat * colours + 0.2 * heat * grey).clip(0, 255)
         alt = f"Where the classification net of step {t} looks at in {image_id}, bright for most"
-        return Picture(f"heat map {t}", fitted(shown.astype(np.uint8)), alt)
+        return Picture(f"heat map {t}", within(shown.astype(np.uint8), PICTURE_SIDE), alt)
 
     def erased(self, image_id: str, t: int, title: str) -> Picture:
         """The image with the regions of steps 1 to t erased."""
@@ -147,21 +147,20 @@ class Album:
             return Picture(title, None, NO_PICTURE)
         mean = np.round(self.experiment.data.mean[::-1]).astype(np.uint8)
         left = np.where(bits[:, :, None] > 0, mean, self.dataset.image(image_id)[:, :, ::-1])
-        return Picture(title, fitted(left), f"{image_id} with the mined regions filled with the mean colour")
+        alt = f"{image_id} with the mined regions filled with the mean colour"
+        return Picture(title, within(left, PICTURE_SIDE), alt)
 
     def regions(self, image_id: str, last: int, title: str, note: str = "") -> Picture:
         """The mined regions of steps 1 to `last` over the image in grey, in the colour of the step that found them."""
         all_bits = [_there(self.folder.regions(t), image_id) for t in range(1, last + 1)]
         if any(bits is None for bits in all_bits):
             return Picture(title, None, NO_PICTURE)
-        shown = np.repeat(self._grey(image_id), 3, axis=2) * 0.75
-        before = np.zeros(shown.shape[:2], bool)
-        for k, bits in enumerate(all_bits):
-            new = (bits > 0) & ~before
-            shown[new] = 0.35 * shown[new] + 0.65 * 255 * np.array(to_rgb(STEP_COLOURS[k % len(STEP_COLOURS)]))
-            before = bits > 0
+        mined, grey = np.stack(all_bits) > 0, 0.75 * self._grey(image_id)
+        colours = 255 * np.array([to_rgb(STEP_COLOURS[k % len(STEP_COLOURS)]) for k in range(last)])
+        of_steps = 0.35 * grey + 0.65 * colours[mined.argmax(axis=0)]  # of the first step that found a pixel
+        shown = np.where(mined.any(axis=0)[:, :, None], of_steps, grey)
         alt = f"The regions of {image_id} that each step mined, each in its step's colour"
-        return Picture(title, fitted(np.round(shown).astype(np.uint8)), alt, note)
+        return Picture(title, within(np.round(shown).astype(np.uint8), PICTURE_SIDE), alt, note)
 
     def mask(self, folder: Optional[str], image_id: str, title: str) -> Picture:
         """A mask in VOC's palette."""
@@ -171,7 +170,7 @@ class Album:
         values = np.unique(mask).tolist()
         self.seen.update(values)
         shares = (f"{self.names.get(v, v)} {100 * np.mean(mask == v):.0f}%" for v in values)
-        return Picture(title, fitted(mask), f"{title} of {image_id}: {', '.join(shares)}")
+        return Picture(title, within(mask, PICTURE_SIDE), f"{title} of {image_id}: {', '.join(shares)}")
 
     def truth(self, image_id: str) -> Picture:
         """The true mask."""
@@ -181,14 +180,6 @@ class Album:
         """[(name, colour)] of the mask values in the pictures."""
         colours = palette()
         return [(self.names.get(v, str(v)), "#{:02x}{:02x}{:02x}".format(*colours[v])) for v in sorted(self.seen)]
-
-
-def fitted(pixels: np.ndarray) -> np.ndarray:
-    """H x W x 3 uint8, or a mask H x W, reduced to at most PICTURE_SIDE."""
-    factor = min(1, PICTURE_SIDE / max(pixels.shape[:2]))
-    size = [max(1, round(side * factor)) for side in pixels.shape[1::-1]]
-    how = Image.LANCZOS if pixels.ndim == 3 else Image.NEAREST
-    return np.array(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, how)) if factor < 1 else pixels
 
 
 def _there(folder, image_id):

@@ -67,14 +67,11 @@ def gathered(experiment: Experiment, data: Optional[str] = None) -> dict:
         is_there = lambda path: written.is_sound(path, faults)  # noqa: E731
         there = results.erasing(folder, range(1, experiment.mining.steps + 1), is_there)
         there["seconds"], there["peak_mib"] = written.took(folder, faults)
-    empty: dict = {
-        key: {} for key in ("rows", "mining", "losses", "psl", "background", "examples", "seconds", "peak_mib")
-    }
-    found = {**empty, "thresholds": [], "main": recipes.main_row(experiment.rows), **there}
+    found: dict = {part: {} for part in "rows mining losses psl background examples seconds peak_mib".split()}
+    found.update(dict(thresholds=[], main=recipes.main_row(experiment.rows)), **there)
     missing = [stage.name for stage in stages_of.needed() if not stages_of.is_done(stage.name)]
     paper = experiment.name == published.PAPERS_EXPERIMENT
-    images = written.images(folder, faults)
-    lines, others = today.lines(experiment, data)
+    images, (lines, others) = written.images(folder, faults), today.lines(experiment, data)
     notes = [*faults.values(), *lines]
     return dict(found, paper=paper, images=images, missing=missing, notes=notes, others=others)
 
@@ -83,8 +80,6 @@ def main(argv: Optional[list[str]] = None) -> None:
     written = lambda asked: dict(written=os.path.dirname(RunFolder(asked.experiment.name).page))  # noqa: E731
     parser = cli.parser(__doc__, places=written)
     parser.add_argument("experiment", type=graph.of_run, help="whose run, finished or not")
-    parser.add_argument(
-        "--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout, for the pictures"
-    )
+    parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, for pictures")
     parser.add_argument("--format", dest="form", choices=("text", "md"), default="text", help="md: Markdown, no page")
     run(**vars(parser.parse_args(argv)))

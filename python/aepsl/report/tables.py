@@ -124,7 +124,7 @@ def mining(found: dict) -> Table:
 
 def thresholds(found: dict) -> Table:
     """Mined regions of step 1 with other thresholds."""
-    rows = [[f"{kind} {value}", *_shares(row)] for each, row in found["thresholds"] for kind, value in each.items()]
+    rows = [[threshold, *_shares(row)] for threshold, row in of_thresholds(found).items()]
     note = "What step 1 would have mined; in percent of pixels."
     return Table("Sensitivity of the erasing threshold", ["threshold", *SHARES], rows, note)
 
@@ -168,17 +168,22 @@ def wrong(found: dict) -> Table:
 
 def by_size(found: dict) -> Table:
     """Wrong pixels of the main row by size of object."""
-    sizes = found["rows"].get(found["main"], {}).get("by_size", [])
     rows = [
-        [name, str(each["objects"]), number(each["missed"]), number(each["confused"])]
-        for name, each in zip(size_names(sizes), sizes)
+        [size, str(each["objects"]), number(each["missed"]), number(each["confused"])]
+        for size, each in of_sizes(found).items()
     ]
     note = f"Of {found['main']} with CRF, in percent of the pixels of the objects of that size. An object is a "
     note += "connected piece of one class in the true mask."
     return Table("Wrong pixels by size of object", ["an object takes", "objects", "missed", "confused"], rows, note)
 
 
-def size_names(sizes: list[dict]) -> list[str]:
-    """'1 to 4% of the image' for each element of a row's `by_size`."""
+def of_sizes(found: dict) -> dict[str, dict]:
+    """{'1 to 4% of the image': wrong pixels of objects of that size}, of the main row."""
+    sizes = found["rows"].get(found["main"], {}).get("by_size", [])
     bounds = [0, *(100 * each["most"] for each in sizes)]
-    return [f"{least:g} to {most:g}% of the image" for least, most in zip(bounds, bounds[1:])]
+    return {f"{least:g} to {most:g}% of the image": each for least, most, each in zip(bounds, bounds[1:], sizes)}
+
+
+def of_thresholds(found: dict) -> dict[str, dict]:
+    """{'of_max 0.2': recall, precision and erased share of step 1}, in 0 ... 1."""
+    return {f"{kind} {value}": row for threshold, row in found["thresholds"] for kind, value in threshold.items()}

@@ -1,8 +1,9 @@
 """Compares the baselines that were run with AE-PSL's runs on the same images, in one table with intervals."""
 
 import os
+import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 from aepsl import cli, places
@@ -13,6 +14,7 @@ from aepsl.baselines import folder, profile, tables
 from aepsl.data.dataset import Dataset, in_folder
 from aepsl.evaluation import bootstrap
 from aepsl.graph import graph, run_folder
+from aepsl.graph.run_folder import RunFolder
 from aepsl.paper import recipes
 from aepsl.report import page
 from aepsl.tools import compare
@@ -29,8 +31,21 @@ def run(data: str, list_name: str = "val", draws: int = bootstrap.DRAWS) -> Tabl
     """
     dataset = Dataset(data)
     ids = dataset.ids(list_name)
-    runs = [text for text, masks in _runs(dataset).items() if _has(text, masks, ids)]
-    names = [name for name in folder.known() if _has(name, folder.masks(name), ids) and _is_of(name, dataset, ids)]
+
+    def of_run(name):
+        run, experiment = RunFolder(name), graph.of_run(name)
+        if list(experiment.classes) != dataset.classes:
+            raise InputError(f"{run.path}: has other classes")
+        row = recipes.main_row(experiment.rows)
+        return _with_masks(f"{run.path}:{row}", run.segmented("val", row) + "/crf", ids)
+
+    def of_baseline(name):
+        folder.check([_with_masks(name, folder.masks(name), ids)], dataset, ids)
+        return name
+
+    folders = sorted(path.name for path in pathlib.Path(run_folder.ROOT).glob("*"))
+    runs = _found(of_run, [name for name in folders if os.path.exists(RunFolder(name).settings)])
+    names = _found(of_baseline, folder.known())
     if len(runs) + len(names) < 2:
         remedy = "`make baseline` runs a baseline, `make reproduce` AE-PSL"
         raise InputError(f"{data}: {', '.join([*runs, *names]) or 'nothing'} was run on its {list_name}; {remedy}")
@@ -40,42 +55,23 @@ def run(data: str, list_name: str = "val", draws: int = bootstrap.DRAWS) -> Tabl
     return table
 
 
-def _runs(dataset: Dataset) -> dict[str, str]:
-    """{runs/NAME:ROW: the folder of its masks} of the runs with the data set's classes."""
-    found = {}
-    names = sorted(os.listdir(run_folder.ROOT)) if os.path.isdir(run_folder.ROOT) else []
-    for run in filter(lambda run: os.path.exists(run.settings), map(run_folder.RunFolder, names)):
+def _found(find: Callable[[str], str], names: Iterable[str]) -> list[str]:
+    """find(name) of each name. A line on stderr tells each InputError, and that what it is of is left out."""
+    found = []
+    for name in names:
         try:
-            experiment = graph.of_run(os.path.basename(run.path))
+            found.append(find(name))
         except InputError as error:
-            _say(str(error))
-            continue
-        if list(experiment.classes) == dataset.classes:
-            row = recipes.main_row(experiment.rows)
-            found[f"{run.path}:{row}"] = run.segmented("val", row) + "/crf"
-        else:
-            _say(f"{run.path}: has other classes")
+            print(f"{error}; it is left out", file=sys.stderr)
     return found
 
 
-def _has(name: str, masks: str, ids: Sequence[str]) -> bool:
-    missing = [path for path in in_folder(masks, ids) if not os.path.exists(path)]
+def _with_masks(name: str, masks: str, ids: Sequence[str]) -> str:
+    """The name; InputError if the folder `masks` lacks one of the images."""
+    missing = next((path for path in in_folder(masks, ids) if not os.path.exists(path)), None)
     if missing:
-        _say(f"{name}: has no {missing[0]}")
-    return not missing
-
-
-def _is_of(name: str, dataset: Dataset, ids: Sequence[str]) -> bool:
-    try:
-        folder.check([name], dataset, ids)
-    except InputError as error:
-        _say(str(error))
-        return False
-    return True
-
-
-def _say(line: str) -> None:
-    print(f"{line}; it is left out", file=sys.stderr)
+        raise InputError(f"{name}: has no {missing}")
+    return name
 
 
 def _table(result: dict[str, Any], baselines: Mapping[str, dict[str, Any]]) -> Table:
@@ -89,14 +85,9 @@ def _table(result: dict[str, Any], baselines: Mapping[str, dict[str, Any]]) -> T
     return Table(f"{result['images']} images", ["method", "mIoU", *DIFFERENCE, "published"], rows, note)
 
 
-def _places(asked: Any) -> dict[str, Any]:
-    return dict(places.of_run(), written=PAGE)
-
-
 def main(argv: Optional[list[str]] = None) -> None:
-    parser = cli.parser(__doc__, places=_places)
-    data = os.environ.get("DATA") or None
-    parser.add_argument("--data", default=data, help="root of the data set, in VOC layout")
+    parser = cli.parser(__doc__, places=lambda asked: dict(places.of_run(), written=PAGE))
+    parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, in VOC layout")
     parser.add_argument("--list", dest="list_name", default="val", help="its name, or the path of a list of ids (val)")
     parser.add_argument("--draws", type=cli.number(1), default=bootstrap.DRAWS, help="of the bootstrap (%(default)s)")
     parser.add_argument("--profiles", action="store_true", help="print a table of all profiles, as Markdown")

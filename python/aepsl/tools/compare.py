@@ -189,24 +189,25 @@ def compared(
 def main(argv: Optional[list[str]] = None) -> None:
     parser = cli.parser(__doc__, places=_places)
     parser.add_argument("--experiment", type=experiments.load, metavar="NAME", help="its classes and list are used")
-    parser.add_argument("--run", action="append", default=[], metavar="runs/NAME:ROW", help="a row of a run")
-    parser.add_argument("--baseline", action="append", default=[], metavar="NAME", help="a baseline that was run")
-    parser.add_argument("--pred", action="append", default=[], metavar="PATH", help="a folder, .tgz or .pkl of masks")
-    parser.add_argument("--list", help="val, or the path of a list of ids (the experiment's val)")
+    several: Any = dict(action="append", default=[])
+    parser.add_argument("--run", metavar="runs/NAME:ROW", help="a row of a run", **several)
+    parser.add_argument("--baseline", metavar="NAME", help="a baseline that was run", **several)
+    parser.add_argument("--pred", metavar="PATH", help="a folder, .tgz or .pkl of masks", **several)
+    parser.add_argument("--list", dest="list_name", help="val, or the path of a list of ids (the experiment's val)")
     parser.add_argument("--data", default=os.environ.get("DATA") or None, help="root of the data set, in VOC layout")
     parser.add_argument("--draws", type=cli.number(1), default=bootstrap.DRAWS, help="of the bootstrap (%(default)s)")
     parser.add_argument("--json", help="file to write the figures to")
     parser.add_argument("--html", help="file to write a page to")
     parser.add_argument("--as-given", **evaluate.AS_GIVEN)
-    asked = parser.parse_args(argv)
-    for path in filter(None, (asked.json, asked.html)):
+    asked = vars(parser.parse_args(argv))
+    figures, html = asked.pop("json"), asked.pop("html")
+    for path in filter(None, (figures, html)):
         check_place(path)
-    if asked.json and asked.json == asked.html:
-        raise InputError(f"{asked.json}: cannot be both figures and page; name two files")
-    more = dict(experiment=asked.experiment, baselines=asked.baseline, as_given=asked.as_given)
-    result = run(asked.pred, asked.run, asked.list, asked.data, asked.draws, **more)
-    if asked.json:
-        write_json(asked.json, result)
-    if asked.html:
-        write_text(asked.html, page.rendered("compare.html", reference=result["reference"], tables=tables(result)))
+    if figures and figures == html:
+        raise InputError(f"{figures}: cannot be both figures and page; name two files")
+    result = run(runs=asked.pop("run"), baselines=asked.pop("baseline"), **asked)
+    if figures:
+        write_json(figures, result)
+    if html:
+        write_text(html, page.rendered("compare.html", reference=result["reference"], tables=tables(result)))
     print("\n\n".join(table.text() for table in tables(result)))

@@ -41,19 +41,16 @@ def meaning(result: dict[str, Any]) -> str:
 
 
 def _by_class(result: dict[str, Any]) -> Table:
-    ours, papers = result["methods"][result["reference"]], result["paper"]["rows"]
-    columns = ["class", result["reference"]]
-    rows = [[label, number(ours["iou"].get(label), 2)] for label in result["classes"]]
+    reference, classes = result["reference"], result["classes"]
+    iou = {name: [number(row["iou"].get(label), 2) for label in classes] for name, row in result["methods"].items()}
+    columns = [("class", classes), (reference, iou[reference])]
     for name, difference in result["differences"].items():
-        columns += [name, *DIFFERENCE]
-        for row in rows:
-            theirs = number(result["methods"][name]["iou"].get(row[0]), 2)
-            row += [theirs, *difference_cells(difference["iou"].get(row[0]))]
-    for title, paper in papers.items():
-        columns.append(f"the paper: {title}")
-        for row in rows:
-            row.append(number(paper["iou"][row[0]]))
-    return Table("IoU by class", columns, rows)
+        cells = zip(*(difference_cells(difference["iou"].get(label)) for label in classes))
+        columns += [(name, iou[name]), *zip(DIFFERENCE, cells)]
+    for title, paper in result["paper"]["rows"].items():
+        columns.append((f"the paper: {title}", [number(paper["iou"][label]) for label in classes]))
+    names, shown = zip(*columns)
+    return Table("IoU by class", names, list(zip(*shown)))
 
 
 def difference_cells(cell: Optional[dict[str, float]]) -> list[str]:

@@ -70,9 +70,7 @@ def main(argv: Optional[list[str]] = None) -> None:
     train_.add_argument("--test", metavar="FILE", help="a list of photos that are held out, to evaluate")
     train_.add_argument("--out", required=True, metavar="MODEL", help="the file to write")
     train_.add_argument("--seed", type=cli.number(0), default=1, help="seed of the trees (1)")
-    train_.add_argument(
-        "--workers", type=cli.number(1, 256), default=1, help="threads (1); with any number the same model"
-    )
+    train_.add_argument("--workers", type=cli.number(1, 256), default=1, help="threads (1), for the same model")
     evaluate.add_argument("--model", default=MODEL, help=f"the trained model ({MODEL})")
     evaluate.add_argument("--maps", metavar="DIR", help="a folder of others' maps, ID.png or ID.jpg")
     arguments = vars(parser.parse_args(argv))

@@ -8,6 +8,7 @@ sec     OUT/localization_cues.pickle, the masks S as SEC's and DSRG's Annotation
 png     OUT/ID.png, the training masks S with VOC's palette, 255 for ignored pixels
 """
 
+import itertools
 import os
 import pickle
 import shutil
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from aepsl import cli, places
 from aepsl.base.errors import InputError
 from aepsl.base.files import folder_whole, write_text
-from aepsl.data.dataset import IGNORE, LISTS, Dataset, in_folder, png
+from aepsl.data.dataset import IGNORE, LISTS, Dataset, in_folder
 from aepsl.data.regions import read
 from aepsl.graph.graph import of_run
 from aepsl.graph.run_folder import RunFolder
@@ -60,8 +61,10 @@ def run(
     ids = dataset.ids(experiment.data.train)
     if kind == "irn":
         before = in_folder(folder.regions(step - 1), ids) if step > 1 else []
-        today.check_unchanged(folder.path, [folder.model(folder.classification(step)), *before])
-        return _irn(experiment, folder, dataset, ids, step, out, gpu)
+        model = folder.model(folder.classification(step))
+        today.check_unchanged(folder.path, [model, *before])
+        _irn(ClassificationNet(experiment, model, gpu), dataset, ids, before, out)
+        return f"{out}/cam: {len(ids)} files of heat maps of the net of step {step}"
     masks = in_folder(folder.masks(step), ids)
     missing = [path for path in masks if not os.path.exists(path)]
     if missing:
@@ -121,25 +124,16 @@ def cues(mask: np.ndarray) -> np.ndarray:
     return np.stack([small[y, x], y, x]).astype(np.int16)
 
 
-def _irn(
-    experiment: Experiment,
-    folder: RunFolder,
-    dataset: Dataset,
-    ids: Sequence[str],
-    step: int,
-    out: str,
-    gpu: Optional[list[int]],
-) -> str:
-    net = ClassificationNet(experiment, folder.model(folder.classification(step)), gpu)
+def _irn(net: ClassificationNet, dataset: Dataset, ids: Sequence[str], before: Sequence[str], out: str) -> None:
+    """before: the files of the regions that are erased, or none."""
     with folder_whole(out) as beside:
         os.makedirs(os.path.join(beside, "cam"))
-        for image_id, row in zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids)):
-            erased = read(png(folder.regions(step - 1), image_id)) if step > 1 else None
+        of_images = zip(tqdm(ids, unit="image", desc=out, disable=None), dataset.labels(ids))
+        for (image_id, row), path in itertools.zip_longest(of_images, before):
             classes = np.flatnonzero(row)
-            maps = net.cam(dataset.image(image_id), classes, erased, image_id)
+            maps = net.cam(dataset.image(image_id), classes, path and read(path), image_id)
             keys = np.array(dataset.values)[classes + 1] - 1
             np.save(os.path.join(beside, "cam", image_id + ".npy"), as_irn(maps, keys), allow_pickle=True)
-    return f"{out}/cam: {len(ids)} files of heat maps of the net of step {step}"
 
 
 def as_irn(maps: np.ndarray, keys: np.ndarray) -> dict[str, np.ndarray]:

@@ -55,7 +55,8 @@ def run(
     image_id = image_id or first_shown(album)
     read = [folder.regions(t) for t in range(1, album.merge + 1)] + [masks_of(experiment, row) or ""]
     today.check_unchanged(folder.path, [png(each, image_id) for each in read])
-    draw(out, of_training(album, image_id, row), of_val(album, image_id, row), album.names)
+    above, below = of_training(album, image_id, row), of_val(album, image_id, row)
+    draw(out, above, below, {value: album.names.get(value, str(value)) for value in sorted(album.seen)})
 
 
 def first_shown(album: Album) -> str:
@@ -93,7 +94,7 @@ def of_val(album: Album, image_id: str, row: str) -> list[Picture]:
 def draw(out: str, above: Sequence[Picture], below: Sequence[Picture], names: Mapping[int, str]) -> None:
     """Write two rows of Pictures as a PNG, masks in VOC's palette, IGNORE in white.
 
-    names: {mask value: its name}. Raises InputError for a picture that the run does not have.
+    names: {mask value: its name}, of the legend. Raises InputError for a picture that the run does not have.
     """
     pictures = [*above, *below]
     lacking = [each.title for each in pictures if each.pixels is None]
@@ -105,19 +106,14 @@ def draw(out: str, above: Sequence[Picture], below: Sequence[Picture], names: Ma
     figure = Figure(figsize=(columns * INCHES, 2 * INCHES + 0.5), dpi=100)
     space = dict(left=0.005, right=0.995, bottom=0.01, top=0.93, wspace=0.04, hspace=0.16)
     grid = figure.subplots(2, columns, gridspec_kw=space)
-    values = set()
     for axes, (title, pixels, *_) in zip([*grid[0][: len(above)], *grid[1]], pictures):
         assert pixels is not None
-        if pixels.ndim == 2:
-            values.update(pixels.flat)
-            pixels = colours[pixels]
-        axes.imshow(pixels, interpolation="nearest")
+        axes.imshow(colours[pixels] if pixels.ndim == 2 else pixels, interpolation="nearest")
         axes.set_title(title, fontsize=11, pad=4)
     for axes in grid.flat:
         axes.set_anchor("N")
         axes.set_axis_off()
-    shown = {value: drawn_name(name, value) for value, name in names.items() if value in values}
-    legend = [Patch(fc=colours[value] / 255, ec="black", label=name) for value, name in shown.items()]
+    legend = [Patch(fc=colours[v] / 255, ec="black", label=drawn_name(name, v)) for v, name in names.items()]
     grid[1][len(below)].legend(handles=legend, loc="center left", frameon=False, fontsize=11)
     with written_whole(out) as beside:
         figure.savefig(beside, metadata={"Software": None})
