@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_json, read_text, write_json, write_text
+from aepsl.base.files import read_text, write_json, write_text
 from aepsl.graph import graph, run_folder
 from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.report import report
@@ -79,8 +79,7 @@ def test_a_start_says_first_which_finished_stages_it_makes_anew(made, monkeypatc
     today.tell_anew(found)
     assert capsys.readouterr().err == ""
     for job, seconds in (("segmentation.ae_step1", 3600), ("classification.step1", 50)):
-        mark = f"{found.run.path}/done/{job}.json"
-        write_json(mark, dict(read_json(mark), seconds=seconds))
+        records.keep(found.run.path, job, found.word(found.stages[job]), Made([]), dict(seconds=seconds))
     changed = experiments.changed(found.experiment, {"training.segmentation.lr": 0.5})
     records.unmark(found.run.path, "results")
     today.tell_anew(graph.Graph(changed, found.start))
