@@ -151,6 +151,15 @@ def test_only_what_a_start_needs_is_expected(voc12):
     assert len(costs.expected(Graph(voc12), gpus=1, cores=8)) > 20
 
 
+def test_a_stage_with_settings_of_its_own_is_expected_to_take_their_time(voc12, card):
+    """The net of a sweep, or of an ablation."""
+    longer = recipes.nets(4)["psl"]._replace(changes={"training.psl": dict(epochs=45, batch=10)})
+    start = Start(targets=["segmentation.psl", "segmentation.longer"], nets=dict(longer=longer))
+    expected = costs.expected(Graph(voc12, start), gpus=1, cores=8)
+    alone, triple = (expected[f"segmentation.{net}"] - costs.STARTING_GPU for net in ("psl", "longer"))
+    assert triple == pytest.approx(3 * alone, rel=1e-3)
+
+
 def test_the_stages_of_a_sweep_are_shown_while_it_works(voc12, tmp_path):
     """They are those of the last start; the rows of the tables that it does not need are not shown."""
     contents = dict.fromkeys([name for stage in Graph(voc12).stages.values() for name in stage.inputs], "")

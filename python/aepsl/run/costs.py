@@ -60,12 +60,12 @@ def expected(
     images, (seconds_of_pass, _) = images or images_of(graph), speed(gpus, cores)
     seconds = {}
     for stage in graph.shown():
-        net, passes = passes_of(graph.experiment, stage, images)
+        net, passes = passes_of(graph.settings_of(stage), stage, images)
         each = seconds_of_image(graph.experiment, stage.kind) / cores
         start = STARTING_GPU if gpus and stage.has_net else STARTING / cores
         seconds[stage.name] = float(
             (factor * passes * seconds_of_pass(net) if net else 0)
-            + (images.get(stage.images, 0) if stage.images else 0) * each
+            + images.get(stage.images or "", 0) * each
             + len(graph.jobs(stage.name)) * start
         )
     return seconds
@@ -89,7 +89,7 @@ def disk_of(graph: Graph, stage: Stage, images: Mapping[str, int]) -> float:
     """GB of a stage's results: files of its images, or the weights of a net."""
     if not (stage.images or stage.is_training):
         return 0
-    count = images.get(stage.images, 0) if stage.images else 0
+    count = images.get(stage.images or "", 0)
     return 1e-6 * count * KILOBYTES.get(stage.kind, 0) or 4e-9 * parameters(net_of(graph.experiment, stage.kind))
 
 
