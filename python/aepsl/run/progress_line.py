@@ -1,24 +1,24 @@
-"""The last line of a terminal during a run: the current jobs, their progress and speed, and the time that is left.
+"""The last line of a terminal during a run: the time that is left, the current jobs, their progress and speed.
 
-One process draws the line. The output of the stages comes to it through a pipe, so that the two do not garble each
-other. It reads the progress of the stages from the run's folder (aepsl.run.state).
+One process draws the line, with tqdm. The output of the stages comes to it through a pipe, so that the two do not
+garble each other. It reads the progress of the stages from the run's folder (aepsl.run.state).
 """
 
 import atexit
 import contextlib
-import datetime
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Optional
+from collections.abc import Mapping
+from typing import Any
+
+from tqdm import tqdm
 
 from aepsl.graph.graph import Graph
 from aepsl.run.state import UNKNOWN, State, state_of
 
 PERIOD = 1  # seconds between two updates
-ENOUGH = 60  # seconds: the time left follows the measured speed once more than this has passed, or was expected to
-CLEAR = b"\r\x1b[K"
+FORMAT = "{percentage:3.0f}%|{bar:10}| {elapsed}<{remaining} | {desc}"  # of seconds of work, as they are expected
 
 
 def begin(graph: Graph, state: dict[str, Any]) -> None:
@@ -27,19 +27,19 @@ def begin(graph: Graph, state: dict[str, Any]) -> None:
     graph: its root is an absolute path; state: a dict that the caller updates: done and total, numbers of jobs; jobs,
     {id: (job, stage)}; interrupted.
     """
-    line = Line(graph)
-    terminal = Terminal(lambda width: "" if state["interrupted"] else line.text(state, width))
-    atexit.register(terminal.close)
+    atexit.register(Terminal(Line(graph, state)).close)
 
 
 class Terminal:
-    """Passes the output of this process and its children on to the terminal, above a last line, `line(width)`."""
+    """Passes the output of this process and its children on to the terminal, above a last line."""
 
-    def __init__(self, line: Callable[[int], str]) -> None:
-        self.line, self.drawn = line, b""
-        self.lock, self.closed = threading.Lock(), threading.Event()
+    def __init__(self, line: "Line") -> None:
+        self.line, self.closed = line, threading.Event()
         self.streams = [stream for stream in (1, 2) if os.isatty(stream)]
-        self.terminal = os.dup(self.streams[-1])
+        self.terminal = os.fdopen(os.dup(self.streams[-1]), "w", encoding="utf-8", errors="surrogateescape")
+        seconds, text = line.update()
+        shown: dict[str, Any] = dict(bar_format=FORMAT, dynamic_ncols=True, leave=False)
+        self.bar = tqdm(desc=text, total=seconds, file=self.terminal, **shown)
         pipe, end = os.pipe()
         for stream in self.streams:
             os.dup2(end, stream)
@@ -51,61 +51,56 @@ class Terminal:
     def close(self) -> None:
         """Clear the line and restore the terminal."""
         self.closed.set()
-        self._write(b"")
+        with contextlib.suppress(OSError):  # the terminal was closed
+            self.bar.close()
         for stream in self.streams:
-            os.dup2(self.terminal, stream)
+            os.dup2(self.terminal.fileno(), stream)
         self.passing.join(PERIOD)  # until all is passed on; a child that still prints keeps the pipe open
 
     def _pass_on(self, pipe: int) -> None:
-        with open(pipe, "rb") as lines:
+        with open(pipe, encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
             for text in lines:
-                self._write(text)
+                with contextlib.suppress(OSError):  # the terminal was closed; the run continues
+                    tqdm.write(text, self.terminal, end="")
 
     def _redraw(self) -> None:
-        while not self.closed.wait(PERIOD):
-            self.drawn = self._line()
-            self._write(b"")
-
-    def _line(self) -> bytes:
-        with contextlib.suppress(OSError):
-            width = os.get_terminal_size(self.terminal).columns or 80
+        while not (self.closed.wait(PERIOD) or self.line.state["interrupted"]):
             try:
-                return self.line(width - 1).encode()
+                seconds, text = self.line.update()
+                self.bar.n = max(0, self.bar.total - seconds)
             except Exception as error:  # a fault of this line must not end the run
-                return f"{type(error).__name__}: {error}"[: width - 1].encode()
-        return b""
-
-    def _write(self, text: bytes) -> None:
-        with self.lock, contextlib.suppress(OSError):  # the terminal was closed; the run continues
-            text = CLEAR + text + (b"" if self.closed.is_set() else self.drawn)
-            while text:
-                text = text[os.write(self.terminal, text) :]
+                text = f"{type(error).__name__}: {error}"
+            with contextlib.suppress(OSError):
+                self.bar.set_description_str(text)
+        with contextlib.suppress(OSError):
+            self.bar.close()
 
 
 class Line:
-    """The text of the line. graph: of the run."""
+    """What the line tells; graph, state: see `begin`."""
 
-    def __init__(self, graph: Graph) -> None:
-        start, self.graph, self.expected = graph.start, graph, graph.start.seconds
-        self.lanes = start.gpus or max(1, start.cores // graph.experiment.threads)  # trainings at the same time
+    def __init__(self, graph: Graph, state: dict[str, Any]) -> None:
+        self.graph, self.state, self.expected = graph, state, graph.start.seconds
+        # trainings at the same time
+        self.lanes = graph.start.gpus or max(1, graph.start.cores // graph.experiment.threads)
         self.seen: dict[str, tuple[float, int]] = {}  # {stage: (when it was seen first, how far it was then)}
-        self.begun: Optional[tuple[float, float]] = None  # (when the line was drawn first, the expected time then)
 
-    def text(self, state: dict[str, Any], width: int) -> str:
-        """The line, `width` characters at most; state: see `begin`."""
-        names, images = list(dict.fromkeys(stage for _, stage in list(state["jobs"].values()))), self.graph.run.images()
-        states = {name: state_of(self.graph.stages[name], images) for name in names if name in self.expected}
-        left = datetime.timedelta(seconds=round(self._left(states)))
-        head = f"{state['done']}/{state['total']} jobs, {left} left"
-        short = [f"{name} {states[name].counted}" if name in states else name for name in names]
-        return fitted(head, [each + self._more(name, states) for each, name in zip(short, names)], short, width)
+    def update(self) -> tuple[float, str]:
+        """(seconds of the work that is left, as expected before; the current jobs)."""
+        names = list(dict.fromkeys(stage for _, stage in list(self.state["jobs"].values())))
+        images, stages = self.graph.run.images(), self.graph.stages
+        states = {name: state_of(stages[name], images) for name in names if name in self.expected}
+        jobs = [self._described(name, states.get(name, State())) for name in names]
+        return self._left(states), " | ".join([f"{self.state['done']}/{self.state['total']} jobs", *jobs])
 
-    def _more(self, name: str, states: Mapping[str, State]) -> str:
-        """' images', ', loss 0.123, 4.5/s': what follows a stage's name and progress where there is room."""
-        state = states.get(name, State())
+    def _described(self, name: str, state: State) -> str:
+        """'classification.step1 31/400, loss 0.123, 4.5/s': the speed since the stage was seen first."""
         if state.done is None or state.done == UNKNOWN:
-            return ""
-        text = " images" if self.graph.stages[name].images else "" if state.loss is None else f", loss {state.loss:.3f}"
+            return name
+        text = f"{name} {state.counted}"
+        text += (
+            " images" if self.graph.stages[name].images else "" if state.loss is None else f", loss {state.loss:.3f}"
+        )
         when, done = self.seen.get(name, (0, state.done + 1))
         if state.done < done:  # at first, or after a snapshot was taken up
             self.seen[name] = time.monotonic(), state.done
@@ -114,12 +109,6 @@ class Line:
         return text + (f", {rate:.1f}/s" if rate >= 1 else f", {1 / rate:.1f} s each" if rate else "")
 
     def _left(self, states: Mapping[str, State]) -> float:
-        """Seconds until the end of the run: what is expected, times how much longer the work took so far."""
-        expected, now = self._expected(states), time.monotonic()
-        when, first = self.begun = self.begun or (now, expected)
-        return expected * (now - when + ENOUGH) / (max(0, first - expected) + ENOUGH)
-
-    def _expected(self, states: Mapping[str, State]) -> float:
         """Expected seconds of the work left over all lanes, or of its longest chain if that takes longer."""
         needed = {}
         for name, seconds in self.expected.items():
@@ -128,10 +117,3 @@ class Line:
             needed[name] = 0 if self.graph.is_done(name) else seconds * left
         alone = {name: each * (1 if self.graph.stages[name].images else self.lanes) for name, each in needed.items()}
         return max(sum(needed.values()), *self.graph.longest(alone).values())
-
-
-def fitted(head: str, long: Sequence[str], short: Sequence[str], width: int) -> str:
-    """The head and as many jobs as fit: in their long form, or in the short one, or only the first ones in that."""
-    fewer = [[head, *short[:shown], f"+{len(short) - shown}"] for shown in range(len(short) - 1, 0, -1)]
-    lines = map(" | ".join, [[head, *long], [head, *short], *fewer])
-    return next((line for line in lines if len(line) <= width), head[:width])
