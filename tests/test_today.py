@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import read_text, write_json, write_text
+from aepsl.base.files import read_json, read_text, write_json, write_text
 from aepsl.graph import graph, run_folder
 from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.report import report
@@ -58,6 +58,20 @@ def said(experiment, data=None):
     text = status.report(experiment)
     notes = [note for note in report.gathered(experiment, data)["notes"] if "never writes" not in note]
     return text[text.index("segment.val.ae_step1") :], [note for note in notes if "missing" not in note]
+
+
+STARTS = [None, 7, {}, dict(nets=1), dict(rows=dict(x={})), dict(targets=5), dict(targets=["x"]), dict(contents={})]
+
+
+@pytest.mark.parametrize("changes", STARTS, ids=str)
+def test_a_damaged_start_json_is_one_line_at_most_and_the_stages_are_shown(made, changes):
+    found = made("mine")
+    told = dict(read_json(found.run.start), **changes) if changes and changes != 7 else changes
+    write_json(found.run.start, told)
+    text, notes = said(found.experiment)
+    assert "classification.step1" in status.report(found.experiment) and len(notes) <= 1
+    if changes in STARTS[:5]:
+        assert notes == [f"{found.run.start}: is damaged; the run's next start makes it anew"] and notes[0] in text
 
 
 def test_settings_that_differ_today_are_named_with_the_stages_of_a_new_start(made, tmp_path):

@@ -200,7 +200,8 @@ def last(experiment: Experiment) -> Graph:
     experiment: of the run.
     """
     try:
-        return read(RunFolder(experiment.name).path)
+        found = read(RunFolder(experiment.name).path)
+        return found if found.needed(found.start.targets) else Graph(experiment)
     except DAMAGED:
         return Graph(experiment)
 
