@@ -11,9 +11,10 @@ from caffe import layers as L
 from aepsl.base.errors import InputError
 from aepsl.base.files import write_json, write_text
 from aepsl.data.dataset import Dataset
-from aepsl.graph import run_folder
+from aepsl.graph import graph, run_folder
 from aepsl.graph.graph import Graph, Start
 from aepsl.nets import caffemodel, cuda
+from aepsl.paper import recipes
 from aepsl.run import costs, plan, roofline, status
 from aepsl.settings import experiments
 
@@ -148,6 +149,29 @@ def test_only_what_a_start_needs_is_expected(voc12):
     expected = costs.expected(of_calibration, gpus=1, cores=8)
     assert list(expected) == ["segmentation.calibration", "segment.val.calibration"]
     assert len(costs.expected(Graph(voc12), gpus=1, cores=8)) > 20
+
+
+def test_a_stage_with_settings_of_its_own_is_expected_to_take_their_time(voc12, card):
+    """The net of a sweep, or of an ablation."""
+    longer = recipes.nets(4)["psl"]._replace(changes={"training.psl": dict(epochs=45, batch=10)})
+    start = Start(targets=["segmentation.psl", "segmentation.longer"], nets=dict(longer=longer))
+    expected = costs.expected(Graph(voc12, start), gpus=1, cores=8)
+    alone, triple = (expected[f"segmentation.{net}"] - costs.STARTING_GPU for net in ("psl", "longer"))
+    assert triple == pytest.approx(3 * alone, rel=1e-3)
+
+
+def test_the_stages_of_a_sweep_are_shown_while_it_works(voc12, tmp_path):
+    """They are those of the last start; the rows of the tables that it does not need are not shown."""
+    contents = dict.fromkeys([name for stage in Graph(voc12).stages.values() for name in stage.inputs], "")
+    rows = dict(other=recipes.rows(4)["ae_step1"])
+    started = Start(targets=["segment.val.other"], rows=rows, contents=contents)
+    graph.write(Graph(voc12, started))
+    lines = {line.split()[0]: line.split()[1:] for line in status.report(voc12).splitlines()[1:]}
+    assert "segment.val.other" in lines and lines["segmentation.ae_step1"][0] == "100/300"
+    assert "segment.val.ae_step1" not in lines and "segmentation.psl" not in lines and lines["Not"] == ["finished."]
+    for part in ("1-2", "2-2"):
+        write_json(f"{tmp_path}/voc12/done/segment.val.other.{part}.json", dict(seconds=1))
+    assert status.report(voc12).splitlines()[-1] == "Finished."
 
 
 def test_each_job_of_a_stage_takes_time_to_begin(voc12, card):

@@ -60,6 +60,20 @@ def said(experiment, data=None):
     return text[text.index("segment.val.ae_step1") :], [note for note in notes if "missing" not in note]
 
 
+STARTS = [None, 7, {}, dict(nets=1), dict(rows=dict(x={})), dict(targets=5), dict(targets=["x"]), dict(contents={})]
+
+
+@pytest.mark.parametrize("changes", STARTS, ids=str)
+def test_a_damaged_start_json_is_one_line_at_most_and_the_stages_are_shown(made, changes):
+    found = made("mine")
+    told = dict(read_json(found.run.start), **changes) if changes and changes != 7 else changes
+    write_json(found.run.start, told)
+    text, notes = said(found.experiment)
+    assert "classification.step1" in status.report(found.experiment) and len(notes) <= 1
+    if changes in STARTS[:5]:
+        assert notes == [f"{found.run.start}: is damaged; the run's next start makes it anew"] and notes[0] in text
+
+
 def test_settings_that_differ_today_are_named_with_the_stages_of_a_new_start(made, tmp_path):
     own = made("mine").experiment
     assert said(own)[1] == [] and said(own)[0].endswith("prints its tables.")
@@ -79,8 +93,7 @@ def test_a_start_says_first_which_finished_stages_it_makes_anew(made, monkeypatc
     today.tell_anew(found)
     assert capsys.readouterr().err == ""
     for job, seconds in (("segmentation.ae_step1", 3600), ("classification.step1", 50)):
-        mark = f"{found.run.path}/done/{job}.json"
-        write_json(mark, dict(read_json(mark), seconds=seconds))
+        records.keep(found.run.path, job, found.word(found.stages[job]), Made([]), dict(seconds=seconds))
     changed = experiments.changed(found.experiment, {"training.segmentation.lr": 0.5})
     records.unmark(found.run.path, "results")
     today.tell_anew(graph.Graph(changed, found.start))

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Optional
 
 from aepsl import places
@@ -37,6 +37,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
         help="numbers of GPUs, of which a free one is used; the CPU without it",
     ),
 }
+
+GIVEN = dict(  # make's settings, DATA= and so on: the environment has the defaults of these options
+    data="a folder in VOC layout",
+    weights="a caffemodel with ImageNet weights",
+    saliency="a folder of saliency maps; without it they are computed",
+    row="rows of tables 3 and 4, psl,psl++, to make with what they need alone; or what submission packs",
+    gpu="numbers of GPUs, for example 0 or 0,1; the CPU without it",
+    cores="how many cores to use (all)",
+    profile="a profile of snakemake, for clusters",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,11 +93,13 @@ def pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def parser(doc: Optional[str], options: str = "", **more: Any) -> Parser:
-    """A Parser with the first line of the docstring `doc`, and the OPTIONS that `options` names."""
+def parser(doc: Optional[str], options: str = "", given: Sequence[str] = (), **more: Any) -> Parser:
+    """A Parser with the first line of the docstring `doc`, the OPTIONS that `options` names, and those of GIVEN."""
     result = Parser(description=(doc or "").partition("\n")[0], **more)
     for name in options.split():
         result.add_argument("--" + name, **OPTIONS[name])
+    for name in given:
+        result.add_argument("--" + name, default=os.environ.get(name.upper()) or None, help=GIVEN[name])
     return result
 
 

@@ -98,7 +98,8 @@ def check_apart(asked: dict[str, Any], names: dict[str, str]) -> None:
     outputs = {key: _given(key, asked, names) for key in OUTPUTS if asked.get(key)}
     inputs = [place for key in INPUTS for place in _given(key, asked, names)] if outputs else []
     inputs += [place for each in inputs for place in _behind(each)]
-    runs = [place for run in _begun() for place in _resolved("the run", run)] if set(outputs) & set(FIGURES) else []
+    begun = [os.path.dirname(done) for done in glob.glob(os.path.join(run_folder.ROOT, "*", "done"))]
+    runs = [place for run in begun for place in _resolved("the run", run)]
     for key, places in outputs.items():
         for place in places:
             for other in inputs + runs * (key in FIGURES):
@@ -145,8 +146,3 @@ def _behind(place: Place, depth: int = DEPTH) -> Iterator[Place]:
                 yield inside
             if depth > 1 and os.path.isdir(entry.path):  # entry.is_dir() raises an error for a loop of links
                 yield from _behind(inside, depth - 1)
-
-
-def _begun() -> list[str]:
-    """The folders of all runs that have begun."""
-    return [os.path.dirname(done) for done in glob.glob(os.path.join(run_folder.ROOT, "*", "done"))]

@@ -16,7 +16,7 @@ import yaml
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json, write_text
 from aepsl.graph import erasing, segmentation
-from aepsl.graph.run_folder import RunFolder
+from aepsl.graph.run_folder import DAMAGED, RunFolder
 from aepsl.graph.stage import Stage
 from aepsl.paper import recipes
 from aepsl.settings import experiments
@@ -192,6 +192,18 @@ def read(folder: str, root: Optional[str] = None) -> Graph:
     for key, kind in (("nets", recipes.Net), ("rows", recipes.Row)):
         told[key] = {name: kind(**each) for name, each in told[key].items()}
     return Graph(experiment, Start(**told), root)
+
+
+def last(experiment: Experiment) -> Graph:
+    """The Graph of the last start of an experiment's run; of a whole run before the first, or if start.json is damaged.
+
+    experiment: of the run.
+    """
+    try:
+        found = read(RunFolder(experiment.name).path)
+        return found if found.needed(found.start.targets) else Graph(experiment)
+    except DAMAGED:
+        return Graph(experiment)
 
 
 def of_run(name: str) -> Experiment:

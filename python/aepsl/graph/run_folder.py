@@ -12,8 +12,9 @@ from aepsl.store.result import RECORD
 
 ROOT = "runs"
 MODEL = "final.caffemodel"
+MOST = 1e9  # of the seconds and MiB in a mark; nan is not less
 # Errors of reading a JSON file of unexpected content.
-DAMAGED = (InputError, OSError, LookupError, TypeError, ValueError, AttributeError)
+DAMAGED = (InputError, OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 def is_in_a_run(path: str) -> bool:
@@ -113,7 +114,8 @@ class RunFolder:
         for job in self.marked():
             mark = dict(dict(peak_mib=0, commit=commit.UNKNOWN), **records.read_mark(self.path, job))
             numbers = [mark.get("seconds"), mark["peak_mib"]]
-            if all(isinstance(each, (int, float)) for each in numbers) and isinstance(mark["commit"], str):
+            are_sound = all(isinstance(each, (int, float)) and 0 <= each < MOST for each in numbers)
+            if are_sound and isinstance(mark["commit"], str):
                 found.setdefault(stage_of(job), []).append(mark)
         return found
 

@@ -22,27 +22,31 @@ def run(experiment: Experiment, form: str = "text", data: Optional[str] = None) 
     data: root of the data set, None for the experiment's own; without either the page has no pictures. Raises
     InputError for a run that has not begun, and for files that are damaged.
     """
-    folder, shown = RunFolder(experiment.name), page.markdown if form == "md" else page.terminal
+    folder = RunFolder(experiment.name)
     try:
         found = gathered(experiment, data)
-        printed = shown(experiment, found)
-    except InputError:
+        if form == "md":
+            print(page.markdown(experiment, found))
+        else:
+            printed = page.terminal(experiment, found)
+            print(f"{printed}\n\nThe same to look at: {_written_page(experiment, found, data)}")
+    except (InputError, OSError):
         raise
-    except (*DAMAGED, AttributeError, ValueError):
+    except DAMAGED:
         path = folder.results if os.path.exists(folder.results) else folder.path
         raise InputError(f"{path}: is damaged; type the run's command again, which makes it anew") from None
-    if form == "md":
-        print(printed)
-        return
+
+
+def _written_page(experiment: Experiment, found: dict, data: Optional[str]) -> str:
+    """Write the page, without pictures where the data are not those of the run; returns its path."""
     try:
         data = data_of(experiment, data)
         if found["others"]:
             raise InputError(f"{data}: the run was made of other {', '.join(found['others'])}")
-        path = page.run(experiment, found, data)
+        return page.run(experiment, found, data)
     except InputError as error:
         print(f"The page is without pictures: {cli.remedied(error)}", file=sys.stderr)
-        path = page.run(experiment, found)
-    print(f"{printed}\n\nThe same to look at: {path}")
+        return page.run(experiment, found)
 
 
 def gathered(experiment: Experiment, data: Optional[str] = None) -> dict:
@@ -51,8 +55,8 @@ def gathered(experiment: Experiment, data: Optional[str] = None) -> dict:
     'paper'     whether the paper's figures compare
     'images'    {"train": n, "val": n}
     'missing'   names of the stages that are not done
-    'notes'     a line for each file, or part of one, that does not fit its schema (aepsl.run.written), and for each
-                input that has changed since the run (aepsl.run.today)
+    'notes'     a line for each file that was changed since its stage wrote it, for each row of other classes
+                (aepsl.run.written), and for each input that has changed since the run (aepsl.run.today)
     'others'    the parts of the data that have changed
 
     Raises InputError for a run that has not begun.
@@ -60,20 +64,20 @@ def gathered(experiment: Experiment, data: Optional[str] = None) -> dict:
     stages_of = graph.Graph(experiment)
     folder = stages_of.run
     folder.check_begun()
-    faults: written.Faults = {}
-    if os.path.exists(folder.results):
-        there = written.results(folder, experiment, faults)
+    changed, lines = written.changed(folder), list[str]()
+    if os.path.exists(folder.results) or folder.results in changed:
+        there, lines = written.results(folder, experiment)
     else:
-        is_there = lambda path: written.is_sound(path, faults)  # noqa: E731
+        is_there = lambda path: os.path.exists(path) and path not in changed  # noqa: E731
         there = results.erasing(folder, range(1, experiment.mining.steps + 1), is_there)
-        there["seconds"], there["peak_mib"] = written.took(folder, faults)
+        there.update(seconds=folder.seconds(), peak_mib=folder.peaks())
     found: dict = {part: {} for part in "rows mining losses psl background examples seconds peak_mib".split()}
     found.update(dict(thresholds=[], main=recipes.main_row(experiment.rows)), **there)
     missing = [stage.name for stage in stages_of.needed() if not stages_of.is_done(stage.name)]
     paper = experiment.name == published.PAPERS_EXPERIMENT
-    images, (lines, others) = written.images(folder, faults), today.lines(experiment, data)
-    notes = [*faults.values(), *lines]
-    return dict(found, paper=paper, images=images, missing=missing, notes=notes, others=others)
+    of_today, others = today.lines(experiment, data)
+    notes = [*changed.values(), *lines, *of_today]
+    return dict(found, paper=paper, images=folder.images(), missing=missing, notes=notes, others=others)
 
 
 def main(argv: Optional[list[str]] = None) -> None:

@@ -58,25 +58,19 @@ def expected(
     factor: multiplies the time of nets; images: of `images_of`.
     """
     images, (seconds_of_pass, _) = images or images_of(graph), speed(gpus, cores)
+    detector = doors.load(doors.DETECTORS, graph.experiment.background.detector)
+    of_a_photo, size = dict(SECONDS, saliency=detector.SECONDS), np.prod(sides_of(graph.experiment)) / np.prod(PHOTO)
     seconds = {}
     for stage in graph.shown():
-        net, passes = passes_of(graph.experiment, stage, images)
-        each = seconds_of_image(graph.experiment, stage.kind) / cores
+        net, passes = passes_of(graph.settings_of(stage), stage, images)
+        each = of_a_photo.get(stage.kind, 0) * size / cores
         start = STARTING_GPU if gpus and stage.has_net else STARTING / cores
         seconds[stage.name] = float(
             (factor * passes * seconds_of_pass(net) if net else 0)
-            + (images.get(stage.images, 0) if stage.images else 0) * each
+            + images.get(stage.images or "", 0) * each
             + len(graph.jobs(stage.name)) * start
         )
     return seconds
-
-
-def seconds_of_image(experiment: Experiment, kind: str) -> float:
-    """Seconds that one core takes for an image in a kind of stage, without its net."""
-    seconds = SECONDS.get(kind, 0)
-    if kind == "saliency":
-        seconds = doors.load(doors.DETECTORS, experiment.background.detector).SECONDS
-    return seconds * np.prod(sides_of(experiment)) / np.prod(PHOTO)
 
 
 def sides_of(experiment: Experiment) -> tuple[int, int]:
@@ -89,7 +83,7 @@ def disk_of(graph: Graph, stage: Stage, images: Mapping[str, int]) -> float:
     """GB of a stage's results: files of its images, or the weights of a net."""
     if not (stage.images or stage.is_training):
         return 0
-    count = images.get(stage.images, 0) if stage.images else 0
+    count = images.get(stage.images or "", 0)
     return 1e-6 * count * KILOBYTES.get(stage.kind, 0) or 4e-9 * parameters(net_of(graph.experiment, stage.kind))
 
 

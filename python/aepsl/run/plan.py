@@ -56,16 +56,12 @@ def downloads(experiment: Experiment) -> dict[str, int]:
 
 
 def main(argv: Optional[list[str]] = None) -> None:
-    parser = cli.parser(__doc__)
+    parser = cli.parser(__doc__, given=["data", "gpu", "row", "cores"])
     parser.add_argument("name", help="the experiment, or a new name for the data of --data")
-    parser.add_argument("--data", default=os.environ.get("DATA") or None, help="a folder in VOC layout")
-    parser.add_argument("--gpu", default=os.environ.get("GPU") or "", help="numbers of GPUs; the CPU without it")
-    parser.add_argument("--row", default=os.environ.get("ROW") or None, help="rows of tables 3 and 4: psl,psl++ (all)")
-    parser.add_argument("--cores", default=os.environ.get("CORES") or None, help="how many cores to use (all)")
     asked = parser.parse_args(argv)
     experiment = new_experiment.settings(asked.name, asked.data)
     if asked.row:
         experiment = rows.only(Graph(experiment), asked.row.split(","))
     cores = start.cores_of(asked.cores) or len(os.sched_getaffinity(0))
     has_own = not experiment.synthetic and experiment.name != published.PAPERS_EXPERIMENT
-    print(report(experiment, cli.count(asked.gpu), cores, asked.data if has_own else None))
+    print(report(experiment, cli.count(asked.gpu or ""), cores, asked.data if has_own else None))

@@ -32,19 +32,9 @@ OPTIONS += ["--log-handler-script", HANDLER]
 
 
 def main(argv: Optional[list[str]] = None) -> None:
-    parser = cli.parser(__doc__, places=places)
+    parser = cli.parser(__doc__, given=list(cli.GIVEN), places=places)
     parser.add_argument("name", help="the experiment: a folder of prototxt/, or a new name for the data of --data")
     parser.add_argument("target", nargs="?", choices=TARGETS, default="all")
-    for option, what in (
-        ("data", "a folder in VOC layout"),
-        ("weights", "a caffemodel with ImageNet weights"),
-        ("saliency", "a folder of saliency maps; without it they are computed"),
-        ("row", "rows of tables 3 and 4, psl,psl++, to make with what they need alone; or what submission packs"),
-        ("gpu", "numbers of GPUs, for example 0 or 0,1; the CPU without it"),
-        ("cores", "how many cores to use (all)"),
-        ("profile", "a profile of snakemake, for clusters"),
-    ):
-        parser.add_argument("--" + option, default=os.environ.get(option.upper()) or None, help=what)
     parser.add_argument("--missing", action="store_true", help="print what must be downloaded first, and end")
     parser.add_argument("-n", "--dry-run", "--dryrun", action="store_true", help="print what would be done, and end")
     asked, options = parser.parse_known_args(argv)

@@ -7,11 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
-from aepsl.base.errors import InputError
-from aepsl.base.files import read_text
+from aepsl.base.files import read_json, read_text
 from aepsl.graph.run_folder import DAMAGED
 from aepsl.graph.stage import Stage
-from aepsl.run import written
 
 UNKNOWN = -1  # a number that is not known yet
 
@@ -31,14 +29,13 @@ class State(NamedTuple):
 
 
 def state_of(stage: Stage, images: Mapping[str, int]) -> State:
-    """The State of a stage; images: {list: how many}. Its note names a file that cannot be read or is invalid."""
+    """The State of a stage; images: {list: how many}. Its note names the folder if a file in it cannot be read."""
     for _ in range(3):  # a running stage may replace a file between two reads
         try:
             return of_images(stage, images) if stage.images else of_training(stage)
-        except DAMAGED as error:
-            fault = str(error) if isinstance(error, InputError) else "its files cannot be read"
+        except DAMAGED:
             time.sleep(0.1)
-    return State(UNKNOWN, UNKNOWN, note=fault)
+    return State(UNKNOWN, UNKNOWN, note=f"{stage.out}: a file in it is damaged; the run's next start makes it anew")
 
 
 def of_training(stage: Stage) -> State:
@@ -50,17 +47,17 @@ def of_training(stage: Stage) -> State:
     if os.path.exists(stage.result):
         return State(total, total)
     path, now = (os.path.join(stage.out, name) for name in ("snapshot.json", "progress.json"))
-    snapshot = written.read(path) if os.path.exists(path) else None
-    age = f"snapshot {_ago(path)}" if snapshot else f"begun {_ago(solver)}; no snapshot yet"
+    age = f"snapshot {_ago(path)}" if os.path.exists(path) else f"begun {_ago(solver)}; no snapshot yet"
     if os.path.exists(now):
-        where = written.read(now)
-        loss = where["loss"]
-        return State(where["iteration"], total, loss, f"loss {loss:.3f} {_ago(now)}; {age}")
-    if not snapshot:
+        where = read_json(now)
+        loss = float(where["loss"])
+        return State(int(where["iteration"]), total, loss, f"loss {loss:.3f} {_ago(now)}; {age}")
+    if not os.path.exists(path):
         return State(UNKNOWN, total, note=age)
+    snapshot = read_json(path)
     losses = [sum(row[1:]) for row in snapshot["rows"][-20:]]
     loss = sum(losses) / len(losses)
-    return State(snapshot["iteration"], total, loss, f"loss {loss:.3f}; {age}")
+    return State(int(snapshot["iteration"]), total, loss, f"loss {loss:.3f}; {age}")
 
 
 def of_images(stage: Stage, images: Mapping[str, int]) -> State:

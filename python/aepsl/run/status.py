@@ -14,30 +14,27 @@ from aepsl.settings.typed import Experiment
 
 
 def report(experiment: Experiment) -> str:
-    """A table of a run's stages: the progress and time of each, as text."""
-    found = graph.Graph(experiment)
-    run = found.run
+    """A table of the stages of a run's last start: the progress and time of each, as text."""
+    found = graph.last(experiment)
+    run, seconds, images = found.run, found.run.seconds(), found.run.images()
     run.check_begun()
-    faults: written.Faults = {}
-    (seconds, _), images = written.took(run, faults), written.images(run, faults)
     rows = []
     for stage in found.shown():
-        is_done, took = found.is_done(stage.name), seconds.get(stage.name)
-        state = state_of(stage, images)
-        clock = str(datetime.timedelta(seconds=round(took))) if is_done and took is not None else ""
-        rows.append([stage.name, state.counted, clock, state.note * (not is_done)])
-    finished = os.path.exists(run.results)
-    if finished:
+        is_done, state = found.is_done(stage.name), state_of(stage, images)
+        took = datetime.timedelta(seconds=round(seconds[stage.name])) if is_done and stage.name in seconds else ""
+        rows.append([stage.name, state.counted, str(took), state.note * (not is_done)])
+    changed = written.changed(run)
+    notes = [*changed.values(), *today.lines(experiment, os.environ.get("DATA"))[0]]
+    if os.path.exists(run.results) and run.results not in changed:
         try:
-            written.results(run, experiment, faults)
+            notes = [*written.results(run, experiment)[1], *notes]
         except InputError as error:
-            faults[run.results] = str(error)
-        except OSError as error:
-            faults[run.results] = f"{run.results}: {error.strerror}; {written.REMEDY}"
-    notes, _ = today.lines(experiment, os.environ.get("DATA"))
-    is_old = os.path.exists(run.start) and not found.is_done("results")  # results.json is of an earlier start
-    last = "Finished; `make report` prints its tables." if finished and not is_old else "Not finished."
-    return "\n".join([Table("", [run.path, "done", "time", ""], rows).text(), *faults.values(), *notes, last])
+            notes.append(str(error))
+    is_done = all(map(found.is_done, found.start.targets))
+    if not os.path.exists(run.start):  # a copy of results.json
+        is_done = os.path.exists(run.results)
+    last = "Finished" + "; `make report` prints its tables" * os.path.exists(run.results) if is_done else "Not finished"
+    return "\n".join([Table("", [run.path, "done", "time", ""], rows).text(), *notes, f"{last}."])
 
 
 def main(argv: Optional[list[str]] = None) -> None:

@@ -139,14 +139,12 @@ def changes_of(experiment: Experiment, typed: Iterable[str]) -> dict[str, Any]:
 
 
 def main(argv: Optional[list[str]] = None) -> None:
-    parser = cli.parser(__doc__, places=start.places)
+    parser = cli.parser(__doc__, given=["data", "weights", "saliency", "gpu", "cores"], places=start.places)
     parser.add_argument("name", help="the experiment, a folder of prototxt/")
     parser.add_argument("--rows", default="ae_step3,psl", help="of tables 3 and 4; each is compared with the first")
     parser.add_argument("--seeds", default="1,2,3", help="seeds of the segmentation nets (1,2,3)")
     told = "a variant: settings that are changed together; may be given several times"
     parser.add_argument("--set", nargs="+", action="append", default=[], metavar="KEY=VALUE", help=told)
-    for option in ("data", "weights", "saliency", "gpu", "cores"):
-        parser.add_argument("--" + option, default=os.environ.get(option.upper()) or None, help="as of `aepsl run`")
     asked = parser.parse_args(argv)
     if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", asked.seeds, re.ASCII):
         raise InputError(f"--seeds {asked.seeds}: give numbers, for example 1,2,3")

@@ -22,14 +22,18 @@ def lines(experiment: Experiment, data: Optional[str] = None) -> tuple[list[str]
     if not os.path.exists(run.start):
         return [], []
     try:
-        own = graph.read(run.path)
-        settings = _settings(own.experiment)
-        contents = _contents(settings, own.start, data)
+        return _lines(run, data)
     except InputError as error:
         return [f"{error}; what this run was made of cannot be compared with it"], []
     except DAMAGED:
         return [f"{run.start}: is damaged; the run's next start makes it anew"], []
-    found = []
+
+
+def _lines(run: RunFolder, data: Optional[str]) -> tuple[list[str], list[str]]:
+    """`lines`, unless a file is damaged."""
+    own, found = graph.read(run.path), []
+    settings = _settings(own.experiment)
+    contents = _contents(settings, own.start, data)
     left = [stage.name for stage in own.needed() if not own.is_done(stage.name)]
     if left and os.path.exists(run.results):
         line = f"{run.results}: was made before the last start, whose settings and data may be others"

@@ -6,7 +6,6 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
-from decimal import Decimal, InvalidOperation
 from typing import Any, Optional
 
 import jsonschema
@@ -21,17 +20,12 @@ NOUNS = dict(integer="an integer", number="a number", string="text", array="a li
 BOUNDS = dict(
     minimum="at least {}", exclusiveMinimum="more than {}", maximum="at most {}", exclusiveMaximum="less than {}"
 )
-# Of several faults the one that explains the others: a misspelt key is also one that is missing.
-FIRST, LAST = ("additionalProperties",), ("required", "not")
 
 
 def fault(settings: dict[str, Any]) -> Optional[str]:
     """The first fault of complete settings, one line without a file's name; None if they have no fault."""
-    errors = list(_validator().iter_errors(settings))
-    if not errors:
-        return next(_faults_beyond_the_schema(settings), None)
-    error = min(errors, key=lambda error: (error.validator in LAST) - (error.validator in FIRST))
-    return " ".join(_line(error).split())
+    error = jsonschema.exceptions.best_match(_validator().iter_errors(settings))
+    return " ".join(_line(error).split()) if error else next(_faults_beyond_the_schema(settings), None)
 
 
 @functools.cache
@@ -105,9 +99,9 @@ def _line(error: Any) -> str:
     if error.validator == "uniqueItems":
         return f"`{name}` has {shown(next(each for each in value if value.count(each) > 1))} twice; remove one"
     if error.validator == "type" and isinstance(value, str):
-        written = _as_numbers(value, rule)
-        if written:
-            return f"`{name}` is the text {value!r}; write {' or '.join(written)}"
+        number = _as_number(value, rule)
+        if number is not None:
+            return f"`{name}` is the text {value!r}; write {yaml.safe_dump(number).split()[0]}"
     if error.validator == "not" and not rule:
         return f"`{name}` is set; {error.schema['description']}"
     wanted = _wanted(error.schema) + _quotes(error)
@@ -148,18 +142,14 @@ def _quotes(error: Any) -> str:
     return "; put it in quotes" if wrong and not isinstance(error.instance, (dict, list, type(None))) else ""
 
 
-def _as_numbers(text: str, kind: str) -> list[str]:
-    """How to write the number that `text` is meant to be: YAML 1.1 reads 1e-2 as text."""
+def _as_number(text: str, kind: str) -> Optional[float]:
+    """The number that `text` is meant to be: YAML 1.1 reads 1e-2 as text. None for a text that is no such number."""
     try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return []
-    mantissa, _, exponent = text.strip().lower().partition("e")
-    written = [format(number, "f")] if number.is_finite() and abs(number.adjusted()) < 20 else []
-    if exponent:
-        mantissa += "" if "." in mantissa else ".0"
-        written.insert(0, f"{mantissa}e{int(exponent):+d}")
-    return [each for each in written if _validator().is_type(yaml.safe_load(each), kind)]
+        number = float(text)
+    except ValueError:
+        return None
+    number = int(number) if number.is_integer() else number
+    return number if _validator().is_type(number, kind) else None
 
 
 def _meant(key: Any, here: Iterable[str]) -> str:

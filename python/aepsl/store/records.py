@@ -91,9 +91,19 @@ def word_of(run: str, job: str) -> Optional[str]:
 
 
 def read_mark(run: str, job: str) -> dict[str, Any]:
-    """The mark of a job; {} if it is missing or damaged."""
-    mark = read(mark_of(run, job))
+    """The mark of a job, as recorded; without a record, as its file has it. {} if that is missing or damaged."""
+    record = read_record(run, job)
+    mark = record["mark"] if record else read(mark_of(run, job))
     return mark if isinstance(mark, dict) else {}
+
+
+def changed(run: str, job: str) -> list[str]:
+    """The paths of a job's mark and texts that are not as recorded; none without a record."""
+    record = read_record(run, job)
+    if record is None:
+        return []
+    marks = [mark_of(run, job)] * (read(mark_of(run, job)) != record["mark"])
+    return [*marks, *(os.path.join(run, name) for name in _differing(run, record, record["texts"]))]
 
 
 def heal(run: str, job: str, dry: bool = False) -> Optional[str]:
@@ -111,7 +121,7 @@ def heal(run: str, job: str, dry: bool = False) -> Optional[str]:
         return None
     if _is_being_replaced(run, record):
         return None
-    differing = _differing(run, record)
+    differing = _differing(run, record, record["files"])
     texts = [name for name in differing if name in record["texts"]]
     faulty = [name for name in differing if name not in record["texts"]]
     if not faulty and read(mark) != record["mark"]:
@@ -142,10 +152,10 @@ def _is_being_replaced(run: str, record: Record) -> bool:
     return any(each["word"] != record["word"] for each in known)
 
 
-def _differing(run: str, record: Record) -> list[str]:
-    """The files of a record whose SHA-256 is not the recorded one."""
-    found = digests.of([os.path.join(run, name) for name in record["files"]])
-    return [name for (name, value), now in zip(record["files"].items(), found) if value != now]
+def _differing(run: str, record: Record, names: Iterable[str]) -> list[str]:
+    """Those of a record's files `names` whose SHA-256 is not the recorded one."""
+    found = digests.of([os.path.join(run, name) for name in names])
+    return [name for name, now in zip(names, found) if record["files"][name] != now]
 
 
 def _told(run: str, names: list[str]) -> str:
