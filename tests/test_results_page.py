@@ -75,7 +75,7 @@ def rows_of_the_demos_sweeps():
         "as it is": "as it is",
         "psl_start=step1": "psl from step 1's net",
         "segmentation_start=initial psl_start=initial": "from random weights",
-        "training.segmentation.epochs=48 training.segmentation.lr_step_epochs=36": "48 epochs",
+        "training.segmentation.epochs=48 training.segmentation.lr_step_epochs=36": "ae_step3 of 48 epochs",
     }.items():
         own = [("psl with CRF", "psl", "with CRF"), ("psl without", "psl", "without")]
         own += [("psl less ae_step3", "psl", "above ae_step3, same seed"), ("S_hat", "psl", "objects in S_hat")]
@@ -94,9 +94,19 @@ def rows_of_miou():
 
 
 def rows_of_s_hat():
-    names = {**{name: name for name in RUNS}, **EARLIER}
-    found = {title: shown(name)["Ŝ in training"].rows for name, title in names.items()}
-    return [[f"{title}, {net}", *cells] for title, rows in found.items() for net, *cells in rows]
+    """In the first epoch and in the last; the earlier runs' psl.csv end with a row of a single batch."""
+    lines = []
+    for name, title in {**{name: name for name in RUNS}, **EARLIER}.items():
+        found = read_json(name)
+        for net, values in found["psl"].items():
+            ends = [[of_epoch(found, net, key, k) for k in ("first", "last")] for key in values]
+            lines.append([f"{title}, {net}", *(" to ".join(f"{100 * each:.1f}" for each in pair) for pair in ends)])
+    return lines
+
+
+def of_epoch(found, net, key, which):
+    epochs = int(experiments.load(found["experiment"]).training.psl.epochs)
+    return found["psl"][net][key][0 if which == "first" else epochs - 1]
 
 
 def rows_of_settings():
@@ -326,8 +336,12 @@ def test_the_page_says_what_the_runs_show():
 
 def test_the_page_says_what_the_earlier_runs_show():
     photos, rbd, truth = (read_json(name) for name in EARLIER)
-    rows, v, r = photos["rows"], photos["psl"]["psl"]["v"], photos["psl"]["psl"]["r"]
-    below = {net: [f"{100 * photos['psl'][net]['v_below_r'][k]:.0f}%" for k in (0, -1)] for net in ("psl", "psl++")}
+    rows = photos["rows"]
+    v, r = ([of_epoch(photos, "psl", key, which) for which in ("first", "last")] for key in ("v", "r"))
+    below = {
+        net: [f"{100 * of_epoch(photos, net, 'v_below_r', which):.0f}%" for which in ("first", "last")]
+        for net in ("psl", "psl++")
+    }
     errors = [rows[name]["errors"][kind] for kind in ("missed", "confused") for name in ("psl", "ae_step3")]
     persons = [rows[name]["iou"]["person"] for name in ("psl", "ae_step3")]
     drawn = less(*(of_seeds("rehearsal", "psl_start=ae_step3 psl.v=softmax", row) for row in ("psl", "ae_step3")))
