@@ -390,6 +390,25 @@ def test_the_page_says_what_the_demos_sweeps_show():
     )
 
 
-def assert_said(*claims):
-    text = " ".join(PAGE.split())
+def test_fidelity_says_what_the_sweeps_show():
+    softmax, drawn = (f"psl_start={each} psl.v=softmax" for each in ("ae_step3+step1", "ae_step3"))
+    pairs = {each: [of_seeds("rehearsal", each, row) for row in ("psl", "ae_step3")] for each in ("", softmax, drawn)}
+    above, below = less(*pairs[""]), [value.lstrip("-") for value in less(*pairs[softmax])]
+    lost = [value.lstrip("-") for value in less(pairs[drawn][0], pairs[softmax][0])]
+    spread = [
+        [float(each) for name in DEMOS for each in less(*(of_seeds(name, start, row) for row in ("psl", "ae_step3")))]
+        for start in ("", "psl_start=step1")
+    ]
+    (least, most), (least_of_step1, most_of_step1) = ((-min(each), max(each)) for each in spread)
+    assert_said(
+        f"psl is {listed(above)} points above ae_step3, and with softmax {listed(below)} below (two seeds)",
+        f"a layer with random weights gives {listed(lost)} points less (two seeds, softmax)",
+        f"between {least} points below ae_step3 and {most} above, and from step 1's net between {least_of_step1} below "
+        f"and {most_of_step1} above",
+        page=read("FIDELITY.md"),
+    )
+
+
+def assert_said(*claims, page=None):
+    text = " ".join((page or PAGE).split())
     assert [claim for claim in claims if claim not in text] == []
