@@ -180,7 +180,7 @@ RUN_BY = {  # command: the test that runs it, or what it starts
     ),
 }
 
-NOT_RUN = {  # why: commands; docs/voc12.md ends with the same
+NOT_RUN = {  # why: commands; CONTRIBUTING.md lists the same
     "They need a GPU": [
         "make test GPU=0",
         "make reproduce GPU=0",
@@ -355,7 +355,7 @@ def test_variables_exist(path):
 
 
 def test_docs_name_what_no_test_runs():
-    section = read("docs/voc12.md").split("\n## What no test runs\n")[1]
+    section = read("CONTRIBUTING.md").split("\n## What no test runs\n")[1]
     items = " ".join(section.split()).split(" - ")[1:]
     assert {item.split(": `")[0]: list(filter(COMMAND.match, inline(item))) for item in items} == NOT_RUN
 
