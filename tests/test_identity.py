@@ -469,6 +469,8 @@ def test_some_rows_are_made_with_what_they_need_and_what_is_done_stays(run):
         run.start(ROW="psl")
         found = json.loads(results.read_text())["rows"]
         assert list(found) == ["ae_step1", "psl"] and found["ae_step1"] == whole["ae_step1"]
+        assert "made anew" not in submitted(run, ROW="psl")  # neither are the results
+        assert "before the last start" not in run.command("report", "tiny", "--format", "md").stdout
         for row in ("psl++", "ae_step1"):
             assert (run.tree / f"runs/tiny/val/{row}/crf").is_dir()
     finally:

@@ -94,6 +94,8 @@ def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more:
     if chosen:
         found = graph.Graph(rows.only(found, rows.with_done(found, chosen)), found.start)
     targets, last = _wanted(asked.target, row, found)
+    if "results" not in targets:
+        found = rows.as_last(found, targets)
     if dry:
         jobs = found.undone(targets, dry=True)
         print("\n  ".join([f"{len(jobs)} jobs would be done:" if jobs else DONE, *jobs]))
