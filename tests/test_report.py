@@ -365,6 +365,18 @@ def test_every_stage_stands_after_those_that_it_needs_and_none_on_another():
     assert set(needs["masks.ae_step2"]) == {"saliency", "mine.step2"}
 
 
+@pytest.mark.parametrize("steps, merge", [(1, 1), (4, 3), (9, 8), (9, 9)])
+def test_each_step_has_a_colour_of_its_own(voc12, monkeypatch, steps, merge):
+    """The merged ones and the next, which the over-erased images show; as many as experiment.yaml may have."""
+    told = {}
+    monkeypatch.setattr(page, "rendered", lambda template, **values: told.update(values))
+    own = experiments.changed(voc12, {"mining.steps": steps, "mining.merge": merge, "rows": ["ae_step1"]})
+    page.html(own, report.gathered(own))
+    names, colours = zip(*told["step_colours"])
+    assert names == tuple(f"step {t}" for t in range(1, min(merge + 1, steps) + 1))
+    assert len(set(colours)) == len(colours)
+
+
 def test_settings_show_what_differs():
     rows = {cells[0]: cells[1:] for cells in tables_of_making.settings(experiments.load("demo")).rows}
     assert rows["data.crop"] == ["97", "321"] and rows["initial_weights"][0] == "none"
