@@ -9,12 +9,13 @@ from caffe import NetSpec
 from caffe import layers as L
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import write_json, write_text
+from aepsl.base.files import read_json, write_json, write_text
 from aepsl.data.dataset import Dataset
-from aepsl.graph import run_folder
+from aepsl.graph import graph, run_folder
 from aepsl.graph.graph import Graph, Start
 from aepsl.nets import caffemodel, cuda
-from aepsl.run import costs, plan, roofline, status
+from aepsl.paper import recipes
+from aepsl.run import costs, inputs, plan, roofline, status
 from aepsl.settings import experiments
 
 
@@ -49,6 +50,23 @@ def test_status_tells_what_is_done_what_goes_on_and_how_long_it_took(voc12, tmp_
     assert lines["Not"] == ["finished."]
     write_text(f"{tmp_path}/voc12/results.json", "{}")
     assert status.report(voc12).splitlines()[-1].startswith("Finished")
+
+
+def test_status_shows_what_the_last_start_makes_beside_the_rows(voc12, tmp_path):
+    """A calibration, an archive, or a sweep, whose nets no table has."""
+    net = recipes.Net("psl", "merged", "predicted", {"training.psl.lr": 0.01})
+    row = recipes.Row("psl.0a1b", "predicted")
+    targets = ("segment.val.calibration", "segment.test.psl", "segment.val.psl.0a1b")
+    contents = dict.fromkeys((*inputs.DATA, "detector", *(f"net.{task}" for task in experiments.TASKS)))
+    graph.write(Graph(voc12, Start(contents=contents, targets=targets, nets={"psl.0a1b": net}, rows={"psl.0a1b": row})))
+    write_text(f"{tmp_path}/voc12/segmentation/psl.0a1b/solver.prototxt", "max_iter: 300")
+    lines = {line.split()[0]: line.split()[1:] for line in status.report(voc12).splitlines()[1:]}
+    assert {*targets, "segmentation.calibration", "segment.val.psl++", "classification.step4"} <= lines.keys()
+    assert lines["segmentation.psl.0a1b"][0] == "?/300"
+    sound = read_json(f"{tmp_path}/voc12/start.json")
+    for damaged in ([], dict(sound, targets=["nothing"])):
+        write_json(f"{tmp_path}/voc12/start.json", damaged)
+        assert "segment.val.psl++" in status.report(voc12) and "calibration" not in status.report(voc12)
 
 
 def test_no_run_is_one_line(tmp_path, monkeypatch):

@@ -139,9 +139,9 @@ class Graph:
             wanted += [other for other in self.stages[name].needs if other not in wanted]
         return [stage for name, stage in self.stages.items() if name in wanted]
 
-    def shown(self) -> list[Stage]:
-        """The stages of the start that take long: those that train, or process many images."""
-        return [stage for stage in self.needed(self.start.targets) if stage.is_training or stage.images]
+    def shown(self, *more: str) -> list[Stage]:
+        """The stages of the start, and of `more` targets, that take long: those that train, or process many images."""
+        return [stage for stage in self.needed([*self.start.targets, *more]) if stage.is_training or stage.images]
 
     def jobs(self, name: str) -> list[str]:
         """The names of a stage's jobs: one for each share of its images."""
