@@ -183,6 +183,7 @@ def placed(needs: Needs) -> dict[str, tuple[int, int]]:
     columns: dict[str, int] = {}
     for name in needs:  # a stage comes after all that it needs
         columns[name] = max([columns[other] + 1 for other in needs[name]], default=0)
+    columns["results"] = 1 + max(columns[name] for name in needs if name != "results")  # behind steps of no row too
     lanes = {name: LANES[name.split(".")[0]] for name in needs if name.split(".")[0] in LANES}
     for lane, row in enumerate([name for name in needs if name.startswith("segment.")], 1 + max(LANES.values())):
         line = [row]  # followed by its net, the masks that this learns from, and so on
