@@ -22,6 +22,7 @@ from aepsl.settings.typed import Choice, Experiment, group_of
 VOC12 = os.path.join(experiments.FOLDER, "voc12", "experiment.yaml")
 NAMES = experiments.known()
 EXPLAINED = "; prototxt/voc12/experiment.yaml has every setting, explained"
+UNSET = "; or remove the line: nothing is set that null would remove"
 POSITIVE = "an integer, at least 1 and at most 65536"
 THRESHOLD = "{of_max: NUMBER} or {top_pixels: NUMBER}"
 LIST = "text (the name of a list of images: letters, digits and . _ + - /)"
@@ -138,7 +139,7 @@ WRONG_VALUES = [
     ("data.train", "--train", f"is '--train'; it must be {LIST}"),
     ("data.train", "train_aug\n", f"is 'train_aug\\n'; it must be {LIST}"),
     ("data.val", True, f"is true; it must be {LIST}; put it in quotes"),
-    ("data.test", None, f"is null; it must be {LIST}"),
+    ("data.test", None, f"is null; it must be {LIST}{UNSET}"),
     ("data.train_images", 0, "is 0; it must be an integer, at least 1"),
     ("data.scale", 0, "is 0; it must be a number, at least 0.01 and at most 4"),
     ("data.scale", 1e-9, "is 1e-09; it must be a number, at least 0.01 and at most 4"),
@@ -559,6 +560,7 @@ def test_null_removes_what_the_base_has(folder):
         ("shards: null", f"has no `shards`{EXPLAINED}"),
         ("data: {crop: null}", f"has no `data.crop`{EXPLAINED}"),
         ("input_scale: null", "`input_scale` is null; it must be a number, more than 0 and at most 1"),
+        ("psl_start: null", "`psl_start` is null; it must be text (initial, step1, a net of table 3, as ae_step3, or "),
         ("data: {tset: null}", "`data.tset` is no setting; did you mean `test`?"),
         ("synthetic: {train: 5, val: null}", "`synthetic.val` is null; it must be an integer, at least 1"),
         ("mining: {threshold: {of_max: null}}", "`mining.threshold.of_max` is null; it must be a number, at least 0 "),
@@ -567,6 +569,15 @@ def test_null_removes_what_the_base_has(folder):
 def test_null_that_removes_nothing_or_too_much_is_told(folder, text, complaint):
     path = folder("mine", f"base: voc12\n{text}\n")
     assert fault("mine").startswith(f"{path}: {complaint}")
+    optional = text.partition(":")[0] in ("input_scale", "psl_start")
+    assert fault("mine").endswith(UNSET) == optional
+
+
+@pytest.mark.parametrize("text", ["initial_weights: null", "data: {test: null}"])
+def test_null_of_what_the_base_has_removed_is_told(folder, text):
+    folder("few", "base: voc12\ninitial_weights: null\ndata: {test: null}\n")
+    folder("mine", f"base: few\n{text}\n")
+    assert fault("mine").endswith(UNSET)
 
 
 def test_a_threshold_takes_the_place_of_the_bases(folder):

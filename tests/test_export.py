@@ -198,7 +198,7 @@ def test_faults_are_one_line(finished):
     os.rename(f"{data}/JPEGImages/image0.jpg", f"{data}/JPEGImages/image0.jpeg")
     for kind, step, message in [
         ("png", 5, "--step 5: the run has the steps 1 to 4"),
-        ("png", 2, "ae_step2/image4.png: no such mask; `aepsl run small`"),
+        ("png", 2, "ae_step2/image4.png: no such mask; `aepsl run small --row ae_step2` makes it"),
         ("irn", 3, "step3/classification/final.caffemodel"),
         ("mmseg", 3, "has images that end in .jpeg and .jpg"),
     ]:

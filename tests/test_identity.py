@@ -413,6 +413,23 @@ def test_every_row_can_be_asked_for_as_an_archive(run, row):
     assert f"  segment.test.{row}.1-2" in said
 
 
+def test_an_archive_of_a_list_that_is_missing_is_refused_before_anything_is_made(run):
+    before = run.yaml.read_text()
+    try:
+        run.yaml.write_text(yaml.safe_dump(laid_over(yaml.safe_load(before), dict(data=dict(test="test")))))
+        done = run.command("run", "tiny", "submission", ROW="psl_labels")
+    finally:
+        run.yaml.write_text(before)
+    assert done.returncode == 1 and "test.txt: no such list" in done.stderr and done.stderr.count("\n") == 1
+    assert not (run.tree / "runs/tiny/segmentation/psl_labels").exists()
+
+
+def test_a_calibration_takes_the_settings_of_reproduce(run):
+    """Several rows too, though it trains none of them."""
+    done = run.command("run", "tiny", "calibrate", "-n", ROW="psl,psl+gt")
+    assert "  segment.val.calibration.1-2" in done.stdout and "psl" not in done.stdout
+
+
 def test_a_run_is_shown_with_the_settings_that_it_was_made_with(run):
     """They stand in its folder, whole; what is edited later counts from the next start on, and a line says so."""
     before = run.yaml.read_text()
@@ -469,6 +486,8 @@ def test_some_rows_are_made_with_what_they_need_and_what_is_done_stays(run):
         run.start(ROW="psl")
         found = json.loads(results.read_text())["rows"]
         assert list(found) == ["ae_step1", "psl"] and found["ae_step1"] == whole["ae_step1"]
+        assert "made anew" not in submitted(run, ROW="psl")  # neither are the results
+        assert "before the last start" not in run.command("report", "tiny", "--format", "md").stdout
         for row in ("psl++", "ae_step1"):
             assert (run.tree / f"runs/tiny/val/{row}/crf").is_dir()
     finally:

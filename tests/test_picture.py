@@ -82,6 +82,12 @@ def test_what_is_erased_what_is_learnt_and_what_comes_of_it(experiment, small_se
     assert (read_image(out) == before).all()
 
 
+def test_a_calibration_learns_from_the_true_masks(experiment, small_set):
+    own = experiments.changed(experiment, {"rows": ["calibration"]})
+    *_, mask = picture.of_training(Album(own, Dataset(str(small_set), own.classes)), SHOWN, "calibration")
+    assert (mask.pixels[:50] == 1).all() and not mask.pixels[50:].any()
+
+
 def test_pixels_that_are_not_erased_stay(experiment, small_set):
     dataset = Dataset(str(small_set), experiment.classes)
     pictures = [each.pixels for each in picture.of_training(Album(experiment, dataset), SHOWN, "psl")]

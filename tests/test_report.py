@@ -355,8 +355,9 @@ def test_images_of_any_size_and_number_have_their_pictures(voc12, runs, tmp_path
 
 
 def test_every_stage_is_right_of_those_that_it_needs_and_none_on_another():
-    few = experiments.changed(experiments.load("voc12"), {"rows": ["ae_step1", "psl++"]})  # psl is no row of it
-    for experiment in (*map(experiments.load, ("voc12", "demo", "rehearsal")), few):
+    few = [["ae_step1"], ["ae_step1", "psl++"]]  # the last steps are of no row; psl is no row
+    few = [experiments.changed(experiments.load("voc12"), {"rows": rows}) for rows in few]
+    for experiment in (*map(experiments.load, ("voc12", "demo", "rehearsal")), *few):
         stages = Graph(experiment).stages
         shown = {stage.name for stage in Graph(experiment).shown()} | {"results"}
         svg = charts.stages(experiment, {"saliency", "mine.step1"}).svg
@@ -371,6 +372,18 @@ def test_every_stage_is_right_of_those_that_it_needs_and_none_on_another():
         assert "var(--ink)" in svg and charts.INK not in svg
     assert {other for other, name in links if name == "segmentation.psl++"} == {"relabel.psl"}
     assert {other for other, name in links if name == "results"} >= {"segment.val.psl++", "segment.val.ae_step1"}
+
+
+@pytest.mark.parametrize("steps, merge", [(1, 1), (4, 3), (9, 8), (9, 9)])
+def test_each_step_has_a_colour_of_its_own(voc12, monkeypatch, steps, merge):
+    """The merged ones and the next, which the over-erased images show; as many as experiment.yaml may have."""
+    told = {}
+    monkeypatch.setattr(page, "rendered", lambda template, **values: told.update(values))
+    own = experiments.changed(voc12, {"mining.steps": steps, "mining.merge": merge, "rows": ["ae_step1"]})
+    page.html(own, report.gathered(own))
+    names, colours = zip(*told["step_colours"])
+    assert names == tuple(f"step {t}" for t in range(1, min(merge + 1, steps) + 1))
+    assert len(set(colours)) == len(colours)
 
 
 def test_settings_show_what_differs():

@@ -9,7 +9,7 @@ from caffe import NetSpec
 from caffe import layers as L
 
 from aepsl.base.errors import InputError
-from aepsl.base.files import write_json, write_text
+from aepsl.base.files import read_json, write_json, write_text
 from aepsl.data.dataset import Dataset
 from aepsl.graph import graph, run_folder
 from aepsl.graph.graph import Graph, Start
@@ -172,6 +172,10 @@ def test_the_stages_of_a_sweep_are_shown_while_it_works(voc12, tmp_path):
     for part in ("1-2", "2-2"):
         write_json(f"{tmp_path}/voc12/done/segment.val.other.{part}.json", dict(seconds=1))
     assert status.report(voc12).splitlines()[-1] == "Finished."
+    sound = read_json(f"{tmp_path}/voc12/start.json")
+    for damaged in ([], dict(sound, targets=["nothing"])):
+        write_json(f"{tmp_path}/voc12/start.json", damaged)
+        assert "segment.val.psl++" in status.report(voc12) and "segment.val.other" not in status.report(voc12)
 
 
 def test_each_job_of_a_stage_takes_time_to_begin(voc12, card):

@@ -12,7 +12,7 @@ from aepsl.base.files import read_json, read_text, write_json, write_text
 from aepsl.graph import graph, run_folder
 from aepsl.images.pictures import read_indexed, write_mask
 from aepsl.report import report
-from aepsl.run import inputs, start, status, today
+from aepsl.run import inputs, rows, start, status, today
 from aepsl.settings import experiments
 from aepsl.store import records
 from aepsl.store.result import Made
@@ -85,6 +85,27 @@ def test_settings_that_differ_today_are_named_with_the_stages_of_a_new_start(mad
     assert "`training.segmentation.lr` of experiment.yaml differ" in note and note in text
     assert note.endswith("make anew: segmentation.ae_step1, segment.val.ae_step1, results")
     assert graph.of_run("mine").training.segmentation.lr != 0.5
+
+
+@pytest.mark.parametrize("asked", [["ae_step1"], ["ae_step2", "psl"]], ids=str)
+def test_a_run_of_some_rows_alone_differs_in_nothing(made, asked):
+    """Also if they are all rows of the experiment, which has more steps of erasing than they need."""
+    found = made("mine")
+    graph.write(graph.Graph(rows.only(found, asked), found.start))
+    own = graph.of_run("mine")
+    assert own.mining.steps < found.experiment.mining.steps
+    assert [line for line in today.lines(own)[0] if "differ" in line] == []
+
+
+def test_a_run_of_rows_that_the_experiment_no_longer_has_differs(made, tmp_path):
+    found = made("mine")
+    graph.write(graph.Graph(rows.only(found, ["ae_step4"]), found.start))
+    path = tmp_path / "prototxt/mine/experiment.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["mining"].update(steps=3)
+    path.write_text(yaml.safe_dump(settings))
+    (line,) = [line for line in today.lines(graph.of_run("mine"))[0] if "differ" in line]
+    assert "of experiment.yaml differ" in line and "rows" in line and "mining.steps" in line
 
 
 def test_a_start_says_first_which_finished_stages_it_makes_anew(made, monkeypatch, capsys):

@@ -21,7 +21,8 @@ STYLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "charts.mplstyl
 # The colours that matplotlib draws with, also in STYLE, and the page's variables that replace them.
 INK, FAINT, SURFACE = "#010203", "#040506", "#070809"
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", SURFACE: "var(--page)"}
-STEP_COLOURS = ["#3b6fb6", "#2a9d8f", "#d18b1d", "#b5476b", "#7a5bb0", "#6b7280", "#8c6d46", "#4d8c57"]
+# Of the steps of erasing, of which schema.yaml allows so many.
+STEP_COLOURS = ["#3b6fb6", "#2a9d8f", "#d18b1d", "#b5476b", "#7a5bb0", "#6b7280", "#8c6d46", "#4d8c57", "#9a9a2b"]
 SHARE_COLOURS = dict(zip(SHARES, STEP_COLOURS))
 WRONG_COLOURS = dict(zip(WRONG_KINDS, (STEP_COLOURS[2], STEP_COLOURS[4], STEP_COLOURS[3])))
 ABOVE = dict(ncol=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)  # a legend above its axes

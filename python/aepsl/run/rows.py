@@ -4,7 +4,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from aepsl.graph.graph import Graph
+from aepsl.base.errors import InputError
+from aepsl.graph.graph import Graph, of_run
 from aepsl.settings import experiments
 from aepsl.settings.typed import Experiment
 from aepsl.store import records
@@ -23,6 +24,23 @@ def only(graph: Graph, asked: Sequence[str]) -> Experiment:
     if graph.experiment.psl_start and all(graph.nets[graph.rows[row].net].task != "psl" for row in rows):
         changes["psl_start"] = None  # it may be a net of a step that is not made
     return experiments.changed(graph.experiment, changes)
+
+
+def as_last(graph: Graph, targets: Sequence[str]) -> Graph:
+    """The graph of the rows that the last start's ROW= chose, if that has all that `targets` need; else `graph`.
+
+    A start of an archive, a calibration or a sweep then leaves the run's settings and results as they are.
+    """
+    try:
+        last = of_run(graph.experiment.name)
+    except InputError:  # it is damaged, and a start makes it anew
+        return graph
+    needed, beyond = graph.needed(targets), range(last.mining.steps + 1, graph.experiment.mining.steps + 1)
+    is_chosen = set(last.rows) <= set(graph.rows) and last == only(graph, last.rows)
+    if not is_chosen or {f"mine.step{t}" for t in beyond} & {stage.name for stage in needed}:
+        return graph
+    few = Graph(last, graph.start)
+    return few if few.needed(targets) == needed else graph
 
 
 def with_done(graph: Graph, asked: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.files import make_folder
 from aepsl.data import synthetic
+from aepsl.data.dataset import Dataset
 from aepsl.graph import graph
 from aepsl.run import checked, costs, inputs, new_experiment, queue, rows, today
 from aepsl.settings import experiments
@@ -66,9 +67,10 @@ def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more:
     gpus, cores = queue.gpus(asked, options), cores_of(asked.cores)
     experiment = new_experiment.settings(asked.name, asked.data)
     row = asked.row or "psl++"
-    chosen = row.split(",") if asked.row and asked.target == "all" else []
-    for each in chosen or [row]:
+    named = [row] if asked.target == "submission" else row.split(",")
+    for each in named:
         graph.Graph(experiment).checked_row(each)
+    chosen = named if asked.row and asked.target == "all" else []
     data = inputs.data_of(experiment, asked.data)
     given: dict[str, Any] = dict(weights=inputs.weights_of(experiment, asked.weights))
     given.update(maps=inputs.maps_of(data, asked.saliency))
@@ -84,6 +86,8 @@ def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more:
     if chosen:
         found = graph.Graph(rows.only(found, rows.with_done(found, chosen)), found.start)
     targets, last = _wanted(asked.target, row, found)
+    if "results" not in targets:
+        found = rows.as_last(found, targets)
     if dry:
         jobs = found.undone(targets, dry=True)
         print("\n  ".join([f"{len(jobs)} jobs would be done:" if jobs else DONE, *jobs]))
@@ -119,6 +123,8 @@ def _wanted(target: str, row: str, found: graph.Graph) -> tuple[Sequence[str], l
         return ["segment.val.calibration"], ["calibrate", *common]
     if target == "submission":
         stage = found.stages[f"segment.test.{row}"]
+        if os.path.isdir(data):
+            Dataset(data).ids(stage.options["list_name"])  # InputError before anything is trained for it
         masks = ["--list", stage.options["list_name"], "--masks", stage.result]
         return [stage.name], ["submission", *common, *masks, "--out", found.run.submission(row)]
     return found.start.targets, ["report", name, "--data", data] if target == "all" else []

@@ -70,7 +70,7 @@ def check_unchanged(run: str, paths: Iterable[str]) -> None:
 
 def tell_anew(found: graph.Graph) -> None:
     """Say which finished stages a start makes anew, before it does, and how long they took; found: its Graph."""
-    stages = _anew(found, found)
+    stages = _anew(found, found, found.start.targets)
     if stages:
         took = found.run.seconds()
         seconds = datetime.timedelta(seconds=round(sum(took.get(name, 0) for name in stages)))
@@ -83,10 +83,8 @@ def _settings(own: Experiment) -> Experiment:
     if own.name not in experiments.known():
         return own
     now = experiments.load(own.name)
-    if now.rows == own.rows:
-        return now
     whole = graph.Graph(now)
-    return own if rows.only(whole, [row for row in own.rows if row in whole.rows]) == own else now
+    return own if set(own.rows) <= set(whole.rows) and rows.only(whole, own.rows) == own else now
 
 
 def _contents(settings: Experiment, start: graph.Start, data: Optional[str]) -> graph.Contents:
@@ -98,9 +96,9 @@ def _contents(settings: Experiment, start: graph.Start, data: Optional[str]) -> 
     return {**start.contents, **{name: each for name, each in now.items() if each and name not in kept}}
 
 
-def _anew(own: graph.Graph, now: graph.Graph) -> list[str]:
-    """The names of the stages that are done in `own`, and would be made again for `now`."""
-    return [name for name in now.outdated(["results"]) if name in own.stages and own.is_done(name)]
+def _anew(own: graph.Graph, now: graph.Graph, targets: Iterable[str] = ("results",)) -> list[str]:
+    """The names of the stages that are done in `own`, and would be made again for `targets` of `now`."""
+    return [name for name in now.outdated(targets) if name in own.stages and own.is_done(name)]
 
 
 def flat(changes: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -107,6 +107,8 @@ def _line(error: Any) -> str:
     wanted = _wanted(error.schema) + _quotes(error)
     if isinstance(value, float) and not math.isfinite(value):
         wanted = wanted.replace("a number", "a finite number")
+    if value is None and name in (schema()["properties"].keys() - schema()["required"]) | {"data.test"}:
+        wanted += "; or remove the line: nothing is set that null would remove"
     return f"`{name}` is {shown(value)}; it must be {wanted}"
 
 

@@ -68,7 +68,7 @@ def run(
     masks = in_folder(folder.masks(step), ids)
     missing = [path for path in masks if not os.path.exists(path)]
     if missing:
-        raise InputError(f"{missing[0]}: no such mask; `aepsl run {experiment.name}` makes it")
+        raise InputError(f"{missing[0]}: no such mask; `aepsl run {experiment.name} --row ae_step{step}` makes it")
     today.check_unchanged(folder.path, masks)
     dataset.check_masks(ids, folder.masks(step))
     return dict(mmseg=_mmseg, png=_png, sec=_sec)[kind](dataset, ids, masks, out)

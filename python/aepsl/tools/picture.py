@@ -78,7 +78,7 @@ def masks_of(experiment: Experiment, row: str) -> Optional[str]:
 
 def of_training(album: Album, image_id: str, row: str) -> list[Picture]:
     """Pictures of the image, of the image erased by each step, and of the mask that the row's net learns from."""
-    masks = masks_of(album.experiment, row)
+    masks = masks_of(album.experiment, row) or album.dataset.mask_folder()  # the calibration's are the true ones
     left = [album.erased(image_id, t, f"erased by step {t}") for t in range(1, album.merge + 1)]
     return [album.image(image_id, "training image"), *left, album.mask(masks, image_id, "its mask S")]
 
