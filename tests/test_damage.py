@@ -459,7 +459,7 @@ def test_a_share_leaves_what_another_has_made_of_a_new_word_meanwhile(tmp_path, 
 
     do("1", "first")
     do("2", "first")
-    for name in ("read", "_differing"):
+    for name in ("read", "differing"):
         moment = getattr(records, name)
 
         def meanwhile(*arguments, moment=moment, name=name):

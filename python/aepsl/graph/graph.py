@@ -16,7 +16,7 @@ import yaml
 from aepsl.base.errors import InputError
 from aepsl.base.files import read_json, write_json, write_text
 from aepsl.graph import erasing, segmentation
-from aepsl.graph.run_folder import DAMAGED, RunFolder
+from aepsl.graph.run_folder import RunFolder
 from aepsl.graph.stage import Stage
 from aepsl.paper import recipes
 from aepsl.settings import experiments
@@ -177,10 +177,9 @@ class Graph:
 def write(graph: Graph) -> None:
     """Write the complete settings and the Start into the run's folder, for `read`."""
     name, start = graph.experiment.name, graph.start
-    header = f"# The settings of the run {name}, whole, as its last start found them.\n"
     dumped: dict[str, Any] = dict(sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     text = yaml.safe_dump(graph.experiment.settings(), **dumped)
-    write_text(graph.run.settings, header + text)
+    write_text(graph.run.settings, f"# The settings of the run {name}, whole, as its last start found them.\n{text}")
     more = {key: {name: each._asdict() for name, each in getattr(start, key).items()} for key in ("nets", "rows")}
     write_json(graph.run.start, dict(start._asdict(), name=name, **more))
 
@@ -192,18 +191,6 @@ def read(folder: str, root: Optional[str] = None) -> Graph:
     for key, kind in (("nets", recipes.Net), ("rows", recipes.Row)):
         told[key] = {name: kind(**each) for name, each in told[key].items()}
     return Graph(experiment, Start(**told), root)
-
-
-def last(experiment: Experiment) -> Graph:
-    """The Graph of the last start of an experiment's run; of a whole run before the first, or if start.json is damaged.
-
-    experiment: of the run.
-    """
-    try:
-        found = read(RunFolder(experiment.name).path)
-        return found if found.needed(found.start.targets) else Graph(experiment)
-    except DAMAGED:
-        return Graph(experiment)
 
 
 def of_run(name: str) -> Experiment:

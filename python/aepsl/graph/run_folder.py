@@ -12,7 +12,6 @@ from aepsl.store.result import RECORD
 
 ROOT = "runs"
 MODEL = "final.caffemodel"
-MOST = 1e9  # of the seconds and MiB in a mark; nan is not less
 # Errors of reading a JSON file of unexpected content.
 DAMAGED = (InputError, OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
@@ -114,7 +113,7 @@ class RunFolder:
         for job in self.marked():
             mark = dict(dict(peak_mib=0, commit=commit.UNKNOWN), **records.read_mark(self.path, job))
             numbers = [mark.get("seconds"), mark["peak_mib"]]
-            are_sound = all(isinstance(each, (int, float)) and 0 <= each < MOST for each in numbers)
+            are_sound = all(isinstance(each, (int, float)) and 0 <= each < 1e9 for each in numbers)  # no nan
             if are_sound and isinstance(mark["commit"], str):
                 found.setdefault(stage_of(job), []).append(mark)
         return found

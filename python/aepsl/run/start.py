@@ -66,10 +66,7 @@ def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more:
         raise InputError(f"-n: tells what would be done, and cannot be combined with {options[0]}; leave one out")
     gpus, cores = queue.gpus(asked, options), cores_of(asked.cores)
     experiment = new_experiment.settings(asked.name, asked.data)
-    row = asked.row or "psl++"
-    named = [row] if asked.target == "submission" else row.split(",")
-    for each in named:
-        graph.Graph(experiment).checked_row(each)
+    named = _named_rows(asked, experiment)
     chosen = named if asked.row and asked.target == "all" else []
     data = inputs.data_of(experiment, asked.data)
     given: dict[str, Any] = dict(weights=inputs.weights_of(experiment, asked.weights))
@@ -85,7 +82,7 @@ def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more:
     found = graph.Graph(experiment, graph.Start(data, contents=contents, **given, **more))
     if chosen:
         found = graph.Graph(rows.only(found, rows.with_done(found, chosen)), found.start)
-    targets, last = _wanted(asked.target, row, found)
+    targets, last = _wanted(asked.target, named[0], found)
     if "results" not in targets:
         found = rows.as_last(found, targets)
     if dry:
@@ -99,6 +96,15 @@ def prepared(asked: Any, options: Sequence[str] = (), dry: bool = False, **more:
     found.start = found.start._replace(targets=targets, last=last, gpus=gpus, cores=cores)
     found.start = found.start._replace(seconds=costs.expected(found, gpus, cores))
     return _command(found, asked.profile, options)
+
+
+def _named_rows(asked: Any, experiment: Experiment) -> list[str]:
+    """The rows of ROW=, or the headline; a submission has one. InputError for an unknown row."""
+    row = asked.row or "psl++"
+    named = [row] if asked.target == "submission" else row.split(",")
+    for each in named:
+        graph.Graph(experiment).checked_row(each)
+    return named
 
 
 def _draw(experiment: Experiment, run: str, data: str) -> None:

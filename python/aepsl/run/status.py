@@ -8,6 +8,7 @@ from aepsl import cli
 from aepsl.base.errors import InputError
 from aepsl.base.table import Table
 from aepsl.graph import graph
+from aepsl.graph.run_folder import DAMAGED, RunFolder
 from aepsl.run import today, written
 from aepsl.run.state import state_of
 from aepsl.settings.typed import Experiment
@@ -15,7 +16,7 @@ from aepsl.settings.typed import Experiment
 
 def report(experiment: Experiment) -> str:
     """A table of the stages of a run's last start: the progress and time of each, as text."""
-    found = graph.last(experiment)
+    found = _last_start(experiment)
     run, seconds, images = found.run, found.run.seconds(), found.run.images()
     run.check_begun()
     rows = []
@@ -35,6 +36,15 @@ def report(experiment: Experiment) -> str:
         is_done = os.path.exists(run.results)
     last = "Finished" + "; `make report` prints its tables" * os.path.exists(run.results) if is_done else "Not finished"
     return "\n".join([Table("", [run.path, "done", "time", ""], rows).text(), *notes, f"{last}."])
+
+
+def _last_start(experiment: Experiment) -> graph.Graph:
+    """The Graph of a run's last start; of a whole run before the first, or if start.json is damaged."""
+    try:
+        found = graph.read(RunFolder(experiment.name).path)
+        return found if found.needed(found.start.targets) else graph.Graph(experiment)
+    except DAMAGED:
+        return graph.Graph(experiment)
 
 
 def main(argv: Optional[list[str]] = None) -> None:

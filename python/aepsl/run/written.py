@@ -14,11 +14,17 @@ from aepsl.graph.run_folder import DAMAGED, RunFolder
 from aepsl.settings import check
 from aepsl.settings.typed import Experiment
 from aepsl.store import records
+from aepsl.store.result import read
 
 
 def changed(run: RunFolder) -> dict[str, str]:
     """{path: a line} of the marks and small files of finished stages that are not as recorded."""
-    paths = [path for job in run.marked() for path in records.changed(run.path, job)]
+    paths = []
+    for job in run.marked():
+        mark, record = records.mark_of(run.path, job), records.read_record(run.path, job)
+        if record:
+            paths += [mark] * (read(mark) != record["mark"])
+            paths += [os.path.join(run.path, name) for name in records.differing(run.path, record, record["texts"])]
     return {path: f"{path}: was changed since its stage wrote it; the run's next start puts it back" for path in paths}
 
 

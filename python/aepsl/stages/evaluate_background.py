@@ -10,7 +10,8 @@ from tqdm import tqdm
 from aepsl import cli
 from aepsl.base.files import check_place, write_json
 from aepsl.data.dataset import IGNORE, Dataset, png
-from aepsl.data.mask_files import check_values, of_size
+from aepsl.data.mask_files import check_shape, check_values
+from aepsl.images.pictures import read_indexed
 from aepsl.saliency.drfi.measures import Cue
 from aepsl.settings.typed import Experiment
 from aepsl.stages.masks import background
@@ -52,7 +53,8 @@ def run(experiment: Experiment, data: str, saliency: str, masks: str, out: str) 
         truth = dataset.truth(image_id, B.shape, png(saliency, image_id))
         cue.add(B, truth)
         path = png(masks, image_id)
-        S = of_size(path, B.shape)
+        S = read_indexed(path)
+        check_shape(path, S.shape, B.shape)
         check_values(path, np.unique(S), [*dataset.values, IGNORE])
         counts.update(counted(S, truth))
     write_json(out, dict(cue=cue.shares(), masks=shares(counts)))

@@ -58,7 +58,7 @@ def run(
     check.by_hand(dataset, own, word)
     labels = dict(zip(own, dataset.labels(own, may_lack=True) if confidence == "labels" else [None] * len(own)))
     if legacy:
-        net: Any = LegacyNet(experiment, *legacy[:2], model, len(dataset.values), gpu, *legacy[2:])
+        net: Any = LegacyNet(experiment, legacy[0], legacy[1], model, len(dataset.values), gpu, *legacy[2:])
         of_net: Callable[[np.ndarray, str], np.ndarray] = net.probabilities
     else:
         net = SegmentationNet(experiment, model, gpu)

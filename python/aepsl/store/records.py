@@ -97,15 +97,6 @@ def read_mark(run: str, job: str) -> dict[str, Any]:
     return mark if isinstance(mark, dict) else {}
 
 
-def changed(run: str, job: str) -> list[str]:
-    """The paths of a job's mark and texts that are not as recorded; none without a record."""
-    record = read_record(run, job)
-    if record is None:
-        return []
-    marks = [mark_of(run, job)] * (read(mark_of(run, job)) != record["mark"])
-    return [*marks, *(os.path.join(run, name) for name in _differing(run, record, record["texts"]))]
-
-
 def heal(run: str, job: str, dry: bool = False) -> Optional[str]:
     """Restore the texts of a job that are damaged or missing, delete its other damaged files, print a line for each.
 
@@ -121,9 +112,9 @@ def heal(run: str, job: str, dry: bool = False) -> Optional[str]:
         return None
     if _is_being_replaced(run, record):
         return None
-    differing = _differing(run, record, record["files"])
-    texts = [name for name in differing if name in record["texts"]]
-    faulty = [name for name in differing if name not in record["texts"]]
+    others = differing(run, record, record["files"])
+    texts = [name for name in others if name in record["texts"]]
+    faulty = [name for name in others if name not in record["texts"]]
     if not faulty and read(mark) != record["mark"]:
         if os.path.lexists(mark):
             _say(f"{mark}: is damaged or missing; put back")
@@ -152,7 +143,7 @@ def _is_being_replaced(run: str, record: Record) -> bool:
     return any(each["word"] != record["word"] for each in known)
 
 
-def _differing(run: str, record: Record, names: Iterable[str]) -> list[str]:
+def differing(run: str, record: Record, names: Iterable[str]) -> list[str]:
     """Those of a record's files `names` whose SHA-256 is not the recorded one."""
     found = digests.of([os.path.join(run, name) for name in names])
     return [name for name, now in zip(names, found) if record["files"][name] != now]
