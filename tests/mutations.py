@@ -294,7 +294,7 @@ MUTATIONS = {  # {the fault: (file, text, its replacement, the test files that s
     ),
     "softmax of a softmax": (A + "legacy/net.py", '== "Softmax"', '== ""', "legacy"),
     "keys from 1": (A + "tools/export.py", "[classes + 1] - 1", "[classes + 1]", "export"),
-    "maps of the whole image": (A + "tools/export.py", "if step > 1 else None", "if step > 9 else None", "export"),
+    "maps of the whole image": (A + "tools/export.py", "if step > 1 else []", "if step > 9 else []", "export"),
     "maps share a maximum": (A + "tools/export.py", "maps.max(axis=(1, 2), keepdims=True)", "maps.max()", "export"),
     # Training
     "nothing is mirrored": (

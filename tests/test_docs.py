@@ -218,6 +218,10 @@ NOT_RUN = {  # why: commands; CONTRIBUTING.md lists the same
         " --set psl_start=ae_step3+step1 psl.v=softmax",
         "python3 -m aepsl sweep rehearsal --rows ae_step3 --seeds 1,2,3"
         " --set training.segmentation.epochs=16 training.segmentation.lr_step_epochs=12",
+        "python3 -m aepsl sweep rehearsal --rows psl --seeds 1,2"
+        " --set training.psl.epochs=16 training.psl.lr_step_epochs=12",
+        "python3 -m aepsl sweep rehearsal --rows ae_step3 --seeds 1,2"
+        " --set training.segmentation.epochs=24 training.segmentation.lr_step_epochs=18",
         "python3 -m aepsl sweep rehearsal --rows ae_step3,psl --seeds 1,2,3"
         " --set training.psl.lr=1.0e-12 training.psl.epochs=1",
         "python3 -m aepsl sweep rehearsal --rows ae_step3,psl --seeds 1,2,3 --set psl.prohibited=0"

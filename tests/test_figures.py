@@ -180,7 +180,12 @@ def test_readmes_table_of_psl_has_the_parts_of_its_gain():
             training = experiments.load("rehearsal").training
             epochs = training.segmentation.epochs + training.psl.epochs
             assert longer["changes"][0] == f"training.segmentation.epochs={epochs}"
-            rows["`psl` against an `ae_step3` trained as long"] = differences(psl, longer["rows"]["ae_step3"])
+            (_, longest), (_, twice) = (
+                read_json(f"sweeps/rehearsal_24_{row}")["settings"] for row in ("ae_step3", "psl")
+            )
+            both = differences(psl, longer["rows"]["ae_step3"])
+            longest = differences(twice["rows"]["psl"], longest["rows"]["ae_step3"])
+            rows["`psl` against an `ae_step3` trained as long"] = f"{both}; of 24 epochs {longest}"
         assert {title: readmes_cell(title, heading) for title in rows} == rows
 
 
