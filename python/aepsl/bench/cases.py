@@ -50,7 +50,7 @@ def training(
         device.use(None)
         solver = stand_ins.solver(experiment, task, folder, batch)
         ours = lambda: solver.step(iterations)  # noqa: E731
-    else:  # drfi
+    else:
         ours = lambda: in_a_process(stand_ins.trained, gpu, name, task, batch, iterations)[0]  # noqa: E731
     return Case(batch * iterations, ours, lambda: caffe_time(bound, iterations, gpu))
 
